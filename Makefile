@@ -1,0 +1,66 @@
+# `make help` lists the targets.
+
+PYTHON ?= python3
+ARGS ?=
+# pytest's own arguments: make test TESTS="tests/core -x"
+TESTS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+PINS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test slow lint format clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/ready ## run fivestep: make run ARGS="train digits-cnn --no-ui"
+	@$(BIN)/fivestep $(ARGS)
+
+test: lint ## linter, formatter, types, import contracts, then the tests with coverage
+	$(BIN)/pytest -q -n 2 --cov --cov-report=term $(TESTS)
+
+slow: $(VENV)/ready-test ## the long campaigns: what each recipe promises, over three seeds
+	$(BIN)/pytest -q -m slow $(TESTS)
+
+# mypy refuses a folder name such as five-step for a package and cannot follow an editable
+# install, so it gets the repository under its import name, through a link.
+lint: $(VENV)/ready-test ## the checks of `make test` without the tests
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	@mkdir -p $(VENV)/types && ln -sfn ../.. $(VENV)/types/fivestep
+	cd $(VENV)/types && ../bin/mypy --config-file ../../pyproject.toml --cache-dir ../mypy \
+		--no-error-summary -p fivestep.core -p fivestep.presets -p fivestep.tui
+	$(BIN)/lint-imports --cache-dir $(VENV)/import-linter
+
+format: $(VENV)/ready-test ## put the code into shape
+	$(BIN)/ruff check --quiet --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove .venv and everything else that make and the tools have made
+	rm -rf $(VENV) build dist *.egg-info .ruff_cache .pytest_cache .mypy_cache .hypothesis
+	find core presets tui tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf __pycache__
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "fivestep needs Python 3.11 or newer; $(PYTHON) is" \
+			"$$($(PYTHON) --version 2>&1 || true). Name another one: make run PYTHON=python3.12" >&2; \
+		exit 1; }
+	@echo "Making .venv with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The build tool is pinned like everything else, so the package is built with it, not in isolation.
+$(VENV)/ready: $(VENV)/made $(PINS)
+	@echo "Installing fivestep and PyTorch into .venv: a few minutes the first time ..."
+	@$(PIP) setuptools
+	@$(PIP) --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/ready-test: $(VENV)/ready
+	@echo "Installing the test tools into .venv ..."
+	@$(PIP) --no-build-isolation -e '.[test]'
+	@touch $@

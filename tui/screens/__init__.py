@@ -1,0 +1,1 @@
+"""Whole screens, each one a page of the app."""

@@ -11,10 +11,10 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow lint format clean
+.PHONY: help run test slow lint style types contracts format clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/ready ## run fivestep: make run ARGS="train digits-cnn --no-ui"
 	@$(BIN)/fivestep $(ARGS)
@@ -25,14 +25,20 @@ test: lint ## linter, formatter, types, import contracts, then the tests with co
 slow: $(VENV)/ready-test ## the long campaigns: what each recipe promises, over three seeds
 	$(BIN)/pytest -q -m slow $(TESTS)
 
-# mypy refuses a folder name such as five-step for a package and cannot follow an editable
-# install, so it gets the repository under its import name, through a link.
-lint: $(VENV)/ready-test ## the checks of `make test` without the tests
+lint: style types contracts ## the checks of `make test` without the tests
+
+style: $(VENV)/ready-test ## ruff: rules and format
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
+
+# mypy refuses a folder name such as five-step for a package and cannot follow an editable
+# install, so it gets the repository under its import name, through a link.
+types: $(VENV)/ready-test ## mypy, strict
 	@mkdir -p $(VENV)/types && ln -sfn ../.. $(VENV)/types/fivestep
 	cd $(VENV)/types && ../bin/mypy --config-file ../../pyproject.toml --cache-dir ../mypy \
-		--no-error-summary -p fivestep.core -p fivestep.presets -p fivestep.tui
+		-p fivestep.core -p fivestep.presets -p fivestep.tui
+
+contracts: $(VENV)/ready-test ## import contracts: arrows only point down
 	$(BIN)/lint-imports --cache-dir $(VENV)/import-linter
 
 format: $(VENV)/ready-test ## put the code into shape
@@ -46,8 +52,9 @@ clean: ## remove .venv and everything else that make and the tools have made
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "fivestep needs Python 3.11 or newer; $(PYTHON) is" \
-			"$$($(PYTHON) --version 2>&1 || true). Name another one: make run PYTHON=python3.12" >&2; \
+		found=$$($(PYTHON) --version 2>/dev/null) || found="not here"; \
+		echo "fivestep needs Python 3.11 or newer, and $(PYTHON) is $$found." \
+			"Name another one: make PYTHON=python3.12 run" >&2; \
 		exit 1; }
 	@echo "Making .venv with $$($(PYTHON) --version) ..."
 	@$(PYTHON) -m venv $(VENV)
@@ -55,7 +62,7 @@ $(VENV)/made:
 
 # The build tool is pinned like everything else, so the package is built with it, not in isolation.
 $(VENV)/ready: $(VENV)/made $(PINS)
-	@echo "Installing fivestep and PyTorch into .venv: a few minutes the first time ..."
+	@echo "Installing fivestep and PyTorch into .venv: some minutes, this once (PyTorch is large) ..."
 	@$(PIP) setuptools
 	@$(PIP) --no-build-isolation -e .
 	@touch $@

@@ -1,0 +1,98 @@
+"""Where a run's time goes: seconds per phase, with pauses and watching kept apart."""
+
+from __future__ import annotations
+
+from collections import deque
+from time import perf_counter
+from typing import Final, NamedTuple
+
+from .snapshot import PhaseTime
+from .steps import Step
+
+WINDOW: Final = 5.0
+"""Seconds of training over which shares and rates are taken."""
+WARM_UP: Final = 1.0
+"""Seconds of training before a remaining time is worth saying."""
+
+
+class _Mark(NamedTuple):
+    active: float
+    spent: tuple[float, ...]
+    watched: float
+    batches: int
+    samples: int
+
+
+class Clock:
+    """Adds up seconds per phase. The session adds to `spent` itself: a gate has no time for calls.
+
+    All times are in seconds of `time.perf_counter`.
+    """
+
+    def __init__(self) -> None:
+        self.started = perf_counter()
+        self.spent = [0.0] * len(Step)
+        """Seconds per phase since the start."""
+        self.waited = 0.0
+        """Seconds spent paused, or held back by slow motion."""
+        self.watched = 0.0
+        """Seconds spent at gates on pictures, samples and commands."""
+        self._marks: deque[_Mark] = deque()
+        self.start()
+
+    def start(self) -> None:
+        """Begin counting from now."""
+        self.started = perf_counter()
+        self._marks.clear()
+        self._marks.append(_Mark(0.0, tuple(self.spent), self.watched, 0, 0))
+
+    @property
+    def elapsed(self) -> float:
+        """Wall time since the start."""
+        return perf_counter() - self.started
+
+    @property
+    def active(self) -> float:
+        """Wall time without pauses and slow motion."""
+        return self.elapsed - self.waited
+
+    def mark(self, batches: int, samples: int) -> None:
+        """Remember the counts now, so that rates and shares are those of the last seconds."""
+        now = self.active
+        if now - self._marks[-1].active > WINDOW / 50 or len(self._marks) == 1:
+            self._marks.append(_Mark(now, tuple(self.spent), self.watched, batches, samples))
+        while len(self._marks) > 2 and now - self._marks[1].active > WINDOW:
+            self._marks.popleft()
+
+    def phases(self, batches: int) -> tuple[PhaseTime, ...]:
+        """Share of the last seconds and mean time per batch, one entry a Step."""
+        old = self._marks[0]
+        spent = [new - before for new, before in zip(self.spent, old.spent, strict=True)]
+        total, done = sum(spent), batches - old.batches
+        return tuple(
+            PhaseTime(
+                step,
+                spent[step] / total if total > 0 else 0.0,
+                spent[step] / done if done > 0 else None,
+            )
+            for step in Step
+        )
+
+    @property
+    def watching(self) -> float | None:
+        """Share of the last seconds spent on watching, 0 to 1."""
+        old = self._marks[0]
+        active = self.active - old.active
+        return (self.watched - old.watched) / active if active > 0 else None
+
+    def rates(self, batches: int, samples: int) -> tuple[float | None, float | None]:
+        """Batches and samples per second of training and data time over the last seconds."""
+        old = self._marks[0]
+        training = self._training(self.spent) - self._training(old.spent)
+        if training <= 0 or batches <= old.batches:
+            return None, None
+        return (batches - old.batches) / training, (samples - old.samples) / training
+
+    @staticmethod
+    def _training(spent: list[float] | tuple[float, ...]) -> float:
+        return sum(spent) - spent[Step.VALIDATE]

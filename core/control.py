@@ -1,0 +1,129 @@
+"""What a person may ask of a run. Thread-safe; standard library only.
+
+A face sends commands; the session picks them up at its next gate, applies them in order, and
+records each with its time and batch.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Hold before the next phase, inside a batch or a validation too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on after a pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Go on for one phase, one batch or one epoch, then pause."""
+
+    unit: Literal["phase", "batch", "epoch"]
+
+
+@dataclass(frozen=True, slots=True)
+class SetSpeed:
+    """Slow motion, in phases per second; None is full speed.
+
+    Raises:
+        ValueError: the speed is not above 0.
+    """
+
+    phases_per_second: float | None
+
+    def __post_init__(self) -> None:
+        if self.phases_per_second is not None and not 0 < self.phases_per_second < float("inf"):
+            raise ValueError(f"speed must be above 0, not {self.phases_per_second}")
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleLR:
+    """Multiply the learning rate by hand, on top of whatever a schedule says.
+
+    Raises:
+        ValueError: the factor is not a number above 0.
+    """
+
+    factor: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.factor < float("inf"):
+            raise ValueError(f"the factor must be above 0, not {self.factor}")
+
+
+@dataclass(frozen=True, slots=True)
+class Validate:
+    """Validate now: at the next edge between two batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the run after the batch, or the epoch, that is under way."""
+
+    reason: str = "stopped by hand"
+    after: Literal["batch", "epoch"] = "batch"
+
+
+@dataclass(frozen=True, slots=True)
+class KeepGoing:
+    """Take back a stop that has not been reached yet."""
+
+
+Command = Pause | Resume | Advance | SetSpeed | ScaleLR | Validate | Stop | KeepGoing
+
+SPEEDS: Final[tuple[float | None, ...]] = (1.0, 2.0, 4.0, 10.0, 30.0, 100.0, 1000.0, None)
+"""The speeds that "slower" and "faster" walk through, in phases per second."""
+
+
+class Control:
+    """The mailbox for commands, and the one thing a gate looks at.
+
+    `attention` is a plain attribute, so that a gate at full speed costs one read. Whoever needs
+    the session at its next gate sets it through `send` or `poke`; only the session clears it.
+    """
+
+    def __init__(self) -> None:
+        self.attention = False
+        self._changed = threading.Condition()
+        self._waiting: deque[Command] = deque()
+        self._pokes = 0
+
+    def send(self, command: Command) -> None:
+        """Ask for something; it takes effect at the next gate that allows it."""
+        with self._changed:
+            self._waiting.append(command)
+            self.attention = True
+            self._changed.notify_all()
+
+    def poke(self) -> None:
+        """Make the session look up (it may be paused) without asking it for anything."""
+        with self._changed:
+            self._pokes += 1
+            self.attention = True
+            self._changed.notify_all()
+
+    def take(self) -> list[Command]:
+        """For the session: every waiting command, oldest first."""
+        with self._changed:
+            commands = list(self._waiting)
+            self._waiting.clear()
+            self._pokes = 0
+            self.attention = False
+            return commands
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """For the session, at a gate: sleep until something is sent, or for `timeout` seconds.
+
+        Returns:
+            Whether something arrived.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self._waiting or self._pokes), timeout)

@@ -1,0 +1,168 @@
+"""Batches: where they come from and how the loop takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import islice
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler
+
+Batch = tuple[Tensor, Tensor]
+Batches = Iterable[Any]
+"""Anything that yields batches `(features, labels)` when iterated: `TensorBatches`, a `DataLoader`."""
+
+ALIGN = 64
+"""Bytes. Kernels may round differently on unaligned rows; a fresh tensor always starts aligned."""
+
+
+class TensorBatches:
+    """Data in memory, served as slices of once-permuted tensors.
+
+    Gives the very batches of
+    `DataLoader(TensorDataset(features, labels), batch_size, shuffle, generator=generator)`,
+    bit for bit and with the same draws from the generator, without collating sample by sample.
+
+    Args:
+        features: (N, ...)
+        labels: (N, ...)
+        batch_size: samples in a batch; the last one of an epoch may be smaller.
+        generator: shuffles when given; without one the order is that of the data.
+
+    Raises:
+        ValueError: no samples, lengths that differ, or a batch size below 1.
+    """
+
+    def __init__(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        if len(features) != len(labels):
+            raise ValueError(f"{len(features)} features but {len(labels)} labels")
+        if not len(features):
+            raise ValueError("the data set is empty")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        self.features, self.labels = features, labels
+        self.batch_size, self.generator = batch_size, generator
+
+    def __len__(self) -> int:
+        return -(-len(self.features) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches()
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        """One epoch's batches from number `start` on (0 is the first)."""
+        features, labels = self.features, self.labels
+        if self.generator is not None:
+            order = self._order(self.generator).to(features.device)
+            features, labels = features[order], labels[order]
+        pairs = zip(self._slices(features), self._slices(labels), strict=True)
+        return islice(pairs, start, None)
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """A permutation (N,), drawn as `DataLoader` does: its seed for workers comes first."""
+        torch.empty((), dtype=torch.int64).random_(generator=generator)
+        sampler = RandomSampler(range(len(self.features)), generator=generator)
+        return torch.tensor(list(sampler))
+
+    def _slices(self, data: Tensor) -> Iterator[Tensor]:
+        """`data` in batches, every one starting at an aligned address."""
+        size = self.batch_size
+        row = data[0].numel() * data.element_size()
+        if size * row % ALIGN and len(data) > size:
+            data, stride = self._padded(data, row)
+        else:
+            stride = size
+        left = len(self.features)
+        for start in range(0, len(data), stride):
+            yield data[start : start + min(size, left)]
+            left -= size
+
+    def _padded(self, data: Tensor, row: int) -> tuple[Tensor, int]:
+        """A copy with unused rows after each batch, and the rows from one batch to the next."""
+        stride = self.batch_size
+        while stride * row % ALIGN:
+            stride += 1
+        padded = data.new_empty((len(self) * stride, *data.shape[1:]))
+        full, rest = divmod(len(data), self.batch_size)
+        shape = (full, self.batch_size, *data.shape[1:])
+        padded.view(len(self), stride, *data.shape[1:])[:full, : self.batch_size] = data[
+            : full * self.batch_size
+        ].view(shape)
+        if rest:
+            padded[full * stride : full * stride + rest] = data[full * self.batch_size :]
+            padded = padded[: full * stride + rest]
+        return padded, stride
+
+
+def batch_count(batches: Batches) -> int | None:
+    """How many batches an epoch has; None where only iterating tells."""
+    if isinstance(batches, DataLoader) and isinstance(batches.dataset, IterableDataset):
+        return None  # its len() is a guess that workers can make wrong
+    try:
+        return len(cast("Any", batches))
+    except TypeError:
+        return None
+
+
+def shuffles(batches: Batches) -> bool:
+    """Whether the order differs from epoch to epoch."""
+    if isinstance(batches, TensorBatches):
+        return batches.generator is not None
+    return not isinstance(getattr(batches, "sampler", None), SequentialSampler)
+
+
+class Feed:
+    """One epoch's batches for the loop, moved to the device as they are taken."""
+
+    def __init__(self, batches: Batches, device: torch.device, start: int = 0) -> None:
+        self.count = batch_count(batches)
+        self.taken = start
+        self._source = batches
+        self._device = device
+        self._open = True
+
+    @cached_property
+    def _batches(self) -> Iterator[Any]:
+        """Begun by the first `take`, so that shuffling counts as waiting for data."""
+        if isinstance(self._source, TensorBatches):
+            return self._source.batches(self.taken)
+        return islice(iter(self._source), self.taken, None)
+
+    @property
+    def left(self) -> int | None:
+        """Batches not yet taken; None if unknown."""
+        return None if self.count is None else self.count - self.taken
+
+    @property
+    def more(self) -> bool:
+        """Whether a batch is still to come, as far as can be known without asking for it."""
+        if self._open and self.left is not None and self.left <= 0:
+            self.close()
+        return self._open
+
+    def take(self) -> Batch | None:
+        """The next batch on the device; None if the loader had no more after all."""
+        batch = next(self._batches, None)
+        if batch is None:
+            self._open = False
+            return None
+        self.taken += 1
+        features, labels = batch
+        return (
+            features.to(self._device, non_blocking=True),
+            labels.to(self._device, non_blocking=True),
+        )
+
+    def close(self) -> None:
+        """Let the loader reach its end: its last draw and its workers' farewell belong to the epoch."""
+        self._open = False
+        next(self._batches, None)

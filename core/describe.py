@@ -1,0 +1,39 @@
+"""What a run is, in words and counts: its `RunInfo`."""
+
+from __future__ import annotations
+
+import torch
+
+from .data import batch_count
+from .device import describe_device
+from .snapshot import RunInfo
+from .training import Training
+
+
+def describe_run(training: Training) -> RunInfo:
+    """The facts about a training that do not change while it runs."""
+    about, task, optimizer = training.about, training.task, training.optimizer
+    fused = " (fused)" if optimizer.defaults.get("fused") else ""
+    scheduler = training.scheduler
+    batch_size = getattr(training.batches, "batch_size", None)
+    return RunInfo(
+        name=about.name,
+        data=about.data,
+        model=about.model or type(training.model).__name__,
+        parameters=training.parameters,
+        task=task.name,
+        metric_name=task.metric_name,
+        higher_is_better=task.higher_is_better,
+        optimizer=type(optimizer).__name__ + fused,
+        scheduler=None if scheduler is None else type(scheduler).__name__,
+        batch_size=batch_size if isinstance(batch_size, int) else None,
+        epochs=training.epochs,
+        batches_per_epoch=batch_count(training.batches),
+        validation_batches=(
+            None if training.validation is None else batch_count(training.validation)
+        ),
+        device=describe_device(training.device),
+        threads=training.threads or torch.get_num_threads(),
+        seed=training.seed,
+        exact_clock=training.device.type == "cpu",
+    )

@@ -1,0 +1,171 @@
+"""Devices: choosing one, naming it, and live readings. What can't be read is absent."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import platform
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device called `name`: "auto" takes cuda, then mps, then cpu.
+
+    Raises:
+        ValueError: the name is unknown or that device is not available here.
+    """
+    if name == "auto":
+        for kind in ("cuda", "mps"):
+            if _available(kind):
+                return torch.device(kind)
+        return torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps")
+    if not _available(device.type):
+        raise ValueError(f"device {name!r} is not available here: use auto or cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device {name!r}: this machine has {torch.cuda.device_count()} of them")
+    return device
+
+
+def _available(kind: str) -> bool:
+    if kind == "cuda":
+        return torch.cuda.is_available()
+    return kind == "cpu" or torch.backends.mps.is_available()
+
+
+def describe_device(device: torch.device) -> str:
+    """A person's name for the device, such as "cpu, 2 cores" or "cuda:0 NVIDIA H100"."""
+    if device.type == "cuda":
+        return f"{device} {torch.cuda.get_device_name(device)}"
+    if device.type == "mps":
+        return f"mps {platform.processor() or 'Apple GPU'}"
+    cores = usable_cores()
+    return f"{device}, {cores} core" + ("" if cores == 1 else "s")
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceReading:
+    """What the machine is doing; None for what can't be read here."""
+
+    name: str
+    cores: int | None = None
+    cpu_percent: float | None = None
+    """Use of the usable cores by all processes since the last reading, 0 to 100."""
+    load: float | None = None
+    """One-minute load average."""
+    memory_used: int | None = None
+    """Resident bytes of this process."""
+    memory_total: int | None = None
+    """Bytes this process may use (the machine's, or its container's limit)."""
+    gpu_name: str | None = None
+    gpu_percent: float | None = None
+    gpu_memory_used: int | None = None
+    """Bytes in use on the GPU, by all processes where NVML tells, else by this one."""
+    gpu_memory_total: int | None = None
+    temperature: float | None = None
+    """Of the GPU, else of the processor, in °C."""
+    power: float | None = None
+    """Of the GPU, in watts."""
+
+
+class DeviceProbe:
+    """Takes readings; about a millisecond each, meant for a face's thread, not the training's."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._name = describe_device(device)
+        self._process = psutil.Process()
+        self._nvml = _open_nvml(device)
+        psutil.cpu_percent()  # the first call only begins the span that the next one measures
+
+    def read(self) -> DeviceReading:
+        """Everything that can be read now."""
+        reading: dict[str, Any] = {"name": self._name, "cores": usable_cores()}
+        with contextlib.suppress(psutil.Error, OSError):
+            reading["cpu_percent"] = psutil.cpu_percent()
+        with contextlib.suppress(OSError, AttributeError):
+            reading["load"] = os.getloadavg()[0]
+        with contextlib.suppress(psutil.Error, OSError):
+            reading["memory_used"] = self._process.memory_info().rss
+            reading["memory_total"] = min(psutil.virtual_memory().total, _container_limit())
+        reading["temperature"] = _cpu_temperature()
+        if self._device.type == "cuda":
+            reading |= self._read_cuda()
+        elif self._device.type == "mps":
+            reading["gpu_name"] = "Apple GPU"
+            reading["gpu_memory_used"] = torch.mps.driver_allocated_memory()
+        return DeviceReading(**reading)
+
+    def _read_cuda(self) -> dict[str, Any]:
+        properties = torch.cuda.get_device_properties(self._device)
+        reading: dict[str, Any] = {
+            "gpu_name": properties.name,
+            "gpu_memory_total": properties.total_memory,
+            "gpu_memory_used": torch.cuda.memory_reserved(self._device),
+            "temperature": None,
+        }
+        if self._nvml is None:
+            return reading
+        nvml, handle = self._nvml
+        for key, read in (
+            ("gpu_percent", lambda: float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)),
+            ("gpu_memory_used", lambda: int(nvml.nvmlDeviceGetMemoryInfo(handle).used)),
+            ("temperature", lambda: float(nvml.nvmlDeviceGetTemperature(handle, 0))),
+            ("power", lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+        ):
+            with contextlib.suppress(nvml.NVMLError):
+                reading[key] = read()
+        return reading
+
+
+def _open_nvml(device: torch.device) -> tuple[Any, Any] | None:
+    """NVML and its handle for the device, found by UUID; None without nvidia-ml-py or a driver."""
+    if device.type != "cuda":
+        return None
+    try:
+        nvml = importlib.import_module("pynvml")
+        nvml.nvmlInit()
+        uuid = torch.cuda.get_device_properties(device).uuid
+        return nvml, nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+    except Exception:  # the binding is optional and its errors are its own: then nothing is read
+        return None
+
+
+def _cpu_temperature() -> float | None:
+    sensors = getattr(psutil, "sensors_temperatures", None)
+    if sensors is None:
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        found = sensors()
+        for name in ("coretemp", "k10temp", "zenpower", "cpu_thermal"):
+            if found.get(name):
+                return float(found[name][0].current)
+    return None
+
+
+@cache
+def _container_limit() -> float:
+    """Memory limit of the container in bytes, infinity without one."""
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            return float(int(Path(path).read_text()))
+    return float("inf")

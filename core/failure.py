@@ -1,0 +1,61 @@
+"""What went wrong in a run, where, and what to try: one line each, for a person."""
+
+from __future__ import annotations
+
+import traceback
+from types import TracebackType
+
+import torch
+from torch import nn
+
+from .progress import Progress
+from .snapshot import Outcome, State
+from .steps import Step
+
+
+class NonFiniteLoss(ArithmeticError):
+    """The loss is NaN or infinite; raised before backward, so no parameter has met it."""
+
+
+def describe_failure(error: BaseException, model: nn.Module, at: Progress, step: Step) -> Outcome:
+    """The outcome of a run that `error` ended while `step` was being taken."""
+    where = f"epoch {at.epoch + 1}, batch {at.batch + 1}, {step.info.name}"
+    if step is Step.VALIDATE:
+        where = f"epoch {at.epoch + 1}, validation batch {at.val_batch + 1}"
+    layer = failing_layer(model, error.__traceback__)
+    if layer is not None:
+        where += f", layer {layer}"
+    first_line = str(error).strip().split("\n", 1)[0]
+    name = type(error).__name__
+    reason = first_line if isinstance(error, NonFiniteLoss) else f"{name}: {first_line}".rstrip(": ")
+    text = "".join(traceback.format_exception(error))
+    return Outcome(State.FAILED, reason, where, advise(error), text)
+
+
+def failing_layer(model: nn.Module, tb: TracebackType | None) -> str | None:
+    """The qualified name of the innermost submodule whose code was running; None if none was."""
+    names = {id(module): name for name, module in model.named_modules() if name}
+    found = None
+    while tb is not None:
+        owner = tb.tb_frame.f_locals.get("self")
+        found = names.get(id(owner), found)
+        tb = tb.tb_next
+    return found
+
+
+def advise(error: BaseException) -> str:
+    """What a person could try; empty where nothing sensible can be said."""
+    text = str(error)
+    if isinstance(error, NonFiniteLoss):
+        return "try a lower learning rate, clip the gradients, or look for NaN in the data"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
+        return "try a smaller batch size, with accumulate to make up for it, or a smaller model"
+    if "DataLoader worker" in text:
+        return "a data worker died (often out of memory): try fewer workers, num_workers=0 to see why"
+    if "shapes cannot be multiplied" in text or "size mismatch" in text or "must match" in text:
+        return "the shapes of data and model do not fit: compare them in the traceback"
+    if "out of bounds" in text or "out of range" in text:
+        return "a label or token lies outside what the model's outputs cover: check the classes"
+    if "expected scalar type" in text or "same dtype" in text:
+        return "the types differ: labels for classes are int64, all else float32"
+    return ""

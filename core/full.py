@@ -1,0 +1,78 @@
+"""The fuller loop: the same five steps with gradient accumulation and clipping around them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from torch import nn
+
+from .data import Feed
+from .progress import Progress
+from .rate import LearningRate
+from .steps import Step
+from .training import Training
+
+
+def full_epoch(training: Training, rate: LearningRate, at: Progress) -> Generator[Step, None, None]:
+    """One epoch with accumulation and clipping; with both off, bit for bit the plain one.
+
+    `accumulate` batches make one update: their losses are divided by the length of the window,
+    so that the gradient is their mean. The last window of an epoch may be shorter, and is
+    divided by its own length.
+    """
+    model, criterion, optimizer = training.model, training.criterion, training.optimizer
+    batches = Feed(training.batches, training.device, start=at.batch)
+    model.train()
+    part, window = at.batch % training.accumulate, training.accumulate
+    while batches.more:
+        yield Step.DATA
+        batch = batches.take()
+        if batch is None:
+            break
+        features, labels = batch  # (B, ...), (B, ...)
+        at.begin_batch(features, labels)
+        if batches.left is not None:
+            window = min(training.accumulate, part + 1 + batches.left)
+
+        if part == 0:
+            yield Step.ZERO_GRAD
+            optimizer.zero_grad()
+
+        yield Step.FORWARD
+        outputs = model(features)  # (B, ...)
+        at.outputs = outputs
+
+        yield Step.LOSS
+        loss = criterion(outputs, labels)  # ()
+        at.loss = loss
+
+        yield Step.BACKWARD
+        (loss if window == 1 else loss / window).backward()
+
+        part += 1
+        if part == window:
+            yield from _update(training, at)
+        yield Step.OTHER
+        if part == window:
+            rate.after_update()
+        at.end_batch(updated=part == window)
+        part %= window
+
+    if part:  # only a loader that could not tell its length leaves a window open
+        for p in model.parameters():
+            if p.grad is not None:
+                p.grad.mul_(window / part)
+        yield from _update(training, at)
+        yield Step.OTHER
+        rate.after_update()
+        at.updates += 1
+
+
+def _update(training: Training, at: Progress) -> Generator[Step, None, None]:
+    """Clip, then update."""
+    if training.clip_norm is not None:
+        yield Step.OTHER
+        at.grad_norm = nn.utils.clip_grad_norm_(training.model.parameters(), training.clip_norm)
+
+    yield Step.UPDATE
+    training.optimizer.step()

@@ -1,0 +1,124 @@
+"""Metric series of a run: recent points in full, the whole run in a bounded number of buckets."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+
+from .snapshot import Curve
+
+BUCKETS: Final = 512
+"""Most buckets a series is kept in; more points make wider buckets, never more of them."""
+RECENT: Final = 240
+"""Recent points kept one by one."""
+_BLOCK: Final = 4096
+
+_X, _LOW, _SUM, _HIGH, _COUNT, _BAD = range(6)
+
+
+class Series:
+    """One metric over the whole run.
+
+    A bucket keeps minimum, mean and maximum of its points and how many were NaN or infinite, so
+    that neither a spike nor a NaN is ever lost. Memory does not grow with the run.
+    """
+
+    def __init__(self, buckets: int = BUCKETS, recent: int = RECENT) -> None:
+        self._limit = max(2, buckets)
+        self._recent: deque[float] = deque(maxlen=recent)
+        self._x: list[float] = []
+        self._y: list[float] = []
+        self._table = np.empty((6, 0))
+        self._width = 1
+        self._points = 0
+        self._curve: Curve | None = None
+
+    def __len__(self) -> int:
+        return self._points + len(self._y)
+
+    @property
+    def recent(self) -> tuple[float, ...]:
+        """The last points one by one, oldest first."""
+        return tuple(self._recent)
+
+    @property
+    def last(self) -> float | None:
+        """The newest point; None before the first."""
+        return self._recent[-1] if self._recent else None
+
+    def add(self, x: float, y: float) -> None:
+        """Append a point; x (a batch number) must not go down."""
+        self._x.append(x)
+        self._y.append(y)
+        self._recent.append(y)
+        if len(self._y) >= _BLOCK:
+            self._fold()
+
+    def curve(self) -> Curve:
+        """The whole run in at most `BUCKETS` buckets."""
+        if self._y or self._curve is None:
+            self._fold()
+            x, low, total, high, count, bad = self._table
+            some = count > 0
+            mean = np.divide(total, count, out=np.zeros_like(total), where=some)
+            self._curve = Curve(
+                tuple(x.tolist()),
+                *(
+                    tuple(v if ok else None for v, ok in zip(row.tolist(), some, strict=True))
+                    for row in (low, mean, high)
+                ),
+                tuple(bad.astype(int).tolist()),
+            )
+        return self._curve
+
+    def _fold(self) -> None:
+        """Move the pending points into the table, then merge pairs while it is too long."""
+        if not self._y:
+            return
+        block = self._buckets(np.array(self._x), np.array(self._y))
+        if self._points % self._width:  # the last bucket is still open
+            self._table[:, -1:] = _merge(self._table[:, -1:], block[:, :1])
+            block = block[:, 1:]
+        self._points += len(self._y)
+        self._x.clear()
+        self._y.clear()
+        self._table = np.concatenate([self._table, block], axis=1)
+        while self._table.shape[1] > self._limit:
+            even = self._table.shape[1] // 2 * 2
+            pairs = _merge(self._table[:, 0:even:2], self._table[:, 1:even:2])
+            self._table = np.concatenate([pairs, self._table[:, even:]], axis=1)
+            self._width *= 2
+
+    def _buckets(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Points as buckets (6, n); the first may belong to the bucket that is still open."""
+        opened = self._points % self._width
+        starts = np.arange(-opened, len(y), self._width)
+        starts[0] = 0
+        ends = np.append(starts[1:], len(y)) - 1
+        fine = np.isfinite(y)
+        return np.stack(
+            [
+                x[ends],
+                np.minimum.reduceat(np.where(fine, y, np.inf), starts),
+                np.add.reduceat(np.where(fine, y, 0.0), starts),
+                np.maximum.reduceat(np.where(fine, y, -np.inf), starts),
+                np.add.reduceat(fine.astype(float), starts),
+                np.add.reduceat((~fine).astype(float), starts),
+            ]
+        )
+
+
+def _merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Each bucket of `a` with its neighbour in `b`, both (6, n)."""
+    return np.stack(
+        [
+            b[_X],
+            np.minimum(a[_LOW], b[_LOW]),
+            a[_SUM] + b[_SUM],
+            np.maximum(a[_HIGH], b[_HIGH]),
+            a[_COUNT] + b[_COUNT],
+            a[_BAD] + b[_BAD],
+        ]
+    )

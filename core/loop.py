@@ -1,0 +1,79 @@
+"""The training loop: the five steps, bare, each announced before it is taken.
+
+A loop is a generator. It yields the step it is about to take; whoever drives it decides when.
+Not asking for the next step is a pause, asking once is a single step. Nothing here watches,
+times, logs or steers, and nothing that a `with` sets is ever left on across a yield.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+from .data import Feed
+from .full import full_epoch
+from .progress import Progress
+from .rate import LearningRate
+from .steps import Step
+from .tasks import Meter
+from .training import Training
+from .validate import validate
+
+Epoch = Callable[[Training, LearningRate, Progress], Generator[Step, None, None]]
+
+
+def plain_epoch(training: Training, rate: LearningRate, at: Progress) -> Generator[Step, None, None]:
+    """One epoch of the guide's loop, from batch `at.batch` on."""
+    model, criterion, optimizer = training.model, training.criterion, training.optimizer
+    batches = Feed(training.batches, training.device, start=at.batch)
+    model.train()
+    while batches.more:
+        yield Step.DATA
+        batch = batches.take()
+        if batch is None:
+            return
+        features, labels = batch  # (B, ...), (B, ...)
+        at.begin_batch(features, labels)
+
+        yield Step.ZERO_GRAD
+        optimizer.zero_grad()
+
+        yield Step.FORWARD
+        outputs = model(features)  # (B, ...)
+        at.outputs = outputs
+
+        yield Step.LOSS
+        loss = criterion(outputs, labels)  # ()
+        at.loss = loss
+
+        yield Step.BACKWARD
+        loss.backward()
+
+        yield Step.UPDATE
+        optimizer.step()
+
+        yield Step.OTHER
+        rate.after_update()
+        at.end_batch(updated=True)
+
+
+def choose_epoch(training: Training) -> Epoch:
+    """The plain loop for the guide's case, the fuller one where it is needed."""
+    plain = training.accumulate == 1 and training.clip_norm is None
+    return plain_epoch if plain else full_epoch
+
+
+def training_loop(
+    training: Training,
+    rate: LearningRate,
+    at: Progress,
+    meter: Callable[[], Meter],
+) -> Generator[Step, None, None]:
+    """Every epoch that is left: its batches, the schedule, the validation."""
+    epoch = choose_epoch(training)
+    while at.epoch < training.epochs:
+        yield from epoch(training, rate, at)
+        yield Step.OTHER
+        rate.after_epoch()
+        if training.validation is not None:
+            yield from validate(training, at, meter())
+        at.end_epoch()

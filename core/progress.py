@@ -1,0 +1,51 @@
+"""Where a run is. It lives outside the loop, so that a loop that broke can start again from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counters of whole batches, and the tensors of the batch under way."""
+
+    epoch: int = 0
+    """Epochs completely trained; the index of the one under way."""
+    batch: int = 0
+    """Batches finished in this epoch."""
+    batches_done: int = 0
+    """Batches finished in the whole run."""
+    samples_done: int = 0
+    updates: int = 0
+    """Optimizer updates made."""
+    val_batch: int = 0
+    """Validation batches finished in the validation under way."""
+    features: Tensor | None = None
+    """(B, ...) of the batch under way, or of the last one."""
+    labels: Tensor | None = None
+    """(B, ...)"""
+    outputs: Tensor | None = None
+    """(B, ...)"""
+    loss: Tensor | None = None
+    """()"""
+    grad_norm: Tensor | None = None
+    """() as clipping computed it; None where nothing clips."""
+
+    def begin_batch(self, features: Tensor, labels: Tensor) -> None:
+        """Show the batch that was just fetched; what the last one left is let go."""
+        self.features, self.labels = features, labels
+        self.outputs = self.loss = self.grad_norm = None
+
+    def end_batch(self, *, updated: bool) -> None:
+        """Count a batch whose last phase is over, and whether it ended in an update."""
+        self.updates += updated
+        self.batch += 1
+        self.batches_done += 1
+        self.samples_done += len(self.features) if self.features is not None else 0
+
+    def end_epoch(self) -> None:
+        """Count an epoch."""
+        self.epoch += 1
+        self.batch = 0

@@ -1,0 +1,70 @@
+"""The learning rate: what the schedule says, times a factor that a person set by hand."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+
+class LearningRate:
+    """Keeps the hand's factor apart from the schedule.
+
+    Some schedulers overwrite `param_group["lr"]`, others build on what they find there. Each
+    therefore finds the value that it left itself; the factor is put on top afterwards. While
+    the factor is 1 nothing is touched at all.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        scheduler: LRScheduler | None = None,
+        per: Literal["update", "epoch"] = "epoch",
+    ) -> None:
+        self._groups = optimizer.param_groups
+        self._scheduler, self._per = scheduler, per
+        self.factor = 1.0
+        self.scheduled = [float(group["lr"]) for group in self._groups]
+        """What the schedule says, one value a parameter group."""
+
+    @property
+    def lr(self) -> float:
+        """What the optimizer uses for its first parameter group."""
+        return float(self._groups[0]["lr"])
+
+    def scale(self, factor: float) -> None:
+        """Set the hand's factor (not on top of the last one: the whole of it)."""
+        self.factor = factor
+        self._apply()
+
+    def after_update(self) -> None:
+        """Move a schedule that counts updates."""
+        if self._scheduler is not None and self._per == "update":
+            self._move(self._scheduler)
+
+    def after_epoch(self) -> None:
+        """Move a schedule that counts epochs."""
+        if self._scheduler is not None and self._per == "epoch":
+            self._move(self._scheduler)
+
+    def _move(self, scheduler: LRScheduler) -> None:
+        if self.factor != 1.0:
+            for group, lr in zip(self._groups, self.scheduled, strict=True):
+                _set(group, lr)
+        scheduler.step()
+        self.scheduled = [float(group["lr"]) for group in self._groups]
+        if self.factor != 1.0:
+            self._apply()
+
+    def _apply(self) -> None:
+        for group, lr in zip(self._groups, self.scheduled, strict=True):
+            _set(group, lr * self.factor)
+
+
+def _set(group: dict[str, Any], lr: float) -> None:
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(lr)
+    else:
+        group["lr"] = lr

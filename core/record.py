@@ -1,0 +1,192 @@
+"""What a run has been so far: its series, sums, best values, and pictures of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Final, Protocol
+
+from .clock import WARM_UP, Clock
+from .history import Series
+from .progress import Progress
+from .rate import LearningRate
+from .snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot, State
+from .steps import Step
+from .tasks import Task
+
+CHANGES: Final = 200
+"""Changes by hand that a Snapshot carries; a listener gets every one."""
+
+METRIC_SERIES: Final = ("loss", "val_loss", "val_metric", "lr", "grad_norm", "throughput")
+
+
+class Listener(Protocol):
+    """Gets every record of a run, in the training thread: what it does there costs training."""
+
+    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
+        """A batch was finished; `epoch` and `batch` are counted from 1."""
+
+    def epoch(self, summary: EpochSummary) -> None:
+        """An epoch was finished."""
+
+    def change(self, change: Change) -> None:
+        """A person changed something."""
+
+
+class Record:
+    """Everything that is counted about a run. Only the training thread touches it."""
+
+    def __init__(self, task: Task, clock: Clock, listener: Listener | None = None) -> None:
+        self._task, self._clock, self._listener = task, clock, listener
+        self._series = {name: Series() for name in METRIC_SERIES}
+        self._loss = self._series["loss"]
+        self._loss_sum = 0.0
+        self._loss_count = 0
+        self._epoch_began = (0.0, 0, 0.0)
+        self._lr = math.nan
+        self._curves: tuple[tuple[str, Curve], ...] = ()
+        self._val_seconds = 0.0
+        self.val_loss: float | None = None
+        self.metrics: dict[str, float] = {}
+        self.best_metric: Best | None = None
+        self.best_val_loss: Best | None = None
+        self.last: EpochSummary | None = None
+        self.changes: tuple[Change, ...] = ()
+
+    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
+        """Take in a finished batch, in order."""
+        self._loss_sum += loss
+        self._loss_count += 1
+        self._loss.add(batches_done, loss)
+        if lr != self._lr:
+            self._lr = lr
+            self._series["lr"].add(batches_done, lr)
+        if self._listener is not None:
+            self._listener.batch(epoch, batch, batches_done, loss, lr)
+
+    def validated(
+        self, batches_done: int, loss: float | None, metrics: dict[str, float], seconds: float
+    ) -> None:
+        """Take in the result of a validation, at an epoch's end or asked for."""
+        self.val_loss, self.metrics, self._val_seconds = loss, metrics, seconds
+        if loss is not None:
+            self._series["val_loss"].add(batches_done, loss)
+        if self._task.metric_name in metrics:
+            self._series["val_metric"].add(batches_done, metrics[self._task.metric_name])
+
+    def grad_norm(self, batches_done: int, norm: float) -> None:
+        """Take in a sampled gradient norm."""
+        self._series["grad_norm"].add(batches_done, norm)
+
+    def epoch(self, at: Progress, lr: float, validated: bool) -> EpochSummary:
+        """Close the epoch that `at` has just counted."""
+        began, batches_before, val_before = self._epoch_began
+        active, val = self._clock.active, self._clock.spent[Step.VALIDATE]
+        batches = at.batches_done - batches_before
+        seconds = active - began
+        training = seconds - (val - val_before)
+        self.last = EpochSummary(
+            epoch=at.epoch,
+            batches=batches,
+            batches_done=at.batches_done,
+            train_loss=self._loss_sum / self._loss_count if self._loss_count else math.nan,
+            val_loss=self.val_loss if validated else None,
+            metrics=tuple(self.metrics.items()) if validated else (),
+            seconds=seconds,
+            batches_per_second=batches / training if training > 0 else 0.0,
+            lr=lr,
+        )
+        if validated:
+            self._note_best(self.last)
+        self._loss_sum, self._loss_count = 0.0, 0
+        self._epoch_began = (active, at.batches_done, val)
+        if self._listener is not None:
+            self._listener.epoch(self.last)
+        return self.last
+
+    def _note_best(self, summary: EpochSummary) -> None:
+        metric, loss = summary.val_metric, summary.val_loss
+        sign = 1 if self._task.higher_is_better else -1
+        if metric is not None and math.isfinite(metric):
+            best = self.best_metric
+            if best is None or sign * metric > sign * best.value:
+                self.best_metric = Best(metric, summary.epoch)
+        if loss is not None and math.isfinite(loss):
+            if self.best_val_loss is None or loss < self.best_val_loss.value:
+                self.best_val_loss = Best(loss, summary.epoch)
+
+    def change(self, at: Progress, text: str, kind: str) -> None:
+        """Keep what a person changed, with its time and place."""
+        change = Change(time.time(), at.epoch + 1, at.batches_done, text, kind)
+        self.changes = (*self.changes[-CHANGES + 1 :], change)
+        if self._listener is not None:
+            self._listener.change(change)
+
+    def picture(
+        self,
+        at: Progress,
+        rate: LearningRate,
+        *,
+        state: State,
+        step: Step,
+        epochs: int,
+        batches_left: int | None,
+        speed: float | None,
+        stopping: str | None,
+        curves: bool,
+        outcome: Outcome | None,
+    ) -> Snapshot:
+        """A Snapshot of now; its curves are built anew only if `curves` says so."""
+        clock = self._clock
+        clock.mark(at.batches_done, at.samples_done)
+        batch_rate, sample_rate = clock.rates(at.batches_done, at.samples_done)
+        if curves:
+            if batch_rate is not None:
+                self._series["throughput"].add(at.batches_done, batch_rate)
+            self._curves = tuple((name, s.curve()) for name, s in self._series.items() if len(s))
+        return Snapshot(
+            state=state,
+            step=step,
+            epoch=min(at.epoch + 1, epochs),
+            batch=at.batch,
+            batches_done=at.batches_done,
+            samples_done=at.samples_done,
+            val_batch=at.val_batch,
+            elapsed=clock.elapsed,
+            active=clock.active,
+            eta=self._eta(batch_rate, batches_left, epochs - at.epoch, speed),
+            batches_per_second=batch_rate,
+            samples_per_second=sample_rate,
+            loss=self._loss.last,
+            epoch_loss=self._loss_sum / self._loss_count if self._loss_count else None,
+            last=self.last,
+            val_loss=self.val_loss,
+            metrics=tuple(self.metrics.items()),
+            best_metric=self.best_metric,
+            best_val_loss=self.best_val_loss,
+            lr=rate.lr,
+            lr_factor=rate.factor,
+            grad_norm=self._series["grad_norm"].last,
+            phases=clock.phases(at.batches_done),
+            watching=clock.watching,
+            speed=speed,
+            stopping=stopping,
+            recent=self._loss.recent,
+            curves=self._curves,
+            changes=self.changes,
+            outcome=outcome,
+        )
+
+    def _eta(
+        self,
+        batch_rate: float | None,
+        batches_left: int | None,
+        epochs_left: int,
+        speed: float | None,
+    ) -> float | None:
+        """Seconds left: training at the pace of the last seconds, and the validations to come."""
+        if batch_rate is None or batches_left is None or speed is not None:
+            return None
+        if self._clock.active < WARM_UP:
+            return None
+        return batches_left / batch_rate + epochs_left * self._val_seconds

@@ -1,0 +1,350 @@
+"""`Session`: drives the loop, applies control at its gates, and tells what it sees."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from time import perf_counter
+
+import torch
+
+from .clock import Clock
+from .control import Command, Control
+from .data import batch_count
+from .describe import describe_run
+from .failure import NonFiniteLoss, describe_failure
+from .loop import training_loop
+from .mailbox import Mailbox
+from .progress import Progress
+from .rate import LearningRate
+from .readback import Readback
+from .record import Listener, Record
+from .snapshot import Outcome, Snapshot, State
+from .steering import Steering
+from .steps import Step
+from .tasks import Meter
+from .training import Training
+from .validate import validate
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error: the way out of a loop that was told to stop
+    pass
+
+
+class Session:
+    """One run of a `Training`, in the caller's thread (`run`) or in one of its own (`start`).
+
+    Args:
+        training: what to train. It belongs to the session until the run has ended.
+        listener: gets every batch, epoch and change, in the training thread.
+        stop_on_nonfinite: end the run when a loss is NaN or infinite, before backward can carry
+            it into the gradients. On an accelerator it is noticed some batches later.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        listener: Listener | None = None,
+        *,
+        stop_on_nonfinite: bool = True,
+    ) -> None:
+        self.training = training
+        self.info = describe_run(training)
+        self.control = Control()
+        self.mailbox = Mailbox(self.control.poke)
+        self.progress = Progress()
+        self.rate = LearningRate(training.optimizer, training.scheduler, training.scheduler_per)
+        self._clock = Clock()
+        self._record = Record(training.task, self._clock, listener)
+        self._steering = Steering(self.progress, self.rate, self._record)
+        self._losses: Readback[tuple[int, int, int, float]] = Readback(training.device)
+        self._norms: Readback[int] = Readback(training.device)
+        self._stop_on_nonfinite = stop_on_nonfinite
+        self._meter: Meter = training.task.meter()
+        self._validated = False
+        self._validation_began = 0.0
+        self._loss = math.nan
+        self._norm_wanted = False
+        self._count = batch_count(training.batches)
+        self._now: tuple[Step, float] = (Step.OTHER, perf_counter())
+        self._running = Step.OTHER
+        self._since = perf_counter()
+        self._thread: threading.Thread | None = None
+        self._publish(State.LOADING, Step.DATA)
+
+    # What a face uses: `Source` is these, whatever lies behind.
+
+    def now(self) -> tuple[Step, float]:
+        """The phase that runs at this very moment, and since when (`time.perf_counter`)."""
+        return self._now
+
+    def latest(self, *, curves: bool = False) -> Snapshot | None:
+        """The newest picture; asks for a fresher one, which the next gate will build."""
+        return self.mailbox.latest(curves=curves)
+
+    def snapshot(self, timeout: float = 10.0) -> Snapshot:
+        """A picture built after this call, paused or not; the last one once the run has ended.
+
+        Raises:
+            TimeoutError: no gate was reached in time (a very long step, or not started).
+        """
+        return self.mailbox.wait(timeout)
+
+    def send(self, command: Command) -> None:
+        """Steer the run; see `core.control`."""
+        self.control.send(command)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the run ended; None while it has not."""
+        return self.mailbox.outcome
+
+    def start(self) -> None:
+        """Run in a thread of its own."""
+        # A daemon, so that a step that never returns cannot keep the process from ending.
+        self._thread = threading.Thread(target=self.run, name="fivestep-training", daemon=True)
+        self._thread.start()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the thread to end; True if it has."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+        return self._thread is None or not self._thread.is_alive()
+
+    def run(self) -> Outcome:
+        """Train to the end, or until stopped. Failures are an outcome too, never raised.
+
+        Raises:
+            KeyboardInterrupt, SystemExit: passed on, after the outcome has been told.
+        """
+        training = self.training
+        threads = torch.get_num_threads()
+        if training.threads is not None:
+            torch.set_num_threads(training.threads)
+        if training.seed is not None:
+            torch.manual_seed(training.seed)
+        self._clock.start()
+        self._since = perf_counter()
+        try:
+            with closing(
+                training_loop(training, self.rate, self.progress, self._new_meter)
+            ) as steps:
+                self._drive(steps)
+            self._collect(last=True)
+            self._after_epoch()
+            outcome = Outcome(State.FINISHED, _count(training.epochs, "epoch") + " trained")
+        except _Stopped:
+            self._collect(last=True)
+            outcome = Outcome(State.STOPPED, self._steering.stop_reason)
+        except Exception as error:
+            outcome = describe_failure(error, training.model, self.progress, self._running)
+        except BaseException as error:
+            self._end(describe_failure(error, training.model, self.progress, self._running))
+            raise
+        finally:
+            torch.set_num_threads(threads)
+        self._end(outcome)
+        return outcome
+
+    def _end(self, outcome: Outcome) -> None:
+        step = self._running if outcome.state is State.FAILED else Step.OTHER
+        self.mailbox.begin()
+        self._publish(outcome.state, step, outcome, curves=True)
+        self.mailbox.settled = True
+
+    # The loop under the session's hand.
+
+    def _drive(self, steps: Iterator[Step]) -> None:
+        """Take every step that the generator offers, stopping at its gates when asked to."""
+        control, steering, at, spent = self.control, self._steering, self.progress, self._clock.spent
+        done, epoch = at.batches_done, at.epoch
+        for step in steps:
+            here = perf_counter()
+            running = self._running
+            spent[running] += here - self._since
+            self._since, self._running = here, step
+            self._now = (step, here)
+            if step is Step.BACKWARD:
+                self._read_loss()
+            elif running is Step.OTHER and at.batches_done != done:
+                done = at.batches_done
+                self._after_batch()
+            if at.epoch != epoch:
+                epoch = at.epoch
+                self._after_epoch()
+            if control.attention or steering.alert:
+                self._attend(step)
+            if self._norm_wanted and step is Step.UPDATE:
+                self._sample_norm()
+        here = perf_counter()
+        spent[self._running] += here - self._since
+        self._since, self._running = here, Step.OTHER
+        if at.batches_done != done:
+            self._after_batch()
+
+    def _attend(self, step: Step) -> None:
+        """Apply what was asked for, hold if told to, and hand over a picture if one is wanted."""
+        clock, steering, mailbox = self._clock, self._steering, self.mailbox
+        busy_since = self._since
+        steering.arrive()
+        while True:
+            for command in self.control.take():
+                steering.apply(command)
+                mailbox.settled = False
+            if steering.must_stop(step):
+                raise _Stopped
+            if steering.validate_now and step is Step.DATA:
+                clock.watched += perf_counter() - busy_since
+                self._validate_now()
+                busy_since = perf_counter()
+            hold = steering.hold()
+            entering = steering.paused and not mailbox.settled
+            if mailbox.wanted or entering:
+                self._norm_wanted = True
+                self._collect()
+                curves = mailbox.begin() or entering
+                self._publish(self._state(step), step, curves=curves)
+            if hold is None:
+                break
+            mailbox.settled = steering.paused
+            before = perf_counter()
+            clock.watched += before - busy_since
+            self._now = (step, before)
+            self.control.wait(None if hold == math.inf else hold)
+            busy_since = perf_counter()
+            clock.waited += busy_since - before
+            steering.held(busy_since - before)
+        mailbox.settled = False
+        here = perf_counter()
+        clock.watched += here - busy_since
+        self._since, self._running = here, step
+        self._now = (step, here)
+
+    def _state(self, step: Step) -> State:
+        if self._steering.paused:
+            return State.PAUSED
+        return State.VALIDATING if step is Step.VALIDATE else State.RUNNING
+
+    def _publish(
+        self, state: State, step: Step, outcome: Outcome | None = None, *, curves: bool = False
+    ) -> None:
+        at, epochs = self.progress, self.training.epochs
+        left = None if self._count is None else (epochs - at.epoch) * self._count - at.batch
+        steering = self._steering
+        picture = self._record.picture(
+            at,
+            self.rate,
+            state=state,
+            step=step,
+            epochs=epochs,
+            batches_left=left,
+            speed=steering.speed,
+            stopping=steering.stopping,
+            curves=curves,
+            outcome=outcome,
+        )
+        self.mailbox.publish(picture)
+
+    # What happens at particular gates.
+
+    def _read_loss(self) -> None:
+        loss = self.progress.loss
+        assert loss is not None
+        if self._losses.immediate:
+            self._loss = loss.item()
+            if not math.isfinite(self._loss):
+                self._nonfinite(self._loss)
+        else:
+            at = self.progress
+            tag = (at.epoch + 1, at.batch + 1, at.batches_done + 1, self.rate.lr)
+            self._losses.push(tag, loss)
+
+    def _nonfinite(self, loss: float, when: str = "before backward") -> None:
+        if self._stop_on_nonfinite:
+            raise NonFiniteLoss(f"the loss is {loss}, noticed {when}")
+
+    def _after_batch(self) -> None:
+        at = self.progress
+        if self._losses.immediate:
+            epoch, batch = at.epoch + 1, at.batch
+            self._record.batch(epoch, batch, at.batches_done, self._loss, self.rate.lr)
+        elif at.batches_done % 64 == 0:
+            self._collect()
+
+    def _collect(self, *, last: bool = False) -> None:
+        """Bring in what the device has ready; with `last`, everything."""
+        if self._losses.immediate:
+            return
+        self._losses.flush()
+        for tag, loss in self._losses.drain() if last else self._losses.poll():
+            self._record.batch(tag[0], tag[1], tag[2], loss, tag[3])
+            if not math.isfinite(loss):
+                self._nonfinite(loss, f"after batch {tag[2]}")
+        for batches_done, norm in self._norms.poll():
+            self._record.grad_norm(batches_done, norm)
+
+    def _after_epoch(self) -> None:
+        """Close an epoch at the first gate behind it."""
+        at = self.progress
+        if self._record.last is not None and self._record.last.epoch == at.epoch:
+            return
+        self._collect(last=True)
+        self._take_validation()
+        self._record.epoch(at, self.rate.lr, self._validated)
+        self._validated = False
+        self._steering.epoch_ended()
+
+    def _sample_norm(self) -> None:
+        """The norm of all gradients, complete at this gate; at most once a picture."""
+        self._norm_wanted = False
+        at = self.progress
+        norm = at.grad_norm
+        if norm is None:
+            grads = [p.grad for p in self.training.model.parameters() if p.grad is not None]
+            if not grads or any(g.layout is not torch.strided for g in grads):
+                return
+            with torch.no_grad():
+                norm = torch.nn.utils.get_total_norm(grads)
+        if self._norms.immediate:
+            self._record.grad_norm(at.batches_done + 1, norm.item())
+        else:
+            self._norms.push(at.batches_done + 1, norm)
+            self._norms.flush()
+        here = perf_counter()
+        self._clock.watched += here - self._since
+        self._since = here
+
+    # Validation.
+
+    def _new_meter(self) -> Meter:
+        self._meter = self.training.task.meter()
+        self._validated = True
+        self._validation_began = self._clock.spent[Step.VALIDATE]
+        return self._meter
+
+    def _take_validation(self) -> None:
+        if self._validated:
+            seconds = self._clock.spent[Step.VALIDATE] - self._validation_began
+            loss, metrics = self._meter.result()
+            self._record.validated(self.progress.batches_done, loss, metrics, seconds)
+
+    def _validate_now(self) -> None:
+        """A validation asked for by hand, between two batches."""
+        steering = self._steering
+        steering.validate_now = False
+        if self.training.validation is None:
+            return
+        paused, steering.paused = steering.paused, False
+        self._since = perf_counter()
+        with closing(validate(self.training, self.progress, self._new_meter())) as steps:
+            self._drive(steps)
+        self._take_validation()
+        self._validated = False
+        steering.paused = steering.paused or paused
+        self.mailbox.settled = False
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")

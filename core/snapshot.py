@@ -1,0 +1,206 @@
+"""What a face may know of a run: frozen pictures of numbers and tuples, never tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .steps import Step
+
+
+class State(StrEnum):
+    """What a run is doing, in a word."""
+
+    LOADING = "loading"
+    RUNNING = "running"
+    PAUSED = "paused"
+    VALIDATING = "validating"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen in this run."""
+        return self in (State.FINISHED, State.STOPPED, State.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What does not change while a run goes on."""
+
+    name: str
+    data: str
+    model: str
+    parameters: int
+    """Trainable parameters."""
+    task: str
+    """classification, regression or language-model."""
+    metric_name: str
+    """Name of the validation metric, such as "accuracy"."""
+    higher_is_better: bool
+    optimizer: str
+    scheduler: str | None
+    batch_size: int | None
+    epochs: int
+    batches_per_epoch: int | None
+    """None where the loader cannot tell."""
+    validation_batches: int | None
+    device: str
+    threads: int
+    seed: int | None
+    exact_clock: bool = True
+    """False where phases are queued work (CUDA, MPS): what runs *now* is what is being queued."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTime:
+    """Where one phase's time goes."""
+
+    step: Step
+    share: float
+    """Of the last seconds of training, 0 to 1; pauses are left out."""
+    seconds: float | None
+    """Mean time per batch in seconds over the same span; None before the first batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A series over the whole run in a bounded number of buckets.
+
+    All tuples have one length, at most `history.BUCKETS`. Empty buckets do not occur; a bucket
+    that holds nothing but NaN and infinity has None for low, mean and high, and `bad` above 0.
+    """
+
+    x: tuple[float, ...]
+    """Batch number (1 is the first) at which each bucket ends."""
+    low: tuple[float | None, ...]
+    mean: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+    bad: tuple[int, ...]
+    """How many points of the bucket were NaN or infinite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something a person changed by hand, kept for the record."""
+
+    time: float
+    """Seconds since 1970 (Unix time)."""
+    epoch: int
+    """Counted from 1."""
+    batch: int
+    """Batches finished in the whole run when it took effect; 0 is before the first."""
+    text: str
+    """What was done, for example "lr ÷2 → 5.0e-4"."""
+    kind: str
+    """lr, pause, resume, step, speed, stop, validate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best value so far and when it was reached."""
+
+    value: float
+    epoch: int
+    """Counted from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    state: State
+    reason: str
+    """One line: "20 epochs trained", "stopped by hand after this batch", "loss is nan ..."."""
+    where: str = ""
+    """For a failure: epoch, batch and phase."""
+    advice: str = ""
+    """For a failure: what to try."""
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochSummary:
+    """One finished epoch."""
+
+    epoch: int
+    """Counted from 1."""
+    batches: int
+    """Batches of this epoch."""
+    batches_done: int
+    """Batches of the whole run so far."""
+    train_loss: float
+    """Sum of the batches' losses over the number of batches (NaN if one was)."""
+    val_loss: float | None
+    """Mean over the validation samples; None without validation data."""
+    metrics: tuple[tuple[str, float], ...]
+    """Validation metrics by name, the task's own first."""
+    seconds: float
+    """Training and validation time of this epoch, pauses left out."""
+    batches_per_second: float
+    lr: float
+
+    @property
+    def val_metric(self) -> float | None:
+        """The task's own metric on the validation data."""
+        return self.metrics[0][1] if self.metrics else None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One frozen picture of a run. Times are seconds, counts are whole batches."""
+
+    state: State
+    step: Step
+    """The phase about to be taken when this was built (while paused: what comes next)."""
+    epoch: int
+    """The epoch under way, counted from 1; the last one once all are trained."""
+    batch: int
+    """Batches finished in this epoch."""
+    batches_done: int
+    """Batches finished in the whole run."""
+    samples_done: int
+    val_batch: int
+    """Validation batches finished in the validation under way; 0 otherwise."""
+    elapsed: float
+    """Wall time since the start, pauses included."""
+    active: float
+    """The same without pauses and slow motion."""
+    eta: float | None
+    """Time left at the present pace; None before the warm-up is over or if it can't be known."""
+    batches_per_second: float | None
+    samples_per_second: float | None
+    loss: float | None
+    """Of the last finished batch; may be NaN or infinite."""
+    epoch_loss: float | None
+    """Mean so far in this epoch."""
+    last: EpochSummary | None
+    """The last finished epoch."""
+    val_loss: float | None
+    """Latest, whether at an epoch's end or asked for."""
+    metrics: tuple[tuple[str, float], ...]
+    """Latest validation metrics by name, the task's own first."""
+    best_metric: Best | None
+    best_val_loss: Best | None
+    lr: float
+    """What the optimizer uses: the schedule's value times `lr_factor`."""
+    lr_factor: float
+    """1.0 until a person changes it."""
+    grad_norm: float | None
+    """Norm of all gradients together, sampled just before an update at frame rate."""
+    phases: tuple[PhaseTime, ...]
+    """One entry a Step, in order."""
+    watching: float | None
+    """Share of time spent on pictures like this one, 0 to 1."""
+    speed: float | None
+    """Slow motion in phases per second; None is full speed."""
+    stopping: str | None
+    """"batch" or "epoch" once a stop is asked for and not yet reached."""
+    recent: tuple[float, ...]
+    """Losses of the last batches, oldest first, at most `history.RECENT`."""
+    curves: tuple[tuple[str, Curve], ...]
+    """Whole-run series by name: loss, val_loss, val_metric, lr, grad_norm, throughput."""
+    changes: tuple[Change, ...]
+    """What was changed by hand, oldest first, at most `session.CHANGES`."""
+    outcome: Outcome | None = None

@@ -1,0 +1,131 @@
+"""What a person's commands mean for a run: the state behind the session's gates."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from .control import (
+    Advance,
+    Command,
+    KeepGoing,
+    Pause,
+    Resume,
+    ScaleLR,
+    SetSpeed,
+    Stop,
+    Validate,
+)
+from .progress import Progress
+from .rate import LearningRate
+from .record import Record
+from .steps import INSIDE_BATCH, Step
+
+
+class Steering:
+    """Applies commands and answers, at a gate: hold here? stop here? Only the session's thread
+    touches it.
+    """
+
+    def __init__(self, progress: Progress, rate: LearningRate, record: Record) -> None:
+        self._at, self._rate, self._record = progress, rate, record
+        self.paused = False
+        self.speed: float | None = None
+        """Phases per second in slow motion; None is full speed."""
+        self.stopping: Literal["batch", "epoch"] | None = None
+        self.stop_reason = ""
+        self.validate_now = False
+        self._advancing: Literal["phase", "batch", "epoch"] | None = None
+        self._advanced_from = self._place()
+        self._slow_left = 0.0
+        self.alert = False
+        """Whether every gate must be attended, not only those that something was sent to."""
+
+    def apply(self, command: Command) -> None:
+        """Take in one command; a face may send any at any time."""
+        match command:
+            case Pause():
+                if not self.paused:
+                    self._note("paused", "pause")
+                self.paused, self._advancing = True, None
+            case Resume():
+                if self.paused:
+                    self._note("resumed", "resume")
+                self._go()
+            case Advance(unit):
+                self._go()
+                self._advancing, self._advanced_from = unit, self._place()
+            case SetSpeed(speed):
+                if speed != self.speed:
+                    pace = "full speed" if speed is None else f"slow motion, {speed:g} phases/s"
+                    self._note(pace, "speed")
+                    self.speed = speed
+                    self._slow_left = 0.0 if speed is None else 1 / speed
+            case ScaleLR(factor):
+                by = factor / self._rate.factor
+                self._rate.scale(factor)
+                sign = f"×{by:.4g}" if by >= 1 else f"÷{1 / by:.4g}"
+                self._note(f"lr {sign} by hand → {self._rate.lr:.3g}", "lr")
+            case Validate():
+                self._note("validation asked for", "validate")
+                self.validate_now = True
+            case Stop(reason, after):
+                self._note(f"stop after this {after}", "stop")
+                self.stopping, self.stop_reason = after, reason
+                self._go()
+            case KeepGoing():
+                if self.stopping is not None:
+                    self._note("going on after all", "stop")
+                self.stopping = None
+        self._settle()
+
+    def _go(self) -> None:
+        self.paused, self._advancing = False, None
+
+    def _note(self, text: str, kind: str) -> None:
+        self._record.change(self._at, text, kind)
+
+    def _place(self) -> tuple[int, int, int]:
+        return self._at.epoch, self._at.batches_done, self._at.val_batch
+
+    def _settle(self) -> None:
+        self.alert = bool(
+            self.paused
+            or self._advancing
+            or self.speed is not None
+            or self.stopping
+            or self.validate_now
+        )
+
+    def arrive(self) -> None:
+        """The session is at a new gate: start its slow-motion delay, end a single step."""
+        self._slow_left = 0.0 if self.speed is None else 1 / self.speed
+        now, then = self._place(), self._advanced_from
+        if (
+            (self._advancing == "phase")
+            or (self._advancing == "batch" and now[1:] != then[1:])
+            or (self._advancing == "epoch" and now[0] != then[0])
+        ):
+            self.paused, self._advancing = True, None
+            self._settle()
+
+    def hold(self) -> float | None:
+        """How long to hold here: infinity while paused, seconds in slow motion, None to go on."""
+        if self.paused:
+            return math.inf
+        if self._slow_left > 0 and not self.stopping:
+            return self._slow_left
+        return None
+
+    def held(self, seconds: float) -> None:
+        """The session has held for this long."""
+        self._slow_left -= seconds
+
+    def must_stop(self, step: Step) -> bool:
+        """Whether to end the run here: asked for, and no batch is under way."""
+        return self.stopping == "batch" and step not in INSIDE_BATCH
+
+    def epoch_ended(self) -> None:
+        """An epoch is over: a stop after it is due before the next batch."""
+        if self.stopping == "epoch":
+            self.stopping = "batch"

@@ -1,0 +1,116 @@
+"""The phases a run goes through, each with its line of code and its reason.
+
+Standard library only, so that a face can name the steps before torch is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+
+class Step(IntEnum):
+    """A phase of the run. The loop yields one just before it takes it."""
+
+    DATA = 0
+    ZERO_GRAD = 1
+    FORWARD = 2
+    LOSS = 3
+    BACKWARD = 4
+    UPDATE = 5
+    VALIDATE = 6
+    OTHER = 7
+
+    @property
+    def info(self) -> StepInfo:
+        """What to call this phase, its line of code, and why it is there."""
+        return STEPS[self]
+
+
+@dataclass(frozen=True, slots=True)
+class StepInfo:
+    """How a phase is shown and explained."""
+
+    step: Step
+    name: str
+    """What a sentence calls it: "paused before *backward*"."""
+    code: str
+    """Its line in the running loop; for DATA, VALIDATE and OTHER, plain words."""
+    why: str
+    """One or two sentences for somebody who meets it for the first time."""
+    number: int | None = None
+    """1 to 5 for the five steps, None for what surrounds them."""
+
+
+FIVE: Final = (Step.ZERO_GRAD, Step.FORWARD, Step.LOSS, Step.BACKWARD, Step.UPDATE)
+"""The five core steps, in the order in which a batch takes them."""
+
+INSIDE_BATCH: Final = frozenset({*FIVE, Step.OTHER})
+"""Gates at which a batch is under way: nothing is saved, validated or stopped there."""
+
+STEPS: Final[dict[Step, StepInfo]] = {
+    info.step: info
+    for info in (
+        StepInfo(
+            Step.DATA,
+            "data",
+            "waiting for data",
+            "The next batch is fetched and moved to the device. If this takes the largest share, "
+            "the model is waiting for its data, not the other way round.",
+        ),
+        StepInfo(
+            Step.ZERO_GRAD,
+            "zero_grad",
+            "optimizer.zero_grad()",
+            "Empties every .grad. backward adds to what it finds there, so without this the "
+            "gradients of earlier batches would leak into this update.",
+            1,
+        ),
+        StepInfo(
+            Step.FORWARD,
+            "forward",
+            "outputs = model(features)",
+            "The batch runs through the layers to give predictions. Meanwhile autograd notes "
+            "every operation, so that backward can retrace them.",
+            2,
+        ),
+        StepInfo(
+            Step.LOSS,
+            "loss",
+            "loss = criterion(outputs, labels)",
+            "One number for how wrong the predictions are: the average over the batch. "
+            "Everything that follows exists to make it smaller.",
+            3,
+        ),
+        StepInfo(
+            Step.BACKWARD,
+            "backward",
+            "loss.backward()",
+            "Autograd walks back from the loss and adds to each parameter's .grad how the loss "
+            "would change if that parameter grew. No weight moves yet.",
+            4,
+        ),
+        StepInfo(
+            Step.UPDATE,
+            "update",
+            "optimizer.step()",
+            "The optimizer moves every parameter against its gradient, as far as the learning "
+            "rate allows. This is the only step in which the model changes.",
+            5,
+        ),
+        StepInfo(
+            Step.VALIDATE,
+            "validation",
+            "validation",
+            "The model is judged on data it never trains on: eval mode, no gradients, "
+            "nothing is learned from it.",
+        ),
+        StepInfo(
+            Step.OTHER,
+            "everything else",
+            "everything else",
+            "Clipping gradients, moving the schedule, counting, and what watching itself costs.",
+        ),
+    )
+}

@@ -1,0 +1,55 @@
+"""Validation: the model judged in eval mode, without gradients, leaving no trace on the run."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+
+from .data import Feed
+from .progress import Progress
+from .steps import Step
+from .tasks import Meter
+from .training import Training
+
+
+def validate(training: Training, at: Progress, meter: Meter) -> Generator[Step, None, None]:
+    """One pass over the validation data, a gate before each batch; results are in `meter`.
+
+    Every module gets its mode back afterwards, also when the pass is given up in the middle.
+    """
+    assert training.validation is not None
+    model, criterion = training.model, training.criterion
+    modes = [(module, module.training) for module in model.modules()]
+    batches = Feed(training.validation, training.device)
+    at.val_batch = 0
+    model.eval()
+    try:
+        while batches.more:
+            yield Step.VALIDATE
+            with torch.no_grad(), untouched_rng(training.device):
+                batch = batches.take()
+                if batch is None:
+                    break
+                features, labels = batch  # (B, ...), (B, ...)
+                outputs = model(features)  # (B, ...)
+                meter.update(outputs, labels, criterion(outputs, labels))
+            at.val_batch += 1
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        at.val_batch = 0
+
+
+@contextmanager
+def untouched_rng(device: torch.device) -> Generator[None, None, None]:
+    """Give torch's global generators back as they were: a loader's `iter()` draws from them."""
+    cpu = torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    try:
+        yield
+    finally:
+        torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, device)

@@ -1,0 +1,177 @@
+"""From a checked `Recipe` to a `Training`: data, model, criterion, optimizer, schedule."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..core.data import TensorBatches
+from ..core.device import choose_device
+from ..core.tasks import Task
+from ..core.threads import auto_threads
+from ..core.training import About, Training
+from . import datasets, models
+from .datasets import Dataset
+from .losses import STANDARD
+from .recipe import Recipe, RecipeError
+from .schedules import make_schedule
+
+MOST_PARAMETERS = 100_000_000
+"""More would not fit beside gradients and optimizer state in the memory of a small machine."""
+
+VALIDATION_BATCH = 4
+"""Validation keeps no graph, so its batches may be this many times larger."""
+
+
+def build(recipe: Recipe) -> Training:
+    """Everything that the recipe names, ready to run.
+
+    Seeds torch's global generator with the recipe's seed, from which the weights are drawn; the
+    order of the batches is drawn from a generator of its own with the same seed.
+
+    Raises:
+        RecipeError: the parts don't fit each other, or the device is missing; one line.
+    """
+    try:
+        device = choose_device(recipe.device)
+    except ValueError as error:
+        raise RecipeError(f"{recipe.name}: device: {error}") from error
+    data = load_data(recipe)
+    model = make_model(recipe, data)
+    criterion = make_criterion(recipe)
+    _try_out(recipe, data, model, criterion)
+    model.to(device)
+    optimizer = make_optimizer(recipe, model)
+    batches = TensorBatches(
+        data.features.to(device),
+        data.labels.to(device),
+        recipe.batch_size,
+        torch.Generator().manual_seed(recipe.seed),
+    )
+    schedule, per = make_schedule(recipe, optimizer, len(batches))
+    first = data.features[: recipe.batch_size]  # (B, ...)
+    return Training(
+        model=model,
+        criterion=criterion,
+        optimizer=optimizer,
+        batches=batches,
+        validation=TensorBatches(
+            data.val_features.to(device),
+            data.val_labels.to(device),
+            recipe.batch_size * VALIDATION_BATCH,
+        ),
+        epochs=recipe.epochs,
+        task=Task(recipe.task),
+        scheduler=schedule,
+        scheduler_per=per,
+        accumulate=recipe.accumulate,
+        clip_norm=None if recipe.clip_norm == "off" else recipe.clip_norm,
+        device=device,
+        threads=auto_threads(model, first) if recipe.threads == "auto" else recipe.threads,
+        seed=recipe.seed,
+        about=About(recipe.name, data.about, recipe.model.name, data.label_names),
+    )
+
+
+def load_data(recipe: Recipe) -> Dataset:
+    """The recipe's data set. Its function's name is one of the catalogue's, checked before."""
+    make = getattr(datasets, recipe.dataset.name)
+    try:
+        data: Dataset = make(**recipe.dataset.options)
+    except ValueError as error:
+        raise RecipeError(f"{recipe.name}: dataset: {error}") from error
+    return data
+
+
+def make_model(recipe: Recipe, data: Dataset) -> nn.Module:
+    """The recipe's model for this data, on the CPU, its weights drawn from the recipe's seed.
+
+    Raises:
+        RecipeError: its options contradict each other, or it is too large.
+    """
+    make = getattr(models, recipe.model.name)  # one of the catalogue's names, checked before
+    inputs = data.features.shape[1:]
+    try:
+        with torch.device("meta"):  # counts without taking memory, or drawing numbers
+            size = sum(
+                p.numel() for p in make(inputs, data.outputs, **recipe.model.options).parameters()
+            )
+        if size > MOST_PARAMETERS:
+            raise ValueError(f"expected at most {MOST_PARAMETERS:,} parameters, not {size:,}")
+        torch.manual_seed(recipe.seed)
+        model: nn.Module = make(inputs, data.outputs, **recipe.model.options)
+    except ValueError as error:
+        raise RecipeError(f"{recipe.name}: model: {error}") from error
+    return model
+
+
+def make_criterion(recipe: Recipe) -> nn.Module:
+    """The recipe's loss, the mean over a batch."""
+    criterion: nn.Module = getattr(nn, recipe.criterion.name)(**recipe.criterion.options)
+    return criterion
+
+
+def optimizer_options(recipe: Recipe, device: torch.device) -> dict[str, Any]:
+    """The keyword arguments that the recipe's optimizer is made with on this device."""
+    options = dict(recipe.optimizer.options)
+    if options.get("fused") and not _fused_works(recipe.optimizer.name, device):
+        options["fused"] = False
+    return options
+
+
+def make_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
+    """The recipe's optimizer for this model.
+
+    Raises:
+        RecipeError: its options contradict each other.
+    """
+    device = next(model.parameters()).device
+    make = getattr(torch.optim, recipe.optimizer.name)  # one of the table's, checked before
+    try:
+        optimizer: Optimizer = make(model.parameters(), **optimizer_options(recipe, device))
+    except ValueError as error:
+        raise RecipeError(f"{recipe.name}: optimizer: {error}") from error
+    return optimizer
+
+
+def _fused_works(name: str, device: torch.device) -> bool:
+    """Whether torch has this optimizer's fused kernel for this device: tried on one number."""
+    weight = nn.Parameter(torch.zeros(1, device=device))
+    weight.grad = torch.zeros_like(weight)
+    try:
+        getattr(torch.optim, name)([weight], fused=True).step()
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
+
+
+def _try_out(recipe: Recipe, data: Dataset, model: nn.Module, criterion: nn.Module) -> None:
+    """Two samples through model and criterion, leaving no trace on weights, buffers or numbers.
+
+    Raises:
+        RecipeError: the criterion does not take what the model gives and the data wants.
+    """
+    features, labels = data.features[:2], data.labels[:2]  # (2, ...), (2, ...)
+    model.eval()
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # torch only warns of losses that stretch labels over outputs, and of none that is right
+        warnings.filterwarnings("error", "Using a target size")
+        outputs = model(features)  # (2, ...)
+        try:
+            criterion(outputs, labels)
+        except (RuntimeError, ValueError, IndexError, TypeError, UserWarning) as error:
+            name, standard = recipe.criterion.name, STANDARD[recipe.task]
+            raise RecipeError(
+                f"{recipe.name}: criterion.name: {name} does not take outputs {_shape(outputs)} "
+                f"with the labels {_shape(labels)} of {recipe.dataset.name}; {standard} does"
+            ) from error
+    model.train()
+
+
+def _shape(batch: Tensor) -> str:
+    sizes = ", ".join(str(size) for size in batch.shape[1:])
+    return f"({f'B, {sizes}' if sizes else 'B,'}) {str(batch.dtype).removeprefix('torch.')}"

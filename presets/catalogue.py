@@ -1,0 +1,152 @@
+"""The data sets, models and schedules that a recipe may name, with their options.
+
+Needs no torch. An entry's name is the name of the function in `datasets.py` or `models.py` that
+makes it, and its options are that function's keyword arguments: a new data set or model is one
+function there and one entry here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from .schema import Options, Real, Several, Whole, Word
+
+if TYPE_CHECKING:
+    from ..core.tasks import TaskName
+
+Kind = Literal["points", "images", "tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataEntry:
+    """A data set as far as it is known before it is loaded."""
+
+    about: str
+    """In a few words, for a listing."""
+    task: TaskName
+    kind: Kind
+    shape: str
+    """Of a batch of features."""
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model as far as it is known before it is built."""
+
+    about: str
+    """In a few words, for a listing."""
+    takes: dict[Kind, str]
+    """The kinds of features it takes, each with the shape of a batch."""
+    options: Options
+
+
+_SHARE: Final = Real(0.2, 0.01, 0.9)
+"""How much of the data is kept for validation."""
+_SEED: Final = Whole(0, 0, 2**32 - 1)
+"""Of the data set itself: what is drawn, and which samples are kept for validation."""
+
+DATASETS: Final[dict[str, DataEntry]] = {
+    "line": DataEntry(
+        "a noisy straight line",
+        "regression",
+        "points",
+        "(B, 1)",
+        {
+            "samples": Whole(1000, 10, 1_000_000),
+            "slope": Real(2.0, -1e3, 1e3),
+            "intercept": Real(0.5, -1e3, 1e3),
+            "noise": Real(0.3, 0, 1e3),
+            "validation": _SHARE,
+            "seed": _SEED,
+        },
+    ),
+    "spirals": DataEntry(
+        "interleaved spirals in the plane",
+        "classification",
+        "points",
+        "(B, 2)",
+        {
+            "arms": Whole(3, 2, 3),
+            "samples": Whole(3000, 30, 1_000_000),
+            "turns": Real(1.0, 0.1, 5),
+            "noise": Real(0.03, 0, 1),
+            "validation": _SHARE,
+            "seed": _SEED,
+        },
+    ),
+    "digits": DataEntry(
+        "handwritten digits 8x8",
+        "classification",
+        "images",
+        "(B, 1, 8, 8)",
+        {"validation": _SHARE, "seed": _SEED},
+    ),
+    "docs": DataEntry(
+        "Python's language reference, by character",
+        "language-model",
+        "tokens",
+        "(B, T)",
+        {"context": Whole(128, 8, 1024), "validation": Real(0.1, 0.01, 0.9)},
+    ),
+}
+
+_ACTIVATION: Final = Word("relu", ("relu", "gelu", "silu", "tanh", "sigmoid"))
+_NORM: Final = Word("none", ("none", "batch", "layer"))
+_DROPOUT: Final = Real(0.0, 0, 1, below=True)
+_FLAT: Final[dict[Kind, str]] = {"points": "(B, D)", "images": "(B, C, H, W)"}
+
+MODELS: Final[dict[str, ModelEntry]] = {
+    "linear": ModelEntry("one linear layer", _FLAT, {}),
+    "mlp": ModelEntry(
+        "fully connected layers",
+        _FLAT,
+        {
+            "widths": Several((64, 64), Whole(64, 1, 2048), 1, 16),
+            "activation": _ACTIVATION,
+            "norm": _NORM,
+            "dropout": _DROPOUT,
+        },
+    ),
+    "cnn": ModelEntry(
+        "3x3 convolutions and pooling",
+        {"images": "(B, C, H, W)"},
+        {
+            "channels": Several((16, 32), Whole(16, 1, 1024), 1, 12),
+            "activation": _ACTIVATION,
+            "norm": Word("batch", ("none", "batch")),
+            "dropout": _DROPOUT,
+        },
+    ),
+    "gpt": ModelEntry(
+        "a decoder-only transformer",
+        {"tokens": "(B, T)"},
+        {
+            "layers": Whole(3, 1, 24),
+            "heads": Whole(4, 1, 32),
+            "width": Whole(64, 1, 1024),
+            "dropout": _DROPOUT,
+        },
+    ),
+}
+
+SCHEDULERS: Final[dict[str, Options]] = {
+    "none": {},
+    "cosine": {"floor": Real(0.0, 0, 1)},
+    "step": {"step_size": Whole(10, 1, 1_000_000), "gamma": Real(0.1, 0, 1, above=True)},
+    "onecycle": {
+        "pct_start": Real(0.3, 0, 1, above=True, below=True),
+        "div_factor": Real(25.0, 1, 1e6),
+        "final_div_factor": Real(1e4, 1, 1e9),
+    },
+    "warmup-cosine": {
+        "warmup": Real(0.1, 0, 1, above=True, below=True),
+        "floor": Real(0.0, 0, 1),
+    },
+}
+"""`floor` is what remains of lr at the end, `warmup` the share of all updates spent rising."""
+
+DATASET_NAME: Final = Word(None, tuple(DATASETS))
+MODEL_NAME: Final = Word(None, tuple(MODELS))
+SCHEDULER_NAME: Final = Word("none", tuple(SCHEDULERS))

@@ -1,0 +1,137 @@
+"""Checks a recipe's table key by key, and says in one line what is wrong. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from . import losses, optimizers
+from .catalogue import DATASET_NAME, DATASETS, MODEL_NAME, MODELS, SCHEDULER_NAME, SCHEDULERS
+from .overrides import flag
+from .registry import nearest
+from .schema import Matching, Options, Real, RecipeError, Text, Value, Whole, Word, shown
+
+TOP: Final[Options] = {
+    "name": Matching(
+        None, r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "1 to 64 letters, digits, dots, dashes"
+    ),
+    "description": Text(""),
+    "seed": Whole(0, 0, 2**63 - 1),
+    "epochs": Whole(10, 1, 1_000_000),
+    "batch_size": Whole(32, 1, 65_536),
+    "accumulate": Whole(1, 1, 10_000),
+    "clip_norm": Real("off", 0, 1e6, above=True, words=("off",)),
+    "device": Matching("auto", r"auto|cpu|mps|cuda(:\d{1,3})?", "auto, cpu, cuda, cuda:N or mps"),
+    "threads": Whole("auto", 1, 1024, words=("auto",)),
+}
+EXPECT: Final[Options] = {
+    "text": Text(""),
+    "metric": Word("", ("accuracy", "r2", "perplexity")),
+    "value": Real(0.0, -1e9, 1e9),
+    "seconds": Real(0.0, 0, 1e9),
+    "parameters": Whole(0, 0, 10**12),
+}
+SECTIONS: Final[dict[str, tuple[Word, Mapping[str, Options]]]] = {
+    "dataset": (DATASET_NAME, {name: entry.options for name, entry in DATASETS.items()}),
+    "model": (MODEL_NAME, {name: entry.options for name, entry in MODELS.items()}),
+    "criterion": (losses.NAME, losses.LOSSES),
+    "optimizer": (optimizers.NAME, optimizers.OPTIMIZERS),
+    "scheduler": (SCHEDULER_NAME, SCHEDULERS),
+}
+_EVERY: Final = (
+    *TOP,
+    *(f"{s}.name" for s in SECTIONS),
+    *dict.fromkeys(
+        f"{s}.{k}" for s, (_, all_) in SECTIONS.items() for o in all_.values() for k in o
+    ),
+)
+"""Every key that some recipe may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Checks tables; every error names the file, or the flag, and the key."""
+
+    called: str
+    """What the file is called."""
+    overridden: frozenset[str] = frozenset()
+    """Dotted keys that come from the command line, not from the file."""
+
+    def fail(self, key: str, text: str) -> NoReturn:
+        """Raise RecipeError about a key."""
+        where = flag(key) if key in self.overridden else f"{self.called}: {key}"
+        raise RecipeError(f"{where}: {text}")
+
+    def keys(self, table: Mapping[str, Any], overrides: Iterable[str]) -> None:
+        """Sections are tables, every other key stands for one value, none is unknown."""
+        sections = {*SECTIONS, "expect"}
+        for key, value in table.items():
+            if key not in sections:
+                self._known(key, TOP, "")
+            elif not isinstance(value, dict):
+                self.fail(key, f"expected a section [{key}], not {shown(value)}")
+        for key in overrides:
+            section, dot, rest = key.partition(".")
+            if key in sections:
+                self.fail(key, f"this is a section; set one of its keys, such as {key}.name")
+            if not (dot and section in SECTIONS and rest) and key not in TOP:
+                self._known(key, (), "")
+
+    def options(self, table: Mapping[str, Any], prefix: str, options: Options) -> dict[str, Value]:
+        """A value for every option: the table's, or else the default."""
+        return {
+            key: self._value(prefix + key, table.get(key, option.default), option)
+            for key, option in options.items()
+        }
+
+    def given(self, table: Mapping[str, Any], prefix: str, options: Options) -> dict[str, Value]:
+        """A value for every option that the table has."""
+        for key in table:
+            self._known(key, options, prefix)
+        return {k: self._value(prefix + k, v, options[k]) for k, v in table.items()}
+
+    def section(self, table: Mapping[str, Any], section: str) -> tuple[str, dict[str, Value]]:
+        """The name that a section chooses, and every option of the chosen."""
+        word, choices = SECTIONS[section]
+        given = dict(table.get(section, {}))
+        name = self._value(f"{section}.name", given.pop("name", word.default), word)
+        options = choices[str(name)]
+        for key in given:
+            self._known(key, options, f"{section}.", str(name))
+        return str(name), self.options(given, f"{section}.", options)
+
+    def fit(self, dataset: str, model: str) -> None:
+        """The model takes the kind of features that the data set gives."""
+        data, takes = DATASETS[dataset], MODELS[model].takes
+        if data.kind in takes:
+            return
+        shapes = " or ".join(f"{kind} {shape}" for kind, shape in takes.items())
+        fitting = " or ".join(name for name, entry in MODELS.items() if data.kind in entry.takes)
+        gives = f"{dataset} gives {data.kind} {data.shape}"
+        key = "model.name" if "model.name" in self.overridden else "dataset.name"
+        self.fail(key, f"{model} takes {shapes}, but {gives}; {fitting} would fit")
+
+    def _value(self, key: str, value: Any, option: Any) -> Value:
+        if value is None:
+            self.fail(key, f"missing: expected {option.expected}")
+        try:
+            checked: Value = option.check(value)
+        except ValueError as error:
+            self.fail(key, str(error))
+        return checked
+
+    def _known(self, key: str, options: Iterable[str], prefix: str, owner: str = "") -> None:
+        """Refuse a key that is none of these options."""
+        options = tuple(options)
+        if key in options:
+            return
+        every = [prefix + option for option in options] or list(_EVERY)
+        last = {k.rpartition(".")[2]: k for k in reversed((*every, *_EVERY))}
+        word = key.rpartition(".")[2]
+        guess = nearest(prefix + key, every) or last.get(nearest(word, last) or "")
+        name = prefix + key if (prefix + key).replace("_", "a").replace(".", "a").isalnum() else ""
+        text = "unknown key"
+        if owner:
+            text += f", {owner} has {', '.join(options) or 'no options'}"
+        self.fail(name or shown(prefix + key), text + (f"; did you mean {guess}?" if guess else ""))

@@ -1,0 +1,156 @@
+"""The models: each function is named by an entry of the catalogue and takes its options.
+
+`inputs` is the shape of one sample, `outputs` how many values or logits it gets. A shape is
+noted on every line that makes a tensor: B batch, D features, C channels, H and W pixels,
+T tokens, E the transformer's width, V outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+def linear(inputs: torch.Size, outputs: int) -> nn.Module:
+    """One linear layer on flattened features."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs.numel(), outputs))  # (B, V)
+
+
+def mlp(
+    inputs: torch.Size,
+    outputs: int,
+    *,
+    widths: Sequence[int],
+    activation: str,
+    norm: str,
+    dropout: float,
+) -> nn.Module:
+    """Fully connected layers on flattened features, `widths` units in each hidden one."""
+    norms: dict[str, list[Callable[[int], nn.Module]]] = {
+        "none": [],
+        "batch": [nn.BatchNorm1d],
+        "layer": [nn.LayerNorm],
+    }
+    layers: list[nn.Module] = [nn.Flatten()]  # (B, D)
+    before = inputs.numel()
+    for width in widths:
+        layers.append(nn.Linear(before, width))  # (B, width)
+        layers += [make(width) for make in norms[norm]]
+        layers.append(ACTIVATIONS[activation]())
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        before = width
+    return nn.Sequential(*layers, nn.Linear(before, outputs))  # (B, V)
+
+
+def cnn(
+    inputs: torch.Size,
+    outputs: int,
+    *,
+    channels: Sequence[int],
+    activation: str,
+    norm: str,
+    dropout: float,
+) -> nn.Module:
+    """3x3 convolutions, each followed by pooling 2x2 while the image is larger than one pixel."""
+    before, height, width = inputs
+    layers: list[nn.Module] = []
+    for after in channels:
+        layers.append(nn.Conv2d(before, after, 3, padding=1))  # (B, C, H, W)
+        if norm == "batch":
+            layers.append(nn.BatchNorm2d(after))
+        layers.append(ACTIVATIONS[activation]())
+        if min(height, width) > 1:
+            layers.append(nn.MaxPool2d(2))  # (B, C, H / 2, W / 2)
+            height, width = height // 2, width // 2
+        before = after
+    layers.append(nn.Flatten())  # (B, C * H * W)
+    if dropout:
+        layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers, nn.Linear(before * height * width, outputs))  # (B, V)
+
+
+def gpt(
+    inputs: torch.Size, outputs: int, *, layers: int, heads: int, width: int, dropout: float
+) -> nn.Module:
+    """A decoder-only transformer after GPT-2, reading as many tokens as a sample has.
+
+    Raises:
+        ValueError: the heads can't share the width evenly.
+    """
+    if width % heads:
+        raise ValueError(f"width must be a multiple of heads, but {width} is none of {heads}")
+    (context,) = inputs
+    return GPT(outputs, context, layers, heads, width, dropout)
+
+
+class GPT(nn.Module):
+    """Tokens (B, T) to logits (B, V, T): classes second, as torch's CrossEntropyLoss wants them.
+
+    The embedding and the last layer share their weights.
+    """
+
+    def __init__(
+        self, vocabulary: int, context: int, layers: int, heads: int, width: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.context = context
+        self.token = nn.Embedding(vocabulary, width)
+        self.position = nn.Embedding(context, width)
+        self.drop = nn.Dropout(dropout)
+        self.blocks = nn.Sequential(*(Block(heads, width, dropout) for _ in range(layers)))
+        self.norm = nn.LayerNorm(width)
+        for name, weight in self.named_parameters():
+            if weight.dim() > 1:  # GPT-2's: what adds to the residual stream starts smaller
+                residual = name.endswith("out.weight")
+                nn.init.normal_(weight, 0, 0.02 / math.sqrt(2 * layers) if residual else 0.02)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, T) with T up to `context`, to logits (B, V, T)."""
+        x = self.token(tokens) + self.position.weight[: tokens.shape[1]]  # (B, T, E)
+        x = self.norm(self.blocks(self.drop(x)))  # (B, T, E)
+        return F.linear(x, self.token.weight).transpose(1, 2)  # (B, V, T)
+
+
+class Block(nn.Module):
+    """Attention to what came before, then an MLP on each token; both add to their input."""
+
+    def __init__(self, heads: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.norm_1 = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.norm_2 = nn.LayerNorm(width)
+        self.mlp_in = nn.Linear(width, 4 * width)
+        self.mlp_out = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, E) to (B, T, E)."""
+        x = x + self._drop(self.attention_out(self._attend(self.norm_1(x))))  # (B, T, E)
+        hidden = F.gelu(self.mlp_in(self.norm_2(x)))  # (B, T, 4 * E)
+        return x + self._drop(self.mlp_out(hidden))  # (B, T, E)
+
+    def _attend(self, x: Tensor) -> Tensor:
+        """(B, T, E) to (B, T, E): every token looks at itself and those before it."""
+        b, t, e = x.shape
+        qkv = self.qkv(x).view(b, t, 3, self.heads, e // self.heads)  # (B, T, 3, heads, E / heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, heads, T, E / heads) each
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        return y.transpose(1, 2).reshape(b, t, e)  # (B, T, E)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training)

@@ -1,0 +1,140 @@
+"""`Recipe`: what a run is made of, checked, before anything is loaded or built. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from .catalogue import DATASETS
+from .check import EXPECT, SECTIONS, TOP, Check
+from .losses import STANDARD
+from .overrides import ALIASES, apply, flag, parse_set
+from .read import find, read
+from .schema import RecipeError, Value, shown
+
+if TYPE_CHECKING:
+    from ..core.tasks import TaskName
+
+__all__ = ["ALIASES", "Expect", "Recipe", "RecipeError", "Section", "load", "parse_set"]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A choice by name, with every option that it has."""
+
+    name: str
+    options: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What a recipe promises of itself."""
+
+    text: str = ""
+    """For people."""
+    metric: str | None = None
+    """The task's metric: accuracy, r2 or perplexity."""
+    value: float | None = None
+    """What the metric reaches."""
+    seconds: float | None = None
+    """How long it takes on 2 cores."""
+    parameters: int | None = None
+    """How many numbers the model can learn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A checked recipe: every name is known, every value in range, every key explicit."""
+
+    name: str
+    description: str
+    seed: int
+    """Of the model's first weights, the order of the batches, and dropout."""
+    epochs: int
+    batch_size: int
+    accumulate: int
+    """Batches whose gradients add up before one update."""
+    clip_norm: float | Literal["off"]
+    device: str
+    """auto, cpu, cuda, cuda:N or mps."""
+    threads: int | Literal["auto"]
+    dataset: Section
+    model: Section
+    criterion: Section
+    optimizer: Section
+    scheduler: Section
+    expect: Expect | None = None
+    """None where overrides made the recipe another one."""
+    command: str = field(default="", compare=False)
+    """The command that runs it."""
+
+    @property
+    def task(self) -> TaskName:
+        """What kind of problem the data set poses."""
+        return DATASETS[self.dataset.name].task
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """Every key with its value, as a recipe's file has them."""
+        table: dict[str, Any] = {key: getattr(self, key) for key in TOP}
+        for key in SECTIONS:
+            section: Section = getattr(self, key)
+            table[key] = {"name": section.name, **section.options}
+        if self.expect is not None:
+            values = {key: getattr(self.expect, key) for key in EXPECT}
+            table["expect"] = {k: v for k, v in values.items() if v is not None}
+        return table
+
+    def to_toml(self) -> str:
+        """The recipe as a file that gives this very recipe when it is loaded."""
+        import tomlkit  # late, since only `show` and a run's record need it
+
+        return f"# {self.command}\n\n{tomlkit.dumps(self.table)}"
+
+
+def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """A preset by its name, or a recipe by its path, with dotted keys set: checked.
+
+    Raises:
+        RecipeError: it can't be found, read or used; the text is one line.
+    """
+    overrides = overrides or {}
+    file = find(name_or_path)
+    called = shown(name_or_path)[1:-1]
+    check = Check(called, frozenset(overrides))
+    raw = read(file, called)
+    check.keys(raw, overrides)
+    table = apply(raw, overrides)
+    table.setdefault("name", re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip("._-")[:64] or "run")
+    values: dict[str, Any] = check.options(table, "", TOP)
+    for key in SECTIONS:
+        if key == "criterion":
+            dataset = values["dataset"].name
+            check.fit(dataset, values["model"].name)
+            table["criterion"] = _criterion(table, DATASETS[dataset].task)
+        values[key] = Section(*check.section(table, key))
+    if "expect" in table:
+        values["expect"] = Expect(**check.given(table["expect"], "expect.", EXPECT))  # type: ignore[arg-type]
+    return Recipe(**values, command=_command(name_or_path, overrides))
+
+
+def _criterion(table: Mapping[str, Any], task: TaskName) -> dict[str, Any]:
+    """The criterion's section with the task's standard loss in the place of "auto"."""
+    section = dict(table.get("criterion", {}))
+    if section.setdefault("name", "auto") == "auto":
+        section["name"] = STANDARD[task]
+    return section
+
+
+def _command(name_or_path: str, overrides: Mapping[str, Any]) -> str:
+    """The command that runs a recipe with these overrides."""
+    words = ["fivestep", "train", name_or_path]
+    for key, value in overrides.items():
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        alias = flag(key)
+        words += ["--set", f"{key}={text}"] if alias.startswith("--set") else [alias, text]
+    return shlex.join("".join(c if c.isprintable() else "?" for c in word) for word in words)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, RandomSampler, Sequent
 
 Batch = tuple[Tensor, Tensor]
 Batches = Iterable[Any]
-"""Anything that yields batches `(features, labels)` when iterated: `TensorBatches`, a `DataLoader`."""
+"""Yields batches `(features, labels)` when iterated: `TensorBatches`, a `DataLoader`."""
 
 ALIGN = 64
 """Bytes. Kernels may round differently on unaligned rows; a fresh tensor always starts aligned."""
@@ -163,6 +163,6 @@ class Feed:
         )
 
     def close(self) -> None:
-        """Let the loader reach its end: its last draw and its workers' farewell belong to the epoch."""
+        """Let the loader reach its end: its last draw and its workers' exit are part of it."""
         self._open = False
         next(self._batches, None)

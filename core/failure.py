@@ -13,7 +13,7 @@ from .snapshot import Outcome, State
 from .steps import Step
 
 
-class NonFiniteLoss(ArithmeticError):
+class NonFiniteLossError(ArithmeticError):
     """The loss is NaN or infinite; raised before backward, so no parameter has met it."""
 
 
@@ -26,8 +26,9 @@ def describe_failure(error: BaseException, model: nn.Module, at: Progress, step:
     if layer is not None:
         where += f", layer {layer}"
     first_line = str(error).strip().split("\n", 1)[0]
-    name = type(error).__name__
-    reason = first_line if isinstance(error, NonFiniteLoss) else f"{name}: {first_line}".rstrip(": ")
+    reason = first_line
+    if not isinstance(error, NonFiniteLossError):
+        reason = f"{type(error).__name__}: {first_line}".rstrip(": ")
     text = "".join(traceback.format_exception(error))
     return Outcome(State.FAILED, reason, where, advise(error), text)
 
@@ -46,12 +47,12 @@ def failing_layer(model: nn.Module, tb: TracebackType | None) -> str | None:
 def advise(error: BaseException) -> str:
     """What a person could try; empty where nothing sensible can be said."""
     text = str(error)
-    if isinstance(error, NonFiniteLoss):
+    if isinstance(error, NonFiniteLossError):
         return "try a lower learning rate, clip the gradients, or look for NaN in the data"
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
         return "try a smaller batch size, with accumulate to make up for it, or a smaller model"
     if "DataLoader worker" in text:
-        return "a data worker died (often out of memory): try fewer workers, num_workers=0 to see why"
+        return "a data worker died (out of memory?): try fewer; num_workers=0 shows its error"
     if "shapes cannot be multiplied" in text or "size mismatch" in text or "must match" in text:
         return "the shapes of data and model do not fit: compare them in the traceback"
     if "out of bounds" in text or "out of range" in text:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 from torch import nn
 
 from .data import Feed
 from .progress import Progress
 from .rate import LearningRate
-from .steps import Step
+from .steps import Step, Steps
 from .training import Training
 
 
-def full_epoch(training: Training, rate: LearningRate, at: Progress) -> Generator[Step, None, None]:
+def full_epoch(training: Training, rate: LearningRate, at: Progress) -> Steps:
     """One epoch with accumulation and clipping; with both off, bit for bit the plain one.
 
     `accumulate` batches make one update: their losses are divided by the length of the window,
@@ -68,7 +66,7 @@ def full_epoch(training: Training, rate: LearningRate, at: Progress) -> Generato
         at.updates += 1
 
 
-def _update(training: Training, at: Progress) -> Generator[Step, None, None]:
+def _update(training: Training, at: Progress) -> Steps:
     """Clip, then update."""
     if training.clip_norm is not None:
         yield Step.OTHER

@@ -64,12 +64,11 @@ class Series:
             some = count > 0
             mean = np.divide(total, count, out=np.zeros_like(total), where=some)
             self._curve = Curve(
-                tuple(x.tolist()),
-                *(
-                    tuple(v if ok else None for v, ok in zip(row.tolist(), some, strict=True))
-                    for row in (low, mean, high)
-                ),
-                tuple(bad.astype(int).tolist()),
+                x=tuple(x.tolist()),
+                low=_filled(low, some),
+                mean=_filled(mean, some),
+                high=_filled(high, some),
+                bad=tuple(int(n) for n in bad),
             )
         return self._curve
 
@@ -122,3 +121,8 @@ def _merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             a[_BAD] + b[_BAD],
         ]
     )
+
+
+def _filled(row: np.ndarray, some: np.ndarray) -> tuple[float | None, ...]:
+    """The values where there are some, None elsewhere."""
+    return tuple(v if ok else None for v, ok in zip(row.tolist(), some.tolist(), strict=True))

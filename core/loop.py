@@ -7,21 +7,21 @@ times, logs or steers, and nothing that a `with` sets is ever left on across a y
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
 from .data import Feed
 from .full import full_epoch
 from .progress import Progress
 from .rate import LearningRate
-from .steps import Step
+from .steps import Step, Steps
 from .tasks import Meter
 from .training import Training
 from .validate import validate
 
-Epoch = Callable[[Training, LearningRate, Progress], Generator[Step, None, None]]
+Epoch = Callable[[Training, LearningRate, Progress], Steps]
 
 
-def plain_epoch(training: Training, rate: LearningRate, at: Progress) -> Generator[Step, None, None]:
+def plain_epoch(training: Training, rate: LearningRate, at: Progress) -> Steps:
     """One epoch of the guide's loop, from batch `at.batch` on."""
     model, criterion, optimizer = training.model, training.criterion, training.optimizer
     batches = Feed(training.batches, training.device, start=at.batch)
@@ -67,7 +67,7 @@ def training_loop(
     rate: LearningRate,
     at: Progress,
     meter: Callable[[], Meter],
-) -> Generator[Step, None, None]:
+) -> Steps:
     """Every epoch that is left: its batches, the schedule, the validation."""
     epoch = choose_epoch(training)
     while at.epoch < training.epochs:

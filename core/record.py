@@ -112,7 +112,8 @@ class Record:
             if best is None or sign * metric > sign * best.value:
                 self.best_metric = Best(metric, summary.epoch)
         if loss is not None and math.isfinite(loss):
-            if self.best_val_loss is None or loss < self.best_val_loss.value:
+            lowest = self.best_val_loss
+            if lowest is None or loss < lowest.value:
                 self.best_val_loss = Best(loss, summary.epoch)
 
     def change(self, at: Progress, text: str, kind: str) -> None:

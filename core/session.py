@@ -14,12 +14,12 @@ from .clock import Clock
 from .control import Command, Control
 from .data import batch_count
 from .describe import describe_run
-from .failure import NonFiniteLoss, describe_failure
+from .failure import describe_failure
+from .gauges import Gauges
 from .loop import training_loop
 from .mailbox import Mailbox
 from .progress import Progress
 from .rate import LearningRate
-from .readback import Readback
 from .record import Listener, Record
 from .snapshot import Outcome, Snapshot, State
 from .steering import Steering
@@ -59,13 +59,12 @@ class Session:
         self._clock = Clock()
         self._record = Record(training.task, self._clock, listener)
         self._steering = Steering(self.progress, self.rate, self._record)
-        self._losses: Readback[tuple[int, int, int, float]] = Readback(training.device)
-        self._norms: Readback[int] = Readback(training.device)
-        self._stop_on_nonfinite = stop_on_nonfinite
+        self._gauges = Gauges(
+            training, self.progress, self.rate, self._record, stop_on_nonfinite=stop_on_nonfinite
+        )
         self._meter: Meter = training.task.meter()
         self._validated = False
         self._validation_began = 0.0
-        self._loss = math.nan
         self._norm_wanted = False
         self._count = batch_count(training.batches)
         self._now: tuple[Step, float] = (Step.OTHER, perf_counter())
@@ -128,16 +127,7 @@ class Session:
         self._clock.start()
         self._since = perf_counter()
         try:
-            with closing(
-                training_loop(training, self.rate, self.progress, self._new_meter)
-            ) as steps:
-                self._drive(steps)
-            self._collect(last=True)
-            self._after_epoch()
-            outcome = Outcome(State.FINISHED, _count(training.epochs, "epoch") + " trained")
-        except _Stopped:
-            self._collect(last=True)
-            outcome = Outcome(State.STOPPED, self._steering.stop_reason)
+            outcome = self._train()
         except Exception as error:
             outcome = describe_failure(error, training.model, self.progress, self._running)
         except BaseException as error:
@@ -147,6 +137,18 @@ class Session:
             torch.set_num_threads(threads)
         self._end(outcome)
         return outcome
+
+    def _train(self) -> Outcome:
+        training = self.training
+        try:
+            steps = training_loop(training, self.rate, self.progress, self._new_meter)
+            with closing(steps):
+                self._drive(steps)
+        except _Stopped:
+            self._gauges.collect(everything=True)
+            return Outcome(State.STOPPED, self._steering.stop_reason)
+        self._after_epoch()
+        return Outcome(State.FINISHED, _count(training.epochs, "epoch") + " trained")
 
     def _end(self, outcome: Outcome) -> None:
         step = self._running if outcome.state is State.FAILED else Step.OTHER
@@ -158,7 +160,12 @@ class Session:
 
     def _drive(self, steps: Iterator[Step]) -> None:
         """Take every step that the generator offers, stopping at its gates when asked to."""
-        control, steering, at, spent = self.control, self._steering, self.progress, self._clock.spent
+        control, steering, at, spent = (
+            self.control,
+            self._steering,
+            self.progress,
+            self._clock.spent,
+        )
         done, epoch = at.batches_done, at.epoch
         for step in steps:
             here = perf_counter()
@@ -167,10 +174,10 @@ class Session:
             self._since, self._running = here, step
             self._now = (step, here)
             if step is Step.BACKWARD:
-                self._read_loss()
+                self._gauges.read_loss()
             elif running is Step.OTHER and at.batches_done != done:
                 done = at.batches_done
-                self._after_batch()
+                self._gauges.batch_done()
             if at.epoch != epoch:
                 epoch = at.epoch
                 self._after_epoch()
@@ -182,7 +189,7 @@ class Session:
         spent[self._running] += here - self._since
         self._since, self._running = here, Step.OTHER
         if at.batches_done != done:
-            self._after_batch()
+            self._gauges.batch_done()
 
     def _attend(self, step: Step) -> None:
         """Apply what was asked for, hold if told to, and hand over a picture if one is wanted."""
@@ -203,7 +210,7 @@ class Session:
             entering = steering.paused and not mailbox.settled
             if mailbox.wanted or entering:
                 self._norm_wanted = True
-                self._collect()
+                self._gauges.collect()
                 curves = mailbox.begin() or entering
                 self._publish(self._state(step), step, curves=curves)
             if hold is None:
@@ -249,69 +256,20 @@ class Session:
 
     # What happens at particular gates.
 
-    def _read_loss(self) -> None:
-        loss = self.progress.loss
-        assert loss is not None
-        if self._losses.immediate:
-            self._loss = loss.item()
-            if not math.isfinite(self._loss):
-                self._nonfinite(self._loss)
-        else:
-            at = self.progress
-            tag = (at.epoch + 1, at.batch + 1, at.batches_done + 1, self.rate.lr)
-            self._losses.push(tag, loss)
-
-    def _nonfinite(self, loss: float, when: str = "before backward") -> None:
-        if self._stop_on_nonfinite:
-            raise NonFiniteLoss(f"the loss is {loss}, noticed {when}")
-
-    def _after_batch(self) -> None:
-        at = self.progress
-        if self._losses.immediate:
-            epoch, batch = at.epoch + 1, at.batch
-            self._record.batch(epoch, batch, at.batches_done, self._loss, self.rate.lr)
-        elif at.batches_done % 64 == 0:
-            self._collect()
-
-    def _collect(self, *, last: bool = False) -> None:
-        """Bring in what the device has ready; with `last`, everything."""
-        if self._losses.immediate:
-            return
-        self._losses.flush()
-        for tag, loss in self._losses.drain() if last else self._losses.poll():
-            self._record.batch(tag[0], tag[1], tag[2], loss, tag[3])
-            if not math.isfinite(loss):
-                self._nonfinite(loss, f"after batch {tag[2]}")
-        for batches_done, norm in self._norms.poll():
-            self._record.grad_norm(batches_done, norm)
-
     def _after_epoch(self) -> None:
         """Close an epoch at the first gate behind it."""
         at = self.progress
         if self._record.last is not None and self._record.last.epoch == at.epoch:
             return
-        self._collect(last=True)
+        self._gauges.collect(everything=True)
         self._take_validation()
         self._record.epoch(at, self.rate.lr, self._validated)
         self._validated = False
         self._steering.epoch_ended()
 
     def _sample_norm(self) -> None:
-        """The norm of all gradients, complete at this gate; at most once a picture."""
         self._norm_wanted = False
-        at = self.progress
-        norm = at.grad_norm
-        if norm is None:
-            grads = [p.grad for p in self.training.model.parameters() if p.grad is not None]
-            if not grads or any(g.layout is not torch.strided for g in grads):
-                return
-            with torch.no_grad():
-                norm = torch.nn.utils.get_total_norm(grads)
-        if self._norms.immediate:
-            self._record.grad_norm(at.batches_done + 1, norm.item())
-        else:
-            self._norms.push(at.batches_done + 1, norm)
-            self._norms.flush()
+        self._gauges.sample_norm()
         here = perf_counter()
         self._clock.watched += here - self._since
         self._since = here

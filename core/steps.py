@@ -5,6 +5,7 @@ Standard library only, so that a face can name the steps before torch is loaded.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -45,6 +46,9 @@ class StepInfo:
 
 FIVE: Final = (Step.ZERO_GRAD, Step.FORWARD, Step.LOSS, Step.BACKWARD, Step.UPDATE)
 """The five core steps, in the order in which a batch takes them."""
+
+Steps = Generator[Step, None, None]
+"""What a loop is: it announces a step, and takes it when it is asked for the next one."""
 
 INSIDE_BATCH: Final = frozenset({*FIVE, Step.OTHER})
 """Gates at which a batch is under way: nothing is saved, validated or stopped there."""

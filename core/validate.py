@@ -9,12 +9,12 @@ import torch
 
 from .data import Feed
 from .progress import Progress
-from .steps import Step
+from .steps import Step, Steps
 from .tasks import Meter
 from .training import Training
 
 
-def validate(training: Training, at: Progress, meter: Meter) -> Generator[Step, None, None]:
+def validate(training: Training, at: Progress, meter: Meter) -> Steps:
     """One pass over the validation data, a gate before each batch; results are in `meter`.
 
     Every module gets its mode back afterwards, also when the pass is given up in the middle.

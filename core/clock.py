@@ -6,6 +6,7 @@ from collections import deque
 from time import perf_counter
 from typing import Final, NamedTuple
 
+from .events import EventClock
 from .snapshot import PhaseTime
 from .steps import Step
 
@@ -18,6 +19,8 @@ WARM_UP: Final = 1.0
 class _Mark(NamedTuple):
     active: float
     spent: tuple[float, ...]
+    timed: int
+    training: float
     watched: float
     batches: int
     samples: int
@@ -27,9 +30,14 @@ class Clock:
     """Adds up seconds per phase. The session adds to `spent` itself: a gate has no time for calls.
 
     All times are in seconds of `time.perf_counter`.
+
+    Args:
+        events: the device's own clock, for a device that runs behind its queue; phases are
+            then told by it, rates still by the host.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, events: EventClock | None = None) -> None:
+        self.events = events
         self.started = perf_counter()
         self.spent = [0.0] * len(Step)
         """Seconds per phase since the start."""
@@ -44,7 +52,7 @@ class Clock:
         """Begin counting from now."""
         self.started = perf_counter()
         self._marks.clear()
-        self._marks.append(_Mark(0.0, tuple(self.spent), self.watched, 0, 0))
+        self._marks.append(self._mark(0.0, 0, 0))
 
     @property
     def elapsed(self) -> float:
@@ -60,15 +68,28 @@ class Clock:
         """Remember the counts now, so that rates and shares are those of the last seconds."""
         now = self.active
         if now - self._marks[-1].active > WINDOW / 50 or len(self._marks) == 1:
-            self._marks.append(_Mark(now, tuple(self.spent), self.watched, batches, samples))
+            self._marks.append(self._mark(now, batches, samples))
         while len(self._marks) > 2 and now - self._marks[1].active > WINDOW:
             self._marks.popleft()
+
+    def _mark(self, active: float, batches: int, samples: int) -> _Mark:
+        spent, timed = self._timed(batches)
+        training = self._training()
+        return _Mark(active, tuple(spent), timed, training, self.watched, batches, samples)
+
+    def _timed(self, batches: int) -> tuple[list[float], int]:
+        """Seconds per phase so far, and the batches that they were measured over."""
+        if self.events is None:
+            return self.spent, batches
+        self.events.read()
+        return self.events.spent, self.events.batches
 
     def phases(self, batches: int) -> tuple[PhaseTime, ...]:
         """Share of the last seconds and mean time per batch, one entry a Step."""
         old = self._marks[0]
-        spent = [new - before for new, before in zip(self.spent, old.spent, strict=True)]
-        total, done = sum(spent), batches - old.batches
+        now, timed = self._timed(batches)
+        spent = [new - before for new, before in zip(now, old.spent, strict=True)]
+        total, done = sum(spent), timed - old.timed
         return tuple(
             PhaseTime(
                 step,
@@ -88,11 +109,10 @@ class Clock:
     def rates(self, batches: int, samples: int) -> tuple[float | None, float | None]:
         """Batches and samples per second of training and data time over the last seconds."""
         old = self._marks[0]
-        training = self._training(self.spent) - self._training(old.spent)
+        training = self._training() - old.training
         if training <= 0 or batches <= old.batches:
             return None, None
         return (batches - old.batches) / training, (samples - old.samples) / training
 
-    @staticmethod
-    def _training(spent: list[float] | tuple[float, ...]) -> float:
-        return sum(spent) - spent[Step.VALIDATE]
+    def _training(self) -> float:
+        return sum(self.spent) - self.spent[Step.VALIDATE]

@@ -48,7 +48,7 @@ class Readback(Generic[T]):
             event.record()
             self._flying.append((self._tags, host, event))
         else:
-            self._flying.append((self._tags, self._slots.cpu(), None))
+            self._flying.append((self._tags, self._slots.to("cpu", copy=True), None))
         self._tags = []
 
     def poll(self) -> list[tuple[T, float]]:

@@ -14,6 +14,7 @@ from .clock import Clock
 from .control import Command, Control
 from .data import batch_count
 from .describe import describe_run
+from .events import EventClock
 from .failure import describe_failure
 from .gauges import Gauges
 from .loop import training_loop
@@ -56,7 +57,8 @@ class Session:
         self.mailbox = Mailbox(self.control.poke)
         self.progress = Progress()
         self.rate = LearningRate(training.optimizer, training.scheduler, training.scheduler_per)
-        self._clock = Clock()
+        events = EventClock() if training.device.type == "cuda" else None
+        self._clock = Clock(events)
         self._record = Record(training.task, self._clock, listener)
         self._steering = Steering(self.progress, self.rate, self._record)
         self._gauges = Gauges(
@@ -166,6 +168,7 @@ class Session:
             self.progress,
             self._clock.spent,
         )
+        events = self._clock.events
         done, epoch = at.batches_done, at.epoch
         for step in steps:
             here = perf_counter()
@@ -173,6 +176,8 @@ class Session:
             spent[running] += here - self._since
             self._since, self._running = here, step
             self._now = (step, here)
+            if events is not None:
+                events.gate(step)
             if step is Step.BACKWARD:
                 self._gauges.read_loss()
             elif running is Step.OTHER and at.batches_done != done:
@@ -217,12 +222,15 @@ class Session:
                 break
             mailbox.settled = steering.paused
             before = perf_counter()
-            clock.watched += before - busy_since
             self._now = (step, before)
+            if not steering.paused:
+                clock.watched += before - busy_since
+                busy_since = before
             self.control.wait(None if hold == math.inf else hold)
-            busy_since = perf_counter()
-            clock.waited += busy_since - before
-            steering.held(busy_since - before)
+            here = perf_counter()
+            clock.waited += here - busy_since  # answering while paused is no training time either
+            steering.held(here - before)
+            busy_since = here
         mailbox.settled = False
         here = perf_counter()
         clock.watched += here - busy_since

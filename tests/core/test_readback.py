@@ -1,0 +1,47 @@
+"""Scalars come back from a device in order, with the value they had when they were taken."""
+
+from __future__ import annotations
+
+import torch
+
+from fivestep.core.gauges import Gauges
+from fivestep.core.readback import SLOTS, Readback
+from fivestep.core.session import Session
+
+
+def test_values_gather_and_come_back_in_order():
+    back = Readback(torch.device("cpu"))
+    scalar = torch.zeros(())
+    for k in range(SLOTS + 10):
+        scalar.fill_(k)
+        back.push(k, scalar)
+    assert back.poll() == [(k, float(k)) for k in range(SLOTS)]
+    assert back.poll() == []
+    assert back.drain() == [(k, float(k)) for k in range(SLOTS, SLOTS + 10)]
+    assert back.drain() == []
+
+
+def test_a_run_that_reads_its_losses_late_records_the_same_as_one_that_reads_at_once(
+    make_training, monkeypatch
+):
+    class Keeper(list):
+        def batch(self, *record):
+            self.append(record)
+
+        def epoch(self, summary):
+            self.append((summary.train_loss, summary.val_loss, summary.metrics))
+
+        def change(self, change):
+            pass
+
+    at_once, late = Keeper(), Keeper()
+    Session(make_training(samples=700), at_once).run()
+    first = Gauges.__init__
+
+    def as_on_a_gpu(self, *args, **kwargs):
+        first(self, *args, **kwargs)
+        self._immediate = False
+
+    monkeypatch.setattr(Gauges, "__init__", as_on_a_gpu)
+    Session(make_training(samples=700), late).run()
+    assert late == at_once

@@ -1,0 +1,74 @@
+"""Metrics belong to the task and do not depend on how validation is cut into batches."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fivestep.core.tasks import Task
+
+
+def judge(task, criterion, outputs, labels, size):
+    meter = Task(task).meter()
+    for k in range(0, len(outputs), size):
+        o, y = outputs[k : k + size], labels[k : k + size]
+        meter.update(o, y, criterion(o, y))
+    return meter.result()
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_accuracy_and_loss_are_means_over_samples(size):
+    torch.manual_seed(0)
+    outputs, labels = torch.randn(25, 4), torch.randint(0, 4, (25,))
+    loss, metrics = judge("classification", nn.CrossEntropyLoss(), outputs, labels, size)
+    assert loss == pytest.approx(nn.functional.cross_entropy(outputs, labels).item(), rel=1e-5)
+    assert metrics == {"accuracy": pytest.approx((outputs.argmax(1) == labels).float().mean())}
+
+
+def test_accuracy_of_a_single_logit_and_of_probabilities():
+    logits = torch.tensor([[2.0], [-1.0], [0.5], [-3.0]])
+    labels = torch.tensor([[1.0], [0.0], [0.0], [0.0]])
+    _, metrics = judge("classification", nn.BCEWithLogitsLoss(), logits, labels, 3)
+    assert metrics["accuracy"] == 0.75
+    outputs, shares = torch.eye(3), torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.9, 0.1, 0]])
+    _, metrics = judge("classification", nn.CrossEntropyLoss(), outputs, shares, 2)
+    assert metrics["accuracy"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("size", [1, 6, 40])
+def test_r2_and_mae_agree_with_their_definitions(size):
+    rng = np.random.default_rng(0)
+    y = rng.normal(5, 2, (40, 1))
+    p = y + rng.normal(0, 0.5, (40, 1))
+    _, metrics = judge(
+        "regression", nn.MSELoss(), torch.tensor(p).float(), torch.tensor(y).float(), size
+    )
+    assert metrics["r2"] == pytest.approx(1 - ((y - p) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+    assert metrics["mae"] == pytest.approx(np.abs(y - p).mean(), rel=1e-5)
+
+
+def test_r2_of_labels_that_are_all_alike_is_not_invented():
+    _, metrics = judge("regression", nn.MSELoss(), torch.zeros(4, 1), torch.ones(4, 1), 2)
+    assert math.isnan(metrics["r2"])
+
+
+def test_perplexity_is_the_exponential_of_the_mean_per_token():
+    torch.manual_seed(1)
+    outputs, labels = torch.randn(5, 9, 3), torch.randint(0, 9, (5, 3))
+    loss, metrics = judge("language-model", nn.CrossEntropyLoss(), outputs, labels, 2)
+    assert loss == pytest.approx(nn.functional.cross_entropy(outputs, labels).item(), rel=1e-5)
+    assert metrics["perplexity"] == pytest.approx(math.exp(loss))
+
+
+def test_a_metric_of_nan_losses_is_nan_and_of_huge_ones_infinite():
+    meter = Task("language-model").meter()
+    assert math.isnan(meter.metrics(1, math.nan, [])["perplexity"])
+    assert meter.metrics(1, 1e4, [])["perplexity"] == math.inf
+
+
+def test_a_validation_without_batches_has_no_result():
+    assert Task("classification").meter().result() == (None, {})

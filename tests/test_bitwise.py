@@ -1,0 +1,155 @@
+"""Watching never changes the numbers: a watched run equals the guide's loop bit for bit."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from fivestep.core.control import Advance, Pause, Resume, Validate
+from fivestep.core.session import Session
+from fivestep.core.snapshot import EpochSummary
+from fivestep.core.training import Training
+from fivestep.presets import registry
+from fivestep.presets.build import build
+from fivestep.presets.recipe import load
+
+BATCHES = {"docs-gpt": 24}  # its batches are large; the others train two epochs and more
+
+
+class Losses:
+    """A listener that keeps every loss, and stops the run after so many batches."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.session: Session | None = None
+
+    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
+        self.losses.append(loss)
+
+    def epoch(self, summary: EpochSummary) -> None:
+        pass
+
+    def change(self, change: object) -> None:
+        pass
+
+
+def prepare(name: str) -> Training:
+    """The preset with so much data that it sees some epochs, and not more."""
+    training = build(load(name, {"epochs": 2}))
+    most = BATCHES.get(name)
+    if most is not None:
+        size = training.batches.batch_size
+        rows = (most // 2) * size - size // 2  # two short epochs that end in a smaller batch
+        training.batches.features = training.batches.features[:rows]
+        training.batches.labels = training.batches.labels[:rows]
+    if training.validation is not None:
+        training.validation.features = training.validation.features[:40]
+        training.validation.labels = training.validation.labels[:40]
+    return training
+
+
+def guide_loop(training: Training) -> list[float]:
+    """The loop as the guide has it, over a plain DataLoader. Nobody watches."""
+    torch.set_num_threads(training.threads or 1)
+    torch.manual_seed(training.seed or 0)
+    batches = training.batches
+    loader = DataLoader(
+        TensorDataset(batches.features, batches.labels),
+        batch_size=batches.batch_size,
+        shuffle=True,
+        generator=batches.generator,
+    )
+    model, criterion, optimizer = training.model, training.criterion, training.optimizer
+    losses = []
+    for _ in range(training.epochs):
+        model.train()
+        for features, labels in loader:
+            optimizer.zero_grad()
+            outputs = model(features)
+            loss = criterion(outputs, labels)
+            loss.backward()
+            if training.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
+            optimizer.step()
+            if training.scheduler is not None and training.scheduler_per == "update":
+                training.scheduler.step()
+            losses.append(loss.item())
+        if training.scheduler is not None and training.scheduler_per == "epoch":
+            training.scheduler.step()
+    return losses
+
+
+def watch(training: Training) -> list[float]:
+    """The same under a session that is looked at all the time, paused, stepped and validated."""
+    listener = Losses()
+    session = Session(training, listener)
+    looking = threading.Event()
+
+    def look() -> None:
+        while not looking.is_set():
+            session.latest(curves=True)
+
+    watcher = threading.Thread(target=look)
+    session.send(Pause())
+    session.start()
+    watcher.start()
+    try:
+        for _ in range(9):
+            before = session.snapshot().step
+            session.send(Advance("phase"))
+            while session.snapshot().step == before:
+                pass
+        session.send(Advance("batch"))
+        session.send(Validate())
+        session.send(Resume())
+        assert session.join(100)
+    finally:
+        looking.set()
+        watcher.join()
+    assert session.outcome is not None
+    assert session.outcome.state == "finished", session.outcome
+    return listener.losses
+
+
+def flat(state: Any) -> dict[str, Any]:
+    """An optimizer's or model's state, nested as it is, as one level of name to value."""
+    items = state.items() if isinstance(state, dict) else enumerate(state)
+    out: dict[str, Any] = {}
+    for key, value in items:
+        if isinstance(value, (dict, list, tuple)):
+            out |= {f"{key}.{name}": leaf for name, leaf in flat(value).items()}
+        else:
+            out[str(key)] = value
+    return out
+
+
+def assert_same(watched: Any, bare: Any) -> None:
+    left, right = flat(watched), flat(bare)
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        if isinstance(value, Tensor):
+            assert torch.equal(value, right[name]), name
+        else:
+            assert value == right[name], name
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_a_watched_run_equals_the_bare_loop_bit_for_bit(name: str) -> None:
+    threads = torch.get_num_threads()
+    try:
+        bare = prepare(name)
+        bare_losses = guide_loop(bare)
+        watched = prepare(name)
+        losses = watch(watched)
+    finally:
+        torch.set_num_threads(threads)
+    assert len(losses) >= 20
+    assert losses == bare_losses
+    assert_same(watched.model.state_dict(), bare.model.state_dict())
+    assert_same(watched.optimizer.state_dict(), bare.optimizer.state_dict())
+    assert torch.equal(watched.batches.generator.get_state(), bare.batches.generator.get_state())

@@ -1,0 +1,184 @@
+"""The command: what it takes, and which face shows the run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from .. import __version__
+from ..presets import registry
+from ..presets.overrides import ALIASES
+from .output import Output, open_missing_streams, records_only, stdout
+from .usage import DefaultsToTrain, UsageError, refusals, run_command, written
+
+if TYPE_CHECKING:
+    from ..presets.recipe import Recipe
+
+app: Final = typer.Typer(
+    cls=DefaultsToTrain,
+    rich_markup_mode=None,  # rich would cost every --help twice its time
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=f"PyTorch training as five visible steps. Without a command: train {registry.DEFAULT}.",
+)
+
+Preset = Annotated[
+    str, typer.Argument(metavar="PRESET", help="A preset's name or a recipe's path.")
+]
+Epochs = Annotated[str | None, typer.Option(metavar="N", help="Epochs to train.")]
+BatchSize = Annotated[str | None, typer.Option(metavar="N", help="Samples per batch.")]
+Lr = Annotated[str | None, typer.Option(metavar="X", help="Learning rate.")]
+Optimizer = Annotated[str | None, typer.Option(metavar="NAME", help="An optimizer of torch.optim.")]
+Seed = Annotated[str | None, typer.Option(metavar="N", help="Of weights, order and dropout.")]
+Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
+Threads = Annotated[str | None, typer.Option(metavar="N", help="Threads of torch, or auto.")]
+Model = Annotated[str | None, typer.Option(metavar="NAME", help="Another model.")]
+Dataset = Annotated[str | None, typer.Option(metavar="NAME", help="Another data set.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe; may be repeated."),
+]
+NoUi = Annotated[bool, typer.Option("--no-ui", help="Lines instead of the screen.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Nothing but errors.")]
+Traceback = Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fivestep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
+@app.command(
+    epilog="Exit codes: 0 finished, 1 failed, 2 wrong usage or recipe, 130 and 143 interrupted "
+    "(SIGINT, SIGTERM), 141 nobody reads the output."
+)
+def train(
+    ctx: typer.Context,
+    preset: Preset = registry.DEFAULT,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Lr = None,
+    optimizer: Optimizer = None,
+    seed: Seed = None,
+    device: Device = None,
+    threads: Threads = None,
+    model: Model = None,
+    dataset: Dataset = None,
+    set_: Set = None,
+    no_ui: NoUi = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    traceback: Traceback = False,
+) -> None:
+    """Train a preset, or the recipe in a file."""
+    if json and quiet:
+        raise UsageError("--json and --quiet contradict each other; leave one out", ctx)
+    recipe = _recipe(ctx)
+    raise typer.Exit(_watch(recipe, json=json, quiet=quiet, traceback=traceback))
+
+
+@app.command()
+def presets(
+    json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
+) -> None:
+    """List the presets: data, model, parameters, what to expect."""
+    from . import listing
+
+    output = stdout()
+    _print(output, listing.as_json() if json else listing.as_table(output))
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    preset: Preset = registry.DEFAULT,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Lr = None,
+    optimizer: Optimizer = None,
+    seed: Seed = None,
+    device: Device = None,
+    threads: Threads = None,
+    model: Model = None,
+    dataset: Dataset = None,
+    set_: Set = None,
+    traceback: Traceback = False,
+) -> None:
+    """Print the resolved recipe as TOML, which can be run again."""
+    recipe = _recipe(ctx)
+    _print(stdout(), recipe.to_toml())
+
+
+def _recipe(ctx: typer.Context) -> Recipe:
+    """The recipe that the command line speaks of, checked without torch."""
+    from ..presets import recipe
+
+    said: dict[str, Any] = ctx.params
+    with refusals(said["traceback"]):
+        sets = [recipe.parse_set(text) for text in said["set_"] or ()]
+        for alias, key in ALIASES.items():
+            value = said[alias.removeprefix("--").replace("-", "_")]
+            if value is not None:
+                sets.append(recipe.parse_set(f"{key}={value}"))
+        return recipe.load(said["preset"], dict(sets))
+
+
+def _watch(recipe: Recipe, *, json: bool, quiet: bool, traceback: bool) -> int:
+    """Run the recipe under the face that was asked for; the exit code."""
+    from . import headless
+    from .face import Face
+    from .jsonlines import JsonLines
+    from .people import People
+
+    with records_only() if json else contextlib.nullcontext(stdout()) as output:
+        face = JsonLines(output) if json else Face(output) if quiet else People(output)
+        return headless.run(recipe, face, show_traceback=traceback)
+
+
+def _print(output: Output, text: str) -> None:
+    output.write(text)
+    output.flush()
+    raise typer.Exit(written(output))
+
+
+def run(arguments: list[str]) -> int:
+    """The command in this process: its exit code."""
+    return run_command(typer.main.get_command(app), arguments)
+
+
+def main() -> None:
+    """The command as a process of its own."""
+    open_missing_streams()
+    code = run(sys.argv[1:])
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    """End the process at once: torch takes a third of a second to be taken apart."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    measured = sys.gettrace() or sys.getprofile() or "coverage" in sys.modules
+    if "torch" not in sys.modules or measured:  # a profiler has yet to write what it saw
+        sys.exit(code)
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What shows a run without a screen: `Face`, which by itself shows nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from .output import Output
+
+if TYPE_CHECKING:
+    from ..core.session import Session
+    from ..core.snapshot import Change, EpochSummary, Outcome, Snapshot
+    from ..presets.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended, as every face tells it."""
+
+    word: str
+    """finished, stopped, failed or interrupted (by a signal)."""
+    outcome: Outcome
+    last: Snapshot
+    """The last picture of the run."""
+
+
+class Face:
+    """Follows a run from one thread and gets its records in the training thread.
+
+    This one is silent. All methods but the first three are called by the thread that waits for
+    the run, in the order in which they stand here.
+    """
+
+    interval: ClassVar[float] = 0.2
+    """Seconds between two ticks."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+
+    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
+        """A batch was finished (training thread)."""
+
+    def epoch(self, summary: EpochSummary) -> None:
+        """An epoch was finished (training thread)."""
+
+    def change(self, change: Change) -> None:
+        """A person changed something (training thread)."""
+
+    def announce(self, recipe: Recipe) -> None:
+        """Say what is going to run, before torch is loaded."""
+
+    def begin(self, session: Session) -> None:
+        """The run is built and about to start."""
+
+    def tick(self, session: Session) -> None:
+        """Called every `interval` seconds while the run goes on."""
+        self.output.flush()
+
+    def stopping(self) -> None:
+        """A signal was caught; the run ends after the batch under way."""
+
+    def end(self, session: Session, ending: Ending) -> None:
+        """The run has ended."""
+
+    def leave(self) -> None:
+        """The process ends at this very moment (in a signal handler)."""

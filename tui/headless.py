@@ -1,0 +1,59 @@
+"""A run without a screen: builds it, waits for it, and gives the process its exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .face import Ending, Face
+from .signals import Signals
+from .usage import FAILED, complain, refusals, tell_traceback, written
+
+if TYPE_CHECKING:
+    from ..presets.recipe import Recipe
+
+
+def run(recipe: Recipe, face: Face, *, show_traceback: bool = False) -> int:
+    """Train what the recipe says while the face tells of it.
+
+    Returns:
+        The exit code: 0 finished or stopped as asked, 1 failed, 130 and 143 interrupted by
+        SIGINT and SIGTERM, 141 if nobody reads stdout any more.
+
+    Raises:
+        typer.Exit: with 2, if the recipe can't be built; the reason has been told.
+    """
+    with Signals(face.leave) as signals:
+        face.announce(recipe)
+        from ..core.control import Stop
+        from ..core.session import Session
+        from ..core.snapshot import State
+        from ..presets.build import build
+
+        with refusals(show_traceback):
+            session = Session(build(recipe), face)
+        face.begin(session)
+        signals.run_begins()
+        session.start()
+        stopping = False
+        while not session.join(face.interval):
+            face.tick(session)
+            if not stopping and (signals.caught or face.output.gone):
+                stopping = True
+                if signals.caught:
+                    face.stopping()
+                    session.send(Stop(f"interrupted by {signals.caught.name}"))
+                else:
+                    session.send(Stop("nobody reads the output"))
+        outcome, last = session.outcome, session.latest()
+        assert outcome is not None
+        assert last is not None
+        interrupted = stopping and signals.caught and outcome.state is State.STOPPED
+        face.end(session, Ending("interrupted" if interrupted else outcome.state, outcome, last))
+        face.output.flush()
+    if outcome.state is State.FAILED:
+        tell_traceback(outcome.traceback, show_traceback)
+        complain(": ".join(filter(None, (outcome.where, outcome.reason, outcome.advice))))
+        return FAILED
+    if interrupted:
+        return signals.exit_code or 0
+    return written(face.output)

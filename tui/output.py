@@ -1,0 +1,138 @@
+"""Where lines go: stdout as it is, or stdout kept for records alone."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, Final
+
+LIMIT: Final = 1 << 16
+"""Bytes that wait at most; more are written at once, by whoever adds them."""
+
+
+class Output:
+    """Text on its way to a stream, written whole. A broken stream never raises, it is noted.
+
+    Any thread may write. A slow reader holds the writer up, so nothing piles up here.
+
+    Args:
+        stream: takes bytes, and may take fewer than it is given.
+        encoding: what the stream's bytes mean; what can't be encoded becomes "?".
+    """
+
+    def __init__(self, stream: Any, encoding: str = "utf-8") -> None:
+        self._stream, self._encoding = stream, encoding
+        self._waiting = bytearray()
+        self._lock = threading.Lock()
+        self.gone = False
+        """Whether the reader went away: nobody will read any more."""
+        self.error: OSError | None = None
+        """The first other thing that kept lines from being written."""
+
+    def write(self, text: str) -> None:
+        """Add text; it is written once there is enough of it, or at the next `flush`."""
+        with self._lock:
+            if self.gone:
+                return
+            self._waiting += text.encode(self._encoding, "replace")
+            if len(self._waiting) >= LIMIT:
+                self._flush()
+
+    def flush(self) -> None:
+        """Write what waits. What can't be written now is dropped."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._waiting:
+                written = self._stream.write(self._waiting)
+                if written is None:  # whoever made the pipe wants no blocking: wait for room
+                    select.select([], [self._stream], [])
+                else:
+                    del self._waiting[:written]
+            self._stream.flush()
+        except OSError as error:
+            self.gone = self.gone or error.errno in (errno.EPIPE, errno.ESHUTDOWN)
+            self.error = self.error or (None if self.gone else error)
+            self._waiting.clear()
+
+    def leave(self, last: bytes = b"") -> None:
+        """A last word, straight to the stream, from a signal handler: takes no lock."""
+        with contextlib.suppress(OSError):
+            self._stream.write(last)
+
+    @property
+    def fd(self) -> int | None:
+        """The stream's file descriptor, where it has one."""
+        return _fd(self._stream)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether lines can be rewritten in place there."""
+        return self.fd is not None and os.isatty(self.fd) and os.environ.get("TERM") != "dumb"
+
+    @property
+    def columns(self) -> int:
+        """Width of the terminal."""
+        try:
+            return os.get_terminal_size(self.fd or 1).columns or 80
+        except (OSError, ValueError):
+            return 80
+
+
+def stdout() -> Output:
+    """The process's stdout, past Python's own buffer."""
+    return Output(_binary(sys.stdout), getattr(sys.stdout, "encoding", None) or "utf-8")
+
+
+@contextlib.contextmanager
+def records_only() -> Iterator[Output]:
+    """Stdout for records; whatever else prints meanwhile, C code too, goes to stderr."""
+    if _fd(sys.stdout) != 1:  # something stands in for it
+        output = stdout()
+        with contextlib.redirect_stdout(sys.stderr):
+            yield output
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(os.dup(kept), "wb", buffering=0) as stream:
+            yield Output(stream)
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def open_missing_streams() -> None:
+    """Give stdin, stdout and stderr a place if they were closed.
+
+    Otherwise the next file to be opened would get the number 1 and every print with it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
+def _binary(stream: Any) -> Any:
+    """The rawest form of a text stream."""
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()
+    buffer = stream.buffer
+    return getattr(buffer, "raw", buffer)
+
+
+def _fd(stream: Any) -> int | None:
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        return None
+    return number if isinstance(number, int) else None

@@ -1,0 +1,119 @@
+"""What a wrong command line gets: one line, with the nearest match or the way out."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from ..presets import registry
+from .output import Output
+from .text import clean
+
+FAILED: Final = 1
+REFUSED: Final = 2
+"""Exit code for wrong usage and for a recipe that can't be used."""
+NOBODY_READS: Final = 141
+"""As for any other command whose reader goes away (128 + SIGPIPE): `fivestep ... | head -1`."""
+
+UsageError: Final[Any] = typer.BadParameter.__mro__[1]
+"""Click's own, which typer brought along from 0.24 on and imported from click before."""
+
+
+class DefaultsToTrain(TyperGroup):
+    """Commands of which `train` may stay unsaid: `fivestep --no-ui` trains the default preset."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own = [option for param in self.params for option in (*param.opts, "--help", "-h")]
+        if not args or (args[0].startswith("-") and args[0] not in own):
+            named = next((word for word in args if word in self.commands), None)
+            if named is not None:
+                args.remove(named)
+            args = [named or "train", *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] in self.commands:
+            return super().resolve_command(ctx, args)
+        word = clean(args[0])
+        if args[0] in registry.names():
+            way_out = f"to train that preset: fivestep train {word}"
+        else:
+            guess = registry.nearest(word, self.commands)
+            way_out = f"did you mean {guess}?" if guess else f"there are {', '.join(self.commands)}"
+        raise UsageError(f"there is no command {word!r}; {way_out}", ctx)
+
+
+def complain(text: str) -> None:
+    """One line on stderr."""
+    with contextlib.suppress(OSError):
+        print(f"fivestep: {clean(text)}", file=sys.stderr, flush=True)
+
+
+def explain(error: Any) -> str:
+    """What click found wrong, in one line."""
+    ctx = error.ctx
+    text = str(error.format_message()).rstrip(".")
+    option = getattr(error, "option_name", None)
+    if option and type(error).__name__ == "NoSuchOption" and ctx is not None:
+        known = [name for param in ctx.command.get_params(ctx) for name in param.opts]
+        guess = registry.nearest(option, known)
+        text = f"there is no option {option}" + (f"; did you mean {guess}?" if guess else "")
+        if guess:
+            return text
+    path = ctx.command_path if ctx is not None else "fivestep"
+    if ";" not in text:
+        text += f"; see {path} --help"
+    return text[:1].lower() + text[1:]
+
+
+@contextlib.contextmanager
+def refusals(show_traceback: bool = False) -> Iterator[None]:
+    """Turn a recipe that can't be used into its one line and exit code 2."""
+    from ..presets.schema import RecipeError
+
+    try:
+        yield
+    except RecipeError as error:
+        tell_traceback("".join(traceback.format_exception(error)), show_traceback)
+        complain(str(error))
+        raise typer.Exit(REFUSED) from error
+
+
+def tell_traceback(text: str, wanted: bool) -> None:
+    """A traceback on stderr, if somebody asked for it."""
+    if wanted:
+        with contextlib.suppress(OSError):
+            print(clean(text, lines=True), file=sys.stderr, flush=True)
+
+
+def written(output: Output) -> int:
+    """The exit code that a command's output leaves: 0 unless something of it was lost."""
+    if output.gone:
+        return NOBODY_READS
+    if output.error is None or output.error.errno == errno.EIO:  # EIO: the terminal is gone
+        return 0
+    complain(f"some lines could not be written: {output.error.strerror}")
+    return FAILED
+
+
+def run_command(command: Any, arguments: Sequence[str]) -> int:
+    """Run a typer command in this process; its exit code."""
+    try:
+        code = command.main(list(arguments), prog_name="fivestep", standalone_mode=False)
+    except UsageError as error:
+        complain(explain(error))
+        return REFUSED
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except Exception as error:
+        tell_traceback("".join(traceback.format_exception(error)), "--traceback" in arguments)
+        complain(f"{type(error).__name__}: {error}; --traceback shows where")
+        return FAILED
+    return code if isinstance(code, int) else 0

@@ -39,12 +39,15 @@ def pip(*arguments: str | Path, cwd: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sdist of a copy of the tree, so that no stale build folder has a say."""
-    work = tmp_path_factory.mktemp("sdist")
-    shutil.copytree(ROOT, work / "tree", ignore=NOT_SOURCE)
-    check(sys.executable, "-c", BUILD_SDIST, work, cwd=work / "tree")
-    (made,) = work.glob("*.tar.gz")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository, so that no stale build folder has a say."""
+    return shutil.copytree(ROOT, tmp_path_factory.mktemp("build") / "tree", ignore=NOT_SOURCE)
+
+
+@pytest.fixture(scope="module")
+def sdist(tree: Path) -> Path:
+    check(sys.executable, "-c", BUILD_SDIST, tree.parent, cwd=tree)
+    (made,) = tree.parent.glob("*.tar.gz")
     return made
 
 
@@ -71,10 +74,10 @@ def names_in(wheel: Path) -> set[str]:
         return set(archive.namelist())
 
 
-def test_sdist_is_the_whole_repository(sdist: Path) -> None:
+def test_sdist_is_the_whole_repository(sdist: Path, tree: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    tests = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*.py")}
+    tests = {path.relative_to(tree).as_posix() for path in (tree / "tests").rglob("*.py")}
     assert tests <= names
     assert {"Makefile", "constraints.txt", "CHANGELOG.md", "LICENSE", ".ci/run"} <= names
 
@@ -88,11 +91,11 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 
 
 @pytest.mark.parametrize("floor", ["core", "presets", "tui"])
-def test_wheel_misses_no_file_of_a_floor(wheel: Path, floor: str) -> None:
+def test_wheel_misses_no_file_of_a_floor(wheel: Path, tree: Path, floor: str) -> None:
     kinds = {".py", ".toml", ".tcss"}
     here = {
-        f"fivestep/{path.relative_to(ROOT).as_posix()}"
-        for path in (ROOT / floor).rglob("*")
+        f"fivestep/{path.relative_to(tree).as_posix()}"
+        for path in (tree / floor).rglob("*")
         if path.suffix in kinds
     }
     assert here <= names_in(wheel)

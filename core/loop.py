@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from .data import Feed
 from .full import full_epoch
+from .meters import Meter
 from .progress import Progress
 from .rate import LearningRate
 from .steps import Step, Steps
-from .tasks import Meter
 from .training import Training
 from .validate import validate
 

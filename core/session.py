@@ -19,13 +19,13 @@ from .failure import describe_failure
 from .gauges import Gauges
 from .loop import training_loop
 from .mailbox import Mailbox
+from .meters import Meter, meter_for
 from .progress import Progress
 from .rate import LearningRate
 from .record import Listener, Record
 from .snapshot import Outcome, Snapshot, State
 from .steering import Steering
 from .steps import Step
-from .tasks import Meter
 from .training import Training
 from .validate import validate
 
@@ -64,14 +64,13 @@ class Session:
         self._gauges = Gauges(
             training, self.progress, self.rate, self._record, stop_on_nonfinite=stop_on_nonfinite
         )
-        self._meter: Meter = training.task.meter()
+        self._meter: Meter = meter_for(training.task)
         self._validated = False
         self._validation_began = 0.0
         self._norm_wanted = False
         self._count = batch_count(training.batches)
-        self._now: tuple[Step, float] = (Step.OTHER, perf_counter())
-        self._running = Step.OTHER
-        self._since = perf_counter()
+        self._running, self._since = Step.OTHER, perf_counter()
+        self._now: tuple[Step, float] = (self._running, self._since)
         self._thread: threading.Thread | None = None
         self._publish(State.LOADING, Step.DATA)
 
@@ -150,7 +149,8 @@ class Session:
             self._gauges.collect(everything=True)
             return Outcome(State.STOPPED, self._steering.stop_reason)
         self._after_epoch()
-        return Outcome(State.FINISHED, _count(training.epochs, "epoch") + " trained")
+        epochs = training.epochs
+        return Outcome(State.FINISHED, f"{epochs:,} epoch{'s' * (epochs != 1)} trained")
 
     def _end(self, outcome: Outcome) -> None:
         step = self._running if outcome.state is State.FAILED else Step.OTHER
@@ -162,13 +162,8 @@ class Session:
 
     def _drive(self, steps: Iterator[Step]) -> None:
         """Take every step that the generator offers, stopping at its gates when asked to."""
-        control, steering, at, spent = (
-            self.control,
-            self._steering,
-            self.progress,
-            self._clock.spent,
-        )
-        events = self._clock.events
+        control, steering, at = self.control, self._steering, self.progress
+        spent, events = self._clock.spent, self._clock.events
         done, epoch = at.batches_done, at.epoch
         for step in steps:
             here = perf_counter()
@@ -285,7 +280,7 @@ class Session:
     # Validation.
 
     def _new_meter(self) -> Meter:
-        self._meter = self.training.task.meter()
+        self._meter = meter_for(self.training.task)
         self._validated = True
         self._validation_began = self._clock.spent[Step.VALIDATE]
         return self._meter
@@ -310,7 +305,3 @@ class Session:
         self._validated = False
         steering.paused = steering.paused or paused
         self.mailbox.settled = False
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")

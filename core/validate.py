@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import torch
 
 from .data import Feed
+from .meters import Meter
 from .progress import Progress
 from .steps import Step, Steps
-from .tasks import Meter
 from .training import Training
 
 

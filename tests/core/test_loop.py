@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from fivestep.core.data import Feed, TensorBatches
 from fivestep.core.full import full_epoch
 from fivestep.core.loop import choose_epoch, plain_epoch, training_loop
+from fivestep.core.meters import meter_for
 from fivestep.core.progress import Progress
 from fivestep.core.rate import LearningRate
 from fivestep.core.steps import FIVE, STEPS, Step
@@ -89,7 +90,7 @@ def test_validation_runs_in_eval_mode_without_gradients_and_gives_every_mode_bac
     training.model[3].eval()  # somebody froze the dropout
     buffers = copy.deepcopy(training.model.state_dict())
     rng = torch.get_rng_state()
-    meter = Task("classification").meter()
+    meter = meter_for(Task("classification"))
     modes = set()
     for step in validate(training, Progress(), meter):
         assert step is Step.VALIDATE
@@ -110,7 +111,7 @@ def test_a_validation_given_up_in_the_middle_gives_the_modes_back(make_training)
     training = make_training()
     training.model.train()
     at = Progress()
-    steps = validate(training, at, Task("classification").meter())
+    steps = validate(training, at, meter_for(Task("classification")))
     next(steps), next(steps)
     assert not training.model.training
     steps.close()
@@ -122,7 +123,7 @@ def test_each_epoch_returns_to_training_mode_after_validation(make_training):
     training = make_training(epochs=2)
     modes = {}
     at = Progress()
-    for step in training_loop(training, rate_of(training), at, training.task.meter):
+    for step in training_loop(training, rate_of(training), at, lambda: meter_for(training.task)):
         if step in (Step.FORWARD, Step.VALIDATE):
             modes.setdefault((at.epoch, step), set()).add(training.model.training)
     assert modes == {

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from fivestep.core.meters import meter_for
 from fivestep.core.tasks import Task
 
 
 def judge(task, criterion, outputs, labels, size):
-    meter = Task(task).meter()
+    meter = meter_for(Task(task))
     for k in range(0, len(outputs), size):
         o, y = outputs[k : k + size], labels[k : k + size]
         meter.update(o, y, criterion(o, y))
@@ -65,10 +66,10 @@ def test_perplexity_is_the_exponential_of_the_mean_per_token():
 
 
 def test_a_metric_of_nan_losses_is_nan_and_of_huge_ones_infinite():
-    meter = Task("language-model").meter()
+    meter = meter_for(Task("language-model"))
     assert math.isnan(meter.metrics(1, math.nan, [])["perplexity"])
     assert meter.metrics(1, 1e4, [])["perplexity"] == math.inf
 
 
 def test_a_validation_without_batches_has_no_result():
-    assert Task("classification").meter().result() == (None, {})
+    assert meter_for(Task("classification")).result() == (None, {})

@@ -1,0 +1,78 @@
+"""What panels draw: lines made of runs, a run being a text and the name of its style.
+
+No markup is ever read, so a name or a message cannot style, link or run anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.cells import cell_len
+
+from .text import fit
+
+Run = tuple[str, str]
+"""A text and the name of a style of `widgets.panel.STYLES` ("" is plain)."""
+Line = tuple[Run, ...]
+
+EMPTY: Line = ()
+
+
+def line(*runs: Run | str) -> Line:
+    """A line of runs; a bare string is plain text. Empty runs are left out."""
+    pairs = (run if isinstance(run, tuple) else (run, "") for run in runs)
+    return tuple(pair for pair in pairs if pair[0])
+
+
+def width(runs: Iterable[Run]) -> int:
+    """Cells that the runs take."""
+    return sum(cell_len(text) for text, _ in runs)
+
+
+def sized(runs: Line, cells: int) -> Line:
+    """The line in exactly `cells` cells: padded, or cut with an ellipsis."""
+    room = cells
+    kept: list[Run] = []
+    for i, (text, style) in enumerate(runs):
+        need = cell_len(text)
+        if need > room or (need == room and i + 1 < len(runs)):
+            more = width(runs[i + 1 :]) > 0
+            cut = fit(text + " " * more, room) if need + more > room else text
+            return (*kept, (cut, style)) if room > 0 else tuple(kept)
+        kept.append((text, style))
+        room -= need
+    return (*kept, (" " * room, "")) if room > 0 else tuple(kept)
+
+
+def spread(left: Line, right: Line, cells: int) -> Line:
+    """`left` at the left edge and `right` at the right one; `left` gives way."""
+    room = cells - width(right)
+    if room <= 0:
+        return sized(right, cells)
+    return (*sized(left, room), *right)
+
+
+def restyled(runs: Line, style: str) -> Line:
+    """The same text, all in one style."""
+    return tuple((text, style) for text, _ in runs)
+
+
+def put(row: list[Run], column: int, text: str, style: str) -> list[Run]:
+    """`row` (one cell a run) with `text` written over it from `column` on; what sticks out is cut."""
+    for offset, char in enumerate(text):
+        if 0 <= column + offset < len(row):
+            row[column + offset] = (char, style)
+    return row
+
+
+def joined(cells: Iterable[Run]) -> Line:
+    """Runs with one style merged into one."""
+    merged: list[Run] = []
+    for text, style in cells:
+        if merged and merged[-1][1] == style:
+            merged[-1] = (merged[-1][0] + text, style)
+        else:
+            merged.append((text, style))
+    return tuple(merged)
+
+

@@ -1,0 +1,35 @@
+"""Where the screen gets a run from: a live session now, a recorded or distant one later."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..core.control import Command
+from ..core.snapshot import Outcome, RunInfo, Snapshot
+from ..core.steps import Step
+
+
+class Source(Protocol):
+    """A run as the screen sees it. Every method returns at once."""
+
+    @property
+    def info(self) -> RunInfo:
+        """What does not change while the run goes on."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the run ended; None while it goes on."""
+
+    def now(self) -> tuple[Step, float] | None:
+        """The phase running at this very moment, and since when (`time.perf_counter`)."""
+
+    def latest(self, *, curves: bool = False) -> Snapshot | None:
+        """The newest picture there is; also asks for a fresh one, with curves when wanted."""
+
+    def send(self, command: Command) -> None:
+        """Ask the run for something."""
+
+
+def validates(info: RunInfo, snapshot: Snapshot | None = None) -> bool:
+    """Whether the run has validation data, as far as can be known."""
+    return bool(info.validation_batches) or (snapshot is not None and snapshot.val_loss is not None)

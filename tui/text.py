@@ -1,0 +1,180 @@
+"""Text for a terminal: made harmless, and numbers in fixed, readable forms."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+
+from rich.cells import cell_len, set_cell_size
+
+_SEQUENCE = re.compile(
+    r"(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"  # OSC: titles, clipboard, links
+    r"|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x1b\x9c]*(?:\x1b\\|\x9c|$)"  # DCS, SOS, PM, APC
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor, modes
+    r"|\x1b[ -/]*[0-~]?",
+    re.DOTALL,
+)
+_DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+"""Categories that never reach the terminal: controls, bidi and other format characters,
+surrogates (they cannot even be encoded), private and unassigned characters."""
+
+NOTHING = "—"
+"""Stands where a value is not known."""
+
+
+def clean(text: str, *, lines: bool = False) -> str:
+    """`text` without anything that a terminal could obey.
+
+    Escape sequences, control and format characters (bidi among them) go; a tab becomes spaces.
+    Of a line that was rewritten with carriage returns the last version stays.
+
+    Args:
+        lines: keep line breaks; otherwise they become spaces.
+    """
+    text = _SEQUENCE.sub("", text).expandtabs(4)
+    text = text.replace("\u2028", "\n").replace("\u2029", "\n").replace("\r\n", "\n")
+    rows = [_last_version(row) for row in text.split("\n")]
+    kept = ["".join(c for c in row if _harmless(c)) for row in rows]
+    return ("\n" if lines else " ").join(kept)
+
+
+def _last_version(row: str) -> str:
+    return next((part for part in reversed(row.split("\r")) if part), "")
+
+
+def _harmless(char: str) -> bool:
+    if char.isascii():
+        return " " <= char <= "~"
+    # Variation selectors make the width of what they follow a matter of taste.
+    return unicodedata.category(char) not in _DROPPED and not "\ufe00" <= char <= "\ufe0f"
+
+
+def fit(text: str, width: int, *, right: bool = False) -> str:
+    """`text` in exactly `width` cells: padded, or cut with an ellipsis."""
+    size = cell_len(text)
+    if size > width:
+        return set_cell_size(text, width - 1) + "…" if width > 0 else ""
+    pad = " " * (width - size)
+    return pad + text if right else text + pad
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """`text` in rows of at most `width` cells, broken at spaces where there are any."""
+    rows: list[str] = []
+    for paragraph in text.split("\n"):
+        row = ""
+        for word in paragraph.split(" "):
+            joined = f"{row} {word}" if row else word
+            if cell_len(joined) <= width:
+                row = joined
+                continue
+            if row:
+                rows.append(row)
+            *full, row = _chop(word, width)
+            rows += full
+        rows.append(row)
+    return rows
+
+
+def _chop(word: str, width: int) -> list[str]:
+    """A word in pieces of at most `width` cells (a wide glyph counts two, and is never halved)."""
+    pieces, piece, size = [], "", 0
+    for char in word:
+        cells = cell_len(char)
+        if piece and size + cells > width:
+            pieces.append(piece)
+            piece, size = "", 0
+        piece += char
+        size += cells
+    return [*pieces, piece]
+
+
+def number(value: float | None) -> str:
+    """About four significant digits: "0.0832", "12.40", "1.2e-5", "NaN", "inf"."""
+    if value is None:
+        return NOTHING
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if size < 1e-3 or size >= 1e5:
+        return short_exponent(f"{value:.2e}")
+    digits = 4 if size < 1 else 3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0
+    return f"{value:.{digits}f}"
+
+
+def tick(value: float) -> str:
+    """A round number beside an axis: "0.5", "2", "1e-4"."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:g}"
+    return short_exponent(f"{value:.0e}")
+
+
+def learning_rate(value: float | None) -> str:
+    """Always as mantissa and exponent: "1.0e-3"."""
+    if value is None or not math.isfinite(value):
+        return number(value)
+    return short_exponent(f"{value:.1e}")
+
+
+def short_exponent(text: str) -> str:
+    """ "1.0e-03" as "1.0e-3"."""
+    mantissa, _, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    """A share of 0 to 1 as "43 %"."""
+    return NOTHING if share is None else f"{100 * share:.{digits}f} %"
+
+
+def metric(name: str, value: float | None) -> str:
+    """A validation metric as people say it: accuracy in per cent, the others as numbers."""
+    if name == "accuracy" and value is not None and math.isfinite(value):
+        return percent(value, 1)
+    return number(value)
+
+
+def count(value: float | None) -> str:
+    """A whole number with separators: "29,184"."""
+    return NOTHING if value is None or not math.isfinite(value) else f"{value:,.0f}"
+
+
+def rate(value: float | None) -> str:
+    """So many a second: whole above 10, with decimals below."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2f}"
+
+
+def short_time(seconds: float | None) -> str:
+    """How long a phase takes: "340 µs", "1.2 ms", "0.41 s"."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    for unit, size in (("µs", 1e-6), ("ms", 1e-3)):
+        value = seconds / size
+        if value < 999.5:
+            return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 99.5 else f"{seconds:.0f} s"
+
+
+def clock(seconds: float | None) -> str:
+    """A span as "0:41" or "1:02:03"."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(value: int | None) -> str:
+    """Bytes as "512 MiB" or "1.2 GiB"."""
+    if value is None:
+        return NOTHING
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20)):
+        if value >= scale:
+            amount = value / scale
+            return f"{amount:.1f} {unit}" if amount < 99.5 and unit == "GiB" else f"{amount:.0f} {unit}"
+    return f"{value / 1024:.0f} KiB"

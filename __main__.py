@@ -1,6 +1,6 @@
 """`python -m fivestep`."""
 
-from fivestep.tui.cli import main
+from .tui.cli import main
 
 if __name__ == "__main__":
     main()

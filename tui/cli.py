@@ -13,7 +13,7 @@ from .. import __version__
 from ..presets import registry
 from ..presets.overrides import ALIASES
 from .output import Output, open_missing_streams, records_only, stdout
-from .usage import DefaultsToTrain, UsageError, refusals, run_command, written
+from .usage import DefaultsToTrain, Plain, UsageError, refusals, run_command, written
 
 if TYPE_CHECKING:
     from ..presets.recipe import Recipe
@@ -65,8 +65,9 @@ def options(
 
 
 @app.command(
+    cls=Plain,
     epilog="Exit codes: 0 finished, 1 failed, 2 wrong usage or recipe, 130 and 143 interrupted "
-    "(SIGINT, SIGTERM), 141 nobody reads the output."
+    "(SIGINT, SIGTERM), 141 nobody reads the output.",
 )
 def train(
     ctx: typer.Context,
@@ -93,7 +94,7 @@ def train(
     raise typer.Exit(_watch(recipe, json=json, quiet=quiet, traceback=traceback))
 
 
-@app.command()
+@app.command(cls=Plain)
 def presets(
     json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
 ) -> None:
@@ -104,7 +105,7 @@ def presets(
     _print(output, listing.as_json() if json else listing.as_table(output))
 
 
-@app.command()
+@app.command(cls=Plain)
 def show(
     ctx: typer.Context,
     preset: Preset = registry.DEFAULT,
@@ -131,12 +132,10 @@ def _recipe(ctx: typer.Context) -> Recipe:
 
     said: dict[str, Any] = ctx.params
     with refusals(said["traceback"]):
-        sets = [recipe.parse_set(text) for text in said["set_"] or ()]
-        for alias, key in ALIASES.items():
-            value = said[alias.removeprefix("--").replace("-", "_")]
-            if value is not None:
-                sets.append(recipe.parse_set(f"{key}={value}"))
-        return recipe.load(said["preset"], dict(sets))
+        short = {key: said[alias[2:].replace("-", "_")] for alias, key in ALIASES.items()}
+        sets = [f"{key}={value}" for key, value in short.items() if value is not None]
+        overrides = dict(recipe.parse_set(text) for text in (*sets, *(said["set_"] or ())))
+        return recipe.load(said["preset"], overrides)
 
 
 def _watch(recipe: Recipe, *, json: bool, quiet: bool, traceback: bool) -> int:

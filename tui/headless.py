@@ -31,8 +31,8 @@ def run(recipe: Recipe, face: Face, *, show_traceback: bool = False) -> int:
 
         with refusals(show_traceback):
             session = Session(build(recipe), face)
-        face.begin(session)
         signals.run_begins()
+        face.begin(session)
         session.start()
         stopping = False
         while not session.join(face.interval):

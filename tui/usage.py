@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from ..presets import registry
 from .output import Output
@@ -26,7 +26,21 @@ UsageError: Final[Any] = typer.BadParameter.__mro__[1]
 """Click's own, which typer brought along from 0.24 on and imported from click before."""
 
 
-class DefaultsToTrain(TyperGroup):
+class _QuickHelp:
+    """Leaves out what a help option left alone would cost: typer loads pydantic to check None."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)  # type: ignore[misc]
+        if option is not None and option.default is None:
+            option.default = False
+        return option
+
+
+class Plain(_QuickHelp, TyperCommand):
+    """A command."""
+
+
+class DefaultsToTrain(_QuickHelp, TyperGroup):
     """Commands of which `train` may stay unsaid: `fivestep --no-ui` trains the default preset."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

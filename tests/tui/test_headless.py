@@ -1,0 +1,258 @@
+"""Whole runs without a screen, in this process: what each face tells of them."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import math
+import signal
+from typing import Any
+
+import pytest
+
+from fivestep.core.session import Session
+from fivestep.core.snapshot import Change, EpochSummary
+from fivestep.presets import build as building
+from fivestep.presets import recipe
+from fivestep.tui import cli, headless, people
+from fivestep.tui.face import Face
+from fivestep.tui.jsonlines import FIELDS, JsonLines, line
+from fivestep.tui.output import Output
+from fivestep.tui.people import People
+
+Captured = pytest.CaptureFixture[str]
+LINE = ["train", "line-linear", "--no-ui"]
+METRICS = {"val_loss", "val_metric", "metrics", "best_val_metric", "best_epoch"}
+
+
+def no_constants(name: str) -> Any:
+    raise AssertionError(f"{name} is no JSON")
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    return [json.loads(row, parse_constant=no_constants) for row in text.splitlines()]
+
+
+def trained(capsys: Captured, *arguments: str, code: int = 0) -> str:
+    """What a run printed on stdout."""
+    assert cli.run([*LINE, *arguments]) == code
+    out, err = capsys.readouterr()
+    assert err == "" or code
+    return out
+
+
+# Lines for people.
+
+
+def test_people_get_what_runs_each_epoch_and_how_it_ended(capsys: Captured) -> None:
+    start, facts, *epochs, end = trained(capsys, "--epochs", "3").splitlines()
+    assert start == "line-linear: linear on line, 3 epochs, batch size 32, SGD lr 0.1, seed 0"
+    assert "2 parameters" in facts
+    assert "thread" in facts
+    assert [row.split()[1] for row in epochs] == ["1/3", "2/3", "3/3"]
+    for row in epochs:
+        for word in ("train loss", "val loss", "r2", "batches/s"):
+            assert word in row
+    assert end.startswith("finished after 3 epochs, 75 batches in ")
+    assert "best r2 0.9" in end
+
+
+def test_a_pipe_gets_no_control_sequence(capsys: Captured) -> None:
+    out = trained(capsys, "--epochs", "2")
+    assert "\r" not in out
+    assert "\x1b" not in out
+
+
+def test_many_fast_epochs_are_no_flood(capsys: Captured) -> None:
+    rows = trained(capsys, "--epochs", "300", "--batch-size", "800").splitlines()
+    told = [row.split("/")[0].split()[1] for row in rows if row.startswith("epoch ")]
+    assert len(told) < 30
+    assert told[0] == "1"
+    assert told[-1] == "300"
+
+
+def test_a_long_epoch_shows_a_sign_of_life(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "SIGN_OF_LIFE", 0.0)
+    monkeypatch.setattr(People, "interval", 0.001)
+    out = trained(capsys, "--epochs", "100")
+    row = next(row for row in out.splitlines() if "  batch " in row)
+    assert row.startswith("epoch ")
+    assert "%" in row
+    assert "loss" in row
+    assert "ETA" in row
+
+
+def test_quiet_prints_nothing(capsys: Captured) -> None:
+    assert trained(capsys, "--quiet", "--epochs", "1") == ""
+
+
+@pytest.mark.parametrize("face", [[], ["--json"], ["--quiet"]])
+def test_a_failure_has_its_reason_on_stderr(capsys: Captured, face: list[str]) -> None:
+    assert cli.run([*LINE, "--lr", "1000", *face]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("fivestep: epoch 1, batch ")
+    assert "the loss is" in err
+    assert "try a lower learning rate" in err
+    assert err.count("\n") == 1
+    if face == ["--json"]:
+        end = records(out)[-1]
+        assert end["outcome"] == "failed"
+        assert end["where"].startswith("epoch 1, batch ")
+    elif not face:
+        assert out.splitlines()[-1].startswith("failed after 0 epochs, ")
+
+
+def test_a_failures_traceback_on_request(capsys: Captured) -> None:
+    assert cli.run([*LINE, "--lr", "1000", "--quiet", "--traceback"]) == 1
+    assert "NonFiniteLoss" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there(capsys: Captured) -> None:
+    assert cli.run([*LINE, "--device", "cuda:999"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "cuda:999" in err
+    assert "cpu" in err
+
+
+# Lines for programs.
+
+
+def test_every_record_has_the_fields_that_are_documented(capsys: Captured) -> None:
+    found = records(trained(capsys, "--json", "--epochs", "2"))
+    assert {record["type"] for record in found} == {"run_start", "batch", "epoch", "run_end"}
+    for record in found:
+        assert list(record) == ["type", *FIELDS[record["type"]]]
+    assert found[0]["type"] == "run_start"
+    assert found[-1]["type"] == "run_end"
+    assert found[0]["preset"] == "line-linear"
+    assert found[0]["device"] == "cpu"
+    assert found[0]["lr"] == 0.1
+    assert set(found[0]["versions"]) == {"fivestep", "python", "torch", "numpy"}
+
+
+def test_the_records_of_a_run_agree_with_each_other(capsys: Captured) -> None:
+    found = records(trained(capsys, "--json", "--epochs", "3"))
+    start, end = found[0], found[-1]
+    batches = [r for r in found if r["type"] == "batch"]
+    epochs = [r for r in found if r["type"] == "epoch"]
+    assert [b["batches_done"] for b in batches] == list(range(1, 76))
+    assert start["batches_per_epoch"] == 25
+    for epoch in epochs:
+        losses = [b["loss"] for b in batches if b["epoch"] == epoch["epoch"]]
+        epoch_loss = 0.0  # as in the guide
+        for loss in losses:
+            epoch_loss += loss
+        assert epoch["train_loss"] == epoch_loss / len(losses)
+        assert epoch["val_metric"] == epoch["metrics"]["r2"]
+    assert end["outcome"] == "finished"
+    assert (end["epochs"], end["batches"]) == (3, 75)
+    assert end["train_loss"] == epochs[-1]["train_loss"]
+    assert end["val_loss"] == epochs[-1]["val_loss"]
+    assert end["best_val_metric"] == max(e["val_metric"] for e in epochs)
+    assert epochs[end["best_epoch"] - 1]["val_metric"] == end["best_val_metric"]
+    assert end["metric_name"] == start["metric_name"] == "r2"
+    assert end["seconds"] > 0
+
+
+def test_nan_and_infinity_are_null() -> None:
+    stream = io.BytesIO()
+    face = JsonLines(Output(stream))
+    face.batch(1, 1, 1, math.nan, 0.1)
+    face.epoch(EpochSummary(1, 1, 1, math.nan, math.inf, (("r2", -math.inf),), 1.0, 1.0, 0.1))
+    face.change(Change(1.5, 1, 1, "lr ÷2", "lr"))
+    face.output.flush()
+    batch, epoch, change = records(stream.getvalue().decode())
+    assert batch["loss"] is None
+    assert epoch["train_loss"] is epoch["val_loss"] is epoch["val_metric"] is None
+    assert epoch["metrics"] == {"r2": None}
+    assert list(change) == ["type", *FIELDS["change"]]
+    assert change["text"] == "lr ÷2"
+
+
+def test_a_record_stays_on_one_line_whatever_a_text_holds() -> None:
+    assert line("change", text="a\nb\u2028\x1b[2J").count("\n") == 1
+    assert line("change", text="a\x1b[2J").isascii()
+
+
+def test_validation_may_be_missing(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = building.build
+
+    def without_validation(chosen: recipe.Recipe) -> Any:
+        training = real(chosen)
+        training.validation = None
+        return training
+
+    monkeypatch.setattr(building, "build", without_validation)
+    found = records(trained(capsys, "--json", "--epochs", "1"))
+    assert found[-2]["val_loss"] is None
+    assert found[-1]["best_val_metric"] is None
+    *_, epoch, end = trained(capsys, "--epochs", "1").splitlines()
+    assert "val" not in epoch
+    assert "best" not in end
+
+
+# How a run ends otherwise.
+
+
+class Ends(Face):
+    """Raises a signal at the first tick, and keeps how the run ended."""
+
+    interval = 0.001
+    word = ""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(Output(io.BytesIO()))
+        self.number: signal.Signals | None = number
+
+    def tick(self, session: Session) -> None:
+        if self.number is not None:
+            signal.raise_signal(self.number)
+            self.number = None
+
+    def end(self, session: Session, ending: Any) -> None:
+        self.word = ending.word
+        self.reason = ending.outcome.reason
+        self.batches_done = ending.last.batches_done
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_ends_the_run_after_its_batch(name: str, code: int) -> None:
+    face = Ends(signal.Signals[name])
+    before = signal.getsignal(face.number or 0)
+    long = recipe.load("line-linear", {"epochs": 1_000_000})
+    assert headless.run(long, face) == code
+    assert face.word == "interrupted"
+    assert face.reason == f"interrupted by {name}"
+    assert face.batches_done > 0
+    assert signal.getsignal(signal.Signals[name]) is before
+
+
+class Broken(io.RawIOBase):
+    """A stream that nothing can be written to."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def write(self, _: Any) -> int:
+        raise OSError(self.number, "No room")
+
+
+@pytest.mark.parametrize("make", [People, JsonLines])
+def test_a_reader_that_went_away_ends_the_run_quietly(capsys: Captured, make: type[Face]) -> None:
+    long = recipe.load("line-linear", {"epochs": 1_000_000})
+    assert headless.run(long, make(Output(Broken(errno.EPIPE)))) == 141
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("make", [People, JsonLines])
+def test_a_full_disk_does_not_end_the_run(capsys: Captured, make: type[Face]) -> None:
+    face = make(Output(Broken(errno.ENOSPC)))
+    ended: list[str] = []
+    face.end = lambda session, ending: ended.append(ending.word)  # type: ignore[method-assign]
+    assert headless.run(recipe.load("line-linear", {"epochs": 2}), face) == 1
+    assert ended == ["finished"]
+    assert capsys.readouterr().err == "fivestep: some lines could not be written: No room\n"

@@ -1,10 +1,11 @@
-"""Charts as pure functions: values, width, height to lines. NaN and infinity are shown, never drawn."""
+"""Charts as pure functions: values, width, height to lines. NaN and infinity are shown as ✗."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from ..core.snapshot import Curve
@@ -113,7 +114,10 @@ def chart(
     curves = [_within(s, view.span) for s in series]
     left, right = _span(curves, view.span)
     values = [
-        v for s in curves for v in (*s.curve.low, *s.curve.high) if v is not None and _drawn(v, view)
+        v
+        for s in curves
+        for v in (*s.curve.low, *s.curve.high)
+        if v is not None and _drawn(v, view)
     ]
     if not values and not any(sum(s.curve.bad) for s in curves):
         return _message("no values yet", width, height)
@@ -121,7 +125,7 @@ def chart(
     bad = sum(sum(s.curve.bad) for s in curves)
     marks = [m for m in marks if left <= m.x <= right]
     rows = height - (2 if height >= 4 else 0) - (bad > 0) - bool(marks)
-    ticks = nice_ticks(scale, max(2, min(6, rows // 3)))
+    ticks = nice_ticks(scale, max(2, min(8, rows // 2)))
     gutter = max((len(view.label(t)) for t in ticks), default=0) + 1
     if bad:
         gutter = max(gutter, len(f"{count(bad)} {BAD}") + 1)
@@ -151,7 +155,9 @@ def chart(
         corner = "┤" if i in labels else "│"
         lines.append((_gutter(labels.get(i, ""), gutter, corner), *sized(painted, inner)))
     if marks:
-        lines.append((_gutter("by hand" if gutter > 7 else "", gutter, "│"), *_marks(marks, column, inner)))
+        lines.append(
+            (_gutter("by hand" if gutter > 7 else "", gutter, "│"), *_marks(marks, column, inner))
+        )
     if height >= 4:
         lines += _x_axis(left, right, inner, gutter, column)
     return [sized(row, width) for row in lines]
@@ -206,9 +212,11 @@ def thinned(curve: Curve, most: int) -> Curve:
     if n <= most or most < 1:
         return curve
     edges = [i * n // most for i in range(most + 1)]
-    groups = [range(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    groups = [range(a, b) for a, b in pairwise(edges)]
 
-    def of(row: Sequence[float | None], fold: Callable[[list[float]], float]) -> tuple[float | None, ...]:
+    def of(
+        row: Sequence[float | None], fold: Callable[[list[float]], float]
+    ) -> tuple[float | None, ...]:
         kept = ([v for i in g if (v := row[i]) is not None] for g in groups)
         return tuple(fold(values) if values else None for values in kept)
 
@@ -265,7 +273,7 @@ def _x_axis(
     axis = ["─"] * inner
     labels: list[Run] = [(" ", "dim")] * inner
     free = 0
-    for at in nice_ticks(Scale(left, right), max(2, inner // 10), whole=True):
+    for at in nice_ticks(Scale(left, right), max(2, inner // 8), whole=True):
         place, text = column(at), count(at)
         start = min(inner - len(text), max(0, place - len(text) // 2))
         if start < free:

@@ -58,7 +58,7 @@ def restyled(runs: Line, style: str) -> Line:
 
 
 def put(row: list[Run], column: int, text: str, style: str) -> list[Run]:
-    """`row` (one cell a run) with `text` written over it from `column` on; what sticks out is cut."""
+    """`row` (one cell a run) with `text` written over it from `column` on, cut at the edges."""
     for offset, char in enumerate(text):
         if 0 <= column + offset < len(row):
             row[column + offset] = (char, style)
@@ -74,5 +74,3 @@ def joined(cells: Iterable[Run]) -> Line:
         else:
             merged.append((text, style))
     return tuple(merged)
-
-

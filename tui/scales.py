@@ -61,9 +61,7 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
     """Powers of ten, thinned if many; with 2 and 5 between them if few."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for factors in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [
-            f * 10.0**e for e in range(first, min(last, 307) + 1) for f in factors if e > -308
-        ]
+        ticks = [f * 10.0**e for e in range(first, min(last, 307) + 1) for f in factors if e > -308]
         ticks = [t for t in ticks if low <= t <= high]
         if len(ticks) <= most:
             return ticks

@@ -63,9 +63,9 @@ def wrap(text: str, width: int) -> list[str]:
     """`text` in rows of at most `width` cells, broken at spaces where there are any."""
     rows: list[str] = []
     for paragraph in text.split("\n"):
-        row = ""
+        row: str | None = None
         for word in paragraph.split(" "):
-            joined = f"{row} {word}" if row else word
+            joined = word if row is None else f"{row} {word}"
             if cell_len(joined) <= width:
                 row = joined
                 continue
@@ -73,7 +73,7 @@ def wrap(text: str, width: int) -> list[str]:
                 rows.append(row)
             *full, row = _chop(word, width)
             rows += full
-        rows.append(row)
+        rows.append(row or "")
     return rows
 
 
@@ -120,7 +120,7 @@ def learning_rate(value: float | None) -> str:
 
 
 def short_exponent(text: str) -> str:
-    """ "1.0e-03" as "1.0e-3"."""
+    """The exponent without padding: "1.0e-03" becomes "1.0e-3"."""
     mantissa, _, exponent = text.partition("e")
     return f"{mantissa}e{int(exponent)}"
 
@@ -176,5 +176,9 @@ def size(value: int | None) -> str:
     for unit, scale in (("GiB", 2**30), ("MiB", 2**20)):
         if value >= scale:
             amount = value / scale
-            return f"{amount:.1f} {unit}" if amount < 99.5 and unit == "GiB" else f"{amount:.0f} {unit}"
+            return (
+                f"{amount:.1f} {unit}"
+                if amount < 99.5 and unit == "GiB"
+                else f"{amount:.0f} {unit}"
+            )
     return f"{value / 1024:.0f} KiB"

@@ -48,6 +48,7 @@ _PLAIN: Final = str.maketrans(
         **dict.fromkeys("▏▎▍", "."),
         **dict(zip("▁▂▃▄▅▆▇", "_..-==*", strict=True)),
         **dict.fromkeys("─╌┬┴┼", "-"),
+        "━": "=",
         **dict.fromkeys("│┤├", "|"),
         **dict.fromkeys("└┘┌┐", "+"),
         **{"▶": ">", "▲": "^", "◆": "o", "●": "*", "◐": "*", "❚": "|", "■": "#", "✔": "+"},

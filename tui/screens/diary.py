@@ -1,0 +1,45 @@
+"""What the screen itself writes into the messages: changes by hand, best epochs, the end."""
+
+from __future__ import annotations
+
+from ...core.snapshot import Change, Outcome, RunInfo, Snapshot, State
+from ..text import clean, count, metric
+from ..widgets.messages import MessageLog
+
+
+class Diary:
+    """Turns what is new in a Snapshot into messages."""
+
+    def __init__(self, info: RunInfo, log: MessageLog) -> None:
+        self._info, self._log = info, log
+        self._last: Change | None = None
+        self._best: tuple[int, float] | None = None
+        self._begun = False
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Add what the last picture did not have."""
+        if not self._begun:
+            self._begun = True
+            seed = f", seed {self._info.seed}" if self._info.seed is not None else ""
+            self._log.add(f"run {clean(self._info.name)}{seed}")
+        for change in self._new(snapshot.changes):
+            text = f"{clean(change.text)} · batch {count(change.batch)}"
+            self._log.add(text, "hand", change.time)
+        best = snapshot.best_metric
+        if best is not None and self._best != (best.epoch, best.value):
+            self._best = (best.epoch, best.value)
+            name = self._info.metric_name
+            self._log.add(f"epoch {best.epoch}: best {clean(name)} {metric(name, best.value)}")
+
+    def end(self, outcome: Outcome) -> None:
+        """Add how the run ended."""
+        severity = "error" if outcome.state is State.FAILED else "info"
+        self._log.add(f"{outcome.state}: {clean(outcome.reason)}", severity)
+
+    def _new(self, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+        """The changes after the one seen last."""
+        if not changes or changes[-1] is self._last:
+            return ()
+        start = next((i for i, c in enumerate(changes) if c is self._last), -1) + 1
+        self._last = changes[-1]
+        return changes[start:]

@@ -1,0 +1,47 @@
+"""The footer: what can be done now, from the table of commands."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.message import Message
+
+from ...core.snapshot import State
+from ..commands import Situation, footer
+from ..lines import Line, Run, line
+from .panel import Panel
+
+
+class CommandBar(Panel):
+    """Keys and labels; each can be clicked."""
+
+    DEFAULT_CSS = "CommandBar { height: 1; dock: bottom; background: $panel; }"
+
+    class Chosen(Message):
+        """A command was clicked."""
+
+        def __init__(self, command: str) -> None:
+            super().__init__()
+            self.command = command
+
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, ascii=ascii)
+        self.situation = Situation(State.LOADING)
+        self._spans: list[tuple[int, int, str]] = []
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        runs: list[Run] = []
+        self._spans = []
+        place = 0
+        for command in footer(self.situation, width):
+            key, label = command.footer_runs
+            runs += [(key, "key"), (label, "dim")]
+            end = place + len(key) + len(label)
+            self._spans.append((place, end, command.id))
+            place = end
+        return [line(*runs)]
+
+    def on_click(self, event: events.Click) -> None:
+        """Run the command under the mouse."""
+        for start, end, command in self._spans:
+            if start <= event.x < end:
+                self.post_message(self.Chosen(command))

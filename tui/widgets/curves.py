@@ -1,0 +1,134 @@
+"""The loss and its company over the run: a sparkline of the last batches and a chart."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...core.snapshot import Curve, RunInfo, Snapshot
+from ..charts import Mark, Series, View, chart, sparkline
+from ..lines import Line, line, spread, width
+from ..source import validates
+from ..text import clean, number
+from .panel import Panel
+
+EMPTY: Final = Curve((), (), (), (), ())
+SMOOTH: Final = (("off", 0.0), ("light", 0.8), ("strong", 0.96))
+NAMES: Final = {"lr": "learning rate", "grad_norm": "gradient norm", "throughput": "batches/s"}
+
+
+class CurvesPanel(Panel):
+    """One metric at a time; keys choose which, how much of the run, and how it is drawn."""
+
+    def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, title="loss", ascii=ascii)
+        self.info = info
+        self.snapshot: Snapshot | None = None
+        self.curves: dict[str, Curve] = {}
+        metrics = ["loss"]
+        if validates(info) and info.metric_name != "val_loss":
+            metrics.append("val_metric")
+        self.metrics = (*metrics, "lr", "grad_norm", "throughput")
+        self.metric = "loss"
+        self.recent = False
+        self.logarithmic = False
+        self.smooth = 0
+
+    def take(self, snapshot: Snapshot) -> None:
+        """A new picture; curves stay as they were when it brings none."""
+        self.snapshot = snapshot
+        if snapshot.curves:
+            self.curves = dict(snapshot.curves)
+
+    def next_metric(self) -> None:
+        """Show the next metric."""
+        at = self.metrics.index(self.metric)
+        self.metric = self.metrics[(at + 1) % len(self.metrics)]
+
+    @property
+    def shown(self) -> str:
+        """What the metric on show is called."""
+        if self.metric == "val_metric":
+            return clean(self.info.metric_name)
+        return NAMES.get(self.metric, self.metric)
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        self.set_title(self.shown)
+        if height <= 3:
+            return self._spark(width, height)
+        rows = [self._legend(width)]
+        room = height - 2 if height >= 6 else height - 1
+        series, span = self._series()
+        view = View(span, self.logarithmic, self.ascii)
+        marks = [
+            Mark(float(c.batch), clean(c.text).partition(" →")[0])
+            for c in (self.snapshot.changes if self.snapshot else ())
+            if c.kind == "lr"
+        ]
+        rows += chart(series, width, room, view, marks)
+        if height >= 6:
+            rows += self._spark(width, 1)
+        return rows
+
+    def _series(self) -> tuple[list[Series], tuple[float, float] | None]:
+        """The curves of the metric on show, and the batches to show them over."""
+        smooth = SMOOTH[self.smooth][1]
+        main = self.curves.get(self.metric, EMPTY)
+        span = None
+        if self.recent and self.snapshot is not None:
+            done = float(self.snapshot.batches_done)
+            if self.metric == "loss":
+                main = points(self.snapshot.recent, done)
+            start = main.x[0] if self.metric == "loss" and main.x else done * 0.75
+            span = (start, max(done, start + 1))
+        if self.metric == "val_metric":
+            return [Series(main, "val", points=True, glyph=".", smooth=smooth)], span
+        series = [Series(main, "train", smooth=smooth)]
+        if self.metric == "loss":
+            series.append(Series(self.curves.get("val_loss", EMPTY), "val", points=True, glyph="."))
+        return series, span
+
+    def _legend(self, cells: int) -> Line:
+        """Which curve is which, and how they are drawn."""
+        if self.metric == "loss":
+            left = line(("━━ ", "train"), "train")
+            if validates(self.info, self.snapshot):
+                left += line(("   ◆ ", "val"), "validation")
+        elif self.metric == "val_metric":
+            left = line(("◆ ", "val"), f"validation {self.shown}")
+        else:
+            left = line(("━━ ", "train"), self.shown)
+        span = (
+            "whole run"
+            if not self.recent
+            else ("recent batches" if self.metric == "loss" else "last quarter")
+        )
+        words = [span, "log" if self.logarithmic else "linear"]
+        if self.smooth:
+            words.append(f"{SMOOTH[self.smooth][0]} smoothing")
+        right = line((" · ".join(words), "dim"))
+        return spread(left, right, cells) if width(left) + width(right) < cells else left
+
+    def _spark(self, cells: int, height: int) -> list[Line]:
+        """The last batches' losses, one a column, and the newest value."""
+        recent = self.snapshot.recent if self.snapshot else ()
+        value = number(self.snapshot.loss if self.snapshot else None)
+        label = "last batches " if cells >= 40 else ""
+        room = max(0, cells - len(label) - 9)
+        rows = sparkline(recent, room, height, "train") or [()] * height
+        bottom = len(rows) - 1
+        bad = value in ("NaN", "inf", "-inf")
+        return [
+            line(
+                (label if y == bottom else " " * len(label), "dim"),
+                *row,
+                (f"{value:>9}" if y == bottom else "", "bad" if bad else "bold"),
+            )
+            for y, row in enumerate(rows)
+        ]
+
+
+def points(values: tuple[float, ...], done: float) -> Curve:
+    """Single points, the last one at batch `done`, as a curve."""
+    fine = tuple(v if abs(v) < float("inf") else None for v in values)
+    x = tuple(done - len(values) + 1 + i for i in range(len(values)))
+    return Curve(x, fine, fine, fine, tuple(int(v is None) for v in fine))

@@ -1,0 +1,110 @@
+"""What the machine is doing. What can't be read is left out, never invented."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...core.snapshot import RunInfo, Snapshot
+from ..charts import bar
+from ..lines import Line, line
+from ..text import clean, fit, percent, size
+from .numbers import words
+from .panel import Panel
+
+if TYPE_CHECKING:
+    from ...core.device import DeviceReading
+
+LABEL = 8
+
+
+class DevicePanel(Panel):
+    """Name, use, memory and GPU; a single line where there is room for no more."""
+
+    def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, title="device", ascii=ascii)
+        self.info = info
+        self.snapshot: Snapshot | None = None
+        self.reading: DeviceReading | None = None
+
+    def take(self, reading: DeviceReading) -> None:
+        """A new reading; a GPU needs more rows."""
+        self.reading = reading
+        self.set_class(reading.gpu_name is not None, "-gpu")
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        if height == 1:
+            return [self._single(width)]
+        r = self.reading
+        length = max(0, min(40, width - LABEL - 32))
+        threads = f"{self.info.threads} torch thread" + "s" * (self.info.threads != 1)
+        name = clean(r.name if r else self.info.device)
+        gpu = "" if r is None or r.gpu_name else ", no gpu in use"
+        about = (f", {threads}{gpu}", "dim")
+        rows = [line((fit("runs on", LABEL), "dim"), (name, "bold"), about)]
+        if r is not None:
+            rows += self._cpu(r, length)
+            rows += self._gpu(r, length)
+            extra = [f"{r.temperature:.0f} °C"] if r.temperature is not None else []
+            extra += [f"{r.power:.0f} W"] if r.power is not None else []
+            if extra:
+                rows.append(line((fit("sensors", LABEL), "dim"), "   ".join(extra)))
+        return [*rows, *self._cost()]
+
+    def _cpu(self, r: DeviceReading, length: int) -> list[Line]:
+        rows = []
+        if r.cpu_percent is not None:
+            cores = f"of {r.cores} core" + "s" * (r.cores != 1) if r.cores else ""
+            load = f"   load {r.load:.1f}" if r.load is not None else ""
+            rows.append(_gauge("cpu", r.cpu_percent / 100, length, cores + load))
+        if r.memory_used is not None:
+            total = f"of {size(r.memory_total)}" if r.memory_total else ""
+            share = r.memory_used / r.memory_total if r.memory_total else None
+            rows.append(_gauge("memory", share, length, total, size(r.memory_used)))
+        return rows
+
+    def _gpu(self, r: DeviceReading, length: int) -> list[Line]:
+        if r.gpu_name is None:
+            return []
+        rows = [line((fit("gpu", LABEL), "dim"), clean(r.gpu_name))]
+        if r.gpu_percent is not None:
+            rows.append(_gauge("  use", r.gpu_percent / 100, length, ""))
+        if r.gpu_memory_used is not None:
+            total = f"of {size(r.gpu_memory_total)}" if r.gpu_memory_total else ""
+            share = r.gpu_memory_used / r.gpu_memory_total if r.gpu_memory_total else None
+            rows.append(_gauge("  memory", share, length, total, size(r.gpu_memory_used)))
+        return rows
+
+    def _cost(self) -> list[Line]:
+        cost = self.snapshot.watching if self.snapshot else None
+        if cost is None:
+            return []
+        return [line((f"watching costs {percent(cost, 1)} of the run's time", "dim"))]
+
+    def _single(self, cells: int) -> Line:
+        r = self.reading
+        parts = [("on", clean(r.name if r else self.info.device))]
+        if r is not None:
+            if r.cpu_percent is not None:
+                parts.append(("cpu", f"{r.cpu_percent:3.0f} %"))
+            if r.memory_used is not None:
+                parts.append(("memory", size(r.memory_used)))
+            if r.gpu_percent is not None:
+                parts.append(("gpu", f"{r.gpu_percent:3.0f} %"))
+            if r.gpu_memory_used is not None:
+                parts.append(("gpu memory", size(r.gpu_memory_used)))
+        cost = self.snapshot.watching if self.snapshot else None
+        if cost is not None:
+            parts.append(("watching costs", percent(cost, 1)))
+        return words(parts, cells)
+
+
+def _gauge(name: str, share: float | None, length: int, note: str, value: str = "") -> Line:
+    """A name, a bar on a thin line, the value, and a note."""
+    filled = bar(share, length).rstrip() if share is not None else ""
+    return line(
+        (fit(name, LABEL), "dim"),
+        (filled, "bar"),
+        ("─" * (length - len(filled)), "dim"),
+        fit(value or percent(share), 9, right=True),
+        (f" {note}", "dim"),
+    )

@@ -1,0 +1,87 @@
+"""The top line: what runs, and how it is doing, in a word."""
+
+from __future__ import annotations
+
+from ...core.snapshot import Outcome, RunInfo, Snapshot, State
+from ..lines import Line, Run, line, sized, spread, width
+from ..text import clean, count, fit, rate
+from .panel import Panel
+
+ICONS = {
+    State.LOADING: "◐",
+    State.RUNNING: "●",
+    State.PAUSED: "❚❚",
+    State.VALIDATING: "◆",
+    State.FINISHED: "✔",
+    State.STOPPED: "■",
+    State.FAILED: "✗",
+}
+STYLE = {State.FINISHED: "good", State.FAILED: "bad", State.PAUSED: "now", State.LOADING: "dim"}
+
+
+class Header(Panel):
+    """Brand, preset, data, model, optimizer, device; the state at the right edge."""
+
+    DEFAULT_CSS = "Header { height: 1; background: $panel; }"
+
+    def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, ascii=ascii)
+        self.info = info
+        self.snapshot: Snapshot | None = None
+        self.outcome: Outcome | None = None
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        state, words = describe(self.snapshot, self.outcome, self.info)
+        style = STYLE.get(state, "bold")
+        right = line((f"  {ICONS[state]} {words} ", style))
+        return [spread(self._facts(width - _cells(right)), right, width)]
+
+    def _facts(self, room: int) -> Line:
+        """As many facts as fit, the most telling ones first; the name may be cut."""
+        info = self.info
+        brand: Run = (" fivestep ", "brand")
+        name: Run = (f"  {clean(info.name)}", "bold")
+        if width((brand, name)) > room:
+            return sized(line(name), room)
+        facts = [
+            clean(info.data),
+            f"{clean(info.model)}, {count(info.parameters)} parameters",
+            clean(info.optimizer) + (f" + {clean(info.scheduler)}" if info.scheduler else ""),
+            clean(info.device),
+        ]
+        # In this order they are given up when the window is narrow.
+        for drop in (None, 3, 2, 0, 1):
+            if drop is not None:
+                facts[drop] = ""
+            runs = line(brand, name, *((f"   {fact}", "dim") for fact in facts if fact))
+            if width(runs) <= room:
+                return runs
+        return line(brand, name)
+
+
+def describe(
+    snapshot: Snapshot | None, outcome: Outcome | None, info: RunInfo
+) -> tuple[State, str]:
+    """The state in a word or a few: "PAUSED before backward, batch 31"."""
+    if outcome is not None:
+        return outcome.state, outcome.state.upper()
+    if snapshot is None:
+        return State.LOADING, "LOADING"
+    state = snapshot.state
+    words = state.upper()
+    if state is State.PAUSED:
+        words = f"PAUSED before {snapshot.step.info.name}, batch {snapshot.batch + 1}"
+        if snapshot.val_batch:
+            words = f"PAUSED in validation, batch {snapshot.val_batch + 1}"
+    elif state is State.VALIDATING:
+        total = f"/{count(info.validation_batches)}" if info.validation_batches else ""
+        words += f" {fit(count(snapshot.val_batch), len(total) - 1, right=True)}{total}"
+    elif snapshot.speed is not None:
+        words += f" {rate(snapshot.speed).removesuffix('.00')} phases/s"
+    if snapshot.stopping:
+        words = f"STOPPING after this {snapshot.stopping}"
+    return state, words
+
+
+def _cells(runs: Line) -> int:
+    return width(runs)

@@ -1,0 +1,122 @@
+"""What the run said and what was changed by hand: a bounded log, wrapped and searchable."""
+
+from __future__ import annotations
+
+import time as _time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from textual import events
+
+from ..lines import Line, line
+from ..text import clean, wrap
+from .panel import Panel
+
+Severity = Literal["info", "hand", "warning", "error"]
+KEPT: Final = 2000
+LONGEST: Final = 4000
+"""Characters kept of one message."""
+ICON: Final = {"info": " ", "hand": "▲", "warning": "!", "error": "✗"}
+STYLE: Final = {"info": "", "hand": "", "warning": "warn", "error": "bad"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message, cleaned when it came in."""
+
+    time: float
+    """Seconds since 1970 (Unix time)."""
+    text: str
+    severity: Severity = "info"
+
+
+class MessageLog:
+    """The last `KEPT` messages. `add` may be called from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = _time.time) -> None:
+        self._clock = clock
+        self._entries: deque[Entry] = deque(maxlen=KEPT)
+        self.added = 0
+        """Messages ever added: tells a reader whether there is something new."""
+
+    def add(self, text: str, severity: Severity = "info", time: float | None = None) -> None:
+        """Append a message; escape sequences and control characters are dropped."""
+        text = clean(text[:LONGEST], lines=True).rstrip()
+        if text:
+            self._entries.append(Entry(self._clock() if time is None else time, text, severity))
+            self.added += 1
+
+    def entries(self, search: str = "") -> list[Entry]:
+        """The messages that contain `search` (in any case), oldest first."""
+        entries = list(self._entries.copy())
+        return [e for e in entries if search.casefold() in e.text.casefold()] if search else entries
+
+
+class MessagesPanel(Panel):
+    """The newest messages at the bottom; wheel and Page keys look back."""
+
+    def __init__(self, log: MessageLog, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, title="messages", ascii=ascii)
+        self.log_of_run = log
+        self.search = ""
+        self.back = 0
+        """Lines scrolled back from the newest."""
+        self._drawn: tuple[int, str, int] | None = None
+
+    def refresh_if_new(self) -> None:
+        """Draw if a message came in, the search changed, or it was scrolled."""
+        if self._drawn != (self.log_of_run.added, self.search, self.back):
+            self.redraw()
+
+    def look_back(self, lines: int) -> None:
+        """Look back (above 0) or ahead."""
+        self.back = max(0, self.back + lines)
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        entries = self.log_of_run.entries(self.search)
+        found = f" · {len(entries)} with “{self.search}”" if self.search else ""
+        self.set_title(f"messages{found}")
+        rows: list[Line] = []
+        need = height + self.back
+        for entry in reversed(entries):
+            rows[:0] = self._rows(entry, width)
+            if len(rows) >= need:
+                break
+        self.back = max(0, min(self.back, len(rows) - height))
+        self._drawn = (self.log_of_run.added, self.search, self.back)
+        end = len(rows) - self.back
+        shown = rows[max(0, end - height) : end]
+        if not shown:
+            shown = [line(("nothing found" if self.search else "nothing so far", "dim"))]
+        return shown
+
+    def _rows(self, entry: Entry, width: int) -> list[Line]:
+        stamp = _time.strftime("%H:%M:%S", _time.localtime(entry.time)) if width >= 30 else ""
+        indent = len(stamp) + 3 if stamp else 2
+        style = STYLE[entry.severity]
+        rows = []
+        for i, text in enumerate(wrap(entry.text, max(1, width - indent))):
+            lead = line(
+                (f"{stamp} " if stamp else "", "dim"), (f"{ICON[entry.severity]} ", style or "hand")
+            )
+            rows.append((*(lead if i == 0 else line(" " * indent)), *self._marked(text, style)))
+        return rows
+
+    def _marked(self, text: str, style: str) -> Line:
+        """The text with what was searched for underlined."""
+        place = text.casefold().find(self.search.casefold()) if self.search else -1
+        if place < 0:
+            return line((text, style))
+        end = place + len(self.search)
+        return line((text[:place], style), (text[place:end], "mark"), (text[end:], style))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Look back."""
+        self.look_back(3)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Look ahead."""
+        self.look_back(-3)

@@ -1,0 +1,142 @@
+"""The figures of the run: now, over the epoch, at their best."""
+
+from __future__ import annotations
+
+from ...core.snapshot import Best, Curve, RunInfo, Snapshot
+from ..lines import Line, line, width
+from ..source import validates
+from ..text import NOTHING, clean, count, fit, learning_rate, metric, number
+from .panel import Panel
+
+NAME = 12
+COLUMN = 10
+
+
+class NumbersPanel(Panel):
+    """A table with fixed columns; a single line where there is room for no more."""
+
+    def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, title="numbers", ascii=ascii)
+        self.info = info
+        self.snapshot: Snapshot | None = None
+        self.curves: dict[str, Curve] = {}
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        if height == 1:
+            return [self._single(width)]
+        s, info = self.snapshot, self.info
+        # Before the first batch the table is there already, so that nothing jumps later.
+        last = s.last if s else None
+        epochs = f"{'now':>{COLUMN}}{'epoch':>{COLUMN}}{'best':>{COLUMN}}"
+        rows = [line((" " * NAME + epochs, "dim"))]
+        rows.append(
+            _row("train loss", number(s.loss if s else None), number(s.epoch_loss if s else None))
+        )
+        if validates(info, s):
+            rows.append(
+                _row(
+                    "val loss",
+                    "",
+                    number(s.val_loss if s else None),
+                    s.best_val_loss if s else None,
+                )
+            )
+            rows += self._metrics(s)
+        rows.append(_row("grad norm", number(s.grad_norm if s else None)))
+        rows.append(self._lr(s))
+        if height >= len(rows) + 2:
+            rows.append(_row("last epoch", "", f"{last.seconds:.1f} s" if last else NOTHING))
+        extra = [
+            _row("batches", count(s.batches_done if s else None)),
+            _row("samples", count(s.samples_done if s else None)),
+            _row("batch size", count(info.batch_size)),
+            _row("seed", str(info.seed) if info.seed is not None else NOTHING),
+        ]
+        rows += extra[: max(0, height - len(rows))]
+        return rows + self._validations(height - len(rows) - 2)
+
+    def _validations(self, room: int) -> list[Line]:
+        """The last validations, newest first, where there is room for several."""
+        losses, metrics = self.curves.get("val_loss"), self.curves.get("val_metric")
+        if losses is None or room < 3 or not losses.x:
+            return []
+        own = self.info.metric_name
+        values = dict(zip(metrics.x, metrics.mean, strict=True)) if metrics else {}
+        head = f"{'after batch':<{NAME}}{'val loss':>{2 * COLUMN}}"
+        rows: list[Line] = [(), line((head + (fit(clean(own), COLUMN, right=True)), "dim"))]
+        for x, loss in list(zip(losses.x, losses.mean, strict=True))[: -room - 1 : -1]:
+            value = metric(own, values.get(x))
+            rows.append(
+                line(
+                    (fit(count(x), NAME - 1, right=True), "dim"),
+                    fit(number(loss), 2 * COLUMN + 1, right=True),
+                    fit(value, COLUMN, right=True),
+                )
+            )
+        return rows
+
+    def _metrics(self, s: Snapshot | None) -> list[Line]:
+        metrics = dict(s.metrics) if s else {}
+        own = self.info.metric_name
+        names = [own, *(name for name in metrics if name not in (own, "val_loss"))]
+        return [
+            _row(
+                clean(name),
+                "",
+                metric(name, metrics.get(name)),
+                s.best_metric if s and name == own else None,
+                name,
+            )
+            for name in names
+            if name != "val_loss"
+        ]
+
+    def _lr(self, s: Snapshot | None) -> Line:
+        """The learning rate, and what it is made of."""
+        note = line((f"   {clean(self.info.scheduler)}", "dim")) if self.info.scheduler else ()
+        if s is not None and s.lr_factor != 1.0:
+            base = "schedule" if self.info.scheduler else "recipe"
+            note = line((f"   {base} ", "dim"), (f"× {s.lr_factor:g} by hand", "hand"))
+        value = learning_rate(s.lr if s else None)
+        return (*_row("lr", value)[:2], *note)
+
+    def _single(self, cells: int) -> Line:
+        s = self.snapshot
+        parts: list[tuple[str, str]] = [("loss", fit(number(s.loss if s else None), 7))]
+        if validates(self.info, s):
+            own = self.info.metric_name
+            parts.append(("val", fit(number(s.val_loss if s else None), 7)))
+            if own != "val_loss":
+                value = dict(s.metrics).get(own) if s else None
+                best = f" best {metric(own, s.best_metric.value)}" if s and s.best_metric else ""
+                parts.append((clean(own), metric(own, value) + best))
+        hand = f" (× {s.lr_factor:g})" if s and s.lr_factor != 1.0 else ""
+        parts.append(("lr", learning_rate(s.lr if s else None) + hand))
+        parts.append(("grad", number(s.grad_norm if s else None)))
+        return words(parts, cells)
+
+
+def words(parts: list[tuple[str, str]], cells: int) -> Line:
+    """Names and values in one line; the last ones are left out where it is too narrow."""
+    runs: Line = ()
+    for name, value in parts:
+        more = (*runs, *line((f"{name} ", "dim"), f"{value}  "))
+        if runs and width(more) > cells + 2:
+            break
+        runs = more
+    return runs
+
+
+def _row(
+    name: str, now: str = "", epoch: str = "", best: Best | None = None, kind: str = ""
+) -> Line:
+    """A row of the table: the name, then right-aligned columns."""
+    value, when = (metric(kind, best.value), f"  epoch {best.epoch}") if best else ("", "")
+    bad = any(text in ("NaN", "inf", "-inf") for text in (now, epoch))
+    return line(
+        (fit(name, NAME), "dim"),
+        (fit(now, COLUMN, right=True), "bad" if bad else "bold"),
+        (fit(epoch, COLUMN, right=True), "bad" if bad else ""),
+        fit(value, COLUMN, right=True),
+        (when, "dim"),
+    )

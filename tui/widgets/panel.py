@@ -1,0 +1,124 @@
+"""The base of every panel: lines of styled runs, of which only the changed ones are redrawn."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual import events
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from ..lines import EMPTY, Line, sized
+from ..theme import plain
+
+STYLES = frozenset(
+    "dim bold now bar train val good bad warn key hand brand train-range val-range mark".split()
+)
+"""Names that a run may use; what they look like is in `Panel.DEFAULT_CSS`."""
+
+
+class Panel(Widget):
+    """Draws what `lines` gives, cell by cell, without ever reading markup."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"line--{name}" for name in STYLES}
+    DEFAULT_CSS = """
+    Panel {
+        height: 1fr; color: $foreground; background: $background;
+        &.-boxed {
+            border: round $border; padding: 0 1;
+            border-title-color: $text-muted; border-title-style: bold;
+            border-subtitle-color: $text-muted;
+        }
+    }
+    Panel > .line--dim { color: $text-muted; }
+    Panel > .line--bold { text-style: bold; }
+    Panel > .line--brand { text-style: bold reverse; }
+    Panel > .line--now { color: $accent; text-style: bold; }
+    Panel > .line--hand { color: $secondary; text-style: bold; }
+    Panel > .line--bar { color: $primary; }
+    Panel > .line--train { color: $primary; }
+    Panel > .line--train-range { color: $primary 45%; }
+    Panel > .line--val { color: $foreground; text-style: bold; }
+    Panel > .line--val-range { color: $foreground 50%; }
+    Panel > .line--good { color: $success; text-style: bold; }
+    Panel > .line--bad { color: $error; text-style: bold; }
+    Panel > .line--warn { color: $warning; }
+    Panel > .line--key { text-style: bold; }
+    Panel > .line--mark { text-style: bold underline; }
+    Panel.-ascii.-boxed { border: ascii $border; }
+    """
+
+    def __init__(self, *, id: str | None = None, title: str = "", ascii: bool = False) -> None:
+        super().__init__(id=id)
+        self.ascii = ascii
+        self.redrawn = 0
+        """Lines sent for drawing so far."""
+        self.failure: Exception | None = None
+        """What went wrong in here, if anything did."""
+        self._lines: list[Line] = []
+        self._strips: dict[int, Strip] = {}
+        self.set_class(ascii, "-ascii")
+        if title:
+            self.add_class("-boxed")
+            self.border_title = plain(title) if ascii else title
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        """What to show in `width` x `height` cells."""
+        raise NotImplementedError
+
+    def redraw(self) -> None:
+        """Compute the lines again and refresh those that differ."""
+        width, height = self.content_size
+        if not self.is_mounted or width < 1 or height < 1:
+            return
+        try:
+            new = self.lines(width, height)[:height]
+        except Exception as error:  # one broken panel must not take the screen, or the run, down
+            self.failure = error
+            new = [((f"this panel failed: {type(error).__name__}", "bad"),)]
+        new += [EMPTY] * (height - len(new))
+        old = self._lines
+        changed = [y for y in range(height) if y >= len(old) or old[y] != new[y]]
+        self._lines = new
+        if changed:
+            for y in changed:
+                self._strips.pop(y, None)
+            self.redrawn += len(changed)
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
+
+    def render_line(self, y: int) -> Strip:
+        """A row of the content, made once and kept until it changes."""
+        strip = self._strips.get(y)
+        if strip is None:
+            row = self._lines[y] if y < len(self._lines) else EMPTY
+            strip = self._strips[y] = self._strip(row, self.content_size.width)
+        return strip
+
+    def _strip(self, row: Line, width: int) -> Strip:
+        base = self.rich_style
+        segments = []
+        for text, name in sized(row, width):
+            style = self.get_component_rich_style(f"line--{name}") if name else base
+            segments.append(Segment(plain(text) if self.ascii else text, style))
+        return Strip(segments, width)
+
+    def set_title(self, title: str, subtitle: str = "") -> None:
+        """Change what the border says, if it says something else. Only ever our own words."""
+        for name, text in (("border_title", title), ("border_subtitle", subtitle)):
+            text = plain(text) if self.ascii else text
+            if getattr(self, name) != text:
+                setattr(self, name, text)
+
+    def notify_style_update(self) -> None:
+        """Forget the strips: colours have changed."""
+        super().notify_style_update()
+        self._strips.clear()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Draw everything again in the new size."""
+        self._lines, self._strips = [], {}
+        self.redraw()
+        self.refresh()

@@ -1,0 +1,130 @@
+"""The five steps: which one runs now, where the time goes, and why each is there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from textual import events
+from textual.message import Message
+
+from ...core.snapshot import RunInfo, Snapshot, State
+from ...core.steps import FIVE, Step
+from ..charts import bar
+from ..lines import Line, line, restyled, sized
+from ..source import validates
+from ..text import fit, percent, short_time, wrap
+from .panel import Panel
+
+MARKER: Final = "▶"
+DWELL: Final = 4.0
+"""Seconds that an explanation stays at full speed: long enough to be read."""
+
+
+class StepsPanel(Panel):
+    """A row for each phase, and the reason for one of them."""
+
+    DEFAULT_CSS = """
+    StepsPanel > .line--now { color: $accent; background: $accent 12%; text-style: bold; }
+    StepsPanel > .line--mark { background: $panel; text-style: bold; }
+    """
+
+    class Picked(Message):
+        """A row was clicked."""
+
+        def __init__(self, step: Step) -> None:
+            super().__init__()
+            self.step = step
+
+    def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, title="the five steps", ascii=ascii)
+        validation = (Step.VALIDATE,) if validates(info) else ()
+        self.rows: tuple[Step, ...] = (Step.DATA, *FIVE, *validation, Step.OTHER)
+        self.exact = info.exact_clock
+        self.snapshot: Snapshot | None = None
+        self.now: Step | None = None
+        """The phase that runs at this moment; while paused, the one that comes next."""
+        self.selected: Step | None = None
+        """Chosen by the person; None follows the marker."""
+        self.shows_why = True
+        self._explained = Step.ZERO_GRAD
+        self._explained_at = float("-inf")
+        self._places: dict[int, Step] = {}
+
+    @property
+    def explained(self) -> Step:
+        """The step whose reason is shown."""
+        return self.selected if self.selected is not None else self._explained
+
+    def follow(self, now: Step | None, time: float) -> None:
+        """Move the marker; its explanation goes along at once while a person can follow.
+
+        At full speed an explanation stays for a while.
+        """
+        self.now = now
+        s = self.snapshot
+        slow = s is None or s.state is State.PAUSED or (s.speed is not None and s.speed <= 2)
+        if (
+            now is not None
+            and now != self._explained
+            and (slow or time - self._explained_at >= DWELL)
+        ):
+            self._explained, self._explained_at = now, time
+
+    def select(self, offset: int) -> None:
+        """Choose the next or the previous row."""
+        at = self.rows.index(self.explained) if self.explained in self.rows else 0
+        self.selected = self.rows[(at + offset) % len(self.rows)]
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        times = {p.step: p for p in self.snapshot.phases} if self.snapshot else {}
+        code_width = 33 if width >= 54 else max(12, width - 24)
+        bar_width = max(0, min(60, width - 4 - code_width - 16))
+        why = self._why(width)
+        gap = 1 if height >= 2 * len(self.rows) + len(why) + 1 else 0
+        paused = self.snapshot is not None and self.snapshot.state is State.PAUSED
+        ended = self.snapshot is not None and self.snapshot.state.ended
+        label = "next" if paused else "now" if self.exact else "queued now"
+        head = fit("" if ended else f"{MARKER} {label}", 4 + code_width)
+        rows = [line((head, "dim"), " " * bar_width, (f"{'share':>6}{'per batch':>10}", "dim"))]
+        self._places = {}
+        for step in self.rows:
+            rows += [()] * gap
+            self._places[len(rows)] = step
+            phase = times.get(step)
+            share = phase.share if phase else 0.0
+            here = step is self.now
+            runs = line(
+                f"{MARKER if here else ' '}{step.info.number or ' '} ",
+                (fit(step.info.code, code_width + 1), "" if step.info.number else "dim"),
+                (bar(share, bar_width), "bar"),
+                fit(percent(share if phase else None), 6, right=True),
+                (fit(short_time(phase.seconds if phase else None), 10, right=True), "dim"),
+            )
+            if here:
+                runs = restyled(sized(runs, width), "now")
+            elif step is self.selected:
+                runs = restyled(sized(runs, width), "mark")
+            rows.append(runs)
+        if height > len(rows):
+            rows += [()] * min(1, height - len(rows) - len(why)) + why
+        return rows
+
+    def _why(self, width: int) -> list[Line]:
+        if not self.shows_why:
+            return []
+        info = self.explained.info
+        head = f"{info.name}: "
+        texts = wrap(head + info.why, max(1, width))
+        rows = [line(text) for text in texts]
+        if texts and texts[0].startswith(head):
+            rows[0] = line((head, "bold"), texts[0].removeprefix(head))
+        if self.selected is not None:
+            rows[-1] = (*rows[-1], ("  esc follows again", "dim"))
+        return rows
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose the row under the mouse."""
+        place = event.get_content_offset(self)
+        step = self._places.get(place.y) if place is not None else None
+        if step is not None:
+            self.post_message(self.Picked(step))

@@ -96,6 +96,10 @@ def line(kind: str, /, **fields: Any) -> str:
     return _encode({"type": kind} | {key: _plain(value) for key, value in fields.items()}) + "\n"
 
 
+def _number(value: float) -> str:
+    return repr(float(value)) if math.isfinite(value) else "null"
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -136,14 +140,10 @@ class JsonLines(Face):
         self._started = perf_counter()
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
-        self._tell(
-            "batch",
-            epoch=epoch,
-            batch=batch,
-            batches_done=batches_done,
-            loss=loss,
-            lr=lr,
-            elapsed=self._elapsed(),
+        # Written out: there are thousands a second, and json's encoder costs 10 µs more.
+        self.output.write(
+            f'{{"type":"batch","epoch":{epoch},"batch":{batch},"batches_done":{batches_done},'
+            f'"loss":{_number(loss)},"lr":{_number(lr)},"elapsed":{self._elapsed()}}}\n'
         )
 
     def epoch(self, summary: EpochSummary) -> None:

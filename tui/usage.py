@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ..presets import registry
+from ..presets.schema import RecipeError, shown
 from .output import Output
 from .text import clean
 
@@ -61,7 +62,7 @@ class DefaultsToTrain(_QuickHelp, TyperGroup):
         else:
             guess = registry.nearest(word, self.commands)
             way_out = f"did you mean {guess}?" if guess else f"there are {', '.join(self.commands)}"
-        raise UsageError(f"there is no command {word!r}; {way_out}", ctx)
+        raise UsageError(f"there is no command {shown(args[0])}; {way_out}", ctx)
 
 
 def complain(text: str) -> None:
@@ -90,8 +91,6 @@ def explain(error: Any) -> str:
 @contextlib.contextmanager
 def refusals(show_traceback: bool = False) -> Iterator[None]:
     """Turn a recipe that can't be used into its one line and exit code 2."""
-    from ..presets.schema import RecipeError
-
     try:
         yield
     except RecipeError as error:

@@ -22,8 +22,7 @@ from fivestep.tui.output import Output
 from fivestep.tui.people import People
 
 Captured = pytest.CaptureFixture[str]
-LINE = ["train", "line-linear", "--no-ui"]
-METRICS = {"val_loss", "val_metric", "metrics", "best_val_metric", "best_epoch"}
+LINE = ["train", "line-linear", "--no-ui", "--device", "cpu"]
 
 
 def no_constants(name: str) -> Any:
@@ -223,7 +222,7 @@ class Ends(Face):
 def test_a_signal_ends_the_run_after_its_batch(name: str, code: int) -> None:
     face = Ends(signal.Signals[name])
     before = signal.getsignal(face.number or 0)
-    long = recipe.load("line-linear", {"epochs": 1_000_000})
+    long = recipe.load("line-linear", {"epochs": 1_000_000, "device": "cpu"})
     assert headless.run(long, face) == code
     assert face.word == "interrupted"
     assert face.reason == f"interrupted by {name}"
@@ -243,7 +242,7 @@ class Broken(io.RawIOBase):
 
 @pytest.mark.parametrize("make", [People, JsonLines])
 def test_a_reader_that_went_away_ends_the_run_quietly(capsys: Captured, make: type[Face]) -> None:
-    long = recipe.load("line-linear", {"epochs": 1_000_000})
+    long = recipe.load("line-linear", {"epochs": 1_000_000, "device": "cpu"})
     assert headless.run(long, make(Output(Broken(errno.EPIPE)))) == 141
     assert capsys.readouterr() == ("", "")
 
@@ -253,6 +252,6 @@ def test_a_full_disk_does_not_end_the_run(capsys: Captured, make: type[Face]) ->
     face = make(Output(Broken(errno.ENOSPC)))
     ended: list[str] = []
     face.end = lambda session, ending: ended.append(ending.word)  # type: ignore[method-assign]
-    assert headless.run(recipe.load("line-linear", {"epochs": 2}), face) == 1
+    assert headless.run(recipe.load("line-linear", {"epochs": 2, "device": "cpu"}), face) == 1
     assert ended == ["finished"]
     assert capsys.readouterr().err == "fivestep: some lines could not be written: No room\n"

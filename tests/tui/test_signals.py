@@ -16,7 +16,7 @@ import termios
 from collections.abc import Iterator
 from pathlib import Path
 
-ENDLESS = ["train", "line-linear", "--no-ui", "--epochs", "1000000"]
+ENDLESS = ["train", "line-linear", "--no-ui", "--epochs", "1000000", "--device", "cpu"]
 
 SLOW = """
 import os, sys, threading
@@ -36,7 +36,7 @@ def make_slow(recipe):
     return slow
 
 build.make_criterion = make_slow
-sys.argv[1:] = ["train", "line-linear", "--no-ui"]
+sys.argv[1:] = ["train", "line-linear", "--no-ui", "--device", "cpu"]
 cli.main()
 """
 
@@ -54,7 +54,7 @@ def make_chatty(recipe):
     return make(recipe)
 
 build.make_criterion = make_chatty
-sys.argv[1:] = ["train", "line-linear", "--json", "--epochs", "1"]
+sys.argv[1:] = ["train", "line-linear", "--json", "--epochs", "1", "--device", "cpu"]
 cli.main()
 """
 

@@ -78,7 +78,7 @@ class Record:
         """Take in a sampled gradient norm."""
         self._series["grad_norm"].add(batches_done, norm)
 
-    def epoch(self, at: Progress, lr: float, validated: bool) -> EpochSummary:
+    def epoch(self, at: Progress, lr: float, *, validated: bool) -> EpochSummary:
         """Close the epoch that `at` has just counted."""
         began, batches_before, val_before = self._epoch_began
         active, val = self._clock.active, self._clock.spent[Step.VALIDATE]

@@ -17,9 +17,9 @@ from .describe import describe_run
 from .events import EventClock
 from .failure import describe_failure
 from .gauges import Gauges
+from .judge import Judge
 from .loop import training_loop
 from .mailbox import Mailbox
-from .meters import Meter, meter_for
 from .progress import Progress
 from .rate import LearningRate
 from .record import Listener, Record
@@ -64,9 +64,7 @@ class Session:
         self._gauges = Gauges(
             training, self.progress, self.rate, self._record, stop_on_nonfinite=stop_on_nonfinite
         )
-        self._meter: Meter = meter_for(training.task)
-        self._validated = False
-        self._validation_began = 0.0
+        self._judge = Judge(training.task, self.progress, self._record, self._clock)
         self._norm_wanted = False
         self._count = batch_count(training.batches)
         self._running, self._since = Step.OTHER, perf_counter()
@@ -142,7 +140,7 @@ class Session:
     def _train(self) -> Outcome:
         training = self.training
         try:
-            steps = training_loop(training, self.rate, self.progress, self._new_meter)
+            steps = training_loop(training, self.rate, self.progress, self._judge.begin)
             with closing(steps):
                 self._drive(steps)
         except _Stopped:
@@ -209,6 +207,7 @@ class Session:
             hold = steering.hold()
             entering = steering.paused and not mailbox.settled
             if mailbox.wanted or entering:
+                self._now = (Step.OTHER, perf_counter())  # watching is none of the five
                 self._norm_wanted = True
                 self._gauges.collect()
                 curves = mailbox.begin() or entering
@@ -265,31 +264,17 @@ class Session:
         if self._record.last is not None and self._record.last.epoch == at.epoch:
             return
         self._gauges.collect(everything=True)
-        self._take_validation()
-        self._record.epoch(at, self.rate.lr, self._validated)
-        self._validated = False
+        self._record.epoch(at, self.rate.lr, validated=self._judge.take())
         self._steering.epoch_ended()
 
     def _sample_norm(self) -> None:
         self._norm_wanted = False
+        self._now = (Step.OTHER, self._since)
         self._gauges.sample_norm()
         here = perf_counter()
         self._clock.watched += here - self._since
         self._since = here
-
-    # Validation.
-
-    def _new_meter(self) -> Meter:
-        self._meter = meter_for(self.training.task)
-        self._validated = True
-        self._validation_began = self._clock.spent[Step.VALIDATE]
-        return self._meter
-
-    def _take_validation(self) -> None:
-        if self._validated:
-            seconds = self._clock.spent[Step.VALIDATE] - self._validation_began
-            loss, metrics = self._meter.result()
-            self._record.validated(self.progress.batches_done, loss, metrics, seconds)
+        self._now = (self._running, here)
 
     def _validate_now(self) -> None:
         """A validation asked for by hand, between two batches."""
@@ -299,9 +284,8 @@ class Session:
             return
         paused, steering.paused = steering.paused, False
         self._since = perf_counter()
-        with closing(validate(self.training, self.progress, self._new_meter())) as steps:
+        with closing(validate(self.training, self.progress, self._judge.begin())) as steps:
             self._drive(steps)
-        self._take_validation()
-        self._validated = False
+        self._judge.take()
         steering.paused = steering.paused or paused
         self.mailbox.settled = False

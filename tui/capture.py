@@ -16,7 +16,7 @@ LONGEST: Final = 4000
 
 
 class Lines:
-    """Cuts a stream of text into lines. A line that a carriage return rewrites counts once, at its end."""
+    """Cuts a stream of text into lines. A line that a carriage return rewrites counts once."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -69,13 +69,12 @@ def captured(say: Callable[[str], None]) -> Iterator[None]:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        drawn, (sys.__stdout__, sys.__stderr__) = (  # type: ignore[misc]
-            (sys.__stdout__, sys.__stderr__),
-            streams,
-        )
-        for stream in drawn:
+        drawn = sys.__stdout__, sys.__stderr__
+        sys.__stdout__, sys.__stderr__ = streams  # type: ignore[misc]
+        for screen in drawn:
             with contextlib.suppress(OSError):
-                stream.close()  # type: ignore[union-attr]
+                if screen is not None:
+                    screen.close()
         for fd, original in zip((1, 2), kept, strict=True):
             os.dup2(original, fd)  # the pipe's last writers close: its reader comes to the end
             os.close(original)

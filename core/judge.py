@@ -1,0 +1,35 @@
+"""Takes the result of a validation into the record."""
+
+from __future__ import annotations
+
+from .clock import Clock
+from .meters import Meter, meter_for
+from .progress import Progress
+from .record import Record
+from .steps import Step
+from .tasks import Task
+
+
+class Judge:
+    """Hands out a meter for each validation, and reads it when the pass is over."""
+
+    def __init__(self, task: Task, progress: Progress, record: Record, clock: Clock) -> None:
+        self._task, self._at, self._record, self._clock = task, progress, record, clock
+        self._meter: Meter | None = None
+        self._began = 0.0
+
+    def begin(self) -> Meter:
+        """A meter for the validation that starts now."""
+        self._meter = meter_for(self._task)
+        self._began = self._clock.spent[Step.VALIDATE]
+        return self._meter
+
+    def take(self) -> bool:
+        """Record what the last validation found; whether there was one since the last call."""
+        if self._meter is None:
+            return False
+        seconds = self._clock.spent[Step.VALIDATE] - self._began
+        loss, metrics = self._meter.result()
+        self._record.validated(self._at.batches_done, loss, metrics, seconds)
+        self._meter = None
+        return True

@@ -157,8 +157,10 @@ def for_key(key: str, at: Situation) -> Command | None:
 def footer(at: Situation, width: int) -> list[Command]:
     """What the footer shows in `width` cells: the least important give way first."""
     shown = [command for command in applying(at) if command.footer]
-    while shown and footer_width(shown) > width:
+    while footer_width(shown) > width:
         least = max(command.footer for command in shown)
+        if least == 1:
+            break
         shown = [command for command in shown if command.footer < least]
     return shown
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.snapshot import Change, Outcome, RunInfo, Snapshot, State
 from ..text import clean, count, metric
-from ..widgets.messages import MessageLog
+from ..widgets.messages import MessageLog, Severity
 
 
 class Diary:
@@ -33,7 +33,7 @@ class Diary:
 
     def end(self, outcome: Outcome) -> None:
         """Add how the run ended."""
-        severity = "error" if outcome.state is State.FAILED else "info"
+        severity: Severity = "error" if outcome.state is State.FAILED else "info"
         self._log.add(f"{outcome.state}: {clean(outcome.reason)}", severity)
 
     def _new(self, changes: tuple[Change, ...]) -> tuple[Change, ...]:

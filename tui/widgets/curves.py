@@ -12,7 +12,7 @@ from ..text import clean, number
 from .panel import Panel
 
 EMPTY: Final = Curve((), (), (), (), ())
-SMOOTH: Final = (("off", 0.0), ("light", 0.8), ("strong", 0.96))
+SMOOTH: Final = (("", 0.0), ("smooth", 0.8), ("smoother", 0.96))
 NAMES: Final = {"lr": "learning rate", "grad_norm": "gradient norm", "throughput": "batches/s"}
 
 
@@ -100,11 +100,11 @@ class CurvesPanel(Panel):
         span = (
             "whole run"
             if not self.recent
-            else ("recent batches" if self.metric == "loss" else "last quarter")
+            else ("recent" if self.metric == "loss" else "last quarter")
         )
         words = [span, "log" if self.logarithmic else "linear"]
         if self.smooth:
-            words.append(f"{SMOOTH[self.smooth][0]} smoothing")
+            words.append(SMOOTH[self.smooth][0])
         right = line((" · ".join(words), "dim"))
         return spread(left, right, cells) if width(left) + width(right) < cells else left
 

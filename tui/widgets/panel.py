@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from textual import events
+from textual.content import Content
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -56,6 +57,7 @@ class Panel(Widget):
         self.ascii = ascii
         self.redrawn = 0
         """Lines sent for drawing so far."""
+        self._title = ""
         self.failure: Exception | None = None
         """What went wrong in here, if anything did."""
         self._lines: list[Line] = []
@@ -63,7 +65,7 @@ class Panel(Widget):
         self.set_class(ascii, "-ascii")
         if title:
             self.add_class("-boxed")
-            self.border_title = plain(title) if ascii else title
+            self.set_title(title)
 
     def lines(self, width: int, height: int) -> list[Line]:
         """What to show in `width` x `height` cells."""
@@ -105,12 +107,12 @@ class Panel(Widget):
             segments.append(Segment(plain(text) if self.ascii else text, style))
         return Strip(segments, width)
 
-    def set_title(self, title: str, subtitle: str = "") -> None:
-        """Change what the border says, if it says something else. Only ever our own words."""
-        for name, text in (("border_title", title), ("border_subtitle", subtitle)):
-            text = plain(text) if self.ascii else text
-            if getattr(self, name) != text:
-                setattr(self, name, text)
+    def set_title(self, title: str) -> None:
+        """Change what the border says, if it says something else."""
+        if self._title != title:
+            self._title = title
+            # A plain string would be read as markup.
+            self.border_title = Content(plain(title) if self.ascii else title)  # type: ignore[assignment]
 
     def notify_style_update(self) -> None:
         """Forget the strips: colours have changed."""

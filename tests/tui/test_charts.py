@@ -1,0 +1,147 @@
+"""Charts as pure functions: they fit, keep spikes, and show what is not a number."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fivestep.core.snapshot import Curve
+from fivestep.tui.charts import Mark, Series, View, bar, chart, sparkline, thinned
+from fivestep.tui.lines import Line, width
+from fivestep.tui.scales import Scale, nice_ticks
+
+ANY = st.floats(allow_nan=True, allow_infinity=True)
+
+
+def curve(values: list[float]) -> Curve:
+    fine = tuple(v if math.isfinite(v) else None for v in values)
+    x = tuple(float(i + 1) for i in range(len(values)))
+    return Curve(x, fine, fine, fine, tuple(int(v is None) for v in fine))
+
+
+def shown(rows: list[Line]) -> list[str]:
+    return ["".join(text for text, _ in row) for row in rows]
+
+
+@pytest.mark.parametrize("cells", [0, 1, 2, 7, 80, 200])
+def test_a_bar_has_its_width_and_shows_a_sliver_of_anything(cells: int) -> None:
+    for share in (-1.0, 0.0, 1e-9, 0.33, 1.0, 7.0, math.nan, math.inf):
+        assert len(bar(share, cells)) == cells
+    if cells:
+        assert bar(0.0, cells).strip() == ""
+        assert bar(1e-9, cells)[0] == "▏"
+        assert bar(1.0, cells) == "█" * cells
+
+
+@given(st.lists(ANY, max_size=300), st.integers(1, 200), st.integers(1, 3))
+def test_a_sparkline_fits_and_marks_what_is_no_number(
+    values: list[float], cells: int, height: int
+) -> None:
+    rows = sparkline(values, cells, height)
+    assert len(rows) == height
+    assert all(width(row) == cells for row in rows)
+    bad = sum(not math.isfinite(v) for v in values[-cells:])
+    assert "".join(shown(rows)).count("✗") == bad
+
+
+def test_a_sparkline_keeps_a_spike() -> None:
+    (row,) = shown(sparkline([0.1] * 30 + [9.0] + [0.1] * 10, 60))
+    assert row[30] == "█"
+    assert set(row[:30]) == {"▁"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(ANY, max_size=60),
+    st.integers(1, 200),
+    st.integers(1, 40),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_chart_fits_whatever_it_is_given(
+    values: list[float], cells: int, height: int, log: bool, ascii: bool
+) -> None:
+    series = [Series(curve(values), "train"), Series(curve(values[::7]), "val", points=True)]
+    rows = chart(series, cells, height, View(log=log, ascii=ascii), [Mark(3, "lr ÷2")])
+    assert len(rows) == height
+    assert all(width(row) == cells for row in rows)
+
+
+@pytest.mark.parametrize("cells", range(1, 201, 9))
+def test_a_chart_of_ordinary_losses_at_every_width(cells: int) -> None:
+    losses = [2.0 * math.exp(-i / 50) for i in range(400)]
+    for height in (1, 3, 4, 8, 20):
+        rows = chart([Series(curve(losses), "train")], cells, height)
+        assert [width(row) for row in rows] == [cells] * height
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [2.0] * 50, [1e308, -1e308], [5e-324, 1e-300]])
+def test_a_chart_of_odd_values(values: list[float]) -> None:
+    for log in (False, True):
+        assert len(chart([Series(curve(values), "train")], 60, 12, View(log=log))) == 12
+
+
+def test_an_empty_chart_says_so() -> None:
+    assert "no values yet" in "".join(shown(chart([Series(curve([]), "train")], 60, 12)))
+
+
+def test_a_spike_shows_in_a_long_run() -> None:
+    values = [0.1] * 5000
+    values[2500] = 3.0
+    rows = chart([Series(curve(values), "train")], 60, 14)
+    middle = [row for row, text in zip(rows, shown(rows), strict=True) if text.strip(" │┤")]
+    tall = [row for row in middle if any(style == "train-range" for _, style in row)]
+    assert len(tall) >= 9
+
+
+def test_bad_values_are_marked_and_counted() -> None:
+    values = [0.5] * 100
+    values[50] = math.nan
+    values[51] = math.inf
+    top = shown(chart([Series(curve(values), "train")], 60, 12))[0]
+    assert top.lstrip().startswith("2 ✗")
+    assert "✗" in top[30:45]
+
+
+def test_changes_by_hand_are_marked_below() -> None:
+    rows = shown(chart([Series(curve([0.5] * 100), "train")], 60, 12, None, [Mark(50, "lr ÷2")]))
+    (marked,) = [row for row in rows if "▲" in row]
+    assert "▲ lr ÷2" in marked
+
+
+def test_validation_is_told_from_training_without_colour() -> None:
+    falling = [1 / (i + 1) for i in range(8)]
+    rows = shown(chart([Series(curve(falling), "val", points=True)], 60, 14))
+    assert sum(row.count("◆") for row in rows) == 8
+
+
+def test_ascii_charts_are_ascii_but_for_the_frame() -> None:
+    rows = shown(chart([Series(curve([1.0, 2.0, 3.0]), "train")], 40, 10, View(ascii=True)))
+    assert "".join(rows).translate(str.maketrans("", "", "│┤└─┬")).isascii()
+
+
+def test_a_span_shows_those_batches_only() -> None:
+    values = [5.0] * 50 + [1.0, 2.0] * 25
+    text = "\n".join(shown(chart([Series(curve(values), "train")], 60, 12, View(span=(51, 100)))))
+    assert "5┤" not in text
+    assert "2┤" in text
+
+
+@given(st.lists(ANY, min_size=1, max_size=200), st.integers(1, 60))
+def test_thinning_keeps_extremes_and_bad_points(values: list[float], most: int) -> None:
+    before, after = curve(values), thinned(curve(values), most)
+    assert len(after.x) <= max(most, 1)
+    assert sum(after.bad) == sum(before.bad)
+    fine = [v for v in values if math.isfinite(v)]
+    if fine:
+        assert max(v for v in after.high if v is not None) == max(fine)
+        assert min(v for v in after.low if v is not None) == min(fine)
+
+
+def test_ticks_are_round() -> None:
+    assert nice_ticks(Scale(0.06, 2.3), 5) == [0.5, 1.0, 1.5, 2.0]
+    assert nice_ticks(Scale(0.01, 10, log=True), 4) == pytest.approx([0.01, 0.1, 1, 10])
+    assert nice_ticks(Scale(1, 3), 9, whole=True) == [1, 2, 3]

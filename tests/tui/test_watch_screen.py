@@ -1,0 +1,387 @@
+"""The watch screen: keys become commands, and nothing is drawn that has not changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fivestep.core.control import (
+    Advance,
+    KeepGoing,
+    Pause,
+    Resume,
+    ScaleLR,
+    SetSpeed,
+    Stop,
+    Validate,
+)
+from fivestep.core.snapshot import Outcome, State
+from fivestep.core.steps import Step
+from fivestep.tui import commands
+from fivestep.tui.commands import Situation
+from fivestep.tui.pace import BUDGET, FASTEST, SLOWEST, Pace
+from fivestep.tui.screens.ask_stop import AskStop
+from fivestep.tui.screens.failure import FailureScreen
+from fivestep.tui.screens.help import HelpScreen, help_lines
+from fivestep.tui.widgets.panel import Panel
+
+Make = Callable[..., Any]
+HOSTILE = "[/] [@click=app.quit]x[/] \x1b]0;t\x07\x1b[31m\u202e漢字\u0000 {0} %s $accent"
+
+
+def seen(app: Any) -> str:
+    """What is on the screen, as text."""
+    rows = app.screen._compositor.render_strips()
+    return "\n".join(strip.text for strip in rows)
+
+
+def healthy(app: Any) -> bool:
+    return all(panel.failure is None for panel in app.watch_screen.query(Panel))
+
+
+async def test_a_key_sends_its_command(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    source = make_source(make_picture())
+    async with make_app(source).run_test(size=(120, 36)) as pilot:
+        await pilot.press("space", "s", "b", "e", "x", "less_than_sign", "plus", "minus", "minus")
+        assert source.sent == [
+            Pause(),
+            Advance("phase"),
+            Advance("batch"),
+            Advance("epoch"),
+            Validate(),
+            SetSpeed(1000.0),
+            ScaleLR(1.0),
+            ScaleLR(0.5),
+            ScaleLR(0.25),
+        ]
+
+
+async def test_space_resumes_a_paused_run(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    source = make_source(make_picture(state=State.PAUSED))
+    app = make_app(source)
+    async with app.run_test(size=(120, 36)) as pilot:
+        assert "PAUSED before backward, batch 32" in seen(app)
+        assert "space resume" in seen(app)
+        await pilot.press("space")
+        assert source.sent == [Resume()]
+
+
+async def test_leaving_a_run_is_asked_about(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    after_batch, after_epoch = Stop("stopped by hand", "batch"), Stop("stopped by hand", "epoch")
+    source = make_source(make_picture())
+    app = make_app(source)
+    async with app.run_test(size=(120, 36)) as pilot:
+        for keys, sent in (
+            (("q", "b"), [after_batch]),
+            (("q", "e"), [after_epoch]),
+            (("q", "g"), []),
+            (("q", "escape"), []),
+            (("q", "down", "enter"), [after_epoch]),
+            (("ctrl+c", "ctrl+c"), [after_batch]),
+        ):
+            await pilot.press(keys[0])
+            assert isinstance(app.screen, AskStop)
+            await pilot.press(*keys[1:])
+            await pilot.pause()
+            assert app.screen is app.watch_screen
+            assert source.sent == sent
+            source.sent.clear()
+        assert app.heard == []
+
+
+async def test_a_stop_can_be_taken_back(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    source = make_source(make_picture(stopping="epoch"))
+    async with make_app(source).run_test(size=(120, 36)) as pilot:
+        await pilot.press("q", "g")
+        assert source.sent == [KeepGoing()]
+
+
+async def test_stop_and_leave_asks_the_app_to_quit(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    source = make_source(make_picture())
+    app = make_app(source)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("q", "l")
+        await pilot.pause()
+        assert source.sent == [Stop("stopped by hand", "batch")]
+        assert app.heard == ["quit"]
+
+
+async def test_when_it_ends_the_screen_stays(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    source = make_source(make_picture())
+    app = make_app(source)
+    async with app.run_test(size=(120, 36)) as pilot:
+        source.snapshot = make_picture(900, state=State.FINISHED, eta=None)
+        source.outcome = Outcome(State.FINISHED, "20 epochs trained")
+        app.watch_screen.tick()
+        await pilot.pause()
+        assert "FINISHED  20 epochs trained" in seen(app)
+        assert "best accuracy" in seen(app)
+        await pilot.press("space", "r", "n", "q")
+        await pilot.pause()
+        assert source.sent == []
+        assert app.heard == ["again", "another", "quit"]
+
+
+async def test_a_failure_shows_its_traceback_on_a_key(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    source = make_source(make_picture(state=State.FAILED))
+    source.outcome = Outcome(
+        State.FAILED, "boom [/red]", "epoch 1, batch 2, forward", "try this", "Trace\n  deep\x1b[2J"
+    )
+    app = make_app(source)
+    async with app.run_test(size=(120, 36)) as pilot:
+        assert "boom [/red]" in seen(app)
+        assert "try this" in seen(app)
+        await pilot.press("T")
+        await pilot.pause()
+        assert isinstance(app.screen, FailureScreen)
+        assert "  deep" in seen(app)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.screen is app.watch_screen
+
+
+async def test_a_failure_before_the_first_picture(make_app: Make, make_source: Make) -> None:
+    source = make_source(None)
+    source.step = None
+    source.outcome = Outcome(State.FAILED, "no data", "", "", "")
+    app = make_app(source)
+    async with app.run_test(size=(120, 36)):
+        assert "FAILED  no data" in seen(app)
+        assert healthy(app)
+
+
+async def test_steps_are_chosen_by_key_and_mouse_and_let_go(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    app = make_app(make_source(make_picture()))
+    async with app.run_test(size=(120, 36)) as pilot:
+        assert "backward: Autograd walks back" in seen(app)
+        await pilot.press("down")
+        assert "update: The optimizer moves" in seen(app)
+        await pilot.press("escape")
+        assert app.watch_screen.steps.selected is None
+        await pilot.click("#steps", offset=(10, 3))
+        assert app.watch_screen.steps.selected is Step.ZERO_GRAD
+        await pilot.click("#bar", offset=(3, 0))
+        assert app.watch_screen.source.sent == [Pause()]
+
+
+async def test_charts_answer_their_keys(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    app = make_app(make_source(make_picture()))
+    async with app.run_test(size=(120, 36)) as pilot:
+        assert "whole run · linear" in seen(app)
+        await pilot.press("w", "l", "m")
+        assert "recent · log · smooth" in seen(app)
+        await pilot.press("t")
+        assert "validation accuracy" in seen(app)
+        assert healthy(app)
+
+
+async def test_messages_are_searched_while_typing(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    app = make_app(make_source(make_picture()))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("slash", *"best")
+        assert "messages · 1 with “best”" in seen(app)
+        assert "resumed" not in seen(app)
+        assert app.watch_screen.source.sent == []
+        await pilot.press("enter", "space", "escape")
+        assert "resumed" in seen(app)
+        assert app.watch_screen.source.sent == [Pause()]
+
+
+async def test_narrow_windows_keep_messages_behind_a_key(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    app = make_app(make_source(make_picture()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert "run digits-cnn" not in seen(app)
+        assert "last batches" in seen(app)
+        assert "▶4 loss.backward()" in seen(app)
+        await pilot.press("v")
+        await pilot.pause()
+        assert "run digits-cnn" in seen(app)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "▶4 loss.backward()" in seen(app)
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.PAUSED, State.FINISHED])
+async def test_nothing_is_drawn_when_nothing_changes(
+    make_app: Make, make_source: Make, make_picture: Make, state: State
+) -> None:
+    source = make_source(make_picture(state=state))
+    if state.ended:
+        source.outcome = Outcome(state, "done")
+    app = make_app(source)
+    written: list[str] = []
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = app.watch_screen
+        await pilot.pause()
+        before = sum(panel.redrawn for panel in screen.query(Panel))
+        app._driver.write = written.append
+        for _ in range(20):
+            source.snapshot = make_picture(state=state)  # a new object that says the same
+            screen.tick()
+            await pilot.pause()
+        assert sum(panel.redrawn for panel in screen.query(Panel)) == before
+        assert written == []
+
+
+async def test_a_moving_marker_redraws_two_lines(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    source = make_source(make_picture())
+    app = make_app(source)
+    async with app.run_test(size=(120, 36)):
+        steps = app.watch_screen.steps
+        before = steps.redrawn
+        source.step = Step.FORWARD
+        app.watch_screen.tick()
+        assert steps.redrawn == before + 2
+
+
+async def test_changes_by_hand_are_told_once(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    source = make_source(make_picture(120))
+    app = make_app(source)
+    async with app.run_test(size=(120, 36)):
+        for done in (120, 301, 301):
+            source.snapshot = make_picture(done)
+            app.watch_screen.tick()
+        said = [entry.text for entry in app.watch_screen.messages.entries()]
+        assert sum("lr ÷2" in text for text in said) == 1
+        assert sum("resumed" in text for text in said) == 1
+
+
+async def test_any_window_size(make_app: Make, make_source: Make, make_picture: Make) -> None:
+    app = make_app(make_source(make_picture()))
+    async with app.run_test(size=(1, 1)) as pilot:
+        await pilot.pause()
+        for size in ((2, 50), (200, 1), (39, 12), (80, 24), (500, 200), (3, 3), (120, 36)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert healthy(app)
+        assert "▶4 loss.backward()" in seen(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50)])
+async def test_hostile_names_and_messages_do_nothing(
+    make_app: Make, make_source: Make, make_picture: Make, size: tuple[int, int]
+) -> None:
+    source = make_source(make_picture())
+    names = ("name", "data", "model", "optimizer", "scheduler", "device", "metric_name")
+    source.info = replace(source.info, **dict.fromkeys(names, HOSTILE))
+    changes = tuple(replace(c, text=HOSTILE) for c in source.snapshot.changes)
+    source.snapshot = make_picture(changes=changes)
+    app = make_app(source)
+    async with app.run_test(size=size) as pilot:
+        app.watch_screen.messages.add(HOSTILE * 20, "error")
+        source.snapshot = make_picture(state=State.FAILED)
+        source.outcome = Outcome(State.FAILED, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+        app.watch_screen.tick()
+        await pilot.press("slash", "[", "/", "]", "enter")
+        await pilot.press("T")
+        await pilot.pause()
+        everything = seen(app)
+        assert healthy(app)
+        assert "[@click=app.quit]x[/]" in everything
+        assert not set(everything) & set("\x1b\x07\x00\u202e")
+
+
+async def test_a_broken_panel_takes_nothing_down(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    source = make_source(make_picture())
+    app = make_app(source)
+    async with app.run_test(size=(120, 36)):
+        source.snapshot = make_picture(phases=None)
+        app.watch_screen.tick()
+        assert "this panel failed: TypeError" in seen(app)
+        source.snapshot = make_picture()
+        app.watch_screen.tick()
+        assert "▶4 loss.backward()" in seen(app)
+
+
+async def test_ascii_draws_ascii_only(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    app = make_app(make_source(make_picture()), ascii=True)
+    async with app.run_test(size=(120, 36)):
+        assert seen(app).isascii()
+        assert ">4 loss.backward()" in seen(app)
+
+
+async def test_d_changes_between_dark_and_light(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    app = make_app(make_source(make_picture()))
+    async with app.run_test(size=(120, 36)) as pilot:
+        assert app.current_theme.dark
+        await pilot.press("d")
+        assert not app.current_theme.dark
+
+
+async def test_help_and_palette_know_every_command(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    page = "\n".join("".join(text for text, _ in row) for row in help_lines(90))
+    for command in commands.COMMANDS:
+        assert command.help in page
+        assert command.shown in page
+    app = make_app(make_source(make_picture()))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        await pilot.press("question_mark")
+        await pilot.pause()
+        await pilot.press("ctrl+p", *"halve")
+        await app.workers.wait_for_complete()
+
+
+def test_no_key_means_two_things_at_once() -> None:
+    for state in State:
+        for narrow in (False, True):
+            at = Situation(state, traceback=True, selected=True, narrow=narrow)
+            keys = [key for command in commands.applying(at) for key in command.keys]
+            assert len(keys) == len(set(keys))
+
+
+def test_the_footer_gives_way_but_never_loses_the_way_out() -> None:
+    for state in State:
+        for width in range(20, 200):
+            shown = commands.footer(Situation(state, narrow=width < 100), width)
+            assert commands.footer_width(shown) <= width or {c.footer for c in shown} == {1}
+            assert {"?", "q"} <= {command.shown for command in shown}
+
+
+def test_the_frame_rate_gives_way_to_the_run() -> None:
+    used = iter([0.0, 0.001, 0.002, *(0.002 + 0.05 * i for i in range(1, 60)), 1000.0])
+    pace = Pace(lambda: next(used))
+    assert pace.interval() == FASTEST
+    assert pace.interval() == FASTEST
+    for _ in range(58):
+        interval = pace.interval()
+    assert interval == pytest.approx(0.05 / BUDGET, rel=0.01)
+    assert pace.interval() <= SLOWEST

@@ -1,0 +1,224 @@
+"""Each panel says what a person needs, in every size and for every kind of run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fivestep.core.device import DeviceReading
+from fivestep.core.snapshot import Outcome, RunInfo, Snapshot, State
+from fivestep.core.steps import Step
+from fivestep.tui.lines import Line
+from fivestep.tui.loop_code import loop_code
+from fivestep.tui.widgets.code import CodePanel
+from fivestep.tui.widgets.curves import CurvesPanel
+from fivestep.tui.widgets.device import DevicePanel
+from fivestep.tui.widgets.header import Header
+from fivestep.tui.widgets.messages import KEPT, MessageLog, MessagesPanel
+from fivestep.tui.widgets.numbers import NumbersPanel
+from fivestep.tui.widgets.outcome import OutcomePanel
+from fivestep.tui.widgets.progress import ProgressBars
+from fivestep.tui.widgets.steps import DWELL, StepsPanel
+
+Picture = Callable[..., Snapshot]
+
+
+def text(rows: list[Line]) -> str:
+    return "\n".join("".join(part for part, _ in row) for row in rows)
+
+
+@pytest.fixture
+def info(make_source: Callable[..., Any]) -> RunInfo:
+    run_info: RunInfo = make_source().info
+    return run_info
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "RUNNING"),
+        ({"speed": 2.0}, "RUNNING 2 phases/s"),
+        ({"state": State.PAUSED}, "PAUSED before backward, batch 32"),
+        ({"state": State.PAUSED, "val_batch": 3}, "PAUSED in validation, batch 4"),
+        ({"state": State.VALIDATING, "val_batch": 3}, "VALIDATING  3/12"),
+        ({"stopping": "epoch"}, "STOPPING after this epoch"),
+    ],
+)
+def test_the_header_says_how_the_run_is_doing(
+    info: RunInfo, make_picture: Picture, changes: dict[str, Any], words: str
+) -> None:
+    header = Header(info)
+    header.snapshot = make_picture(**changes)
+    for width in (40, 80, 120):
+        assert words in text(header.lines(width, 1))
+    assert "1,438 images" in text(header.lines(120, 1))
+
+
+def test_progress_counts_and_stands_still_in_a_pause(info: RunInfo, make_picture: Picture) -> None:
+    bars = ProgressBars(info)
+    bars.snapshot = make_picture()
+    running = text(bars.lines(120, 2))
+    assert "7/20" in running
+    assert "32/45" in running
+    assert "0:41" in running
+    assert "29,184 samples/s" in running
+    bars.snapshot = make_picture(state=State.PAUSED, elapsed=500.0)
+    assert text(bars.lines(120, 2)) == running
+
+
+def test_progress_is_honest_about_what_is_unknown(info: RunInfo, make_picture: Picture) -> None:
+    bars = ProgressBars(replace(info, batches_per_epoch=None))
+    bars.snapshot = make_picture(eta=None, batches_per_second=None, samples_per_second=None)
+    epoch, batch = text(bars.lines(120, 2)).splitlines()
+    assert "ETA" in batch
+    assert "—" in batch
+    assert "%" not in batch
+    assert "30 %" in epoch
+
+
+def test_the_steps_show_the_one_that_runs(info: RunInfo, make_picture: Picture) -> None:
+    steps = StepsPanel(info)
+    steps.snapshot = make_picture()
+    steps.follow(Step.FORWARD, 0.0)
+    rows = text(steps.lines(64, 14)).splitlines()
+    (marked,) = [row for row in rows[1:] if "▶" in row]
+    assert marked.startswith("▶2 outputs = model(features)")
+    assert "36 %" in marked
+    assert "338 µs" in marked
+    assert [row[1] for row in rows[2:7]] == ["1", "2", "3", "4", "5"]
+    assert "forward: The batch runs through the layers" in text(steps.lines(64, 14))
+
+
+def test_at_full_speed_an_explanation_stays_to_be_read(
+    info: RunInfo, make_picture: Picture
+) -> None:
+    steps = StepsPanel(info)
+    steps.snapshot = make_picture()
+    steps.follow(Step.FORWARD, 0.0)
+    steps.follow(Step.BACKWARD, 0.1)
+    assert (steps.now, steps.explained) == (Step.BACKWARD, Step.FORWARD)
+    steps.follow(Step.BACKWARD, DWELL)
+    assert steps.explained is Step.BACKWARD
+    steps.snapshot = make_picture(state=State.PAUSED)
+    steps.follow(Step.UPDATE, DWELL + 0.1)
+    assert steps.explained is Step.UPDATE
+
+
+def test_queued_phases_are_called_so(info: RunInfo, make_picture: Picture) -> None:
+    steps = StepsPanel(replace(info, exact_clock=False))
+    steps.snapshot = make_picture()
+    assert "queued now" in text(steps.lines(64, 14))
+
+
+def test_a_run_without_validation_has_no_row_for_it(info: RunInfo, make_picture: Picture) -> None:
+    bare = replace(info, validation_batches=None)
+    snapshot = make_picture(val_loss=None, metrics=(), best_metric=None, best_val_loss=None)
+    steps, numbers = StepsPanel(bare), NumbersPanel(bare)
+    steps.snapshot = numbers.snapshot = snapshot
+    assert "validation" not in text(steps.lines(64, 14))
+    assert "val loss" not in text(numbers.lines(64, 10))
+
+
+def test_numbers_stand_in_columns(info: RunInfo, make_picture: Picture) -> None:
+    numbers = NumbersPanel(info)
+    numbers.snapshot = make_picture(loss=math.nan)
+    shown = text(numbers.lines(64, 7))
+    rows = shown.splitlines()
+    ends = {row.index(word) + len(word) for row, word in ((rows[0], "now"), (rows[1], "NaN"))}
+    assert len(ends) == 1
+    assert "schedule × 0.5 by hand" in shown
+    assert "91.0 %  epoch 6" in shown
+
+
+def test_numbers_without_a_picture_keep_their_places(info: RunInfo) -> None:
+    assert "train loss           —" in text(NumbersPanel(info).lines(64, 7))
+
+
+def test_the_device_shows_nothing_it_cannot_read(info: RunInfo) -> None:
+    panel = DevicePanel(info)
+    panel.reading = DeviceReading(name="cpu, 2 cores")
+    shown = text(panel.lines(64, 8))
+    assert "1 torch thread" in shown
+    for absent in ("%", "GiB", "°C", " W", "memory"):
+        assert absent not in shown
+    panel.reading = replace(
+        panel.reading,
+        gpu_name="NVIDIA H100",
+        gpu_percent=87.0,
+        gpu_memory_used=3 * 2**30,
+        gpu_memory_total=80 * 2**30,
+        temperature=61.0,
+        power=312.4,
+    )
+    shown = text(panel.lines(64, 8))
+    for there in ("NVIDIA H100", "87 %", "3.0 GiB of 80.0 GiB", "61 °C", "312 W"):
+        assert there in shown
+
+
+@pytest.mark.parametrize("metric", ["loss", "accuracy", "learning rate", "gradient norm"])
+def test_every_metric_can_be_drawn(info: RunInfo, make_picture: Picture, metric: str) -> None:
+    panel = CurvesPanel(info)
+    panel.take(make_picture())
+    while panel.shown != metric:
+        panel.next_metric()
+    for panel.recent in (False, True):
+        for panel.logarithmic in (False, True):
+            panel.smooth = (panel.smooth + 1) % 3
+            assert metric in text(panel.lines(60, 16)) or metric == "loss"
+
+
+def test_a_failed_run_says_what_where_and_what_to_try(info: RunInfo, make_picture: Picture) -> None:
+    panel = OutcomePanel(info)
+    panel.snapshot = make_picture(state=State.FAILED)
+    panel.outcome = Outcome(State.FAILED, "the loss is nan", "epoch 7", "lower the lr", "Trace")
+    panel.kept = "runs/7"
+    shown = text(panel.lines(100, 10))
+    for part in ("FAILED  the loss is nan", "where epoch 7", "try lower the lr", "T traceback"):
+        assert part in shown
+    assert "results kept in runs/7" in shown
+    assert "best accuracy 91.0 % in epoch 6" in shown
+
+
+def test_messages_are_bounded_wrapped_and_searched() -> None:
+    log = MessageLog(lambda: 0.0)
+    for i in range(KEPT + 500):
+        log.add(f"message {i}")
+    assert len(log.entries()) == KEPT
+    log.add("a needle \x1b[31min\x07 a very long message " + "that goes on " * 10, "warning")
+    panel = MessagesPanel(log)
+    shown = text(panel.lines(40, 12))
+    assert "! a needle in a" in shown
+    assert max(len(row) for row in shown.splitlines()) <= 40
+    panel.search = "NEEDLE"
+    assert "message 2" not in text(panel.lines(40, 12))
+    panel.search = "no such thing"
+    assert "nothing found" in text(panel.lines(40, 12))
+
+
+def test_messages_can_be_looked_back_at() -> None:
+    log = MessageLog(lambda: 0.0)
+    for i in range(50):
+        log.add(f"message {i}")
+    panel = MessagesPanel(log)
+    panel.back = 10
+    assert text(panel.lines(40, 5)).splitlines()[-1].endswith("message 39")
+    panel.back = 1000
+    assert text(panel.lines(40, 5)).splitlines()[0].endswith("message 0")
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_code_panel_shows_the_loop_that_runs(full: bool) -> None:
+    code = loop_code(full)
+    steps = {line.step: line.text.strip() for line in code if line.step is not None}
+    assert steps[Step.ZERO_GRAD] == "optimizer.zero_grad()"
+    assert steps[Step.FORWARD].startswith("outputs = model(features)")
+    assert steps[Step.BACKWARD].endswith("loss.backward()") or full
+    assert steps[Step.UPDATE].endswith("optimizer.step()")
+    panel = CodePanel(full=full)
+    panel.now = Step.FORWARD
+    (marked,) = [row for row in text(panel.lines(60, 60)).splitlines() if row.startswith("▶")]
+    assert "outputs = model(features)" in marked

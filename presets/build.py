@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -150,26 +151,40 @@ def _fused_works(name: str, device: torch.device) -> bool:
 
 
 def _try_out(recipe: Recipe, data: Dataset, model: nn.Module, criterion: nn.Module) -> None:
-    """Two samples through model and criterion, leaving no trace on weights, buffers or numbers.
+    """A few samples through model and criterion, leaving no trace on weights, buffers or RNG.
 
     Raises:
-        RecipeError: the criterion does not take what the model gives and the data wants.
+        RecipeError: the criterion does not take what the model gives and the data wants, or
+            the last batch of an epoch is too small for the model.
     """
-    features, labels = data.features[:2], data.labels[:2]  # (2, ...), (2, ...)
-    model.eval()
+    few = 3 if data.outputs == 2 else 2  # or labels (2,) would stretch over outputs (2, 2)
+    labels = data.labels[:few]  # (few, ...)
     with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # torch only warns of losses that stretch labels over outputs, and of none that is right
+        # torch only warns of labels that it stretches over the outputs; that is never meant
         warnings.filterwarnings("error", "Using a target size")
-        outputs = model(features)  # (2, ...)
+        outputs = model.eval()(data.features[:few])  # (few, ...)
         try:
             criterion(outputs, labels)
         except (RuntimeError, ValueError, IndexError, TypeError, UserWarning) as error:
-            name, standard = recipe.criterion.name, STANDARD[recipe.task]
             raise RecipeError(
-                f"{recipe.name}: criterion.name: {name} does not take outputs {_shape(outputs)} "
-                f"with the labels {_shape(labels)} of {recipe.dataset.name}; {standard} does"
+                f"{recipe.name}: criterion.name: {recipe.criterion.name} can't take the outputs "
+                f"{_shape(outputs)} of {recipe.model.name} with the labels {_shape(labels)} of "
+                f"{recipe.dataset.name}; {STANDARD[recipe.task]} can"
             ) from error
+        if len(data.features) % recipe.batch_size == 1 or recipe.batch_size == 1:
+            _try_single(recipe, data, model)
     model.train()
+
+
+def _try_single(recipe: Recipe, data: Dataset, model: nn.Module) -> None:
+    """One sample through a copy of the model in train mode, which batch norm may refuse."""
+    try:
+        copy.deepcopy(model).train()(data.features[:1])
+    except ValueError as error:
+        raise RecipeError(
+            f"{recipe.name}: batch_size: {recipe.batch_size} leaves a batch of one of the "
+            f"{len(data.features):,} samples, and batch norm needs two; take another size"
+        ) from error
 
 
 def _shape(batch: Tensor) -> str:

@@ -10,7 +10,7 @@ from . import losses, optimizers
 from .catalogue import DATASET_NAME, DATASETS, MODEL_NAME, MODELS, SCHEDULER_NAME, SCHEDULERS
 from .overrides import flag
 from .registry import nearest
-from .schema import Matching, Options, Real, RecipeError, Text, Value, Whole, Word, shown
+from .schema import Matching, Options, Real, RecipeError, Text, Value, Whole, Word, printable, shown
 
 TOP: Final[Options] = {
     "name": Matching(
@@ -22,7 +22,9 @@ TOP: Final[Options] = {
     "batch_size": Whole(32, 1, 65_536),
     "accumulate": Whole(1, 1, 10_000),
     "clip_norm": Real("off", 0, 1e6, above=True, words=("off",)),
-    "device": Matching("auto", r"auto|cpu|mps|cuda(:\d{1,3})?", "auto, cpu, cuda, cuda:N or mps"),
+    "device": Matching(
+        "auto", r"auto|cpu|mps|cuda(:[0-9]{1,3})?", "auto, cpu, cuda, cuda:N or mps"
+    ),
     "threads": Whole("auto", 1, 1024, words=("auto",)),
 }
 EXPECT: Final[Options] = {
@@ -41,10 +43,8 @@ SECTIONS: Final[dict[str, tuple[Word, Mapping[str, Options]]]] = {
 }
 _EVERY: Final = (
     *TOP,
-    *(f"{s}.name" for s in SECTIONS),
-    *dict.fromkeys(
-        f"{s}.{k}" for s, (_, all_) in SECTIONS.items() for o in all_.values() for k in o
-    ),
+    *(f"{section}.name" for section in SECTIONS),
+    *(f"{s}.{key}" for s, (_, choices) in SECTIONS.items() for o in choices.values() for key in o),
 )
 """Every key that some recipe may have."""
 
@@ -61,14 +61,14 @@ class Check:
     def fail(self, key: str, text: str) -> NoReturn:
         """Raise RecipeError about a key."""
         where = flag(key) if key in self.overridden else f"{self.called}: {key}"
-        raise RecipeError(f"{where}: {text}")
+        raise RecipeError(f"{printable(where)}: {text}")
 
     def keys(self, table: Mapping[str, Any], overrides: Iterable[str]) -> None:
         """Sections are tables, every other key stands for one value, none is unknown."""
-        sections = {*SECTIONS, "expect"}
+        sections = (*SECTIONS, "expect")
         for key, value in table.items():
             if key not in sections:
-                self._known(key, TOP, "")
+                self._known(key, (*TOP, *sections), "")
             elif not isinstance(value, dict):
                 self.fail(key, f"expected a section [{key}], not {shown(value)}")
         for key in overrides:
@@ -98,7 +98,11 @@ class Check:
         name = self._value(f"{section}.name", given.pop("name", word.default), word)
         options = choices[str(name)]
         for key in given:
-            self._known(key, options, f"{section}.", str(name))
+            owners = [owner for owner, has in choices.items() if key in has]
+            has = f"{name} has {', '.join(options) or 'no options'}"
+            if owners and key not in options:
+                self.fail(f"{section}.{key}", f"an option of {', '.join(owners)}; {has}")
+            self._known(key, options, f"{section}.", has)
         return str(name), self.options(given, f"{section}.", options)
 
     def fit(self, dataset: str, model: str) -> None:
@@ -121,17 +125,15 @@ class Check:
             self.fail(key, str(error))
         return checked
 
-    def _known(self, key: str, options: Iterable[str], prefix: str, owner: str = "") -> None:
-        """Refuse a key that is none of these options."""
+    def _known(self, key: str, options: Iterable[str], prefix: str, has: str = "") -> None:
+        """Refuse a key that is none of these options; `has` tells which ones there are."""
         options = tuple(options)
         if key in options:
             return
-        every = [prefix + option for option in options] or list(_EVERY)
-        last = {k.rpartition(".")[2]: k for k in reversed((*every, *_EVERY))}
-        word = key.rpartition(".")[2]
-        guess = nearest(prefix + key, every) or last.get(nearest(word, last) or "")
-        name = prefix + key if (prefix + key).replace("_", "a").replace(".", "a").isalnum() else ""
-        text = "unknown key"
-        if owner:
-            text += f", {owner} has {', '.join(options) or 'no options'}"
-        self.fail(name or shown(prefix + key), text + (f"; did you mean {guess}?" if guess else ""))
+        last = key.rpartition(".")[2]
+        guess = next((k for k in _EVERY if k.rpartition(".")[2] == last), None)
+        near = nearest(key, options or _EVERY)
+        if guess is None and near is not None:
+            guess = prefix + near
+        text = f"unknown key; {has}" if has else "unknown key"
+        self.fail(prefix + key, text + (f"; did you mean {guess}?" if guess else ""))

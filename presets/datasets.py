@@ -94,8 +94,8 @@ def docs(*, context: int, validation: float) -> Dataset:
         from pydoc_data.topics import topics
     except ImportError as error:
         raise RecipeError("docs: this Python came without pydoc_data.topics") from error
-    paragraphs = dict.fromkeys(p for text in topics.values() for p in text.split("\n\n"))
-    text = "\n\n".join(paragraphs)
+    paragraphs = [p for text in topics.values() for p in text.split("\n\n")]
+    text = "\n\n".join({" ".join(p.split()): p for p in paragraphs}.values())
     vocabulary = sorted(set(text))
     number = {character: i for i, character in enumerate(vocabulary)}
     tokens = torch.tensor([number[character] for character in text])

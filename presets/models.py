@@ -113,9 +113,9 @@ class GPT(nn.Module):
         self.blocks = nn.Sequential(*(Block(heads, width, dropout) for _ in range(layers)))
         self.norm = nn.LayerNorm(width)
         for name, weight in self.named_parameters():
-            if weight.dim() > 1:  # GPT-2's: what adds to the residual stream starts smaller
-                residual = name.endswith("out.weight")
-                nn.init.normal_(weight, 0, 0.02 / math.sqrt(2 * layers) if residual else 0.02)
+            if weight.dim() > 1:  # what adds to the residual stream starts smaller, as in GPT-2
+                scale = 1 / math.sqrt(2 * layers) if name.endswith("out.weight") else 1.0
+                nn.init.normal_(weight, 0, scale / math.sqrt(weight.shape[1]))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, T) with T up to `context`, to logits (B, V, T)."""

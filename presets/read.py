@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import registry
-from .schema import RecipeError, shown
+from .schema import RecipeError, printable, shown
 
 LIMIT: Final = 1_000_000
 """Bytes. A recipe has about one thousand."""
@@ -62,4 +62,4 @@ def read(file: Path, called: str) -> dict[str, Any]:
 
 def _reason(error: Exception) -> str:
     text = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-    return "".join(c if c.isprintable() else " " for c in text)[:200]
+    return printable(text)

@@ -14,7 +14,7 @@ from .check import EXPECT, SECTIONS, TOP, Check
 from .losses import STANDARD
 from .overrides import ALIASES, apply, flag, parse_set
 from .read import find, read
-from .schema import RecipeError, Value, shown
+from .schema import RecipeError, Value, printable
 
 if TYPE_CHECKING:
     from ..core.tasks import TaskName
@@ -93,7 +93,10 @@ class Recipe:
         """The recipe as a file that gives this very recipe when it is loaded."""
         import tomlkit  # late, since only `show` and a run's record need it
 
-        return f"# {self.command}\n\n{tomlkit.dumps(self.table)}"
+        comment = f"# {self.command}\n"
+        if self.expect is not None and self.expect.text:
+            comment += f"# {self.expect.text}\n"
+        return f"{comment}\n{tomlkit.dumps(self.table)}"
 
 
 def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -104,7 +107,7 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recip
     """
     overrides = overrides or {}
     file = find(name_or_path)
-    called = shown(name_or_path)[1:-1]
+    called = printable(name_or_path)
     check = Check(called, frozenset(overrides))
     raw = read(file, called)
     check.keys(raw, overrides)
@@ -137,4 +140,4 @@ def _command(name_or_path: str, overrides: Mapping[str, Any]) -> str:
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         alias = flag(key)
         words += ["--set", f"{key}={text}"] if alias.startswith("--set") else [alias, text]
-    return shlex.join("".join(c if c.isprintable() else "?" for c in word) for word in words)
+    return printable(shlex.join(words), 1000)

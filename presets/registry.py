@@ -32,5 +32,5 @@ def path(name: str) -> Path:
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that looks most like `word`, whatever its case; None if none does."""
     by_lower = {choice.lower(): choice for choice in choices}
-    close = get_close_matches(word.lower()[:100], by_lower, n=1, cutoff=0.5)
+    close = get_close_matches(word.lower()[:100], by_lower, n=1)
     return by_lower[close[0]] if close else None

@@ -208,23 +208,28 @@ class Pair:
 Options = Mapping[str, Option]
 
 
+def printable(text: str, most: int = 200) -> str:
+    """A text as an error may show it: on one line, nothing that a terminal obeys, the end kept."""
+    text = "".join(c if c.isprintable() else "?" for c in text[-most:])
+    return text if len(text) < most else "..." + text[3:]
+
+
 def shown(value: object) -> str:
     """A value as an error quotes it: short, on one line, nothing that a terminal obeys."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "a section"
-    if isinstance(value, int) and abs(value) >= 10**30:
-        return "a huge number"
-    text = repr(value) if isinstance(value, (int, float, str)) else _plain(value)
-    text = "".join(c if c.isprintable() else "?" for c in text)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(shown(v) for v in value[:10]) + "]"
-    return type(value).__name__
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() if abs(value) >= 10**30:
+            return "a huge number"
+        case int() | float():
+            return repr(value)
+        case str():
+            return f'"{printable(value, 60)}"'
+        case list() | tuple():
+            return printable("[" + ", ".join(shown(v) for v in value[:9]) + "]")
+        case Mapping():
+            return "a section"
+    return f"a {type(value).__name__}"
 
 
 def _or_words(text: str, words: tuple[str, ...]) -> str:

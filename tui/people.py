@@ -69,14 +69,14 @@ class People(Face):
         if self._live:
             self._draw(session)
         elif picture is not None and perf_counter() - self._said >= SIGN_OF_LIFE:
-            self._say(self._progress(session, picture))
+            self._say(_joined(self._progress(session, picture), None))
 
     def stopping(self) -> None:
         self._say("stopping after this batch; the same again ends at once")
 
     def end(self, session: Session, ending: Ending) -> None:
         self._tell_epochs(None)
-        self._say(_closing(session.info, ending))
+        self._say(closing(session.info, ending))
 
     def leave(self) -> None:
         if self._live:
@@ -84,12 +84,15 @@ class People(Face):
 
     def _tell_epochs(self, picture: Snapshot | None) -> None:
         while self._epochs:
-            self._say(_epoch_line(self._epochs.popleft(), self._info, picture))
+            parts = _epoch_parts(self._epochs.popleft(), self._info, picture)
+            self._say(_joined(parts, self._room()))
 
     def _say(self, line: str) -> None:
         """A whole line, in place of the live one."""
+        line, room = text.clean(line), self._room()
+        lines = [line] if room is None else text.wrap(line, room)
         self.output.write("\r\x1b[K" if self._drawn else "")
-        self.output.write(text.clean(line) + "\n")
+        self.output.write("".join(f"{row}\n" for row in lines))
         self.output.flush()
         self._drawn, self._said = "", perf_counter()
 
@@ -98,54 +101,71 @@ class People(Face):
         picture = session.latest()
         if not self._live or picture is None:
             return
-        line = text.clean(self._progress(session, picture))
-        room = self.output.columns - 1  # a full row would wrap, and could not be rewritten
-        line = text.fit(line, room).rstrip()
+        room = self._room()
+        line = text.clean(_joined(self._progress(session, picture), room))
+        line = text.fit(line, room or len(line)).rstrip()
         if line != self._drawn:
             self.output.write(f"\r{line}\x1b[K")
             self.output.flush()
             self._drawn = line
 
-    def _progress(self, session: Session, now: Snapshot) -> str:
-        info = session.info
+    def _room(self) -> int | None:
+        """Cells of a row; None where there is no end to it."""
+        # A full row would wrap, and could not be rewritten.
+        return max(1, self.output.columns - 1) if self._live else None
+
+    def _progress(self, session: Session, now: Snapshot) -> list[str]:
+        info, step = session.info, session.now()[0].info.name
         total = info.batches_per_epoch
-        parts = [_epoch_number(now.epoch, info)]
+        batch = f"batch {now.batch}"
         if total:
-            width = len(str(total))
             share = text.percent(now.batch / total)
-            parts.append(f"batch {now.batch:>{width}}/{total} {share:>5}")
-        else:
-            parts.append(f"batch {now.batch}")
-        parts.append(f"loss {text.number(now.loss):>7}")
-        parts.append(f"{text.rate(now.batches_per_second):>6} batches/s")
-        parts.append(f"ETA {text.clock(now.eta)}")
-        step = session.now()[0].info.name
+            batch = f"batch {now.batch:>{len(str(total))}}/{total} {share:>5}"
         if now.val_batch and info.validation_batches:
             step = f"validation {now.val_batch}/{info.validation_batches}"
-        return "  ".join([*parts, step])
+        return [
+            _epoch_number(now.epoch, info),
+            f"{batch} {text.rate(now.batches_per_second):>5}/s",
+            f"loss {text.number(now.loss):>6}",
+            f"ETA {text.clock(now.eta):>4}",
+            step,
+        ]
 
 
-def _epoch_line(summary: EpochSummary, info: RunInfo | None, picture: Snapshot | None) -> str:
+def _joined(parts: list[str], room: int | None) -> str:
+    """Parts of a line; those that the room does not hold are left out."""
+    line, *more = parts
+    for part in more:
+        if room is None or len(line) + len(part) + 2 <= room:
+            line += f"  {part}"
+    return line
+
+
+def _epoch_parts(
+    summary: EpochSummary, info: RunInfo | None, picture: Snapshot | None
+) -> list[str]:
     assert info is not None
+    name = info.metric_name
     parts = [
         _epoch_number(summary.epoch, info),
-        f"train loss {text.number(summary.train_loss):>7}",
+        f"train loss {text.number(summary.train_loss):>6}",
     ]
     if summary.val_loss is not None:
-        parts.append(f"val loss {text.number(summary.val_loss):>7}")
-    if summary.val_metric is not None and info.metric_name != "val_loss":
-        parts.append(f"{info.metric_name} {text.metric(info.metric_name, summary.val_metric):>7}")
-    parts.append(f"{text.rate(summary.batches_per_second):>6} batches/s")
+        parts.append(f"val loss {text.number(summary.val_loss):>6}")
+    if summary.val_metric is not None and name != "val_loss":
+        parts.append(f"{name} {text.metric(name, summary.val_metric):>6}")
+    parts.append(f"{text.rate(summary.batches_per_second):>5} batches/s")
     if summary.epoch < info.epochs and picture is not None and picture.eta is not None:
         parts.append(f"ETA {text.clock(picture.eta)}")
-    return "  ".join(parts)
+    return parts
 
 
 def _epoch_number(epoch: int, info: RunInfo) -> str:
     return f"epoch {epoch:>{len(str(info.epochs))}}/{info.epochs}"
 
 
-def _closing(info: RunInfo, ending: Ending) -> str:
+def closing(info: RunInfo, ending: Ending) -> str:
+    """How a run ended and the best it reached, in a line."""
     last = ending.last
     trained = last.last.epoch if last.last is not None else 0
     took = text.short_time(last.elapsed) if last.elapsed < 60 else text.clock(last.elapsed)

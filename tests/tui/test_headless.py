@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import math
+import re
 import signal
 from typing import Any
 
@@ -115,6 +116,19 @@ def test_a_device_that_is_not_there(capsys: Captured) -> None:
     assert err.count("\n") == 1
     assert "cuda:999" in err
     assert "cpu" in err
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80])
+def test_rows_on_a_terminal_are_never_wider_than_it(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setattr(Output, "is_terminal", True)
+    monkeypatch.setattr(Output, "columns", columns)
+    out = trained(capsys, "--epochs", "3")
+    rows = re.split(r"[\r\n]", out.replace("\x1b[K", ""))
+    assert max(map(len, rows)) < columns
+    if columns == 80:
+        assert any(re.fullmatch(r"epoch 3/3 .* r2 0\.\d+ .* batches/s", row) for row in rows)
 
 
 # Lines for programs.

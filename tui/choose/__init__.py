@@ -1,0 +1,1 @@
+"""The pieces of the choosing screen. Imports nothing by itself."""

@@ -1,0 +1,245 @@
+"""The recipe's settings as fields, each with a note beside it that says what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.widgets import Input
+
+from ...presets.catalogue import DATASETS, MODELS
+from ..lines import Line, Run, line
+from ..text import clean, count, fit
+from ..widgets.panel import Panel
+from .look import Look
+from .settings import DATASET, MODEL, SETTINGS, Resolved, Setting, nudged
+
+LONGEST: Final = 80
+"""Characters that a field takes."""
+
+
+class Field(Input):
+    """One setting: what is typed, or walked to with the arrow keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "nudge(1)", "Change", show=False),
+        Binding("down", "nudge(-1)", "Change", show=False),
+    ]
+    DEFAULT_CSS = """
+    Field {
+        background: $panel;
+        &.-textual-compact { padding: 0 1; }
+        &:focus { background: $primary 25%; text-style: bold; }
+        &.-wrong { color: $error; text-style: underline; }
+    }
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(
+            id=setting.key.replace(".", "-"), compact=True, max_length=LONGEST, select_on_focus=True
+        )
+        self.setting = setting
+
+    def action_nudge(self, by: int) -> None:
+        """The next name, or a larger number; or the other way."""
+        step = -by if self.setting.choices else by
+        self.value = nudged(self.setting, self.value or self.placeholder, step)
+        self.cursor_position = len(self.value)
+
+
+class Labels(Panel):
+    """The fields' names; the one that has the focus is marked."""
+
+    DEFAULT_CSS = "Labels { width: 13; height: 8; }"
+    focused: str = ""
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        return [
+            line(("▶ ", "bar"), (s.label, "bold"))
+            if s.key == self.focused
+            else line(f"  {s.label}")
+            for s in SETTINGS
+        ]
+
+
+class Notes(Panel):
+    """What is wrong with a field; else what it means, or the names it takes, to be clicked."""
+
+    DEFAULT_CSS = "Notes { width: 1fr; height: 8; padding: 0 0 0 2; }"
+
+    class Picked(Message):
+        """A name was clicked."""
+
+        def __init__(self, key: str, value: str) -> None:
+            super().__init__()
+            self.key, self.value = key, value
+
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, ascii=ascii)
+        self.resolved: Resolved | None = None
+        self.look: Look | None = None
+        self.own: Mapping[str, str] = {}
+        """The recipe's values without edits."""
+        self._places: list[list[tuple[int, int, str]]] = []
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        self._places = [[] for _ in SETTINGS]
+        return [self._note(y, setting, width) for y, setting in enumerate(SETTINGS)]
+
+    def _note(self, y: int, setting: Setting, width: int) -> Line:
+        resolved = self.resolved
+        if resolved is None or resolved.recipe is None:
+            return ()
+        wrong = resolved.errors.get(setting.key, "")
+        if setting.key == "device" and not wrong and self.look is not None:
+            wrong = self.look.device_problem
+        if wrong:
+            return line((fit(f"✗ {clean(wrong)}", width).rstrip(), "bad"))
+        if setting.key in resolved.overrides:
+            return line((f"recipe: {self.own.get(setting.key, '')}", "hand"))
+        if setting.key in (DATASET, MODEL):
+            return self._names(y, setting, resolved, width)
+        return line((_hint(setting, resolved, self.look), "dim"))
+
+    def _names(self, y: int, setting: Setting, resolved: Resolved, width: int) -> Line:
+        """The names that fit, as far as there is room."""
+        recipe = resolved.shown or resolved.recipe
+        assert recipe is not None
+        kind = DATASETS[recipe.dataset.name].kind
+        names = [n for n in setting.choices if setting.key == DATASET or kind in MODELS[n].takes]
+        chosen = recipe.dataset.name if setting.key == DATASET else resolved.values[MODEL]
+        while names[0] != chosen and chosen in names and _width(names) > width:
+            del names[0]  # those at the end may be cut off, the chosen one may not
+        runs: list[Run] = []
+        place = 0
+        for name in names:
+            if place + len(name) > width - 2:
+                runs.append(("…", "dim"))
+                break
+            runs += [(name, "bold" if name == chosen else "dim"), ("  ", "")]
+            self._places[y].append((place, place + len(name), name))
+            place += len(name) + 2
+        return line(*runs)
+
+    def on_click(self, event: events.Click) -> None:
+        """Take the name under the mouse."""
+        place = event.get_content_offset(self)
+        if place is None or place.y >= len(self._places):
+            return
+        for start, end, name in self._places[place.y]:
+            if start <= place.x < end:
+                self.post_message(self.Picked(SETTINGS[place.y].key, name))
+
+
+def _width(names: list[str]) -> int:
+    return sum(len(name) + 2 for name in names)
+
+
+def _hint(setting: Setting, resolved: Resolved, look: Look | None) -> str:
+    recipe = resolved.recipe
+    assert recipe is not None
+    match setting.key:
+        case "epochs":
+            return "passes over the data"
+        case "batch_size":
+            if look is None or not look.samples:
+                return "samples in a batch"
+            return f"{count(-(-look.samples // recipe.batch_size))} batches an epoch"
+        case "optimizer.lr":
+            schedule = recipe.scheduler.name
+            return "size of an update" if schedule == "none" else f"peak: {schedule}"
+        case "optimizer.name":
+            return f"↑ ↓ {len(setting.choices) - 1} others"
+        case "seed":
+            return "of weights and order"
+        case _:
+            device = look.device if look is not None else ""
+            return (
+                f"here that is {device}"
+                if device and recipe.device == "auto"
+                else "auto finds a GPU"
+            )
+
+
+class Form(Vertical):
+    """All fields. What they hold is the screen's business; it is told of every change."""
+
+    DEFAULT_CSS = """
+    Form {
+        height: 10; border: round $border; padding: 0 1;
+        border-title-color: $text-muted; border-title-style: bold;
+        border-subtitle-color: $text-muted;
+        overflow-y: auto; scrollbar-size-vertical: 1;
+        & > Horizontal { height: 8; }
+        & Vertical { width: 18; height: 8; }
+        &.-ascii { border: ascii $border; }
+    }
+    """
+
+    class Edited(Message):
+        """A person has changed a field; an empty text gives the recipe's own value back."""
+
+        def __init__(self, key: str, text: str) -> None:
+            super().__init__()
+            self.key, self.text = key, text
+
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id)
+        self.set_class(ascii, "-ascii")
+        self.border_title = "settings"
+        self.labels = Labels(ascii=ascii)
+        self.notes = Notes(ascii=ascii)
+        self.fields = {setting.key: Field(setting) for setting in SETTINGS}
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield self.labels
+            with Vertical():
+                yield from self.fields.values()
+            yield self.notes
+
+    def show(self, resolved: Resolved, edits: Mapping[str, str]) -> None:
+        """Fill the fields: with what was typed, else with what holds."""
+        with self.prevent(Input.Changed):
+            for key, widget in self.fields.items():
+                held = resolved.values.get(key, "")
+                widget.placeholder = clean(held)
+                widget.set_class(key in resolved.errors, "-wrong")
+                widget.disabled = resolved.recipe is None
+                text = clean(edits.get(key, held))
+                if widget.value != text:
+                    widget.value = text
+
+    @on(Input.Changed)
+    def _edited(self, event: Input.Changed) -> None:
+        event.stop()
+        if isinstance(event.input, Field):
+            self.post_message(self.Edited(event.input.setting.key, event.value))
+
+    @on(Notes.Picked)
+    def _picked(self, event: Notes.Picked) -> None:
+        event.stop()
+        self.fields[event.key].value = event.value
+
+    @property
+    def focused_key(self) -> str:
+        """The key of the field that has the focus; empty if none has."""
+        return self.labels.focused
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Mark the field."""
+        self.labels.focused = event.widget.setting.key if isinstance(event.widget, Field) else ""
+        self.labels.redraw()
+
+    def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        """Unmark the field; one left empty shows the recipe's own value again."""
+        self.labels.focused = ""
+        self.labels.redraw()
+        if isinstance(event.widget, Field) and not event.widget.value.strip():
+            with self.prevent(Input.Changed):
+                event.widget.value = event.widget.placeholder

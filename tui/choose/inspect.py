@@ -1,0 +1,202 @@
+"""Looks at data sets and models with torch: for the looker's thread, never for the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...core.device import choose_device
+from ...presets import build
+from ...presets.datasets import Dataset
+from ...presets.recipe import Recipe, RecipeError, Section
+from .look import Excerpt, Histograms, Image, Images, Layer, Look, Picture, Scatter
+
+POINTS = 1500
+IMAGES = 48
+CHARACTERS = 6000
+BINS = 48
+COLUMNS = 24
+"""How much of a data set is shown at most."""
+
+
+class Inspector:
+    """Keeps what it has loaded and drawn up lately, for a person who goes to and fro."""
+
+    def __init__(self) -> None:
+        self._data = lru_cache(maxsize=4)(_load)
+        self._picture = lru_cache(maxsize=16)(lambda key: picture(self._data(key)))
+        self._layers = lru_cache(maxsize=64)(self._outline)
+
+    def look(self, recipe: Recipe, *, model: bool = True) -> Look:
+        """The recipe's data and, if `model`, its layers. What fails is told in the `Look`."""
+        device, device_problem = _device(recipe)
+        key = _Key(recipe, recipe.dataset)
+        try:
+            data, shown = self._data(key), self._picture(key)
+        except Exception as error:  # a data set may fail in any way; the screen goes on
+            return Look(picture=_reason(error), device=device, device_problem=device_problem)
+        layers: tuple[Layer, ...] | str = ()
+        if model:
+            try:
+                layers = self._layers(_Key(recipe, recipe.dataset, recipe.model))
+            except Exception as error:
+                layers = _reason(error)
+        return Look(
+            about=data.about,
+            samples=len(data.features),
+            picture=shown,
+            inputs=_shape(data.features),
+            layers=layers,
+            parameters=layers[-1].parameters if layers and not isinstance(layers, str) else None,
+            device=device,
+            device_problem=device_problem,
+        )
+
+    def _outline(self, key: _Key) -> tuple[Layer, ...]:
+        return layers(key.recipe, self._data(_Key(key.recipe, key.recipe.dataset)))
+
+
+class _Key:
+    """A recipe of which only some sections count when two are compared."""
+
+    def __init__(self, recipe: Recipe, *sections: Section) -> None:
+        self.recipe = recipe
+        self._value = tuple((s.name, tuple(s.options.items())) for s in sections)
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other._value == self._value
+
+
+def _load(key: _Key) -> Dataset:
+    return build.load_data(key.recipe)
+
+
+def picture(data: Dataset) -> Picture:
+    """What is shown of a data set."""
+    features, labels = data.features, data.labels
+    if features.dtype == torch.int64:
+        tokens = features.flatten()[:CHARACTERS].tolist()
+        return Excerpt("".join(data.label_names[token] for token in tokens))
+    if features.dim() >= 3:
+        return _images(data)
+    if features.shape[1] == 1 and labels.is_floating_point():
+        x, y = features[:POINTS, 0].tolist(), labels[:POINTS, 0].tolist()
+        return Scatter(tuple(x), tuple(y), (0,) * len(x))
+    if features.shape[1] == 2 and not labels.is_floating_point():
+        x, y = features[:POINTS, 0].tolist(), features[:POINTS, 1].tolist()
+        return Scatter(tuple(x), tuple(y), tuple(labels[:POINTS].tolist()), data.label_names, True)
+    return _histograms(features)
+
+
+def _images(data: Dataset) -> Images:
+    """Samples of every class in turn, in grey."""
+    queues: dict[int, list[int]] = {}
+    for i, label in enumerate(data.labels[:5000].tolist()):
+        queues.setdefault(label, []).append(i)
+    turns = -(-IMAGES // max(1, len(queues)))
+    order = [
+        (queues[label][turn], label)
+        for turn in range(turns)
+        for label in sorted(queues)
+        if turn < len(queues[label])
+    ]
+    samples = []
+    for i, label in order[:IMAGES]:
+        grey = data.features[i].flatten(0, -3).mean(0)  # (H, W)
+        low, high = grey.min(), grey.max()
+        scaled = ((grey - low) / (high - low).clamp(min=1e-9)).tolist()
+        name = data.label_names[label] if label < len(data.label_names) else str(label)
+        image: Image = tuple(tuple(row) for row in scaled)
+        samples.append((image, name))
+    return Images(tuple(samples))
+
+
+def _histograms(features: Tensor) -> Histograms:
+    columns = []
+    for i in range(min(COLUMNS, features.shape[1])):
+        values = features[:, i].double()
+        values = values[values.isfinite()]
+        low, high = (values.min().item(), values.max().item()) if len(values) else (0.0, 0.0)
+        counts = torch.histc(values, BINS, low, high) if high > low else torch.zeros(BINS)
+        columns.append((f"feature {i + 1}", low, high, tuple(int(c) for c in counts.tolist())))
+    return Histograms(tuple(columns))
+
+
+def layers(recipe: Recipe, data: Dataset) -> tuple[Layer, ...]:
+    """The model's layers and, last, all of it.
+
+    Two samples go through it: torch's meta device would compute nothing, but takes a second to
+    load what it needs for that.
+
+    Raises:
+        RecipeError: the model can't be built.
+    """
+    shapes: dict[nn.Module, str] = {}
+
+    def remember(module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            shapes[module] = _shape(output)
+
+    model = build.make_model(recipe, data).eval()
+    for module in model.modules():
+        module.register_forward_hook(remember)
+    with torch.no_grad():
+        model(data.features[:2])  # (2, ...)
+    rows: list[Layer] = []
+    for name, module in _parts("", model):
+        count = sum(p.numel() for p in module.parameters())
+        weight = next(module.parameters(), None)
+        shape = shapes.get(module) or ("" if weight is None else f"{tuple(weight.shape)}")
+        rows.append(Layer(name, type(module).__name__, shape, count))
+    total = sum(p.numel() for p in model.parameters())
+    return (*_merged(rows), Layer("total", "", shapes.get(model, ""), total))
+
+
+def _parts(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Layers and blocks by name: containers are opened, blocks made of layers are not."""
+    for child_name, child in module.named_children():
+        path = f"{name}.{child_name}" if name else child_name
+        if isinstance(child, (nn.Sequential, nn.ModuleList)):
+            yield from _parts(path, child)
+        else:
+            yield path, child
+
+
+def _merged(rows: list[Layer]) -> list[Layer]:
+    """Equal blocks in a row as one."""
+    merged: list[tuple[Layer, int]] = []
+    for row in rows:
+        if merged and row.parameters:
+            last, count = merged[-1]
+            if (last.kind, last.shape, last.parameters) == (row.kind, row.shape, row.parameters):
+                merged[-1] = (last, count + 1)
+                continue
+        merged.append((row, 1))
+    return [
+        row if n == 1 else Layer(row.name, f"{row.kind} ×{n}", row.shape, row.parameters * n)
+        for row, n in merged
+    ]
+
+
+def _shape(batch: Tensor) -> str:
+    return "(" + ", ".join(["B", *(str(size) for size in batch.shape[1:])]) + ")"
+
+
+def _device(recipe: Recipe) -> tuple[str, str]:
+    try:
+        return str(choose_device(recipe.device)), ""
+    except ValueError as error:
+        return "", str(error)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecipeError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".split("\n", 1)[0][:300]

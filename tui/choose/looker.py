@@ -1,0 +1,77 @@
+"""A thread that loads torch and looks at what the screen asks for, always at the newest request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...presets.recipe import Recipe
+from .look import Look
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A recipe to look at."""
+
+    recipe: Recipe
+    model: bool = True
+    """Its model fits its data."""
+
+
+class Looker:
+    """Answers requests in order of arrival, and drops those that a newer one has overtaken.
+
+    `answer` is called in the looker's own thread, with
+    the request and its `Look`.
+    """
+
+    def __init__(self, answer: Callable[[Request, Look], object]) -> None:
+        self._answer = answer
+        self._wanted: Request | None = None
+        self._closed = False
+        self._changed = threading.Condition()
+        # A daemon: to quit must not wait until torch is loaded.
+        self._thread = threading.Thread(target=self._run, name="fivestep-looker", daemon=True)
+
+    def start(self) -> None:
+        """Begin to load torch."""
+        self._thread.start()
+
+    def ask(self, request: Request) -> None:
+        """Look at this; whatever else was waiting is forgotten."""
+        with self._changed:
+            self._wanted = request
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Answer nothing more; the thread ends when it can."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        inspect = _inspector()
+        while (request := self._next()) is not None:
+            look = inspect(request)
+            with self._changed:
+                current = self._wanted is None and not self._closed
+            if current:
+                self._answer(request, look)
+
+    def _next(self) -> Request | None:
+        with self._changed:
+            while self._wanted is None and not self._closed:
+                self._changed.wait()
+            request, self._wanted = self._wanted, None
+            return None if self._closed else request
+
+
+def _inspector() -> Callable[[Request], Look]:
+    try:
+        from .inspect import Inspector
+    except Exception as error:  # a broken torch: what can be chosen can still be seen
+        problem = f"torch can't be loaded: {error}".split("\n", 1)[0]
+        return lambda request: Look(picture=problem, layers=problem)
+    inspector = Inspector()
+    return lambda request: inspector.look(request.recipe, model=request.model)

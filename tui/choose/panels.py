@@ -1,0 +1,172 @@
+"""What the choosing screen draws beside the form: the data, and the words around it."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Final
+
+from rich.style import Style
+from textual.content import Content
+
+from ...core.steps import FIVE
+from ...presets.catalogue import DATASETS, Kind
+from ...presets.recipe import Recipe
+from ..lines import EMPTY, Line, line, spread
+from ..text import clean, fit, wrap
+from ..theme import plain
+from ..widgets.panel import Panel
+from .look import Look
+from .pictures import GLYPHS, INKS, centred_rows, draw
+from .settings import Resolved
+
+LOADING: Final = "loading torch …"
+LOOKING: Final = "looking …"
+PURPOSES: Final = (
+    "Watch PyTorch train step by step: pick a run, see its five steps, pause, steer.",
+    "Watch PyTorch train step by step: pick, pause, steer.",
+    "Watch PyTorch train step by step.",
+)
+"""What the program is for, as long as fits."""
+TO_COME: Final[dict[Kind, str]] = {
+    "points": "the points will be drawn here",
+    "images": "sample images will be shown here",
+    "tokens": "the beginning of the text will be shown here",
+}
+
+
+class Banner(Panel):
+    """The top line: what the program is for, and how far torch is."""
+
+    DEFAULT_CSS = "Banner { height: 1; background: $panel; }"
+
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, ascii=ascii)
+        self.torch = LOADING
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        status = f"◐ {self.torch} " if self.torch == LOADING else f"{self.torch} "
+        brand = (" fivestep ", "brand")
+        room = width - len(brand[0]) - len(status) - 4
+        purpose = next((text for text in PURPOSES if len(text) <= room), PURPOSES[-1])
+        return [spread(line(brand, f"  {purpose}"), line((f" {status}", "dim")), width)]
+
+
+class About(Panel):
+    """What the highlighted preset is, and what may be expected of it."""
+
+    DEFAULT_CSS = "About { padding: 0 2; }"
+
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, ascii=ascii)
+        self.resolved: Resolved | None = None
+        self.original: Recipe | None = None
+        """The recipe without edits."""
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        if self.resolved is None:
+            return []
+        recipe = self.resolved.recipe
+        if recipe is None:
+            return [line((text, "bad")) for text in wrap(clean(self.resolved.problem), width)]
+        about = clean(recipe.description) or f"{recipe.model.name} on {recipe.dataset.name}"
+        if recipe.expect is not None:
+            promise = clean(recipe.expect.text)
+        elif self.original is not None and self.original.expect is not None:
+            promise = f"With its own settings: {clean(self.original.expect.text)}"
+        else:
+            promise = ""
+        first = wrap(about, width)
+        second = [line((text, "dim")) for text in wrap(promise, width)]
+        if len(first) + len(second) <= height:
+            return [*(line(text) for text in first), *second]
+        return [line(text) for text in wrap(f"{about} {promise}", width)]
+
+
+class StepsToCome(Panel):
+    """The five steps by their code lines, and what each does as far as there is room."""
+
+    DEFAULT_CSS = "StepsToCome { height: 1fr; }"
+
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, title="five steps for every batch", ascii=ascii)
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        for sentences, gap in ((9, 1), (1, 1), (1, 0), (0, 1), (0, 0)):
+            rows = self._steps(width, sentences, gap)
+            if len(rows) <= height:
+                return rows
+        return rows
+
+    def _steps(self, width: int, sentences: int, gap: int) -> list[Line]:
+        rows: list[Line] = []
+        for info in (step.info for step in FIVE):
+            rows += [EMPTY] * gap if rows else []
+            rows.append(line((f"{info.number} ", "bar"), (fit(info.code, width - 2), "bold")))
+            why = ". ".join(info.why.removesuffix(".").split(". ")[:sentences])
+            if why:
+                rows += [line("  ", (t, "dim")) for t in wrap(f"{why}.", max(1, width - 2))]
+        return rows
+
+
+class DataPanel(Panel):
+    """The picture of the data."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"line--class-{n}" for n in range(len(GLYPHS))}
+    DEFAULT_CSS = """
+    DataPanel { width: 1fr; }
+    DataPanel > .line--class-0 { color: $primary; }
+    DataPanel > .line--class-1 { color: $warning; }
+    DataPanel > .line--class-2 { color: $success; }
+    DataPanel > .line--class-3 { color: $error; }
+    DataPanel > .line--class-4 { color: $foreground; }
+    DataPanel > .line--class-5 { color: $secondary; }
+    """
+
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, title="data", ascii=ascii)
+        self.recipe: Recipe | None = None
+        """The one whose data is shown."""
+        self.look: Look | None = None
+        self.waiting = LOADING
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        if self.recipe is None:
+            self.set_title("data")
+            return []
+        name = self.recipe.dataset.name
+        about = self.look.about if self.look is not None else DATASETS[name].about
+        self.set_title(f"data: {name}")
+        subtitle(self, about if len(about) <= width - 2 else "")
+        if self.look is None:
+            return centred([self.waiting, TO_COME[DATASETS[name].kind]], width, height)
+        if isinstance(self.look.picture, str):
+            return [line((text, "bad")) for text in wrap(clean(self.look.picture), width)]
+        drawn = draw(self.look.picture, width, height, ascii=self.ascii)
+        return [EMPTY] * ((height - len(drawn)) // 2) + drawn
+
+    def get_component_rich_style(
+        self, *names: str, partial: bool = False, default: Style | None = None
+    ) -> Style:
+        """Also the inks: levels of grey between the background and the foreground."""
+        if names and (ink := re.fullmatch(r"line--ink-(\d+)-(\d+)", names[0])):
+            paper, full = self.styles.background, self.styles.color
+            upper, lower = (
+                paper.blend(full, int(level) / (INKS - 1)).rich_color for level in ink.groups()
+            )
+            return Style(color=upper, bgcolor=lower)
+        return super().get_component_rich_style(*names, partial=partial, default=default)
+
+
+def subtitle(panel: Panel, text: str) -> None:
+    """Say something in the lower border, if it says something else."""
+    text = plain(text) if panel.ascii else text
+    if str(panel.border_subtitle or "") != text:
+        # A plain string would be read as markup.
+        panel.border_subtitle = Content(text)
+
+
+def centred(texts: list[str], width: int, height: int) -> list[Line]:
+    """Texts in the middle, for what is still to come."""
+    rows = [row for text in texts for row in wrap(text, max(1, width))]
+    pad = [EMPTY] * max(0, (height - len(rows)) // 2)
+    return [*pad, *(r for t in rows for r in centred_rows([line((t, "dim"))], len(t), width))]

@@ -1,0 +1,295 @@
+"""The choosing screen: which run, on which data, with which settings.
+
+It paints before torch is loaded, and must stay free of torch: what needs torch is asked of a
+`Looker`, whose thread answers with plain numbers.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.geometry import Size
+from textual.message import Message
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Button, Input
+
+from ...presets import registry
+from ..choose.command_line import CommandLine
+from ..choose.commands import CHOOSING, ChoosingBar, help_lines
+from ..choose.form import Form
+from ..choose.layers import LayersPanel
+from ..choose.look import Look
+from ..choose.looker import Looker, Request
+from ..choose.panels import LOADING, LOOKING, About, Banner, DataPanel, StepsToCome
+from ..choose.preset_list import PresetList
+from ..choose.settings import Choice, Resolved, command_line, resolve
+from ..theme import DARK, LIGHT, ascii_only, plain
+
+__all__ = ["Choice", "ChooseScreen", "command_line"]
+
+HEADSTART: Final = 0.15
+"""Seconds that the first frames have for themselves: loading torch holds the interpreter."""
+PATIENCE: Final = 0.12
+"""Seconds without a change before data and model are looked at again."""
+
+
+class ChooseScreen(Screen[None]):
+    """Presets on the left; on the right their data, model, settings, command and start.
+
+    Args:
+        names: presets and paths of recipes to choose from; None takes every preset.
+        choice: what is highlighted and changed at first; None is the default preset.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(key, f"run('{c.id}')", c.label, show=False, priority=key == "ctrl+c")
+            for c in CHOOSING
+            for key in c.keys
+            if key != "enter"
+        ),
+    ]
+    AUTO_FOCUS = "PresetList"
+    DEFAULT_CSS = """
+    ChooseScreen {
+        & #left { width: 39; }
+        & #body, & #look { height: 1fr; }
+        & #go { height: auto; min-height: 4; max-height: 9; }
+        & #start { width: 22; height: 4; text-style: bold; }
+        & #small { display: none; }
+        & #about { height: 3; }
+        &.-wide #left { width: 46; }
+        &.-narrow, &.-short {
+            & #small { display: block; }
+            & #data, & StepsToCome { display: none; }
+        }
+        &.-narrow {
+            & #left { width: 27; }
+            & #about { height: 4; }
+            & #start { width: 13; min-width: 13; }
+            & Form Vertical { width: 14; }
+        }
+    }
+    """
+
+    class Start(Message):
+        """A run was chosen."""
+
+        def __init__(self, name: str, overrides: Mapping[str, Any]) -> None:
+            super().__init__()
+            self.name, self.overrides = name, overrides
+
+    class Looked(Message):
+        """The looker's answer, from its thread."""
+
+        def __init__(self, request: Request, look: Look) -> None:
+            super().__init__()
+            self.request, self.look = request, look
+
+    def __init__(self, names: Sequence[str] | None = None, choice: Choice | None = None) -> None:
+        super().__init__()
+        self.names = list(names if names is not None else registry.names())
+        self.chosen = choice.name if choice is not None else registry.DEFAULT
+        """The highlighted preset."""
+        self.edits: dict[str, dict[str, str]] = {}
+        """What was typed, by preset and key: it is still there on coming back."""
+        if choice is not None:
+            self.edits[choice.name] = {key: str(value) for key, value in choice.overrides.items()}
+        self.resolved = Resolved("")
+        self.look: Look | None = None
+        """Of what is chosen; None while it is being looked at."""
+        self._looker = Looker(lambda request, look: self.post_message(self.Looked(request, look)))
+        self._request: Request | None = None
+        self._waiting = LOADING
+        self._timer: Timer | None = None
+        self._ascii = ascii_only()
+
+    @property
+    def settled(self) -> bool:
+        """Everything that is chosen is shown: no look is under way."""
+        return self._timer is None and (self.look is not None or self._request is None)
+
+    def _fit(self, size: Size) -> None:
+        """Take the layout for this size: `DEFAULT_CSS` says what each class means."""
+        self.set_class(size.width < 100, "-narrow")
+        self.set_class(size.width >= 160, "-wide")
+        self.set_class(size.height < 30, "-short")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The window has another size."""
+        self._fit(event.size)
+
+    def compose(self) -> ComposeResult:
+        self._fit(self.app.size)  # before there is anything that would have to be styled again
+        a = self._ascii
+        yield Banner(id="banner", ascii=a)
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                yield PresetList(self.names, id="presets", ascii=a)
+                yield DataPanel(id="small", ascii=a)
+                yield StepsToCome(id="steps", ascii=a)
+            with Vertical(id="right"):
+                yield About(id="about", ascii=a)
+                with Horizontal(id="look"):
+                    yield DataPanel(id="data", ascii=a)
+                    yield LayersPanel(id="model", ascii=a)
+                yield Form(id="form", ascii=a)
+                with Horizontal(id="go"):
+                    yield CommandLine(id="command", ascii=a)
+                    start = "▶ Start"
+                    yield Button(
+                        Content(plain(start) if a else start), variant="primary", id="start"
+                    )
+        yield ChoosingBar(id="bar", ascii=a)
+
+    def on_mount(self) -> None:
+        """Show the first preset, and load torch once that is painted."""
+        self.query_one(PresetList).choose(self.chosen)
+        self._choose(self.chosen)
+        self.query_one(ChoosingBar).redraw()
+        self.set_timer(HEADSTART, self._looker.start)
+
+    def on_unmount(self) -> None:
+        """Nothing is looked at any more."""
+        self._looker.close()
+
+    def _choose(self, name: str) -> None:
+        self.chosen = name
+        about = self.query_one(About)
+        own = resolve(name, {})
+        about.original = own.recipe
+        self.query_one(Form).notes.own = own.values
+        self._resolve()
+
+    def _resolve(self) -> None:
+        """Check what is chosen, show it, and have its data and model looked at if they changed."""
+        edits = self.edits.get(self.chosen, {})
+        self.resolved = resolved = resolve(self.chosen, edits)
+        self.query_one(Form).show(resolved, edits)
+        if resolved.shown is not None or resolved.recipe is None:
+            request = None if resolved.shown is None else Request(resolved.shown, resolved.fits)
+            if request != self._request:
+                self._request, self.look = request, None
+                if self._timer is not None:
+                    self._timer.stop()
+                self._timer = self.set_timer(PATIENCE, self._ask)
+        self._draw()
+
+    def _ask(self) -> None:
+        self._timer = None
+        if self._request is not None:
+            self._looker.ask(self._request)
+
+    def _draw(self) -> None:
+        resolved, look = self.resolved, self.look
+        about, notes, layers = (
+            self.query_one(About),
+            self.query_one(Form).notes,
+            self.query_one(LayersPanel),
+        )
+        about.resolved = notes.resolved = layers.resolved = resolved
+        notes.look = layers.look = look
+        about.redraw()
+        notes.redraw()
+        layers.waiting = self._waiting
+        layers.redraw()
+        self.query_one(Form).labels.redraw()
+        for panel in self.query(DataPanel):
+            panel.waiting = self._waiting
+            panel.recipe, panel.look = (self._request.recipe if self._request else None), look
+            panel.redraw()
+        self._tell()
+
+    def _tell(self) -> None:
+        """The command, or what is wrong: with the field that has the focus, if that is."""
+        resolved, look = self.resolved, self.look
+        problem = resolved.complaint(self.query_one(Form).focused_key)
+        problem = problem or (look.device_problem if look is not None else "")
+        command = "" if resolved.problem else command_line(self.chosen, resolved.overrides)
+        self.query_one(CommandLine).show(command, problem)
+        self.query_one("#start", Button).disabled = bool(problem)
+
+    def on_descendant_focus(self) -> None:
+        """Another field has the focus."""
+        if self.resolved.problem:
+            self._tell()
+
+    def on_choose_screen_looked(self, event: Looked) -> None:
+        """Show what was looked at, unless something else is chosen by now."""
+        torch = sys.modules.get("torch")
+        banner = self.query_one(Banner)
+        self._waiting = LOOKING
+        banner.torch = (
+            f"torch {torch.__version__.partition('+')[0]}" if torch is not None else "no torch"
+        )
+        banner.redraw()
+        if event.request == self._request:
+            self.look = event.look
+            self._draw()
+
+    def on_preset_list_chosen(self, event: PresetList.Chosen) -> None:
+        """Another preset is highlighted."""
+        if event.name != self.chosen:
+            self._choose(event.name)
+
+    def on_form_edited(self, event: Form.Edited) -> None:
+        """A field was changed."""
+        self.edits.setdefault(self.chosen, {})[event.key] = event.text
+        self._resolve()
+
+    @on(Input.Submitted)
+    @on(PresetList.Start)
+    @on(Button.Pressed)
+    def _start(self, event: Message) -> None:
+        event.stop()
+        self.action_run("start")
+
+    def on_command_bar_chosen(self, event: ChoosingBar.Chosen) -> None:
+        """A command was clicked."""
+        self.action_run(event.command)
+
+    def action_run(self, command: str) -> None:
+        """Do what the table of commands says."""
+        match command:
+            case "start":
+                self._begin()
+            case "next_field":
+                self.focus_next()
+            case "list":
+                self.query_one(PresetList).focus()
+            case "reset":
+                self.edits.pop(self.chosen, None)
+                self._resolve()
+            case "copy":
+                self.query_one(CommandLine).copy()
+            case "theme":
+                self.app.theme = LIGHT.name if self.app.theme == DARK.name else DARK.name
+            case "help":
+                from .modal import TextBox  # late: nobody needs it for the first paint
+
+                self.app.push_screen(TextBox("help", help_lines, ascii=self._ascii))
+            case "quit":
+                selected = self.get_selected_text()
+                if selected:
+                    self.app.copy_to_clipboard(selected)
+                    self.clear_selection()
+                else:
+                    self.app.exit()
+
+    def _begin(self) -> None:
+        """Start, or go to the first field that is wrong."""
+        form = self.query_one(Form)
+        if self.resolved.errors:
+            form.fields[next(key for key in form.fields if key in self.resolved.errors)].focus()
+        elif self.look is not None and self.look.device_problem:
+            form.fields["device"].focus()
+        elif not self.resolved.problem:
+            self.post_message(self.Start(self.chosen, dict(self.resolved.overrides)))

@@ -188,9 +188,11 @@ def _strokes(
     for x, mean in zip(curve.x, curve.mean, strict=True):
         if mean is None or not _drawn(mean, view):
             continue
-        level = mean if level is None else s.smooth * level + (1 - s.smooth) * mean
+        # Smoothed as it is seen: on a log scale a mean of the values would trail far above them.
+        place = scale(mean)
+        level = place if level is None else s.smooth * level + (1 - s.smooth) * place
         mean_x.append(across(x))
-        mean_y.append(scale(level))
+        mean_y.append(level)
     glyph = s.glyph if view.ascii else "braille"
     strokes = []
     if envelope_x:
@@ -198,9 +200,10 @@ def _strokes(
         strokes.append(Stroke(envelope_x, envelope_y, f"{s.style}-range", "pairs", faint))
     if len(mean_x) > 1:
         strokes.append(Stroke(mean_x, mean_y, s.style, "line", glyph))
-    if s.points and mean_x and (len(mean_x) <= inner // 3 or len(mean_x) == 1):
+    if s.points and mean_x:
         mark = "o" if view.ascii else "◆"
-        strokes.append(Stroke(mean_x, mean_y, s.style, "points", mark))
+        every = -(-len(mean_x) * 4 // inner)  # a mark needs room to be seen as one
+        strokes.append(Stroke(mean_x[::-every], mean_y[::-every], s.style, "points", mark))
     elif len(mean_x) == 1:
         strokes.append(Stroke(mean_x, mean_y, s.style, "points", "*" if view.ascii else "•"))
     return strokes
@@ -255,7 +258,7 @@ def _gutter(label: str, width: int, corner: str, style: str = "dim") -> Run:
 def _marks(marks: Sequence[Mark], column: Callable[[float], int], inner: int) -> Line:
     """▲ at each change, followed by its text where that fits before the next one."""
     cells: list[Run] = [(" ", "")] * inner
-    places = sorted((column(m.x), m.text) for m in marks)
+    places = sorted({column(m.x): m.text for m in marks}.items())
     for i, (place, text) in enumerate(places):
         after = places[i + 1][0] if i + 1 < len(places) else inner
         put(cells, place, HAND, "hand")

@@ -60,7 +60,7 @@ class CurvesPanel(Panel):
         series, span = self._series()
         view = View(span, self.logarithmic, self.ascii)
         marks = [
-            Mark(float(c.batch), clean(c.text).partition(" →")[0])
+            Mark(float(c.batch), clean(c.text).partition(" →")[0].removesuffix(" by hand"))
             for c in (self.snapshot.changes if self.snapshot else ())
             if c.kind == "lr"
         ]

@@ -77,7 +77,8 @@ def describe(
         total = f"/{count(info.validation_batches)}" if info.validation_batches else ""
         words += f" {fit(count(snapshot.val_batch), len(total) - 1, right=True)}{total}"
     elif snapshot.speed is not None:
-        words += f" {rate(snapshot.speed).removesuffix('.00')} phases/s"
+        phases = "phase" if snapshot.speed == 1 else "phases"
+        words += f" {rate(snapshot.speed).removesuffix('.00')} {phases}/s"
     if snapshot.stopping:
         words = f"STOPPING after this {snapshot.stopping}"
     return state, words

@@ -29,9 +29,7 @@ class NumbersPanel(Panel):
         last = s.last if s else None
         epochs = f"{'now':>{COLUMN}}{'epoch':>{COLUMN}}{'best':>{COLUMN}}"
         rows = [line((" " * NAME + epochs, "dim"))]
-        rows.append(
-            _row("train loss", number(s.loss if s else None), number(s.epoch_loss if s else None))
-        )
+        rows.append(_row("train loss", number(s.loss if s else None), number(_epoch_loss(s))))
         if validates(info, s):
             rows.append(
                 _row(
@@ -114,6 +112,13 @@ class NumbersPanel(Panel):
         parts.append(("lr", learning_rate(s.lr if s else None) + hand))
         parts.append(("grad", number(s.grad_norm if s else None)))
         return words(parts, cells)
+
+
+def _epoch_loss(s: Snapshot | None) -> float | None:
+    """The mean so far, or between two epochs and at the end that of the last one."""
+    if s is None or s.epoch_loss is not None:
+        return s.epoch_loss if s else None
+    return s.last.train_loss if s.last else None
 
 
 def words(parts: list[tuple[str, str]], cells: int) -> Line:

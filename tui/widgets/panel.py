@@ -112,7 +112,7 @@ class Panel(Widget):
         if self._title != title:
             self._title = title
             # A plain string would be read as markup.
-            self.border_title = Content(plain(title) if self.ascii else title)  # type: ignore[assignment]
+            self.border_title = Content(plain(title) if self.ascii else title)
 
     def notify_style_update(self) -> None:
         """Forget the strips: colours have changed."""

@@ -16,6 +16,7 @@ from ..text import fit, percent, short_time, wrap
 from .panel import Panel
 
 MARKER: Final = "▶"
+CHOSEN: Final = "•"
 DWELL: Final = 4.0
 """Seconds that an explanation stays at full speed: long enough to be read."""
 
@@ -93,8 +94,9 @@ class StepsPanel(Panel):
             phase = times.get(step)
             share = phase.share if phase else 0.0
             here = step is self.now
+            mark = MARKER if here else CHOSEN if step is self.selected else " "
             runs = line(
-                f"{MARKER if here else ' '}{step.info.number or ' '} ",
+                f"{mark}{step.info.number or ' '} ",
                 (fit(step.info.code, code_width + 1), "" if step.info.number else "dim"),
                 (bar(share, bar_width), "bar"),
                 fit(percent(share if phase else None), 6, right=True),

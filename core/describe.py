@@ -35,5 +35,6 @@ def describe_run(training: Training) -> RunInfo:
         device=describe_device(training.device),
         threads=training.threads or torch.get_num_threads(),
         seed=training.seed,
+        validates=training.validation is not None,
         exact_clock=training.device.type == "cpu",
     )

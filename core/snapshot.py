@@ -46,9 +46,12 @@ class RunInfo:
     batches_per_epoch: int | None
     """None where the loader cannot tell."""
     validation_batches: int | None
+    """None without validation data, or where the loader cannot tell."""
     device: str
     threads: int
     seed: int | None
+    validates: bool = True
+    """Whether there is validation data."""
     exact_clock: bool = True
     """False where phases are queued work (CUDA, MPS): what runs *now* is what is being queued."""
 

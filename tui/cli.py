@@ -13,7 +13,7 @@ from .. import __version__
 from ..presets import registry
 from ..presets.overrides import ALIASES
 from .output import Output, open_missing_streams, records_only, stdout
-from .usage import DefaultsToTrain, Plain, UsageError, refusals, run_command, written
+from .usage import SAID_NOTHING, DefaultsToTrain, Plain, UsageError, refusals, run_command, written
 
 if TYPE_CHECKING:
     from ..presets.recipe import Recipe
@@ -90,6 +90,11 @@ def train(
     """Train a preset, or the recipe in a file."""
     if json and quiet:
         raise UsageError("--json and --quiet contradict each other; leave one out", ctx)
+    if not (no_ui or json or quiet) and _on_a_terminal():
+        from .screen import open_screen
+
+        # Nothing said: nothing is started either, and the screen asks what to run.
+        raise typer.Exit(open_screen(None if ctx.meta.get(SAID_NOTHING) else _recipe(ctx)))
     recipe = _recipe(ctx)
     raise typer.Exit(_watch(recipe, json=json, quiet=quiet, traceback=traceback))
 
@@ -136,6 +141,12 @@ def _recipe(ctx: typer.Context) -> Recipe:
         sets = [f"{key}={value}" for key, value in short.items() if value is not None]
         overrides = dict(recipe.parse_set(text) for text in (*sets, *(said["set_"] or ())))
         return recipe.load(said["preset"], overrides)
+
+
+def _on_a_terminal() -> bool:
+    """Whether there is a screen to draw on and a keyboard to listen to."""
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return os.environ.get("TERM") != "dumb" and all(s is not None and s.isatty() for s in streams)
 
 
 def _watch(recipe: Recipe, *, json: bool, quiet: bool, traceback: bool) -> int:

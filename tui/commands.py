@@ -30,11 +30,6 @@ class Situation:
         """The run goes on, or is held."""
         return not self.state.ended
 
-    @property
-    def started(self) -> bool:
-        """There is something to hold and to step."""
-        return self.live and self.state is not State.LOADING
-
 
 def _always(at: Situation) -> bool:
     return True
@@ -70,16 +65,12 @@ def _live(at: Situation) -> bool:
     return at.live
 
 
-def _started(at: Situation) -> bool:
-    return at.started
-
-
 def _paused(at: Situation) -> bool:
     return at.state is State.PAUSED
 
 
 def _moving(at: Situation) -> bool:
-    return at.started and not _paused(at)
+    return at.live and not _paused(at)
 
 
 def _ended(at: Situation) -> bool:
@@ -91,20 +82,20 @@ COMMANDS: Final = (
             "Hold the run at once, inside a batch too", "Steer", _moving, 1),
     Command("resume", ("space",), "space", "resume", "Go on", "Steer", _paused, 1),
     Command("step", ("s",), "s", "step",
-            "Take one phase, then hold: walk through the five steps", "Steer", _started, 2),
-    Command("batch", ("b",), "b", "batch", "Train one batch, then hold", "Steer", _started, 3),
-    Command("epoch", ("e",), "e", "epoch", "Train one epoch, then hold", "Steer", _started, 7),
+            "Take one phase, then hold: walk through the five steps", "Steer", _live, 2),
+    Command("batch", ("b",), "b", "batch", "Train one batch, then hold", "Steer", _live, 3),
+    Command("epoch", ("e",), "e", "epoch", "Train one epoch, then hold", "Steer", _live, 7),
     Command("slower", ("less_than_sign", "comma"), "<", "slower",
-            "Slow motion, down to one phase a second", "Steer", _started, 5, ""),
+            "Slow motion, down to one phase a second", "Steer", _live, 5, ""),
     Command("faster", ("greater_than_sign", "full_stop"), ">", "faster",
-            "Faster, up to full speed", "Steer", _started, 5, "speed"),
+            "Faster, up to full speed", "Steer", _live, 5, "speed"),
     Command("lr_up", ("plus", "equals_sign"), "+", "lr ×2",
-            "Double the learning rate, on top of any schedule", "Steer", _started, 4, ""),
+            "Double the learning rate, on top of any schedule", "Steer", _live, 4, ""),
     Command("lr_down", ("minus",), "-", "lr ÷2",
-            "Halve the learning rate, on top of any schedule", "Steer", _started, 4, "lr"),
+            "Halve the learning rate, on top of any schedule", "Steer", _live, 4, "lr"),
     Command("validate", ("x",), "x", "validate",
             "Validate now, at the next edge between two batches", "Steer",
-            lambda at: at.started and at.validation, 8),
+            lambda at: at.live and at.validation, 8),
     Command("traceback", ("T",), "T", "traceback",
             "Show where in the code it failed", "After the run",
             lambda at: at.state is State.FAILED and at.traceback, 1),

@@ -9,6 +9,7 @@ from .signals import Signals
 from .usage import FAILED, complain, refusals, tell_traceback, written
 
 if TYPE_CHECKING:
+    from ..core.session import Session
     from ..presets.recipe import Recipe
 
 
@@ -24,9 +25,7 @@ def run(recipe: Recipe, face: Face, *, show_traceback: bool = False) -> int:
     """
     with Signals(face.leave) as signals:
         face.announce(recipe)
-        from ..core.control import Stop
         from ..core.session import Session
-        from ..core.snapshot import State
         from ..presets.build import build
 
         with refusals(show_traceback):
@@ -34,22 +33,34 @@ def run(recipe: Recipe, face: Face, *, show_traceback: bool = False) -> int:
         signals.run_begins()
         face.begin(session)
         session.start()
-        stopping = False
-        while not session.join(face.interval):
-            face.tick(session)
-            if not stopping and (signals.caught or face.output.gone):
-                stopping = True
-                if signals.caught:
-                    face.stopping()
-                    session.send(Stop(f"interrupted by {signals.caught.name}"))
-                else:
-                    session.send(Stop("nobody reads the output"))
-        outcome, last = session.outcome, session.latest()
-        assert outcome is not None
-        assert last is not None
-        interrupted = stopping and signals.caught and outcome.state is State.STOPPED
-        face.end(session, Ending("interrupted" if interrupted else outcome.state, outcome, last))
-        face.output.flush()
+        return follow(session, face, signals, show_traceback=show_traceback)
+
+
+def follow(session: Session, face: Face, signals: Signals, *, show_traceback: bool = False) -> int:
+    """Tell of a run that has begun, and stop it when a signal or a lost reader says so.
+
+    Returns:
+        The exit code, as `run`.
+    """
+    from ..core.control import Stop
+    from ..core.snapshot import State
+
+    stopping = False
+    while not session.join(face.interval):
+        face.tick(session)
+        if not stopping and (signals.caught or face.output.gone):
+            stopping = True
+            if signals.caught:
+                face.stopping()
+                session.send(Stop(f"interrupted by {signals.caught.name}"))
+            else:
+                session.send(Stop("nobody reads the output"))
+    outcome, last = session.outcome, session.latest()
+    assert outcome is not None
+    assert last is not None
+    interrupted = stopping and signals.caught and outcome.state is State.STOPPED
+    face.end(session, Ending("interrupted" if interrupted else outcome.state, outcome, last))
+    face.output.flush()
     if outcome.state is State.FAILED:
         tell_traceback(outcome.traceback, show_traceback)
         complain(": ".join(filter(None, (outcome.where, outcome.reason, outcome.advice))))

@@ -29,7 +29,3 @@ class Source(Protocol):
     def send(self, command: Command) -> None:
         """Ask the run for something."""
 
-
-def validates(info: RunInfo, snapshot: Snapshot | None = None) -> bool:
-    """Whether the run has validation data, as far as can be known."""
-    return bool(info.validation_batches) or (snapshot is not None and snapshot.val_loss is not None)

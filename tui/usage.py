@@ -23,6 +23,9 @@ REFUSED: Final = 2
 NOBODY_READS: Final = 141
 """As for any other command whose reader goes away (128 + SIGPIPE): `fivestep ... | head -1`."""
 
+SAID_NOTHING: Final = "fivestep.said_nothing"
+"""Key in a context's `meta`: the command stood alone, without a word behind it."""
+
 UsageError: Final[Any] = typer.BadParameter.__mro__[1]
 """Click's own, which typer brought along from 0.24 on and imported from click before."""
 
@@ -45,6 +48,7 @@ class DefaultsToTrain(_QuickHelp, TyperGroup):
     """Commands of which `train` may stay unsaid: `fivestep --no-ui` trains the default preset."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[SAID_NOTHING] = not args
         own = [option for param in self.params for option in (*param.opts, "--help", "-h")]
         if not args or (args[0].startswith("-") and args[0] not in own):
             named = next((word for word in args if word in self.commands), None)

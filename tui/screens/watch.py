@@ -20,7 +20,7 @@ from .. import commands
 from ..commands import Situation
 from ..pace import FASTEST, Pace
 from ..palette import RunCommands
-from ..source import Source, validates
+from ..source import Source
 from ..theme import THEMES, ascii_only
 from ..widgets.code import CodePanel
 from ..widgets.command_bar import CommandBar
@@ -147,7 +147,7 @@ class WatchScreen(Actions, Screen[None]):
         )
         return Situation(
             state,
-            validation=validates(self.source.info, self.snapshot),
+            validation=self.source.info.validates,
             traceback=bool(outcome and outcome.traceback),
             selected=self.steps.selected is not None,
             searching=bool(self.said.search)

@@ -7,7 +7,6 @@ from typing import Final
 from ...core.snapshot import Curve, RunInfo, Snapshot
 from ..charts import Mark, Series, View, chart, sparkline
 from ..lines import Line, line, spread, width
-from ..source import validates
 from ..text import clean, number
 from .panel import Panel
 
@@ -25,7 +24,7 @@ class CurvesPanel(Panel):
         self.snapshot: Snapshot | None = None
         self.curves: dict[str, Curve] = {}
         metrics = ["loss"]
-        if validates(info) and info.metric_name != "val_loss":
+        if info.validates and info.metric_name != "val_loss":
             metrics.append("val_metric")
         self.metrics = (*metrics, "lr", "grad_norm", "throughput")
         self.metric = "loss"
@@ -91,7 +90,7 @@ class CurvesPanel(Panel):
         """Which curve is which, and how they are drawn."""
         if self.metric == "loss":
             left = line(("━━ ", "train"), "train")
-            if validates(self.info, self.snapshot):
+            if self.info.validates:
                 left += line(("   ◆ ", "val"), "validation")
         elif self.metric == "val_metric":
             left = line(("◆ ", "val"), f"validation {self.shown}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ...core.snapshot import Best, Curve, RunInfo, Snapshot
 from ..lines import Line, line, width
-from ..source import validates
 from ..text import NOTHING, clean, count, fit, learning_rate, metric, number
 from .panel import Panel
 
@@ -30,7 +29,7 @@ class NumbersPanel(Panel):
         epochs = f"{'now':>{COLUMN}}{'epoch':>{COLUMN}}{'best':>{COLUMN}}"
         rows = [line((" " * NAME + epochs, "dim"))]
         rows.append(_row("train loss", number(s.loss if s else None), number(_epoch_loss(s))))
-        if validates(info, s):
+        if info.validates:
             rows.append(
                 _row(
                     "val loss",
@@ -101,7 +100,7 @@ class NumbersPanel(Panel):
     def _single(self, cells: int) -> Line:
         s = self.snapshot
         parts: list[tuple[str, str]] = [("loss", fit(number(s.loss if s else None), 7))]
-        if validates(self.info, s):
+        if self.info.validates:
             own = self.info.metric_name
             parts.append(("val", fit(number(s.val_loss if s else None), 7)))
             if own != "val_loss":

@@ -58,7 +58,7 @@ class OutcomePanel(Panel):
         if s.best_val_loss is not None:
             best = s.best_val_loss
             facts.append(f"best val loss {number(best.value)} in epoch {best.epoch}")
-        facts.append(f"{count(s.batches_done)} batches in {clock(s.elapsed)}")
+        facts.append(f"{count(s.batches_done)} batches in {clock(s.active)}")
         return " · ".join(facts)
 
     def _keys(self, outcome: Outcome) -> Line:

@@ -29,10 +29,7 @@ class ProgressBars(Panel):
         else:
             epoch, batch = s.epoch, s.batch
             per_epoch = min(1.0, batch / batches) if batches else 0.0
-            if (
-                s.state is not State.PAUSED or not self._elapsed
-            ):  # a pause stands still, on the screen too
-                self._elapsed = s.elapsed
+            self._elapsed = s.active  # a pause stands still, on the screen too
         done = s is not None and s.state is State.FINISHED
         epochs_done = 1.0 if done else max(0.0, epoch - 1 + per_epoch) / info.epochs
         if done:

@@ -11,7 +11,6 @@ from ...core.snapshot import RunInfo, Snapshot, State
 from ...core.steps import FIVE, Step
 from ..charts import bar
 from ..lines import Line, line, restyled, sized
-from ..source import validates
 from ..text import fit, percent, short_time, wrap
 from .panel import Panel
 
@@ -38,7 +37,7 @@ class StepsPanel(Panel):
 
     def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, title="the five steps", ascii=ascii)
-        validation = (Step.VALIDATE,) if validates(info) else ()
+        validation = (Step.VALIDATE,) if info.validates else ()
         self.rows: tuple[Step, ...] = (Step.DATA, *FIVE, *validation, Step.OTHER)
         self.exact = info.exact_clock
         self.snapshot: Snapshot | None = None

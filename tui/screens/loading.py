@@ -1,0 +1,54 @@
+"""What is seen while torch and the data are being loaded."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from ..text import clean
+
+
+class LoadingScreen(Screen[None]):
+    """Says what is being waited for; the screen that follows replaces it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "app.pause_at_start", show=False),
+        Binding("q,ctrl+c", "app.leave", show=False, priority=True),
+    ]
+    DEFAULT_CSS = """
+    LoadingScreen {
+        align: center middle;
+        & > Static { width: auto; max-width: 96%; text-align: center; color: $text-muted; }
+    }
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name_of_run = clean(name)
+
+    def compose(self) -> ComposeResult:
+        yield Static(
+            Content.assemble(
+                ("fivestep", "bold $primary"),
+                "\n\nloading torch and building ",
+                (self._name_of_run, "bold $foreground"),
+                " ...\n\nspace starts it paused, q leaves",
+            ),
+            id="what",
+        )
+
+    def say_paused(self) -> None:
+        """It will start paused."""
+        self.query_one("#what", Static).update(
+            Content.assemble(
+                ("fivestep", "bold $primary"),
+                "\n\nloading ",
+                (self._name_of_run, "bold $foreground"),
+                " ...\n\nit will start paused: s takes the first step, space lets it run",
+            )
+        )

@@ -31,7 +31,7 @@ class Gauges:
         self._norms: Readback[int] = Readback(training.device)
         self._immediate = training.device.type == "cpu"
         self._stop_on_nonfinite = stop_on_nonfinite
-        self._loss = math.nan
+        self._loss = self._lr = math.nan
 
     def read_loss(self) -> None:
         """Read the loss at the gate before backward.
@@ -43,7 +43,7 @@ class Gauges:
         loss = at.loss
         assert loss is not None
         if self._immediate:
-            self._loss = loss.item()
+            self._loss, self._lr = loss.item(), self._rate.lr
             if not math.isfinite(self._loss):
                 self._refuse(self._loss, "before backward")
         else:
@@ -54,7 +54,7 @@ class Gauges:
         """Hand the finished batch to the record; from an accelerator, those that have arrived."""
         at = self._at
         if self._immediate:
-            self._record.batch(at.epoch + 1, at.batch, at.batches_done, self._loss, self._rate.lr)
+            self._record.batch(at.epoch + 1, at.batch, at.batches_done, self._loss, self._lr)
         elif at.batches_done % SLOTS == 0:
             self.collect()
 

@@ -24,7 +24,7 @@ class Listener(Protocol):
     """Gets every record of a run, in the training thread: what it does there costs training."""
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
-        """A batch was finished; `epoch` and `batch` are counted from 1."""
+        """A batch was finished; `epoch` and `batch` are counted from 1, `lr` is what it used."""
 
     def epoch(self, summary: EpochSummary) -> None:
         """An epoch was finished."""

@@ -250,6 +250,17 @@ def test_a_learning_rate_set_by_hand_is_used_shown_and_recorded(make_training):
     assert session.latest().changes == tuple(keeper.changes)
 
 
+def test_a_batch_is_recorded_with_the_learning_rate_that_its_update_used(make_training):
+    keeper = Keeper()
+    training = make_training(
+        epochs=1,
+        scheduler=lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.5),
+        scheduler_per="update",
+    )
+    Session(training, keeper).run()
+    assert [record[4] for record in keeper.batches[:3]] == pytest.approx([1e-2, 5e-3, 2.5e-3])
+
+
 def test_validate_now_validates_between_two_batches_and_changes_no_number(make_training, started):
     plain, asked = Session(make_training()), Session(make_training())
     plain.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from ...presets.datasets import Dataset
 from ...presets.recipe import Recipe, RecipeError, Section
 from .look import Excerpt, Histograms, Image, Images, Layer, Look, Picture, Scatter
 
+VERSION = torch.__version__.partition("+")[0]
 POINTS = 1500
 IMAGES = 48
 CHARACTERS = 6000
@@ -33,28 +35,27 @@ class Inspector:
 
     def look(self, recipe: Recipe, *, model: bool = True) -> Look:
         """The recipe's data and, if `model`, its layers. What fails is told in the `Look`."""
-        device, device_problem = _device(recipe)
+        device, problem = _device(recipe)
+        seen = Look(device=device, device_problem=problem, torch=VERSION)
         key = _Key(recipe, recipe.dataset)
         try:
             data, shown = self._data(key), self._picture(key)
         except Exception as error:  # a data set may fail in any way; the screen goes on
-            return Look(picture=_reason(error), device=device, device_problem=device_problem)
-        layers: tuple[Layer, ...] | str = ()
-        if model:
-            try:
-                layers = self._layers(_Key(recipe, recipe.dataset, recipe.model))
-            except Exception as error:
-                layers = _reason(error)
-        return Look(
+            return replace(seen, picture=_reason(error))
+        seen = replace(
+            seen,
             about=data.about,
             samples=len(data.features),
             picture=shown,
             inputs=_shape(data.features),
-            layers=layers,
-            parameters=layers[-1].parameters if layers and not isinstance(layers, str) else None,
-            device=device,
-            device_problem=device_problem,
         )
+        if not model:
+            return seen
+        try:
+            found = self._layers(_Key(recipe, recipe.dataset, recipe.model))
+        except Exception as error:
+            return replace(seen, layers=_reason(error))
+        return replace(seen, layers=found, parameters=found[-1].parameters)
 
     def _outline(self, key: _Key) -> tuple[Layer, ...]:
         return layers(key.recipe, self._data(_Key(key.recipe, key.recipe.dataset)))

@@ -78,6 +78,8 @@ def table(layers: tuple[Layer, ...], inputs: str, width: int, height: int) -> li
     spare = width - names - kinds - shapes - numbers
     if spare < 0:
         names = 0  # the kind says more than a number
+        if width - kinds - shapes < numbers:
+            numbers = max(7, len(count(total.parameters)) + 1)
         kinds = max(8, min(kinds, width - shapes - numbers))
         spare = width - kinds - shapes - numbers
     bars = min(24, spare - 2) if spare >= 10 else 0
@@ -106,7 +108,10 @@ def table(layers: tuple[Layer, ...], inputs: str, width: int, height: int) -> li
         )
         for x in rows
     ]
-    head = [row("", "layer", "output", "parameters", style="dim"), row("", "input", inputs, "")]
+    head = [
+        row("", "layer", "output", "parameters" if numbers >= 10 else "params", style="dim"),
+        row("", "input", inputs, ""),
+    ]
     foot = [row("", "total", total.shape, count(total.parameters), style="bold")]
     room = height - len(head) - len(foot)
     if len(drawn) > room:

@@ -73,3 +73,5 @@ class Look:
     device: str = ""
     """The device that would be used, such as "cpu"."""
     device_problem: str = ""
+    torch: str = ""
+    """Which torch looked, such as "2.13.0"; empty if there is none."""

@@ -35,13 +35,14 @@ def draw(picture: Picture, width: int, height: int, *, ascii: bool = False) -> l
         return []
     match picture:
         case Scatter():
-            return scatter(picture, width, height, ascii=ascii)
+            drawn = scatter(picture, width, height, ascii=ascii)
         case Images():
-            return images(picture, width, height, ascii=ascii)
+            drawn = images(picture, width, height, ascii=ascii)
         case Excerpt():
-            return excerpt(picture, width, height)
+            drawn = excerpt(picture, width, height)
         case Histograms():
-            return histograms(picture, width, height)
+            drawn = histograms(picture, width, height)
+    return [row if cells_of(row) <= width else sized(row, width) for row in drawn[:height]]
 
 
 def scatter(data: Scatter, width: int, height: int, *, ascii: bool = False) -> list[Line]:
@@ -84,10 +85,14 @@ def _classes(
     drawn = centred_rows(drawn, columns, width)
     if height < 5:
         return drawn
+    names = list(enumerate(clean(name) for name in data.names[: len(GLYPHS)]))
+    needed = sum(2 + len(name) for _, name in names)
+    gap = max(1, min(3, (width - needed) // max(1, len(names) - 1)))
     legend: list[Run] = []
-    for label, name in enumerate(data.names[: len(GLYPHS)]):
-        legend += [_mark(label), (f" {clean(name)}   ", "dim")]
-    return [*drawn, EMPTY, *centred_rows([line(*legend)], cells_of(legend) - 3, width)]
+    for label, name in names:
+        legend += [(" " * gap, "")] if legend else []
+        legend += [_mark(label), (f" {name}", "dim")]
+    return [*drawn, EMPTY, *centred_rows([line(*legend)], cells_of(legend), width)]
 
 
 def _mark(label: int) -> Run:

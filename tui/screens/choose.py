@@ -6,7 +6,6 @@ It paints before torch is loaded, and must stay free of torch: what needs torch 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -64,6 +63,7 @@ class ChooseScreen(Screen[None]):
         & #body, & #look { height: 1fr; }
         & #go { height: auto; min-height: 4; max-height: 9; }
         & #start { width: 22; height: 4; text-style: bold; }
+        & #start.-ascii { border: none !important; padding-top: 1; }
         & #small { display: none; }
         & #about { height: 3; }
         &.-wide #left { width: 46; }
@@ -119,7 +119,7 @@ class ChooseScreen(Screen[None]):
 
     def _fit(self, size: Size) -> None:
         """Take the layout for this size: `DEFAULT_CSS` says what each class means."""
-        self.set_class(size.width < 100, "-narrow")
+        self.set_class(size.width < 112, "-narrow")
         self.set_class(size.width >= 160, "-wide")
         self.set_class(size.height < 30, "-short")
 
@@ -224,12 +224,9 @@ class ChooseScreen(Screen[None]):
 
     def on_choose_screen_looked(self, event: Looked) -> None:
         """Show what was looked at, unless something else is chosen by now."""
-        torch = sys.modules.get("torch")
-        banner = self.query_one(Banner)
         self._waiting = LOOKING
-        banner.torch = (
-            f"torch {torch.__version__.partition('+')[0]}" if torch is not None else "no torch"
-        )
+        banner, torch = self.query_one(Banner), event.look.torch
+        banner.torch = f"torch {torch}" if torch else "no torch"
         banner.redraw()
         if event.request == self._request:
             self.look = event.look

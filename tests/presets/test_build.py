@@ -1,0 +1,171 @@
+"""From a recipe to a Training: what fits together, and what the seeds decide."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from fivestep.core.data import TensorBatches
+from fivestep.core.training import Training
+from fivestep.presets import registry
+from fivestep.presets.build import build, optimizer_options
+from fivestep.presets.catalogue import DATASETS, MODELS
+from fivestep.presets.losses import LOSSES
+from fivestep.presets.recipe import RecipeError, load
+
+FITTING = {
+    *itertools.product(["line", "spirals", "digits"], ["linear", "mlp"]),
+    ("digits", "cnn"),
+    ("docs", "gpt"),
+}
+
+
+def steps(training: Training, count: int) -> list[Tensor]:
+    """The losses of a few batches of the guide's loop."""
+    training.model.train()
+    seen = []
+    for features, labels in itertools.islice(training.batches, count):
+        training.optimizer.zero_grad()
+        loss = training.criterion(training.model(features), labels)
+        loss.backward()
+        training.optimizer.step()
+        seen.append(loss.detach())
+    return seen
+
+
+@pytest.mark.parametrize(("dataset", "model"), itertools.product(DATASETS, MODELS))
+def test_data_sets_and_models_combine_where_shapes_fit(dataset: str, model: str) -> None:
+    changes = {"dataset.name": dataset, "model.name": model}
+    if (dataset, model) in FITTING:
+        training = build(load("digits-mlp", changes))
+        assert all(loss.isfinite() for loss in steps(training, 2))
+        assert training.task.name == DATASETS[dataset].task
+        assert training.about.model == model
+        return
+    with pytest.raises(RecipeError) as caught:
+        load("digits-mlp", changes)
+    assert f"{model} takes " in str(caught.value)
+    assert f"but {dataset} gives {DATASETS[dataset].kind} {DATASETS[dataset].shape};" in str(
+        caught.value
+    )
+    assert "would fit" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "loss"), itertools.product(["line", "spirals", "digits"], LOSSES)
+)
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+def test_a_loss_trains_or_is_refused_in_one_line(dataset: str, loss: str) -> None:
+    recipe = load(
+        "digits-mlp", {"dataset.name": dataset, "dataset.seed": 1, "criterion.name": loss}
+    )
+    try:
+        training = build(recipe)
+    except RecipeError as error:
+        refusal = str(error)
+    else:
+        assert len(steps(training, 2)) == 2
+        return
+    assert refusal.isprintable()
+    assert f"{loss} can't take the outputs (B, " in refusal
+
+
+@pytest.mark.parametrize(
+    ("arms", "loss"), [(2, "MSELoss"), (2, "SoftMarginLoss"), (3, "L1Loss"), (2, "KLDivLoss")]
+)
+def test_labels_are_never_stretched_over_outputs(arms: int, loss: str) -> None:
+    recipe = load("spirals-mlp", {"dataset.arms": arms, "criterion.name": loss})
+    with pytest.raises(RecipeError, match=r"outputs \(B, [23]\) float32 .* labels \(B,\) int64"):
+        build(recipe)
+
+
+@pytest.fixture(params=registry.names())
+def preset(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_the_seed_decides_everything(preset: str) -> None:
+    losses = steps(build(load(preset)), 3)
+    torch.manual_seed(99)
+    again = build(load(preset))
+    assert all(torch.equal(a, b) for a, b in zip(losses, steps(again, 3), strict=True))
+    other = build(load(preset, {"seed": 1}))
+    assert not torch.equal(losses[0], steps(other, 1)[0])
+
+
+def test_the_seed_leaves_the_data_alone(preset: str) -> None:
+    one, other = build(load(preset)).validation, build(load(preset, {"seed": 1})).validation
+    assert isinstance(one, TensorBatches)
+    assert isinstance(other, TensorBatches)
+    assert torch.equal(one.features, other.features)
+
+
+def test_trying_out_leaves_no_trace(preset: str) -> None:
+    """Weights are the first that the seed gives, buffers are new, the model is in train mode."""
+    training = build(load(preset))
+    after = torch.get_rng_state()
+    fresh = build(load(preset, {"batch_size": 1}))  # tries a single sample as well
+    assert torch.equal(torch.get_rng_state(), after)
+    for (name, a), b in zip(
+        training.model.state_dict().items(), fresh.model.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+        if "num_batches_tracked" in name:
+            assert a == 0
+    assert training.model.training
+
+
+def test_settings_reach_the_training() -> None:
+    changes: dict[str, Any] = {
+        "epochs": 3,
+        "batch_size": 7,
+        "accumulate": 2,
+        "clip_norm": 0.5,
+        "threads": 1,
+        "device": "cpu",
+        "seed": 4,
+    }
+    training = build(load("digits-mlp", changes))
+    batches = training.batches
+    assert isinstance(batches, TensorBatches)
+    assert batches.batch_size == 7
+    assert batches.generator is not None
+    assert batches.generator.initial_seed() == 4
+    seen = {field.name: getattr(training, field.name) for field in fields(training)}
+    del changes["batch_size"]
+    assert changes == {key: seen[key] for key in changes} | {"device": "cpu"}
+    assert training.device == torch.device("cpu")
+    assert training.about.name == "digits-mlp"
+    assert training.about.data == "1,438 images 8x8, 10 classes"
+    assert training.about.label_names == tuple("0123456789")
+
+
+def test_threads_are_chosen_where_the_recipe_leaves_them() -> None:
+    assert build(load("line-linear")).threads == 1
+
+
+def test_the_resolved_optimizer_is_the_one_that_runs(preset: str) -> None:
+    training = build(load(preset))
+    asked = optimizer_options(load(preset), training.device)
+    plain = type(training.optimizer)(training.model.parameters(), **asked)
+    assert plain.defaults == training.optimizer.defaults
+
+
+def test_validation_sees_what_training_does_not(preset: str) -> None:
+    training = build(load(preset))
+    assert isinstance(training.batches, TensorBatches)
+    assert isinstance(training.validation, TensorBatches)
+    assert training.validation.generator is None
+    trained = {row.tobytes() for row in _rows(training.batches.features)}
+    seen = [row.tobytes() in trained for row in _rows(training.validation.features)]
+    assert sum(seen) / len(seen) < 0.01
+
+
+def _rows(features: Tensor) -> Iterator[Any]:
+    yield from features.flatten(1).numpy()

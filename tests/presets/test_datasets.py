@@ -1,0 +1,133 @@
+"""The data sets: what they hold, and that their seed decides it."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from fivestep.presets import datasets
+from fivestep.presets.catalogue import DATASETS
+from fivestep.presets.schema import RecipeError
+
+
+def options(name: str, **changes: Any) -> dict[str, Any]:
+    return {key: option.default for key, option in DATASETS[name].options.items()} | changes
+
+
+def test_the_line_is_the_one_asked_for() -> None:
+    data = datasets.line(**options("line", noise=0.0, slope=3.0, intercept=-1.0))
+    assert torch.allclose(data.labels, 3 * data.features - 1)
+    assert data.features.shape == data.labels.shape == (800, 1)
+    assert data.val_features.shape == (200, 1)
+    assert data.about == "800 points on a line"
+
+
+@pytest.mark.parametrize("arms", [2, 3])
+def test_spirals_wind_around_each_other(arms: int) -> None:
+    """Turned by one arm, a noiseless arm lies on the next."""
+    data = datasets.spirals(**options("spirals", arms=arms, noise=0.0, samples=600))
+    assert data.labels.bincount().sum() == len(data.features) == 480
+    assert data.outputs == arms == len(data.label_names)
+    radius = data.features.norm(dim=1)  # (N,)
+    angle = torch.atan2(data.features[:, 1], data.features[:, 0])  # (N,)
+    expected = 2 * torch.pi * (radius + data.labels / arms)  # (N,)
+    assert torch.allclose((angle - expected).cos(), torch.ones(480), atol=1e-4)
+
+
+def test_digits_are_the_real_ones() -> None:
+    from sklearn.datasets import load_digits
+
+    data = datasets.digits(**options("digits"))
+    real = load_digits()
+    ours = torch.cat((data.features, data.val_features)).view(-1, 64) * 16  # (1797, 64)
+    labels = torch.cat((data.labels, data.val_labels))  # (1797,)
+    rows = {(*row, label) for row, label in zip(ours.tolist(), labels.tolist(), strict=True)}
+    assert rows == {(*r, t) for r, t in zip(real.data.tolist(), real.target.tolist(), strict=True)}
+    assert data.features.shape == (1438, 1, 8, 8)
+    assert data.features.min() == 0
+    assert data.features.max() == 1
+    assert data.about == "1,438 images 8x8, 10 classes"
+
+
+def test_digits_come_from_scikit_learn_itself_where_its_file_moved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    usual = datasets.digits(**options("digits"))
+    moved = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
+    monkeypatch.setattr(datasets, "find_spec", lambda name: moved)
+    found = datasets.digits(**options("digits"))
+    assert torch.equal(usual.features, found.features)
+    assert torch.equal(usual.labels, found.labels)
+
+
+def test_digits_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "find_spec", lambda name: None)
+    with pytest.raises(RecipeError, match="scikit-learn, which is not installed"):
+        datasets.digits(**options("digits"))
+
+
+def test_docs_predict_the_next_character() -> None:
+    data = datasets.docs(**options("docs", context=32))
+    assert data.features.shape == data.labels.shape
+    assert data.features.shape[1] == 32
+    assert torch.equal(data.features[:, 1:], data.labels[:, :-1])
+    assert torch.equal(data.features[1:, 0], data.labels[:-1, -1])
+    text = "".join(data.label_names[i] for i in data.features[:200].flatten())
+    assert "mapping" in text
+    assert data.outputs == len(data.label_names) == len(set(data.label_names))
+
+
+def test_docs_keep_every_paragraph_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    topics = ModuleType("pydoc_data.topics")
+    topics.topics = {"a": "one\n\ntwo", "b": " two\n\nthree\n\none"}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", topics)
+    data = datasets.docs(context=1, validation=0.1)
+    text = "".join(data.label_names[i] for i in data.features.flatten())
+    assert text.count("one") == text.count("two") == 1
+
+
+def test_docs_say_when_python_came_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name.startswith("pydoc_data"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(RecipeError, match="this Python came without"):
+        datasets.docs(context=8, validation=0.1)
+
+
+@pytest.mark.parametrize("name", ["line", "spirals", "digits"])
+def test_the_seed_of_a_data_set_decides_it(name: str) -> None:
+    make = getattr(datasets, name)
+    one, again, other = make(**options(name)), make(**options(name)), make(**options(name, seed=1))
+    assert torch.equal(one.features, again.features)
+    assert not torch.equal(one.val_features, other.val_features)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_an_entry_tells_the_truth_about_its_data(name: str) -> None:
+    entry = DATASETS[name]
+    data = getattr(datasets, name)(**options(name))
+    places = entry.shape.strip("()").split(", ")
+    assert len(places) == data.features.dim()
+    for place, size in list(zip(places, data.features.shape, strict=True))[1:]:
+        assert place == "T" or int(place) == size
+    floating = entry.kind != "tokens"
+    assert data.features.is_floating_point() == floating
+    assert data.labels.is_floating_point() == (entry.task == "regression")
+
+
+@pytest.mark.parametrize(("samples", "validation", "kept"), [(10, 0.01, 1), (10, 0.9, 9)])
+def test_both_parts_always_have_a_sample(samples: int, validation: float, kept: int) -> None:
+    data = datasets.line(**options("line", samples=samples, validation=validation))
+    assert len(data.val_features) == kept
+    assert len(data.features) == samples - kept

@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow lint style types contracts format clean
+.PHONY: help run test bench slow lint style types contracts format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test slow: export OMP_WAIT_POLICY := PASSIVE
 
 test: lint ## linter, formatter, types, import contracts, then the tests with coverage
 	$(BIN)/pytest -q --cov --cov-report=term $(TESTS)
+
+bench: $(VENV)/ready-test ## how the screen feels and what watching costs, as ratios of one run
+	$(BIN)/python tests/benchmarks/screen.py
 
 slow: $(VENV)/ready-test ## the long campaigns: what each recipe promises, over three seeds
 	$(BIN)/pytest -q -m slow $(TESTS)

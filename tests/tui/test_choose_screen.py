@@ -181,6 +181,24 @@ async def test_an_edited_field_is_in_the_command_and_in_the_start() -> None:
         assert app.started == [Choice("digits-cnn", {"epochs": 5, "optimizer.lr": 2.0})]
 
 
+async def test_keys_that_come_in_a_burst_lose_nothing() -> None:
+    async with Chooser().run_test(size=(120, 36)) as pilot:
+        app = pilot.app
+        await settled(pilot)
+        for key in ("tab", "tab", "tab", "5", "tab", "8", "enter"):
+            app.simulate_key(key)
+        while not app.started:
+            await pilot.pause()
+        for key in ("escape", "down", "enter"):
+            app.simulate_key(key)
+        while len(app.started) < 2:
+            await pilot.pause()
+        assert app.started == [
+            Choice("digits-cnn", {"epochs": 5, "batch_size": 8}),
+            Choice("digits-mlp", {}),
+        ]
+
+
 async def test_letters_typed_into_a_field_are_no_commands() -> None:
     async with Chooser().run_test(size=(120, 36)) as pilot:
         app = pilot.app

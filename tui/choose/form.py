@@ -215,10 +215,15 @@ class Form(Vertical):
                 if widget.value != text:
                     widget.value = text
 
+    def unsaid(self, edits: Mapping[str, str], held: Mapping[str, str]) -> dict[str, str]:
+        """What was typed so fast that `Edited` is still to come."""
+        shown = {key: clean(edits.get(key, held.get(key, ""))) for key in self.fields}
+        return {k: field.value for k, field in self.fields.items() if field.value != shown[k]}
+
     @on(Input.Changed)
     def _edited(self, event: Input.Changed) -> None:
         event.stop()
-        if isinstance(event.input, Field):
+        if isinstance(event.input, Field) and event.value == event.input.value:
             self.post_message(self.Edited(event.input.setting.key, event.value))
 
     @on(Notes.Picked)

@@ -51,6 +51,10 @@ class PresetList(OptionList):
     class Start(Message):
         """Enter was pressed on a preset."""
 
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
     class Chosen(Message):
         """Another preset is highlighted."""
 
@@ -115,7 +119,9 @@ class PresetList(OptionList):
 
     def action_start(self) -> None:
         """Start the highlighted one."""
-        self.post_message(self.Start())
+        name = self._rows.get(-1 if self.highlighted is None else self.highlighted)
+        if name is not None:
+            self.post_message(self.Start(name))
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Tell the screen by name."""

@@ -25,6 +25,7 @@ from ..choose.command_line import CommandLine
 from ..choose.commands import CHOOSING, ChoosingBar, help_lines
 from ..choose.form import Form
 from ..choose.layers import LayersPanel
+from ..choose.layout import LAYOUT, layout_classes
 from ..choose.look import Look
 from ..choose.looker import Looker, Request
 from ..choose.panels import LOADING, LOOKING, About, Banner, DataPanel, StepsToCome
@@ -36,6 +37,8 @@ __all__ = ["Choice", "ChooseScreen", "command_line"]
 
 HEADSTART: Final = 0.15
 """Seconds that the first frames have for themselves: loading torch holds the interpreter."""
+AT_ONCE: Final = ("ctrl+c", "escape", "tab", "shift+tab")
+"""Keys that take effect before the next one is given to the widget with the focus."""
 PATIENCE: Final = 0.12
 """Seconds without a change before data and model are looked at again."""
 
@@ -50,35 +53,14 @@ class ChooseScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
-            Binding(key, f"run('{c.id}')", c.label, show=False, priority=key == "ctrl+c")
+            Binding(key, f"run('{c.id}')", c.label, show=False, priority=key in AT_ONCE)
             for c in CHOOSING
             for key in c.keys
             if key != "enter"
         ),
     ]
     AUTO_FOCUS = "PresetList"
-    DEFAULT_CSS = """
-    ChooseScreen {
-        & #left { width: 39; }
-        & #body, & #look { height: 1fr; }
-        & #go { height: auto; min-height: 4; max-height: 9; }
-        & #start { width: 22; height: 4; text-style: bold; }
-        & #start.-ascii { border: none !important; padding-top: 1; }
-        & #small { display: none; }
-        & #about { height: 3; }
-        &.-wide #left { width: 46; }
-        &.-narrow, &.-short {
-            & #small { display: block; }
-            & #data, & StepsToCome { display: none; }
-        }
-        &.-narrow {
-            & #left { width: 27; }
-            & #about { height: 4; }
-            & #start { width: 13; min-width: 13; }
-            & Form Vertical { width: 14; }
-        }
-    }
-    """
+    DEFAULT_CSS = LAYOUT
 
     class Start(Message):
         """A run was chosen."""
@@ -118,10 +100,9 @@ class ChooseScreen(Screen[None]):
         return self._timer is None and (self.look is not None or self._request is None)
 
     def _fit(self, size: Size) -> None:
-        """Take the layout for this size: `DEFAULT_CSS` says what each class means."""
-        self.set_class(size.width < 112, "-narrow")
-        self.set_class(size.width >= 160, "-wide")
-        self.set_class(size.height < 30, "-short")
+        """Take the layout for this size."""
+        for name, wanted in layout_classes(size.width, size.height).items():
+            self.set_class(wanted, name)
 
     def on_resize(self, event: events.Resize) -> None:
         """The window has another size."""
@@ -162,12 +143,21 @@ class ChooseScreen(Screen[None]):
         self._looker.close()
 
     def _choose(self, name: str) -> None:
+        self._catch_up()
         self.chosen = name
         about = self.query_one(About)
         own = resolve(name, {})
         about.original = own.recipe
         self.query_one(Form).notes.own = own.values
         self._resolve()
+
+    def _catch_up(self) -> None:
+        """Take in what was typed an instant ago, before a key that depends on it takes effect."""
+        edits = self.edits.get(self.chosen, {})
+        unsaid = self.query_one(Form).unsaid(edits, self.resolved.values)
+        if unsaid and self.resolved.name == self.chosen:
+            self.edits[self.chosen] = edits | unsaid
+            self._resolve()
 
     def _resolve(self) -> None:
         """Check what is chosen, show it, and have its data and model looked at if they changed."""
@@ -242,8 +232,13 @@ class ChooseScreen(Screen[None]):
         self.edits.setdefault(self.chosen, {})[event.key] = event.text
         self._resolve()
 
+    def on_preset_list_start(self, event: PresetList.Start) -> None:
+        """Enter on a preset: it may have come before the news that this one is highlighted."""
+        if event.name != self.chosen:
+            self._choose(event.name)
+        self.action_run("start")
+
     @on(Input.Submitted)
-    @on(PresetList.Start)
     @on(Button.Pressed)
     def _start(self, event: Message) -> None:
         event.stop()
@@ -260,6 +255,8 @@ class ChooseScreen(Screen[None]):
                 self._begin()
             case "next_field":
                 self.focus_next()
+            case "previous_field":
+                self.focus_previous()
             case "list":
                 self.query_one(PresetList).focus()
             case "reset":
@@ -283,6 +280,7 @@ class ChooseScreen(Screen[None]):
 
     def _begin(self) -> None:
         """Start, or go to the first field that is wrong."""
+        self._catch_up()
         form = self.query_one(Form)
         if self.resolved.errors:
             form.fields[next(key for key in form.fields if key in self.resolved.errors)].focus()

@@ -40,7 +40,7 @@ def build(recipe: Recipe) -> Training:
     try:
         device = choose_device(recipe.device)
     except ValueError as error:
-        raise RecipeError(f"{recipe.name}: device: {error}") from error
+        raise RecipeError(f"{recipe.name}: {error}") from error
     data = load_data(recipe)
     model = make_model(recipe, data)
     criterion = make_criterion(recipe)

@@ -8,9 +8,10 @@ from typing import Any, Final, NoReturn
 
 from . import losses, optimizers
 from .catalogue import DATASET_NAME, DATASETS, MODEL_NAME, MODELS, SCHEDULER_NAME, SCHEDULERS
+from .errors import RecipeError, printable, shown
 from .overrides import flag
 from .registry import nearest
-from .schema import Matching, Options, Real, RecipeError, Text, Value, Whole, Word, printable, shown
+from .schema import Matching, Options, Real, Text, Value, Whole, Word
 
 TOP: Final[Options] = {
     "name": Matching(
@@ -66,9 +67,11 @@ class Check:
     def keys(self, table: Mapping[str, Any], overrides: Iterable[str]) -> None:
         """Sections are tables, every other key stands for one value, none is unknown."""
         sections = (*SECTIONS, "expect")
+        top = (*TOP, *sections)
+        has = f"a recipe has {', '.join(top)}"
         for key, value in table.items():
             if key not in sections:
-                self._known(key, (*TOP, *sections), "")
+                self._known(key, top, "", has)
             elif not isinstance(value, dict):
                 self.fail(key, f"expected a section [{key}], not {shown(value)}")
         for key in overrides:
@@ -76,7 +79,7 @@ class Check:
             if key in sections:
                 self.fail(key, f"this is a section; set one of its keys, such as {key}.name")
             if not (dot and section in SECTIONS and rest) and key not in TOP:
-                self._known(key, (), "")
+                self._known(key, (), "", has)
 
     def options(self, table: Mapping[str, Any], prefix: str, options: Options) -> dict[str, Value]:
         """A value for every option: the table's, or else the default."""
@@ -87,8 +90,9 @@ class Check:
 
     def given(self, table: Mapping[str, Any], prefix: str, options: Options) -> dict[str, Value]:
         """A value for every option that the table has."""
+        has = f"{prefix.strip('.')} has {', '.join(options)}"
         for key in table:
-            self._known(key, options, prefix)
+            self._known(key, options, prefix, has)
         return {k: self._value(prefix + k, v, options[k]) for k, v in table.items()}
 
     def section(self, table: Mapping[str, Any], section: str) -> tuple[str, dict[str, Value]]:
@@ -125,7 +129,7 @@ class Check:
             self.fail(key, str(error))
         return checked
 
-    def _known(self, key: str, options: Iterable[str], prefix: str, has: str = "") -> None:
+    def _known(self, key: str, options: Iterable[str], prefix: str, has: str) -> None:
         """Refuse a key that is none of these options; `has` tells which ones there are."""
         options = tuple(options)
         if key in options:
@@ -135,5 +139,5 @@ class Check:
         near = nearest(key, options or _EVERY)
         if guess is None and near is not None:
             guess = prefix + near
-        text = f"unknown key; {has}" if has else "unknown key"
-        self.fail(prefix + key, text + (f"; did you mean {guess}?" if guess else ""))
+        hint = f"; did you mean {guess}?" if guess else ""
+        self.fail(prefix + key, f"unknown key; {has}{hint}")

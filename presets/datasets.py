@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .schema import RecipeError
+from .errors import RecipeError
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,8 @@ class GPT(nn.Module):
         """Tokens (B, T) with T up to `context`, to logits (B, V, T)."""
         x = self.token(tokens) + self.position.weight[: tokens.shape[1]]  # (B, T, E)
         x = self.norm(self.blocks(self.drop(x)))  # (B, T, E)
-        return F.linear(x, self.token.weight).transpose(1, 2)  # (B, V, T)
+        head = self.token.weight.expand(len(x), -1, -1)  # (B, V, E), a view
+        return torch.bmm(head, x.transpose(1, 2))  # (B, V, T), laid out as the loss reads it
 
 
 class Block(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .catalogue import DATASETS
-from .schema import RecipeError, shown
+from .errors import RecipeError, shown
 
 ALIASES: Final = {
     "--epochs": "epochs",

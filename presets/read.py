@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import registry
-from .schema import RecipeError, printable, shown
+from .errors import RecipeError, printable, shown
 
 LIMIT: Final = 1_000_000
 """Bytes. A recipe has about one thousand."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .catalogue import DATASETS
 from .check import EXPECT, SECTIONS, TOP, Check
+from .errors import RecipeError, printable
 from .losses import STANDARD
 from .overrides import ALIASES, apply, flag, parse_set
 from .read import find, read
-from .schema import RecipeError, Value, printable
+from .schema import Value
 
 if TYPE_CHECKING:
     from ..core.tasks import TaskName

@@ -13,14 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from .errors import shown
 from .registry import nearest
 
 Scalar = bool | int | float | str
 Value = Scalar | tuple[Scalar, ...]
-
-
-class RecipeError(ValueError):
-    """A recipe that can't be used; the text is one line for the person who wrote it."""
 
 
 class Option(Protocol):
@@ -206,30 +203,6 @@ class Pair:
 
 
 Options = Mapping[str, Option]
-
-
-def printable(text: str, most: int = 200) -> str:
-    """A text as an error may show it: on one line, nothing that a terminal obeys, the end kept."""
-    text = "".join(c if c.isprintable() else "?" for c in text[-most:])
-    return text if len(text) < most else "..." + text[3:]
-
-
-def shown(value: object) -> str:
-    """A value as an error quotes it: short, on one line, nothing that a terminal obeys."""
-    match value:
-        case bool():
-            return str(value).lower()
-        case int() if abs(value) >= 10**30:
-            return "a huge number"
-        case int() | float():
-            return repr(value)
-        case str():
-            return f'"{printable(value, 60)}"'
-        case list() | tuple():
-            return printable("[" + ", ".join(shown(v) for v in value[:9]) + "]")
-        case Mapping():
-            return "a section"
-    return f"a {type(value).__name__}"
 
 
 def _or_words(text: str, words: tuple[str, ...]) -> str:

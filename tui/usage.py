@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ..presets import registry
-from ..presets.schema import RecipeError, shown
+from ..presets.errors import RecipeError, shown
 from .output import Output
 from .text import clean
 

@@ -13,7 +13,7 @@ import torch
 
 from fivestep.presets import datasets
 from fivestep.presets.catalogue import DATASETS
-from fivestep.presets.schema import RecipeError
+from fivestep.presets.errors import RecipeError
 
 
 def options(name: str, **changes: Any) -> dict[str, Any]:

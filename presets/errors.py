@@ -1,0 +1,33 @@
+"""The one kind of error that a recipe causes, and how it quotes what somebody wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class RecipeError(ValueError):
+    """A recipe that can't be used; the text is one line for the person who wrote it."""
+
+
+def printable(text: str, most: int = 200) -> str:
+    """A text as an error may show it: on one line, nothing that a terminal obeys, the end kept."""
+    text = "".join(c if c.isprintable() else "?" for c in text[-most:])
+    return text if len(text) < most else "..." + text[3:]
+
+
+def shown(value: object) -> str:
+    """A value as an error quotes it: short, on one line, nothing that a terminal obeys."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() if abs(value) >= 10**30:
+            return "a huge number"
+        case int() | float():
+            return repr(value)
+        case str():
+            return f'"{printable(value, 60)}"'
+        case list() | tuple():
+            return printable("[" + ", ".join(shown(v) for v in value[:9]) + "]")
+        case Mapping():
+            return "a section"
+    return f"a {type(value).__name__}"

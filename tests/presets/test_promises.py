@@ -68,6 +68,6 @@ def test_docs_gpt_leaves_the_unigrams_far_behind(seed: int) -> None:
     assert recipe.expect is not None
     assert recipe.expect.value is not None
     perplexities = trained(recipe)
-    assert unigram_perplexity() == pytest.approx(26, abs=2)
+    assert unigram_perplexity() == pytest.approx(26, abs=3)
     assert perplexities[0] < 10
     assert perplexities[-1] <= recipe.expect.value

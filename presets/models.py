@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .layers import embedding
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
@@ -107,13 +109,15 @@ class GPT(nn.Module):
     ) -> None:
         super().__init__()
         self.context = context
-        self.token = nn.Embedding(vocabulary, width)
-        self.position = nn.Embedding(context, width)
+        self.token = embedding(vocabulary, width)
+        self.position = embedding(context, width)
         self.drop = nn.Dropout(dropout)
         self.blocks = nn.Sequential(*(Block(heads, width, dropout) for _ in range(layers)))
         self.norm = nn.LayerNorm(width)
         for name, weight in self.named_parameters():
-            if weight.dim() > 1:  # what adds to the residual stream starts smaller, as in GPT-2
+            if (
+                weight.dim() > 1 and not weight.is_meta
+            ):  # what adds to the residual stream starts smaller, as in GPT-2
                 scale = 1 / math.sqrt(2 * layers) if name.endswith("out.weight") else 1.0
                 nn.init.normal_(weight, 0, scale / math.sqrt(weight.shape[1]))
 

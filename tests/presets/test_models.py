@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from torch import nn
 
 from fivestep.presets import models
 from fivestep.presets.catalogue import MODELS
+from fivestep.presets.layers import embedding
 
 POINTS, IMAGES, TOKENS = torch.Size([2]), torch.Size([1, 8, 8]), torch.Size([16])
 
@@ -99,3 +102,24 @@ def test_dropout_acts_in_train_mode_only(name: str) -> None:
     assert not torch.equal(model(batch), model(batch))
     model.eval()
     assert torch.equal(model(batch), model(batch))
+
+
+def test_an_embedding_is_drawn_as_torchs_own() -> None:
+    torch.manual_seed(0)
+    own = nn.Embedding(7, 3)
+    torch.manual_seed(0)
+    assert torch.equal(embedding(7, 3).weight, own.weight)
+    assert embedding(7, 3).weight.requires_grad
+
+
+def test_counting_a_models_parameters_loads_nothing_more() -> None:
+    """Normal numbers on the meta device would load 800 modules of torch: a second at every start."""
+    code = (
+        "import sys, torch; from fivestep.presets import models\n"
+        "before = len(sys.modules)\n"
+        "with torch.device('meta'):\n"
+        "    models.gpt(torch.Size([16]), 11, layers=1, heads=1, width=8, dropout=0.0)\n"
+        "print(len(sys.modules) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 20

@@ -50,6 +50,8 @@ class Training:
     batches: Batches
     """The training batches, each `(features, labels)` of shapes (B, ...), (B, ...)."""
     validation: Batches | None = None
+    test: Batches | None = None
+    """Looked at by nothing but an evaluation, once all choices are made."""
     epochs: int = 1
     task: Task = field(default_factory=Task)
     """What kind of problem this is, which decides the validation metric."""

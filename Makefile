@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench slow lint style types contracts format clean
+.PHONY: help run test bench pictures slow lint style types contracts format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: lint ## linter, formatter, types, import contracts, then the tests with co
 
 bench: $(VENV)/ready-test ## how the screen feels and what watching costs, as ratios of one run
 	$(BIN)/python tests/benchmarks/screen.py
+
+pictures: $(VENV)/ready-test ## take README's pictures from the running program
+	$(BIN)/python tests/pictures.py
 
 slow: $(VENV)/ready-test ## the long campaigns: what each recipe promises, over three seeds
 	$(BIN)/pytest -q -m slow $(TESTS)

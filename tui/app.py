@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 from typing import ClassVar
 
 from textual import work
@@ -15,7 +16,7 @@ from ..core.control import Pause
 from ..presets.recipe import Recipe, load
 from .capture import print_to_descriptors
 from .launch import Launch
-from .screens.choose import ChooseScreen
+from .screens.choose import Choice, ChooseScreen
 from .screens.loading import LoadingScreen
 from .screens.watch import WatchScreen
 from .signals import STOPPING
@@ -35,7 +36,7 @@ class FivestepApp(App[None]):
     """
 
     TITLE = "fivestep"
-    CSS_PATH = "app.tcss"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = []
 
@@ -47,6 +48,8 @@ class FivestepApp(App[None]):
         self.caught: signal.Signals | None = None
         """The signal that ended the screen."""
         self._recipe = recipe
+        self._choice: Choice | None = None
+        """What was started from the choosing screen: it is there again on coming back."""
         self._timer: Timer | None = None
 
     def on_mount(self) -> None:
@@ -95,6 +98,7 @@ class FivestepApp(App[None]):
 
     def on_choose_screen_start(self, event: ChooseScreen.Start) -> None:
         """A run was chosen."""
+        self._choice = Choice(event.name, event.overrides)
         self._begin(load(event.name, event.overrides))
 
     def on_watch_screen_again(self) -> None:
@@ -104,7 +108,7 @@ class FivestepApp(App[None]):
 
     def on_watch_screen_another(self) -> None:
         """Another preset."""
-        self._only(ChooseScreen())
+        self._only(ChooseScreen(choice=self._choice))
 
     def on_watch_screen_quit(self) -> None:
         """The run has ended, or has been told to."""

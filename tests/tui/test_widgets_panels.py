@@ -115,7 +115,7 @@ def test_queued_phases_are_called_so(info: RunInfo, make_picture: Picture) -> No
 
 
 def test_a_run_without_validation_has_no_row_for_it(info: RunInfo, make_picture: Picture) -> None:
-    bare = replace(info, validation_batches=None)
+    bare = replace(info, validation_batches=None, validates=False)
     snapshot = make_picture(val_loss=None, metrics=(), best_metric=None, best_val_loss=None)
     steps, numbers = StepsPanel(bare), NumbersPanel(bare)
     steps.snapshot = numbers.snapshot = snapshot

@@ -100,6 +100,7 @@ class WatchScreen(Actions, Screen[None]):
         self._full, self._clock, self._live = full_loop, clock, live
         self._pace = Pace()
         self._diary = Diary(source.info, self.messages)
+        self._charted: Snapshot | None = None
         self._charts_due = self._device_due = float("-inf")
         self._marked: tuple[Step | None, ...] = ()
         self._timer: Any = None
@@ -227,7 +228,8 @@ class WatchScreen(Actions, Screen[None]):
         if fresh:
             for panel in (self.header, self.progress, self.ending, self.numbers):
                 panel.redraw()
-        if s is not None and fresh and (turned or (s.curves and now >= self._charts_due)):
+        if s is not None and s is not self._charted and (turned or now >= self._charts_due):
+            self._charted = s  # the last picture before a rest is drawn too, if later
             self.curves.take(s)
             self.curves.redraw()
             self.numbers.curves = self.curves.curves

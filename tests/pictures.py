@@ -1,0 +1,84 @@
+"""README's pictures, taken from the running program: `make pictures`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from fivestep.core.control import Pause
+from fivestep.presets.recipe import Recipe, load
+from fivestep.tui.app import FivestepApp
+from fivestep.tui.screens.choose import ChooseScreen
+from fivestep.tui.screens.watch import WatchScreen
+
+HERE = Path(__file__).parents[1] / ".github" / "pictures"
+PATIENCE = 60.0
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
+    """Let the app run until the condition holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await pilot.pause(0.02)
+
+
+async def choosing() -> None:
+    app = FivestepApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, ChooseScreen))
+        screen = app.screen
+        assert isinstance(screen, ChooseScreen)
+        await until(pilot, lambda: screen.settled and screen.look is not None)
+        await pilot.pause()
+        save(app, "choose")
+
+
+class Held(FivestepApp):
+    """Starts paused: an app under test takes seconds to settle beside a run at full speed."""
+
+    def _begin(self, recipe: Recipe) -> None:
+        super()._begin(recipe)
+        assert self.launch is not None
+        self.launch.send(Pause())
+
+
+async def watching() -> None:
+    app = Held(load("digits-cnn"))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, WatchScreen))
+        screen = app.screen
+        assert isinstance(screen, WatchScreen)
+        await until(pilot, lambda: bool(screen.snapshot and screen.snapshot.state == "paused"))
+        # Keys go to the screen itself: the pilot's own wait for a moment of rest.
+        screen.action_press("space")
+        await until(pilot, lambda: bool(screen.snapshot and screen.snapshot.batches_done > 900))
+        screen.action_press("space")
+        await until(pilot, lambda: bool(screen.snapshot and screen.snapshot.state == "paused"))
+        screen.action_press("minus")
+        while screen.snapshot is None or screen.snapshot.step.info.name != "backward":
+            step = screen.snapshot.step if screen.snapshot else None
+            screen.action_press("s")
+            await until(pilot, lambda s=step: bool(screen.snapshot and screen.snapshot.step != s))
+        await pilot.pause(0.6)
+        save(app, "paused")
+        screen.action_press("space")
+        await until(pilot, lambda: screen.source.outcome is not None)
+        screen.action_press("d")
+        await pilot.pause(0.6)
+        save(app, "finished")
+
+
+def save(app: FivestepApp, name: str) -> None:
+    """Write the screen as it stands."""
+    HERE.mkdir(parents=True, exist_ok=True)
+    (HERE / f"{name}.svg").write_text(app.export_screenshot(title="fivestep"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    asyncio.run(choosing())
+    asyncio.run(watching())
+    sys.stdout.write(f"written to {HERE}\n")

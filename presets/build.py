@@ -16,7 +16,7 @@ from ..core.tasks import Task
 from ..core.threads import auto_threads
 from ..core.training import About, Training
 from . import datasets, models
-from .datasets import Dataset
+from .dataset import Dataset
 from .losses import STANDARD
 from .recipe import Recipe, RecipeError
 from .schedules import make_schedule

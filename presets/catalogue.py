@@ -42,10 +42,16 @@ class ModelEntry:
     options: Options
 
 
-_SHARE: Final = Real(0.2, 0.01, 0.9)
-"""How much of the data is kept for validation."""
 _SEED: Final = Whole(0, 0, 2**32 - 1)
-"""Of the data set itself: what is drawn, and which samples are kept for validation."""
+"""Of the data set itself: what is drawn, and which samples each part gets."""
+
+
+def _parts(share: float) -> Options:
+    """How much of the data is kept to validate on, and as much to test on."""
+    return {"validation": Real(share, 0.01, 0.45), "test": Real(share, 0.01, 0.45)}
+
+
+_TENTHS: Final[Options] = {**_parts(0.1), "seed": _SEED}
 
 DATASETS: Final[dict[str, DataEntry]] = {
     "line": DataEntry(
@@ -58,8 +64,7 @@ DATASETS: Final[dict[str, DataEntry]] = {
             "slope": Real(2.0, -1e3, 1e3),
             "intercept": Real(0.5, -1e3, 1e3),
             "noise": Real(0.3, 0, 1e3),
-            "validation": _SHARE,
-            "seed": _SEED,
+            **_TENTHS,
         },
     ),
     "spirals": DataEntry(
@@ -72,8 +77,7 @@ DATASETS: Final[dict[str, DataEntry]] = {
             "samples": Whole(3000, 30, 1_000_000),
             "turns": Real(1.0, 0.1, 5),
             "noise": Real(0.03, 0, 1),
-            "validation": _SHARE,
-            "seed": _SEED,
+            **_TENTHS,
         },
     ),
     "digits": DataEntry(
@@ -81,14 +85,14 @@ DATASETS: Final[dict[str, DataEntry]] = {
         "classification",
         "images",
         "(B, 1, 8, 8)",
-        {"validation": _SHARE, "seed": _SEED},
+        _TENTHS,
     ),
     "docs": DataEntry(
         "Python's language reference, by character",
         "language-model",
         "tokens",
         "(B, T)",
-        {"context": Whole(128, 8, 1024), "validation": Real(0.1, 0.01, 0.9)},
+        {"context": Whole(128, 8, 1024), **_parts(0.05)},
     ),
 }
 

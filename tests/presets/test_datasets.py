@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from fivestep.presets import datasets
+from fivestep.presets import datasets, packaged
 from fivestep.presets.catalogue import DATASETS
+from fivestep.presets.dataset import split
 from fivestep.presets.errors import RecipeError
 
 
@@ -24,7 +25,7 @@ def test_the_line_is_the_one_asked_for() -> None:
     data = datasets.line(**options("line", noise=0.0, slope=3.0, intercept=-1.0))
     assert torch.allclose(data.labels, 3 * data.features - 1)
     assert data.features.shape == data.labels.shape == (800, 1)
-    assert data.val_features.shape == (200, 1)
+    assert data.val_features.shape == data.test_features.shape == (100, 1)
     assert data.about == "800 points on a line"
 
 
@@ -45,8 +46,9 @@ def test_digits_are_the_real_ones() -> None:
 
     data = datasets.digits(**options("digits"))
     real = load_digits()
-    ours = torch.cat((data.features, data.val_features)).view(-1, 64) * 16  # (1797, 64)
-    labels = torch.cat((data.labels, data.val_labels))  # (1797,)
+    ours = torch.cat((data.features, data.val_features, data.test_features))
+    ours = ours.view(-1, 64) * 16  # (1797, 64)
+    labels = torch.cat((data.labels, data.val_labels, data.test_labels))  # (1797,)
     rows = {(*row, label) for row, label in zip(ours.tolist(), labels.tolist(), strict=True)}
     assert rows == {(*r, t) for r, t in zip(real.data.tolist(), real.target.tolist(), strict=True)}
     assert data.features.shape == (1438, 1, 8, 8)
@@ -60,14 +62,14 @@ def test_digits_come_from_scikit_learn_itself_where_its_file_moved(
 ) -> None:
     usual = datasets.digits(**options("digits"))
     moved = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
-    monkeypatch.setattr(datasets, "find_spec", lambda name: moved)
+    monkeypatch.setattr(packaged, "find_spec", lambda name: moved)
     found = datasets.digits(**options("digits"))
     assert torch.equal(usual.features, found.features)
     assert torch.equal(usual.labels, found.labels)
 
 
 def test_digits_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "find_spec", lambda name: None)
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
     with pytest.raises(RecipeError, match="scikit-learn, which is not installed"):
         datasets.digits(**options("digits"))
 
@@ -87,7 +89,7 @@ def test_docs_keep_every_paragraph_once(monkeypatch: pytest.MonkeyPatch) -> None
     topics = ModuleType("pydoc_data.topics")
     topics.topics = {"a": "one\n\ntwo", "b": " two\n\nthree\n\none"}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", topics)
-    data = datasets.docs(context=1, validation=0.1)
+    data = datasets.docs(context=1, validation=0.1, test=0.1)
     text = "".join(data.label_names[i] for i in data.features.flatten())
     assert text.count("one") == text.count("two") == 1
 
@@ -102,7 +104,7 @@ def test_docs_say_when_python_came_without_them(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(RecipeError, match="this Python came without"):
-        datasets.docs(context=8, validation=0.1)
+        datasets.docs(context=8, validation=0.1, test=0.1)
 
 
 @pytest.mark.parametrize("name", ["line", "spirals", "digits"])
@@ -126,8 +128,32 @@ def test_an_entry_tells_the_truth_about_its_data(name: str) -> None:
     assert data.labels.is_floating_point() == (entry.task == "regression")
 
 
-@pytest.mark.parametrize(("samples", "validation", "kept"), [(10, 0.01, 1), (10, 0.9, 9)])
-def test_both_parts_always_have_a_sample(samples: int, validation: float, kept: int) -> None:
-    data = datasets.line(**options("line", samples=samples, validation=validation))
-    assert len(data.val_features) == kept
-    assert len(data.features) == samples - kept
+@pytest.mark.parametrize(
+    ("samples", "validation", "test", "parts"),
+    [
+        (10, 0.01, 0.01, (8, 1, 1)),
+        (10, 0.45, 0.45, (1, 5, 4)),
+        (11, 0.01, 0.45, (6, 1, 4)),
+        (1000, 0.1, 0.3, (600, 100, 300)),
+    ],
+)
+def test_every_part_has_a_sample(
+    samples: int, validation: float, test: float, parts: tuple[int, ...]
+) -> None:
+    data = datasets.line(**options("line", samples=samples, validation=validation, test=test))
+    assert parts == (len(data.features), len(data.val_features), len(data.test_features))
+
+
+@pytest.mark.parametrize("name", ["line", "spirals", "digits", "docs"])
+def test_no_part_has_what_another_has(name: str) -> None:
+    data = getattr(datasets, name)(**options(name))
+    parts = [data.features, data.val_features, data.test_features]
+    rows = [{row.tobytes() for row in part.flatten(1).numpy()} for part in parts]
+    assert not rows[0] & rows[1]
+    assert not rows[0] & rows[2]
+    assert not rows[1] & rows[2]
+
+
+def test_too_few_samples_for_three_parts_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 3 samples"):
+        split(2, 0.1, 0.1, torch.Generator())

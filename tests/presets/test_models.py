@@ -113,7 +113,7 @@ def test_an_embedding_is_drawn_as_torchs_own() -> None:
 
 
 def test_counting_a_models_parameters_loads_nothing_more() -> None:
-    """Normal numbers on the meta device would load 800 modules of torch: a second at every start."""
+    """Normal numbers on the meta device would load 800 modules: a second at every start."""
     code = (
         "import sys, torch; from fivestep.presets import models\n"
         "before = len(sys.modules)\n"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...core.device import choose_device
 from ...presets import build
-from ...presets.datasets import Dataset
+from ...presets.dataset import Dataset
 from ...presets.recipe import Recipe, RecipeError, Section
 from .look import Excerpt, Histograms, Image, Images, Layer, Look, Picture, Scatter
 

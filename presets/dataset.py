@@ -1,0 +1,87 @@
+"""`Dataset`: what a data set's function gives, and how samples are dealt out to its three parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Data in memory: a part to train on, one to validate on, one to judge by in the end.
+
+    Features are float32 (N, D) or (N, C, H, W), or int64 (N, T) tokens. Labels are int64 (N,)
+    class numbers, float32 (N, 1) values, or int64 (N, T) next tokens.
+    """
+
+    features: Tensor
+    labels: Tensor
+    val_features: Tensor
+    val_labels: Tensor
+    test_features: Tensor
+    test_labels: Tensor
+    outputs: int
+    """What a model has to give for each sample (or token): values, or a logit for each class."""
+    about: str
+    """For example "1,438 images 8x8, 10 classes"."""
+    label_names: tuple[str, ...] = ()
+    """Names of the classes; for text, the vocabulary."""
+    feature_names: tuple[str, ...] = ()
+    """Names of a table's columns."""
+
+
+Parts = tuple[Tensor, Tensor, Tensor]
+"""Sample numbers to train on, to validate on, and to test on."""
+
+
+def split(samples: int, validation: float, test: float, draw: torch.Generator) -> Parts:
+    """Deal out the samples, at least one to each part; `validation` and `test` are shares.
+
+    Raises:
+        ValueError: fewer than three samples.
+    """
+    if samples < 3:
+        raise ValueError(f"expected at least 3 samples, one for each part, not {samples}")
+    order = torch.randperm(samples, generator=draw)  # (N,)
+    kept = min(max(round(samples * (validation + test)), 2), samples - 1)
+    tested = min(max(round(kept * test / (validation + test)), 1), kept - 1)
+    return order[:-kept], order[-kept:-tested], order[-tested:]
+
+
+def dealt(
+    features: Tensor,
+    labels: Tensor,
+    parts: Parts,
+    outputs: int,
+    about: str,
+    label_names: Sequence[str] = (),
+    feature_names: Sequence[str] = (),
+) -> Dataset:
+    """Features (N, ...) and labels (N, ...) as a `Dataset` of these parts."""
+    train, val, test = parts
+    return Dataset(
+        features[train],
+        labels[train],
+        features[val],
+        labels[val],
+        features[test],
+        labels[test],
+        outputs,
+        about,
+        tuple(label_names),
+        tuple(feature_names),
+    )
+
+
+def standardised(values: Tensor, train: Tensor) -> Tensor:
+    """Columns (N, D) shifted and scaled so that those of the samples `train` have mean 0, spread 1.
+
+    Nothing is learned from the other samples. A column that never varies becomes 0.
+    """
+    known = values[train].double()  # (n, D)
+    spread = known.std(0, correction=0)  # (D,)
+    spread = torch.where(spread > 0, spread, torch.ones_like(spread))  # (D,)
+    return ((values.double() - known.mean(0)) / spread).float()  # (N, D)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import islice
 from typing import Any, cast
@@ -11,9 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler
 
+from .nested import pair, to_device
+
 Batch = tuple[Tensor, Tensor]
 Batches = Iterable[Any]
-"""Yields batches `(features, labels)` when iterated: `TensorBatches`, a `DataLoader`."""
+"""Yields batches when iterated: `TensorBatches`, a `DataLoader`. A batch is `(features, labels)`,
+or something that `Training.unpack` takes apart."""
+Unpack = Callable[[Any], tuple[Any, Any]]
+"""Features and labels of what the loader gave."""
 
 ALIGN = 64
 """Bytes. Kernels may round differently on unaligned rows; a fresh tensor always starts aligned."""
@@ -123,11 +128,13 @@ def shuffles(batches: Batches) -> bool:
 class Feed:
     """One epoch's batches for the loop, moved to the device as they are taken."""
 
-    def __init__(self, batches: Batches, device: torch.device, start: int = 0) -> None:
+    def __init__(
+        self, batches: Batches, device: torch.device, start: int = 0, unpack: Unpack = pair
+    ) -> None:
         self.count = batch_count(batches)
         self.taken = start
         self._source = batches
-        self._device = device
+        self._device, self._unpack = device, unpack
         self._open = True
 
     @cached_property
@@ -149,18 +156,19 @@ class Feed:
             self.close()
         return self._open
 
-    def take(self) -> Batch | None:
-        """The next batch on the device; None if the loader had no more after all."""
+    def take(self) -> tuple[Any, Any] | None:
+        """The next batch's features and labels on the device; None if there was none after all.
+
+        Raises:
+            TypeError: the batch can't be taken apart.
+        """
         batch = next(self._batches, None)
         if batch is None:
             self._open = False
             return None
         self.taken += 1
-        features, labels = batch
-        return (
-            features.to(self._device, non_blocking=True),
-            labels.to(self._device, non_blocking=True),
-        )
+        features, labels = self._unpack(batch)
+        return to_device(features, self._device), to_device(labels, self._device)
 
     def close(self) -> None:
         """Let the loader reach its end: its last draw and its workers' exit are part of it."""

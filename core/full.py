@@ -19,7 +19,7 @@ def full_epoch(training: Training, rate: LearningRate, at: Progress) -> Steps:
     divided by its own length.
     """
     model, criterion, optimizer = training.model, training.criterion, training.optimizer
-    batches = Feed(training.batches, training.device, start=at.batch)
+    batches = Feed(training.batches, training.device, at.batch, training.unpack)
     model.train()
     part, window = at.batch % training.accumulate, training.accumulate
     while batches.more:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .clock import Clock
-from .meters import Meter, meter_for
+from .meters import Meter, Metrics, meter_for
 from .progress import Progress
 from .record import Record
 from .steps import Step
@@ -13,14 +13,17 @@ from .tasks import Task
 class Judge:
     """Hands out a meter for each validation, and reads it when the pass is over."""
 
-    def __init__(self, task: Task, progress: Progress, record: Record, clock: Clock) -> None:
-        self._task, self._at, self._record, self._clock = task, progress, record, clock
+    def __init__(
+        self, task: Task, metrics: Metrics, progress: Progress, record: Record, clock: Clock
+    ) -> None:
+        self._task, self._metrics = task, metrics
+        self._at, self._record, self._clock = progress, record, clock
         self._meter: Meter | None = None
         self._began = 0.0
 
     def begin(self) -> Meter:
         """A meter for the validation that starts now."""
-        self._meter = meter_for(self._task)
+        self._meter = meter_for(self._task, self._metrics)
         self._began = self._clock.spent[Step.VALIDATE]
         return self._meter
 

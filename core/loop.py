@@ -24,7 +24,7 @@ Epoch = Callable[[Training, LearningRate, Progress], Steps]
 def plain_epoch(training: Training, rate: LearningRate, at: Progress) -> Steps:
     """One epoch of the guide's loop, from batch `at.batch` on."""
     model, criterion, optimizer = training.model, training.criterion, training.optimizer
-    batches = Feed(training.batches, training.device, start=at.batch)
+    batches = Feed(training.batches, training.device, at.batch, training.unpack)
     model.train()
     while batches.more:
         yield Step.DATA

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from .nested import samples_in
 from .tasks import Task
 
+Metrics = Mapping[str, Callable[[Any, Any], Tensor | float]]
+"""Functions of one's own by name: from outputs and labels of a batch to their mean, shape ()."""
 
-def meter_for(task: Task) -> Meter:
+
+def meter_for(task: Task, metrics: Metrics | None = None) -> Meter:
     """A fresh meter for one pass over the validation data."""
     return {
         "classification": ClassificationMeter,
         "regression": RegressionMeter,
         "language-model": PerplexityMeter,
         "custom": Meter,
-    }[task.name]()
+    }[task.name](metrics or {})
 
 
 class Meter:
@@ -26,18 +32,28 @@ class Meter:
     Sums stay on the device until `result`, so that a batch costs no synchronisation.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, own: Metrics | None = None) -> None:
+        self._own = dict(own or {})
         self._sums: list[Tensor] = []
 
-    def update(self, outputs: Tensor, labels: Tensor, loss: Tensor) -> None:
+    def update(self, outputs: Any, labels: Any, loss: Tensor) -> None:
         """Add a batch: outputs and labels (B, ...), loss () the mean over the batch."""
         count = self.count(outputs, labels)
-        parts = [loss.new_tensor(count), loss * count, *self.sums(outputs, labels)]
-        self._sums.append(torch.stack([p.detach().to(_wide(loss)) for p in parts]))
+        parts = [loss.new_tensor(count), loss * count, *self._own_sums(outputs, labels, loss)]
+        parts += self.sums(outputs, labels)
+        self._sums.append(torch.stack([p.detach().to(loss.device, _wide(loss)) for p in parts]))
 
-    def count(self, outputs: Tensor, labels: Tensor) -> int:
+    def _own_sums(self, outputs: Any, labels: Any, loss: Tensor) -> list[Tensor]:
+        """The samples, and each metric of the person's own times them, shapes ()."""
+        if not self._own:
+            return []
+        samples = samples_in(labels, outputs) or 1
+        values = [torch.as_tensor(measure(outputs, labels)) for measure in self._own.values()]
+        return [loss.new_tensor(samples), *(value * samples for value in values)]
+
+    def count(self, outputs: Any, labels: Any) -> int:
         """What the batch's mean loss was taken over: samples (or tokens)."""
-        return len(labels)
+        return samples_in(labels, outputs) or 1  # of what holds no tensor, a batch counts once
 
     def sums(self, outputs: Tensor, labels: Tensor) -> list[Tensor]:
         """The task's own sums for one batch, each of shape ()."""
@@ -48,7 +64,11 @@ class Meter:
         if not self._sums:
             return None, {}
         count, loss, *rest = torch.stack(self._sums).cpu().double().sum(0).tolist()
-        return loss / count, self.metrics(count, loss / count, rest)
+        own: dict[str, float] = {}
+        if self._own:
+            samples, *rest = rest
+            own = {name: rest.pop(0) / samples for name in self._own}
+        return loss / count, self.metrics(count, loss / count, rest) | own
 
     def metrics(self, count: float, loss: float, sums: list[float]) -> dict[str, float]:
         """The task's metrics from the summed `sums`."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
+
+from .nested import samples_in
 
 
 @dataclass(slots=True)
@@ -22,18 +25,18 @@ class Progress:
     """Optimizer updates made."""
     val_batch: int = 0
     """Validation batches finished in the validation under way."""
-    features: Tensor | None = None
-    """(B, ...) of the batch under way, or of the last one."""
-    labels: Tensor | None = None
-    """(B, ...)"""
-    outputs: Tensor | None = None
-    """(B, ...)"""
+    features: Any = None
+    """(B, ...), or nested, of the batch under way, or of the last one."""
+    labels: Any = None
+    """(B, ...), or nested"""
+    outputs: Any = None
+    """(B, ...), or nested"""
     loss: Tensor | None = None
     """()"""
     grad_norm: Tensor | None = None
     """() as clipping computed it; None where nothing clips."""
 
-    def begin_batch(self, features: Tensor, labels: Tensor) -> None:
+    def begin_batch(self, features: Any, labels: Any) -> None:
         """Show the batch that was just fetched; what the last one left is let go."""
         self.features, self.labels = features, labels
         self.outputs = self.loss = self.grad_norm = None
@@ -43,7 +46,7 @@ class Progress:
         self.updates += updated
         self.batch += 1
         self.batches_done += 1
-        self.samples_done += len(self.features) if self.features is not None else 0
+        self.samples_done += samples_in(self.features, self.labels)
 
     def end_epoch(self) -> None:
         """Count an epoch."""

@@ -64,12 +64,15 @@ class Session:
         self._gauges = Gauges(
             training, self.progress, self.rate, self._record, stop_on_nonfinite=stop_on_nonfinite
         )
-        self._judge = Judge(training.task, self.progress, self._record, self._clock)
+        self._judge = Judge(
+            training.task, training.metrics, self.progress, self._record, self._clock
+        )
         self._norm_wanted = False
         self._count = batch_count(training.batches)
         self._running, self._since = Step.OTHER, perf_counter()
         self._now: tuple[Step, float] = (self._running, self._since)
         self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
         self._publish(State.LOADING, Step.DATA)
 
     # What a face uses: `Source` is these, whatever lies behind.
@@ -106,10 +109,11 @@ class Session:
         self._thread.start()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for the thread to end; True if it has."""
-        if self._thread is not None:
-            self._thread.join(timeout)
-        return self._thread is None or not self._thread.is_alive()
+        """Wait for the run to end, whichever thread it is in; True if it has."""
+        if self._thread is None:
+            return self._ended.wait(timeout)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def run(self) -> Outcome:
         """Train to the end, or until stopped. Failures are an outcome too, never raised.
@@ -155,6 +159,7 @@ class Session:
         self.mailbox.begin()
         self._publish(outcome.state, step, outcome, curves=True)
         self.mailbox.settled = True
+        self._ended.set()
 
     # The loop under the session's hand.
 

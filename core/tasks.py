@@ -25,6 +25,11 @@ class Task:
         }[self.name]
 
     @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Everything that its validation measures, and no other metric may be called."""
+        return (self.metric_name, "val_loss", *(("mae",) if self.name == "regression" else ()))
+
+    @property
     def higher_is_better(self) -> bool:
         """Whether a larger metric means a better model."""
         return self.name in ("classification", "regression")

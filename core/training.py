@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from .nested import pair
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    from .data import Batches
+    from .data import Batches, Unpack
+    from .meters import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +43,17 @@ class Training:
     The model is already on `device`; batches are moved there as they are served.
 
     Raises:
-        ValueError: a count is not positive, or `clip_norm` is not.
+        ValueError: a count is not positive, or `clip_norm` is not; a metric has the name of one
+            that the task brings; the optimizer can't take a step without a closure.
     """
 
     model: nn.Module
-    criterion: Callable[[Tensor, Tensor], Tensor]
+    criterion: Callable[[Any, Any], Tensor]
     """Called as `criterion(outputs, labels)`; gives the mean loss of the batch, shape ()."""
     optimizer: Optimizer
     batches: Batches
-    """The training batches, each `(features, labels)` of shapes (B, ...), (B, ...)."""
+    """The training batches, each `(features, labels)` of shapes (B, ...), (B, ...), unless
+    `unpack` says otherwise."""
     validation: Batches | None = None
     test: Batches | None = None
     """Looked at by nothing but an evaluation, once all choices are made."""
@@ -67,6 +72,12 @@ class Training:
     """Intra-op threads of torch during the run; None leaves what the process has."""
     seed: int | None = None
     """Seeds torch's global generator (dropout draws from it) when the run starts."""
+    unpack: Unpack = pair
+    """Takes a batch apart into features and labels, which may be tuples, lists or dicts of
+    tensors; the default takes pairs. The model gets the features, whole, as its one argument."""
+    metrics: Metrics = field(default_factory=dict)
+    """Further metrics by name, called as `metric(outputs, labels)` for the mean over a batch, and
+    averaged over the validation samples."""
     about: About = field(default_factory=About)
 
     def __post_init__(self) -> None:
@@ -75,8 +86,30 @@ class Training:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm must be above 0, not {self.clip_norm}")
+        taken = self.metrics.keys() & set(self.task.metric_names)
+        if taken:
+            raise ValueError(f"a metric is already called {taken.pop()}; give yours another name")
+        if _needs_closure(self.optimizer):
+            raise ValueError(
+                f"optimizer: {type(self.optimizer).__name__} runs forward and backward itself, in "
+                "a closure and as often as it likes, so there are no five steps; take another, "
+                "such as AdamW"
+            )
 
     @property
     def parameters(self) -> int:
         """How many numbers the model can learn."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+
+def _needs_closure(optimizer: Optimizer) -> bool:
+    """Whether `optimizer.step()` can't be called bare."""
+    if isinstance(optimizer, torch.optim.LBFGS):
+        return True
+    try:
+        # The class's own: a schedule wraps the object's, and hides what it takes.
+        parameters = list(signature(type(optimizer).step).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return False
+    free = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    return any(p.default is Parameter.empty and p.kind in free for p in parameters)

@@ -22,7 +22,7 @@ def validate(training: Training, at: Progress, meter: Meter) -> Steps:
     assert training.validation is not None
     model, criterion = training.model, training.criterion
     modes = [(module, module.training) for module in model.modules()]
-    batches = Feed(training.validation, training.device)
+    batches = Feed(training.validation, training.device, unpack=training.unpack)
     at.val_batch = 0
     model.eval()
     try:

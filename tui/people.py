@@ -6,6 +6,7 @@ from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from ..core.tasks import Task
 from . import text
 from .face import Ending, Face
 from .output import Output
@@ -154,6 +155,9 @@ def _epoch_parts(
         parts.append(f"val loss {text.number(summary.val_loss):>6}")
     if summary.val_metric is not None and name != "val_loss":
         parts.append(f"{name} {text.metric(name, summary.val_metric):>6}")
+    standard = Task(info.task).metric_names  # type: ignore[arg-type]
+    own = ((key, value) for key, value in summary.metrics if key not in standard)
+    parts += [f"{key} {text.metric(key, value):>6}" for key, value in own]
     parts.append(f"{text.rate(summary.batches_per_second):>5} batches/s")
     if summary.epoch < info.epochs and picture is not None and picture.eta is not None:
         parts.append(f"ETA {text.clock(picture.eta)}")

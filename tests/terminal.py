@@ -45,7 +45,7 @@ class Terminal:
             [*command, *arguments],
             stdin=slave, stdout=slave, stderr=slave, env=env,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - tests only
         )  # fmt: skip
         self._slave = slave
 

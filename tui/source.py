@@ -28,4 +28,3 @@ class Source(Protocol):
 
     def send(self, command: Command) -> None:
         """Ask the run for something."""
-

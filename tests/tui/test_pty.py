@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
+import sys
 
 import pytest
 from terminal import Terminal
@@ -83,4 +85,64 @@ def test_ctrl_c_while_torch_loads_leaves_at_once() -> None:
         terminal.until("loading torch")
         terminal.type("\x03")
         assert terminal.ended() in (0, 130)
+        assert terminal.attributes == terminal.before
+
+
+def test_a_run_that_diverges_is_told_with_place_advice_and_traceback() -> None:
+    with Terminal("train", "line-linear", "--lr", "1000", "--set", "optimizer.fused=false") as term:
+        text = term.until("noticed before backward")
+        assert "FAILED" in text
+        assert "lower learning rate" in text
+        term.type("T")
+        term.until("NonFiniteLossError")
+        term.type("\x1b")
+        term.until(lambda text: "NonFiniteLossError" not in text)
+        term.type("q")
+        assert term.ended() == 1
+        assert "line-linear: failed in epoch 1" in term.text
+
+
+def test_a_thousand_window_sizes_do_not_stop_a_run() -> None:
+    sizes = random.Random(0)
+    with Terminal("train", "line-linear", "--epochs", "1000000") as terminal:
+        terminal.until("RUNNING")
+        for _ in range(1000):
+            terminal.resize(sizes.randint(1, 500), sizes.randint(1, 200))
+            terminal.read(0)
+        terminal.resize(1, 1)
+        terminal.read()
+        terminal.resize(120, 36)
+        before = terminal.until(lambda text: re.search(r"batches +[\d,]+", text) is not None)
+        count = re.search(r"batches +([\d,]+)", before)
+        assert count is not None
+        terminal.until(
+            lambda text: (
+                (now := re.search(r"batches +([\d,]+)", text)) is not None
+                and int(now[1].replace(",", "")) > int(count[1].replace(",", ""))
+            )
+        )
+
+
+BROKEN_SCREEN = """
+from fivestep.presets.recipe import load
+from fivestep.tui.screen import open_screen
+from fivestep.tui.screens.watch import WatchScreen
+
+tick = WatchScreen.tick
+
+def broken(self):
+    tick(self)
+    if self.snapshot is not None and self.snapshot.batches_done > 50:
+        raise ZeroDivisionError("a fault of the screen")
+
+WatchScreen.tick = broken
+raise SystemExit(open_screen(load("line-linear", {"epochs": 3000})))
+"""
+
+
+def test_a_fault_of_the_screen_does_not_end_the_run() -> None:
+    with Terminal(command=(sys.executable, "-c", BROKEN_SCREEN), rows=60) as terminal:
+        terminal.until("training goes on without it")
+        terminal.until("finished after 3,000 epochs")
+        assert terminal.ended() == 1
         assert terminal.attributes == terminal.before

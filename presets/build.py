@@ -25,7 +25,7 @@ MOST_PARAMETERS = 100_000_000
 """More would not fit beside gradients and optimizer state in the memory of a small machine."""
 
 VALIDATION_BATCH = 4
-"""Validation keeps no graph, so its batches may be this many times larger."""
+"""To validate or to test keeps no graph, so these batches may be this many times larger."""
 
 
 def build(recipe: Recipe) -> Training:
@@ -53,6 +53,11 @@ def build(recipe: Recipe) -> Training:
         recipe.batch_size,
         torch.Generator().manual_seed(recipe.seed),
     )
+
+    def judged(features: Tensor, labels: Tensor) -> TensorBatches:
+        size = recipe.batch_size * VALIDATION_BATCH
+        return TensorBatches(features.to(device), labels.to(device), size)
+
     schedule, per = make_schedule(recipe, optimizer, len(batches))
     first = data.features[: recipe.batch_size]  # (B, ...)
     return Training(
@@ -60,11 +65,8 @@ def build(recipe: Recipe) -> Training:
         criterion=criterion,
         optimizer=optimizer,
         batches=batches,
-        validation=TensorBatches(
-            data.val_features.to(device),
-            data.val_labels.to(device),
-            recipe.batch_size * VALIDATION_BATCH,
-        ),
+        validation=judged(data.val_features, data.val_labels),
+        test=judged(data.test_features, data.test_labels),
         epochs=recipe.epochs,
         task=Task(recipe.task),
         scheduler=schedule,
@@ -80,7 +82,7 @@ def build(recipe: Recipe) -> Training:
 
 def load_data(recipe: Recipe) -> Dataset:
     """The recipe's data set. Its function's name is one of the catalogue's, checked before."""
-    make = getattr(datasets, recipe.dataset.name)
+    make = getattr(datasets, recipe.dataset.name.replace("-", "_"))
     try:
         data: Dataset = make(**recipe.dataset.options)
     except ValueError as error:

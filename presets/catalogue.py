@@ -15,7 +15,7 @@ from .schema import Options, Real, Several, Whole, Word
 if TYPE_CHECKING:
     from ..core.tasks import TaskName
 
-Kind = Literal["points", "images", "tokens"]
+Kind = Literal["points", "table", "images", "tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ def _parts(share: float) -> Options:
 
 
 _TENTHS: Final[Options] = {**_parts(0.1), "seed": _SEED}
+_FIFTHS: Final[Options] = {**_parts(0.2), "seed": _SEED}
 
 DATASETS: Final[dict[str, DataEntry]] = {
     "line": DataEntry(
@@ -80,6 +81,25 @@ DATASETS: Final[dict[str, DataEntry]] = {
             **_TENTHS,
         },
     ),
+    "moons": DataEntry(
+        "two interleaved half circles",
+        "classification",
+        "points",
+        "(B, 2)",
+        {"samples": Whole(2000, 30, 1_000_000), "noise": Real(0.1, 0, 1), **_TENTHS},
+    ),
+    "iris": DataEntry(
+        "three kinds of irises, measured", "classification", "table", "(B, 4)", _FIFTHS
+    ),
+    "wine": DataEntry(
+        "three growers' wines, analysed", "classification", "table", "(B, 13)", _FIFTHS
+    ),
+    "breast-cancer": DataEntry(
+        "tumours by their cell nuclei", "classification", "table", "(B, 30)", _FIFTHS
+    ),
+    "diabetes": DataEntry(
+        "progress of a disease in a year", "regression", "table", "(B, 10)", _FIFTHS
+    ),
     "digits": DataEntry(
         "handwritten digits 8x8",
         "classification",
@@ -99,7 +119,11 @@ DATASETS: Final[dict[str, DataEntry]] = {
 _ACTIVATION: Final = Word("relu", ("relu", "gelu", "silu", "tanh", "sigmoid"))
 _NORM: Final = Word("none", ("none", "batch", "layer"))
 _DROPOUT: Final = Real(0.0, 0, 1, below=True)
-_FLAT: Final[dict[Kind, str]] = {"points": "(B, D)", "images": "(B, C, H, W)"}
+_FLAT: Final[dict[Kind, str]] = {
+    "points": "(B, D)",
+    "table": "(B, D)",
+    "images": "(B, C, H, W)",
+}
 
 MODELS: Final[dict[str, ModelEntry]] = {
     "linear": ModelEntry("one linear layer", _FLAT, {}),

@@ -1,4 +1,7 @@
-"""The data sets: each function is named by an entry of the catalogue and takes its options."""
+"""The data sets: each function is named by an entry of the catalogue and takes its options.
+
+A dash in an entry's name is an underscore in its function's.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,19 @@ from torch import Tensor
 from .dataset import Dataset, dealt, split
 from .errors import RecipeError
 from .packaged import packaged
+from .tables import breast_cancer, diabetes, iris, wine
+
+__all__ = [
+    "breast_cancer",
+    "diabetes",
+    "digits",
+    "docs",
+    "iris",
+    "line",
+    "moons",
+    "spirals",
+    "wine",
+]
 
 
 def line(
@@ -54,6 +70,21 @@ def spirals(
     about = f"{len(parts[0]):,} points, {arms} spirals"
     names = [f"arm {arm}" for arm in range(1, arms + 1)]
     return dealt(points, labels, parts, arms, about, names)
+
+
+def moons(*, samples: int, noise: float, validation: float, test: float, seed: int) -> Dataset:
+    """Points in the plane on two half circles, each reaching into the other."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(samples) % 2  # (N,)
+    angle = math.pi * torch.rand(samples, generator=draw)  # (N,)
+    side = 1 - 2 * labels  # (N,) 1 for the upper moon, -1 for the lower one
+    x = side * angle.cos() + labels  # (N,)
+    y = side * angle.sin() + labels * 0.5  # (N,)
+    points = torch.stack((x, y), 1)  # (N, 2)
+    points = points + noise * torch.randn(samples, 2, generator=draw)  # (N, 2)
+    parts = split(samples, validation, test, draw)
+    about = f"{len(parts[0]):,} points, 2 moons"
+    return dealt(points, labels, parts, 2, about, ("upper moon", "lower moon"))
 
 
 def digits(*, validation: float, test: float, seed: int) -> Dataset:

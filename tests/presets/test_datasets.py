@@ -11,14 +11,19 @@ from typing import Any
 import pytest
 import torch
 
-from fivestep.presets import datasets, packaged
+from fivestep.presets import datasets, packaged, tables
 from fivestep.presets.catalogue import DATASETS
-from fivestep.presets.dataset import split
+from fivestep.presets.dataset import Dataset, split, standardised
 from fivestep.presets.errors import RecipeError
 
 
 def options(name: str, **changes: Any) -> dict[str, Any]:
     return {key: option.default for key, option in DATASETS[name].options.items()} | changes
+
+
+def made(name: str, **changes: Any) -> Dataset:
+    data: Dataset = getattr(datasets, name.replace("-", "_"))(**options(name, **changes))
+    return data
 
 
 def test_the_line_is_the_one_asked_for() -> None:
@@ -107,10 +112,11 @@ def test_docs_say_when_python_came_without_them(monkeypatch: pytest.MonkeyPatch)
         datasets.docs(context=8, validation=0.1, test=0.1)
 
 
-@pytest.mark.parametrize("name", ["line", "spirals", "digits"])
+@pytest.mark.parametrize(
+    "name", [name for name, entry in DATASETS.items() if "seed" in entry.options]
+)
 def test_the_seed_of_a_data_set_decides_it(name: str) -> None:
-    make = getattr(datasets, name)
-    one, again, other = make(**options(name)), make(**options(name)), make(**options(name, seed=1))
+    one, again, other = made(name), made(name), made(name, seed=1)
     assert torch.equal(one.features, again.features)
     assert not torch.equal(one.val_features, other.val_features)
 
@@ -118,7 +124,7 @@ def test_the_seed_of_a_data_set_decides_it(name: str) -> None:
 @pytest.mark.parametrize("name", DATASETS)
 def test_an_entry_tells_the_truth_about_its_data(name: str) -> None:
     entry = DATASETS[name]
-    data = getattr(datasets, name)(**options(name))
+    data = made(name)
     places = entry.shape.strip("()").split(", ")
     assert len(places) == data.features.dim()
     for place, size in list(zip(places, data.features.shape, strict=True))[1:]:
@@ -144,9 +150,74 @@ def test_every_part_has_a_sample(
     assert parts == (len(data.features), len(data.val_features), len(data.test_features))
 
 
-@pytest.mark.parametrize("name", ["line", "spirals", "digits", "docs"])
+def test_moons_are_two_half_circles() -> None:
+    data = datasets.moons(**options("moons", noise=0.0))
+    assert data.features.shape == (1600, 2)
+    centre = torch.tensor([[0.0, 0.0], [1.0, 0.5]])[data.labels]  # (N, 2)
+    from_centre = data.features - centre  # (N, 2)
+    assert torch.allclose(from_centre.norm(dim=1), torch.ones(1600), atol=1e-5)
+    assert ((from_centre[:, 1] >= -1e-6) == (data.labels == 0)).all()
+
+
+TABLES = {
+    "iris": ("setosa", 150),
+    "wine": ("grower 1", 178),
+    "breast-cancer": ("malignant", 569),
+    "diabetes": (None, 442),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_the_real_ones(name: str) -> None:
+    """Standardising keeps which of two values is larger, so the ranks are scikit-learn's."""
+    import sklearn.datasets
+
+    load = getattr(sklearn.datasets, f"load_{name.replace('-', '_')}")
+    real, target = load(return_X_y=True)
+    data = made(name)
+    parts = split(len(real), 0.2, 0.2, torch.Generator().manual_seed(0))
+    ours = torch.cat((data.features, data.val_features, data.test_features))
+    theirs = torch.from_numpy(real)[torch.cat(parts)]
+    for mine, right in zip(ours.T, theirs.T, strict=True):
+        assert torch.corrcoef(torch.stack((mine.double(), right)))[0, 1] > 1 - 1e-9
+    labels = torch.cat((data.labels, data.val_labels, data.test_labels)).flatten()
+    wanted = torch.from_numpy(target)[torch.cat(parts)]
+    assert torch.corrcoef(torch.stack((labels.double(), wanted.double())))[0, 1] > 1 - 1e-9
+    first, count = TABLES[name]
+    assert len(ours) == count
+    assert data.label_names[:1] == (() if first is None else (first,))
+    assert len(data.feature_names) == real.shape[1] == len(set(data.feature_names))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_standardised_by_what_the_training_part_shows(name: str) -> None:
+    data = made(name)
+    assert torch.allclose(data.features.mean(0), torch.zeros(data.features.shape[1]), atol=1e-5)
+    spread = data.features.std(0, correction=0)
+    assert torch.allclose(spread, torch.ones(data.features.shape[1]), atol=1e-5)
+    assert not torch.allclose(data.val_features.mean(0), torch.zeros(1), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_come_from_scikit_learn_itself_where_their_files_moved(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = made(name)
+    monkeypatch.setattr(tables, "packaged", lambda *_: None)
+    found = made(name)
+    assert torch.equal(usual.features, found.features)
+    assert torch.equal(usual.test_labels, found.test_labels)
+
+
+def test_a_column_that_never_varies_becomes_zero() -> None:
+    values = torch.tensor([[3.0, 1.0], [3.0, 2.0], [5.0, 9.0]])
+    scaled = standardised(values, torch.tensor([0, 1]))
+    assert torch.equal(scaled, torch.tensor([[0.0, -1.0], [0.0, 1.0], [2.0, 15.0]]))
+
+
+@pytest.mark.parametrize("name", ["line", "spirals", "moons", "digits", "docs", "breast-cancer"])
 def test_no_part_has_what_another_has(name: str) -> None:
-    data = getattr(datasets, name)(**options(name))
+    data = made(name)
     parts = [data.features, data.val_features, data.test_features]
     rows = [{row.tobytes() for row in part.flatten(1).numpy()} for part in parts]
     assert not rows[0] & rows[1]

@@ -76,7 +76,10 @@ def test_top_level_keys(write: Any, line: str, says: list[str]) -> None:
         ("dataset.name='digit'", ["--dataset: expected one of", "did you mean digits?"]),
         ("dataset.name=3", ["--dataset: expected one of line, spirals", "not 3"]),
         ("dataset.validation=1.0", ["--set dataset.validation: expected a number from 0.01"]),
-        ("dataset.turns=2", ["dataset.turns: an option of spirals; digits has validation, test, seed"]),
+        (
+            "dataset.turns=2",
+            ["an option of spirals; digits has validation, test, seed"],
+        ),
         ("model.name=nlp", ["--model: expected one of", "did you mean mlp?"]),
         ("model.name=cnn.__class__", ["--model: expected one of"]),
         ("model.widths=64", ["model.widths: expected a list of 1 to 16 values", "not 64"]),
@@ -154,7 +157,7 @@ def test_files_that_are_no_recipe(write: Any, content: str | bytes, says: str) -
     [
         ("digit-cnn", 'no preset is called "digit-cnn"; did you mean digits-cnn?'),
         ("Digits-CNN", "did you mean digits-cnn?"),
-        ("qqq", "there are digits-cnn, "),
+        ("qqq", "there are breast-cancer-linear, "),
         ("", "expected a recipe file"),
         ("missing.toml", "there is no such file"),
         ("no/such/place", "there is no such file"),

@@ -93,7 +93,7 @@ def picture(data: Dataset) -> Picture:
     if features.shape[1] == 2 and not labels.is_floating_point():
         x, y = features[:POINTS, 0].tolist(), features[:POINTS, 1].tolist()
         return Scatter(tuple(x), tuple(y), tuple(labels[:POINTS].tolist()), data.label_names, True)
-    return _histograms(features)
+    return _histograms(features, data.feature_names)
 
 
 def _images(data: Dataset) -> Images:
@@ -119,14 +119,15 @@ def _images(data: Dataset) -> Images:
     return Images(tuple(samples))
 
 
-def _histograms(features: Tensor) -> Histograms:
+def _histograms(features: Tensor, names: tuple[str, ...]) -> Histograms:
     columns = []
     for i in range(min(COLUMNS, features.shape[1])):
         values = features[:, i].double()
         values = values[values.isfinite()]
         low, high = (values.min().item(), values.max().item()) if len(values) else (0.0, 0.0)
         counts = torch.histc(values, BINS, low, high) if high > low else torch.zeros(BINS)
-        columns.append((f"feature {i + 1}", low, high, tuple(int(c) for c in counts.tolist())))
+        name = names[i] if i < len(names) else f"feature {i + 1}"
+        columns.append((name, low, high, tuple(int(c) for c in counts.tolist())))
     return Histograms(tuple(columns))
 
 

@@ -29,6 +29,7 @@ PURPOSES: Final = (
 """What the program is for, as long as fits."""
 TO_COME: Final[dict[Kind, str]] = {
     "points": "the points will be drawn here",
+    "table": "how each column is spread will be drawn here",
     "images": "sample images will be shown here",
     "tokens": "the beginning of the text will be shown here",
 }

@@ -11,10 +11,10 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench pictures slow lint style types contracts format clean
+.PHONY: help run test bench bench-long pictures slow lint style types contracts format clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/ready ## run fivestep: make run ARGS="train digits-cnn --no-ui"
 	@$(BIN)/fivestep $(ARGS)
@@ -26,7 +26,11 @@ test: lint ## linter, formatter, types, import contracts, then the tests with co
 	$(BIN)/pytest -q --cov --cov-report=term $(TESTS)
 
 bench: $(VENV)/ready-test ## how the screen feels and what watching costs, as ratios of one run
+	$(BIN)/python tests/benchmarks/loop.py
 	$(BIN)/python tests/benchmarks/screen.py
+
+bench-long: $(VENV)/ready-test ## ten million batches: memory, and what a picture costs at the end
+	$(BIN)/python tests/benchmarks/long_run.py
 
 pictures: $(VENV)/ready-test ## take README's pictures from the running program
 	$(BIN)/python tests/pictures.py

@@ -146,3 +146,44 @@ def test_a_fault_of_the_screen_does_not_end_the_run() -> None:
         terminal.until("finished after 3,000 epochs")
         assert terminal.ended() == 1
         assert terminal.attributes == terminal.before
+
+
+CHATTY = """
+import ctypes, logging, os, warnings
+from fivestep.presets import build
+from fivestep.presets.recipe import load
+from fivestep.tui.screen import open_screen
+
+make = build.make_criterion
+
+def make_chatty(recipe):
+    print("python says [bold]hello[/bold]")
+    print("\\x1b]0;owned\\x07\\x1b[2Jescape")
+    os.write(2, b"a descriptor says hello\\n")
+    ctypes.CDLL(None).puts(b"C says hello")
+    ctypes.CDLL(None).fflush(None)
+    warnings.warn("a warning says hello")
+    logging.getLogger("user").error("a log says hello")
+    return make(recipe)
+
+build.make_criterion = make_chatty
+raise SystemExit(open_screen(load("line-linear", {"epochs": 2})))
+"""
+
+
+def test_what_a_run_prints_is_a_message_and_nothing_is_drawn_over() -> None:
+    with Terminal(command=(sys.executable, "-c", CHATTY), columns=200, rows=50) as terminal:
+        terminal.keep = True
+        for line in (
+            "python says [bold]hello[/bold]",
+            "a descriptor says hello",
+            "C says hello",
+            "a warning says hello",
+            "a log says hello",
+        ):
+            terminal.until(line)
+        terminal.until("FINISHED")
+        assert b"\x1b]0;owned" not in terminal.sent
+        assert "╭─ messages" in terminal.text  # the frame around them still stands
+        terminal.type("q")
+        assert terminal.ended() == 0

@@ -1,0 +1,101 @@
+"""Ten million batches: what a picture costs and what memory grows by. Minutes: `make bench-long`.
+
+The batches do next to nothing, so that the run is the session's own work.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from typing import Any
+
+import psutil
+import torch
+from torch import nn
+
+from fivestep.core.data import TensorBatches
+from fivestep.core.session import Session
+from fivestep.core.training import Training
+
+MILLION = 1_000_000
+
+
+class Still(torch.optim.Optimizer):
+    """An optimizer that moves nothing."""
+
+    def __init__(self, parameters: Any) -> None:
+        super().__init__(parameters, {"lr": 0.1})
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Do nothing."""
+
+    def step(self, closure: Any = None) -> None:
+        """Do nothing."""
+
+
+class Watch:
+    """Looks at the run at some batches: cost of a picture with curves, and resident memory."""
+
+    def __init__(self, marks: list[int]) -> None:
+        self.session: Session | None = None
+        self.marks = iter(marks)
+        self.next = next(self.marks)
+        self.seen: list[tuple[int, float, int]] = []
+        self._process = psutil.Process()
+
+    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
+        if batches_done < self.next or self.session is None:
+            return
+        self.next = next(self.marks, sys.maxsize)
+        costs = []
+        for _ in range(51):
+            self.session.mailbox.latest(curves=True)
+            self.session.mailbox.begin()
+            start = time.perf_counter()
+            self.session._record._series["loss"].add(batches_done, 0.5)
+            self.session._publish(self.session._state(self.session._running), 0, curves=True)  # type: ignore[arg-type]
+            costs.append(time.perf_counter() - start)
+        self.seen.append((batches_done, statistics.median(costs), self._process.memory_info().rss))
+
+    def epoch(self, summary: object) -> None: ...
+
+    def change(self, change: object) -> None: ...
+
+
+def main() -> None:
+    """Run, and print the two ratios."""
+    batches = 10 * MILLION
+    weight = nn.Linear(1, 1)
+    loss = torch.zeros((), requires_grad=True)
+    data = torch.zeros(100_000, 1)
+    watch = Watch([10_000, *range(MILLION, batches + 1, MILLION)])
+    training = Training(
+        weight,
+        lambda outputs, labels: loss,
+        Still(weight.parameters()),
+        TensorBatches(data, data, 1),
+        epochs=batches // 100_000,
+        threads=1,
+    )
+    training.model.forward = lambda features: features  # type: ignore[method-assign,assignment]
+    watch.session = session = Session(training, watch)
+    start = time.perf_counter()
+    session.run()
+    seconds = time.perf_counter() - start
+    first, last = watch.seen[0], watch.seen[-1]
+    growth = (last[2] - watch.seen[1][2]) / 2**20 / ((last[0] - watch.seen[1][0]) / MILLION)
+    found = {
+        "batches": session.progress.batches_done,
+        "microseconds_per_batch": 1e6 * seconds / batches,
+        "picture_ms_at_10k": 1000 * first[1],
+        "picture_ms_at_10m": 1000 * last[1],
+        "ratio": last[1] / first[1],
+        "rss_mib_per_million": growth,
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -147,6 +147,15 @@ MODELS: Final[dict[str, ModelEntry]] = {
             "dropout": _DROPOUT,
         },
     ),
+    "resnet": ModelEntry(
+        "residual blocks of convolutions",
+        {"images": "(B, C, H, W)"},
+        {
+            "channels": Several((16, 32), Whole(16, 1, 1024), 1, 6),
+            "blocks": Whole(1, 1, 16),
+            "dropout": _DROPOUT,
+        },
+    ),
     "gpt": ModelEntry(
         "a decoder-only transformer",
         {"tokens": "(B, T)"},
@@ -156,6 +165,11 @@ MODELS: Final[dict[str, ModelEntry]] = {
             "width": Whole(64, 1, 1024),
             "dropout": _DROPOUT,
         },
+    ),
+    "lstm": ModelEntry(
+        "a recurrent network",
+        {"tokens": "(B, T)"},
+        {"layers": Whole(1, 1, 8), "width": Whole(128, 1, 2048), "dropout": _DROPOUT},
     ),
 }
 

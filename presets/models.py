@@ -15,6 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import embedding
+from .lstm import lstm
+from .resnet import resnet
+
+__all__ = ["cnn", "gpt", "linear", "lstm", "mlp", "resnet"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,

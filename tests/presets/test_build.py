@@ -22,8 +22,8 @@ from fivestep.presets.recipe import RecipeError, load
 MODELS_FOR = {
     "points": ["linear", "mlp"],
     "table": ["linear", "mlp"],
-    "images": ["linear", "mlp", "cnn"],
-    "tokens": ["gpt"],
+    "images": ["linear", "mlp", "cnn", "resnet"],
+    "tokens": ["gpt", "lstm"],
 }
 
 

@@ -86,7 +86,7 @@ def test_top_level_keys(write: Any, line: str, says: list[str]) -> None:
         ("model.widths=[]", ["model.widths: expected a list of 1 to 16 values"]),
         ("model.widths=[1000000000]", ["model.widths: expected a whole number from 1 to 2048"]),
         ("model.widths=[true]", ["model.widths: expected a whole number"]),
-        ("model.width=[3]", ["model.width: an option of gpt; mlp has", "widths"]),
+        ("model.width=[3]", ["model.width: an option of gpt, lstm; mlp has", "widths"]),
         ("model.widhts=[3]", ["model.widhts: unknown key; mlp has", "did you mean model.widths?"]),
         ("model.activation=rleu", ["model.activation: expected one of", "did you mean relu?"]),
         ("model.dropout=1", ["model.dropout: expected a number from 0 to below 1"]),

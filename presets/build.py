@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import fnmatch
 import warnings
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..core.threads import auto_threads
 from ..core.training import About, Training
 from . import datasets, models
 from .dataset import Dataset
+from .errors import shown
 from .losses import STANDARD
 from .recipe import Recipe, RecipeError
 from .schedules import make_schedule
@@ -45,6 +47,7 @@ def build(recipe: Recipe) -> Training:
     model = make_model(recipe, data)
     criterion = make_criterion(recipe)
     _try_out(recipe, data, model, criterion)
+    _freeze(recipe, model)
     model.to(device)
     optimizer = make_optimizer(recipe, model)
     batches = TensorBatches(
@@ -112,6 +115,29 @@ def make_model(recipe: Recipe, data: Dataset) -> nn.Module:
     return model
 
 
+def _freeze(recipe: Recipe, model: nn.Module) -> None:
+    """Take the parameters that the recipe's patterns name out of training.
+
+    Only parameters: a batch norm in a frozen part goes on averaging what it sees.
+
+    Raises:
+        RecipeError: a pattern names no parameter, or nothing is left to learn.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in recipe.freeze:
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            some = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+            raise RecipeError(
+                f"{recipe.name}: freeze: {shown(pattern)} names no parameter of "
+                f"{recipe.model.name}; there are {some}"
+            )
+    for name, parameter in model.named_parameters():
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in recipe.freeze):
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise RecipeError(f"{recipe.name}: freeze: nothing of {recipe.model.name} is left to learn")
+
+
 def make_criterion(recipe: Recipe) -> nn.Module:
     """The recipe's loss, the mean over a batch."""
     criterion: nn.Module = getattr(nn, recipe.criterion.name)(**recipe.criterion.options)
@@ -135,7 +161,8 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     device = next(model.parameters()).device
     make = getattr(torch.optim, recipe.optimizer.name)  # one of the table's, checked before
     try:
-        optimizer: Optimizer = make(model.parameters(), **optimizer_options(recipe, device))
+        learned = [p for p in model.parameters() if p.requires_grad]
+        optimizer: Optimizer = make(learned, **optimizer_options(recipe, device))
     except ValueError as error:
         raise RecipeError(f"{recipe.name}: optimizer: {error}") from error
     return optimizer

@@ -11,7 +11,7 @@ from .catalogue import DATASET_NAME, DATASETS, MODEL_NAME, MODELS, SCHEDULER_NAM
 from .errors import RecipeError, printable, shown
 from .overrides import flag
 from .registry import nearest
-from .schema import Matching, Options, Real, Text, Value, Whole, Word
+from .schema import Matching, Options, Real, Several, Text, Value, Whole, Word
 
 TOP: Final[Options] = {
     "name": Matching(
@@ -27,6 +27,16 @@ TOP: Final[Options] = {
         "auto", r"auto|cpu|mps|cuda(:[0-9]{1,3})?", "auto, cpu, cuda, cuda:N or mps"
     ),
     "threads": Whole("auto", 1, 1024, words=("auto",)),
+    "freeze": Several(
+        (),
+        Matching(
+            "*",
+            r"[A-Za-z0-9_.*?!\[\]-]{1,100}",
+            "a pattern for names of parameters, such as features.*",
+        ),
+        0,
+        32,
+    ),
 }
 EXPECT: Final[Options] = {
     "text": Text(""),

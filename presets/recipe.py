@@ -63,6 +63,8 @@ class Recipe:
     device: str
     """auto, cpu, cuda, cuda:N or mps."""
     threads: int | Literal["auto"]
+    freeze: tuple[str, ...]
+    """Patterns for the names of parameters that are not to be learned."""
     dataset: Section
     model: Section
     criterion: Section

@@ -162,7 +162,7 @@ class Several:
     """A list of `least` to `most` values of one kind."""
 
     default: tuple[Scalar, ...]
-    item: Whole
+    item: Whole | Matching
     least: int
     most: int
 

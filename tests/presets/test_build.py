@@ -170,5 +170,26 @@ def test_validation_and_test_see_what_training_does_not(preset: str) -> None:
         assert sum(seen) / len(seen) < 0.04  # two irises are the same in every measure
 
 
+def test_frozen_parameters_stay_as_they_were() -> None:
+    training = build(load("digits-cnn", {"freeze": ["0.*", "*.bias"]}))
+    model = training.model
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert frozen == {n for n, _ in model.named_parameters() if n[:2] == "0." or "bias" in n}
+    sizes = [p.numel() for n, p in model.named_parameters() if n not in frozen]
+    assert training.parameters == sum(sizes)
+    held = training.optimizer.param_groups[0]["params"]
+    assert [p.numel() for p in held] == sizes
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    steps(training, 3)
+    same = {name for name, p in model.named_parameters() if torch.equal(p, before[name])}
+    assert same == frozen
+
+
+def test_freezing_changes_no_first_weight() -> None:
+    one, other = build(load("digits-cnn")), build(load("digits-cnn", {"freeze": ["0.*"]}))
+    for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
 def _rows(features: Tensor) -> Iterator[Any]:
     yield from features.flatten(1).numpy()

@@ -20,6 +20,7 @@ CHANGES: list[dict[str, Any]] = [
     {"epochs": 3, "optimizer.lr": 1e-7, "clip_norm": 1},
     {"optimizer.name": "adafactor", "scheduler.name": "step"},
     {"criterion.name": "huberloss", "criterion.delta": 3},
+    {"freeze": ["0.*", "*norm*"]},
     {"name": "other", "description": 'quote " backslash \\ ünï\x7f\n'},
 ]
 

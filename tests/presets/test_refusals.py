@@ -58,6 +58,9 @@ def refusal(name: str, overrides: dict[str, Any] | None = None, *, built: bool =
         ("threads = 0", ["threads: expected a whole number from 1", 'or "auto"']),
         ('threads = "all"', ["threads: expected a whole number from 1", 'or "auto"']),
         ('name = "../../etc"', ["name: expected 1 to 64 letters"]),
+        ('freeze = "0.*"', ["freeze: expected a list of 0 to 32 values", 'not "0.*"']),
+        ("freeze = [1]", ["freeze: expected a pattern for names of parameters", "not 1"]),
+        ('freeze = ["a b"]', ["freeze: expected a pattern for names"]),
         ("description = 3", ["description: expected a text"]),
         ("model = 3", ["model: expected a section [model], not 3"]),
     ],
@@ -200,6 +203,13 @@ def test_set_wants_key_and_value(text: str) -> None:
             "batch_size: 2399 leaves a batch of one of the 2,400 samples",
         ),
         ("line-linear", {"device": "cuda:99"}, "device"),
+        (
+            "digits-mlp",
+            {"freeze": ["1.*", "features.*"]},
+            'freeze: "features.*" names no parameter of mlp; there are 1.weight, 1.bias, 4.weight',
+        ),
+        ("digits-mlp", {"freeze": ["[a-"]}, 'freeze: "[a-" names no parameter'),
+        ("digits-mlp", {"freeze": ["*"]}, "freeze: nothing of mlp is left to learn"),
     ],
 )
 def test_what_only_building_shows(name: str, changes: dict[str, Any], says: str) -> None:

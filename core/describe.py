@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .data import batch_count
+from .data import Batches, TensorBatches, batch_count
 from .device import describe_device
 from .snapshot import RunInfo
 from .training import Training
@@ -18,7 +18,7 @@ def describe_run(training: Training) -> RunInfo:
     batch_size = getattr(training.batches, "batch_size", None)
     return RunInfo(
         name=about.name,
-        data=about.data,
+        data=about.data or _data(training.batches),
         model=about.model or type(training.model).__name__,
         parameters=training.parameters,
         task=task.name,
@@ -38,3 +38,14 @@ def describe_run(training: Training) -> RunInfo:
         validates=training.validation is not None,
         exact_clock=training.device.type == "cpu",
     )
+
+
+def _data(batches: Batches) -> str:
+    """What can be said of data that nobody has described."""
+    samples = batches.features if isinstance(batches, TensorBatches) else None
+    if samples is None:
+        samples = getattr(batches, "dataset", None)
+    try:
+        return f"{len(samples):,} samples"  # type: ignore[arg-type]
+    except (TypeError, NotImplementedError):
+        return "samples without a known end"

@@ -13,9 +13,10 @@ from textual.binding import BindingType
 from textual.timer import Timer
 
 from ..core.control import Pause
-from ..presets.recipe import Recipe, load
+from ..presets.recipe import load
 from .capture import print_to_descriptors
 from .launch import Launch
+from .plan import Plan, RecipePlan
 from .screens.choose import Choice, ChooseScreen
 from .screens.loading import LoadingScreen
 from .screens.watch import WatchScreen
@@ -31,7 +32,7 @@ class FivestepApp(App[None]):
     """Chooses, watches, and starts again.
 
     Args:
-        recipe: start this one at once; None opens the choosing screen.
+        plan: start this one at once; None opens the choosing screen.
         log: takes what the run prints.
     """
 
@@ -40,14 +41,14 @@ class FivestepApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = []
 
-    def __init__(self, recipe: Recipe | None = None, log: MessageLog | None = None) -> None:
+    def __init__(self, plan: Plan | None = None, log: MessageLog | None = None) -> None:
         super().__init__()
         self.messages = log or MessageLog()
         self.launch: Launch | None = None
         """The run that is watched, or was watched last."""
         self.caught: signal.Signals | None = None
         """The signal that ended the screen."""
-        self._recipe = recipe
+        self._plan = plan
         self._choice: Choice | None = None
         """What was started from the choosing screen: it is there again on coming back."""
         self._timer: Timer | None = None
@@ -62,16 +63,16 @@ class FivestepApp(App[None]):
             loop = asyncio.get_running_loop()
             for number in STOPPING:
                 loop.add_signal_handler(number, self.interrupt, number)
-        if self._recipe is None:
+        if self._plan is None:
             self.push_screen(ChooseScreen())
         else:
-            self._begin(self._recipe)
+            self._begin(self._plan)
 
-    def _begin(self, recipe: Recipe) -> None:
-        """Load, build and train the recipe; watch it as soon as it is built."""
-        self.launch = launch = Launch(recipe)
+    def _begin(self, plan: Plan) -> None:
+        """Load, build and train; watch it as soon as it is built."""
+        self.launch = launch = Launch(plan)
         launch.start()
-        self.push_screen(LoadingScreen(recipe.name))
+        self.push_screen(LoadingScreen(plan.name))
         self._timer = self.set_interval(0.03, self._watch_when_built)
 
     def _watch_when_built(self) -> None:
@@ -99,12 +100,12 @@ class FivestepApp(App[None]):
     def on_choose_screen_start(self, event: ChooseScreen.Start) -> None:
         """A run was chosen."""
         self._choice = Choice(event.name, event.overrides)
-        self._begin(load(event.name, event.overrides))
+        self._begin(RecipePlan(load(event.name, event.overrides)))
 
     def on_watch_screen_again(self) -> None:
         """The same run once more."""
         if self.launch is not None:
-            self._begin(self.launch.recipe)
+            self._begin(self.launch.plan)
 
     def on_watch_screen_another(self) -> None:
         """Another preset."""

@@ -11,12 +11,17 @@ import typer
 
 from .. import __version__
 from ..presets import registry
-from ..presets.overrides import ALIASES
+from ..presets.errors import shown
+from ..presets.overrides import ALIASES, parse_set
+from . import text
 from .output import Output, open_missing_streams, records_only, stdout
 from .usage import SAID_NOTHING, DefaultsToTrain, Plain, UsageError, refusals, run_command, written
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..presets.recipe import Recipe
+    from .plan import Plan
 
 app: Final = typer.Typer(
     cls=DefaultsToTrain,
@@ -28,7 +33,7 @@ app: Final = typer.Typer(
 )
 
 Preset = Annotated[
-    str, typer.Argument(metavar="PRESET", help="A preset's name or a recipe's path.")
+    str, typer.Argument(metavar="PRESET", help="A preset's name, or a recipe's path.")
 ]
 Epochs = Annotated[str | None, typer.Option(metavar="N", help="Epochs to train.")]
 BatchSize = Annotated[str | None, typer.Option(metavar="N", help="Samples per batch.")]
@@ -87,16 +92,16 @@ def train(
     quiet: Quiet = False,
     traceback: Traceback = False,
 ) -> None:
-    """Train a preset, or the recipe in a file."""
+    """Train a preset, the recipe in a file, or a Python file of your own (see: fivestep new)."""
     if json and quiet:
         raise UsageError("--json and --quiet contradict each other; leave one out", ctx)
     if not (no_ui or json or quiet) and _on_a_terminal():
         from .screen import open_screen
 
         # Nothing said: nothing is started either, and the screen asks what to run.
-        raise typer.Exit(open_screen(None if ctx.meta.get(SAID_NOTHING) else _recipe(ctx)))
-    recipe = _recipe(ctx)
-    raise typer.Exit(_watch(recipe, json=json, quiet=quiet, traceback=traceback))
+        raise typer.Exit(open_screen(None if ctx.meta.get(SAID_NOTHING) else _plan(ctx)))
+    plan = _plan(ctx)
+    raise typer.Exit(_watch(plan, json=json, quiet=quiet, traceback=traceback))
 
 
 @app.command(cls=Plain)
@@ -131,16 +136,55 @@ def show(
     _print(stdout(), recipe.to_toml())
 
 
+@app.command(cls=Plain)
+def new(
+    path: Annotated[str, typer.Argument(metavar="FILE", help="Such as my_run.py.")],
+) -> None:
+    """Write a commented Python file to start a run of your own from."""
+    import shlex
+
+    from ..presets.own import write_starter
+
+    with refusals():
+        file = write_starter(path)
+    output = stdout()
+    _print(
+        output,
+        text.clean(f"{file} is there; to run it: fivestep train {shlex.quote(str(file))}") + "\n",
+    )
+
+
 def _recipe(ctx: typer.Context) -> Recipe:
     """The recipe that the command line speaks of, checked without torch."""
     from ..presets import recipe
 
     said: dict[str, Any] = ctx.params
     with refusals(said["traceback"]):
-        short = {key: said[alias[2:].replace("-", "_")] for alias, key in ALIASES.items()}
-        sets = [f"{key}={value}" for key, value in short.items() if value is not None]
-        overrides = dict(recipe.parse_set(text) for text in (*sets, *(said["set_"] or ())))
-        return recipe.load(said["preset"], overrides)
+        if said["preset"].endswith(".py"):
+            raise recipe.RecipeError(
+                f"{shown(said['preset'])}: a Python file is no recipe, there is nothing to resolve"
+            )
+        return recipe.load(said["preset"], _overrides(said))
+
+
+def _plan(ctx: typer.Context) -> Plan:
+    """What the command line wants to run: a recipe, or the Python file that it names."""
+    from .plan import FilePlan, RecipePlan
+
+    said: dict[str, Any] = ctx.params
+    if not said["preset"].endswith(".py"):
+        return RecipePlan(_recipe(ctx))
+    from ..presets.own import load_own
+
+    with refusals(said["traceback"]):
+        return FilePlan(load_own(said["preset"], _overrides(said)))
+
+
+def _overrides(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What the short options and `--set` change, by key."""
+    short = {key: said.get(alias[2:].replace("-", "_")) for alias, key in ALIASES.items()}
+    sets = [f"{key}={value}" for key, value in short.items() if value is not None]
+    return dict(parse_set(text) for text in (*sets, *(said["set_"] or ())))
 
 
 def _on_a_terminal() -> bool:
@@ -149,8 +193,8 @@ def _on_a_terminal() -> bool:
     return os.environ.get("TERM") != "dumb" and all(s is not None and s.isatty() for s in streams)
 
 
-def _watch(recipe: Recipe, *, json: bool, quiet: bool, traceback: bool) -> int:
-    """Run the recipe under the face that was asked for; the exit code."""
+def _watch(plan: Plan, *, json: bool, quiet: bool, traceback: bool) -> int:
+    """Run it under the face that was asked for; the exit code."""
     from . import headless
     from .face import Face
     from .jsonlines import JsonLines
@@ -158,7 +202,7 @@ def _watch(recipe: Recipe, *, json: bool, quiet: bool, traceback: bool) -> int:
 
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
         face = JsonLines(output) if json else Face(output) if quiet else People(output)
-        return headless.run(recipe, face, show_traceback=traceback)
+        return headless.run(plan, face, show_traceback=traceback)
 
 
 def _print(output: Output, text: str) -> None:

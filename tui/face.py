@@ -10,7 +10,7 @@ from .output import Output
 if TYPE_CHECKING:
     from ..core.session import Session
     from ..core.snapshot import Change, EpochSummary, Outcome, Snapshot
-    from ..presets.recipe import Recipe
+    from .plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Face:
     def change(self, change: Change) -> None:
         """A person changed something (training thread)."""
 
-    def announce(self, recipe: Recipe) -> None:
+    def announce(self, plan: Plan) -> None:
         """Say what is going to run, before torch is loaded."""
 
     def begin(self, session: Session) -> None:

@@ -10,26 +10,25 @@ from .usage import FAILED, complain, refusals, tell_traceback, written
 
 if TYPE_CHECKING:
     from ..core.session import Session
-    from ..presets.recipe import Recipe
+    from .plan import Plan
 
 
-def run(recipe: Recipe, face: Face, *, show_traceback: bool = False) -> int:
-    """Train what the recipe says while the face tells of it.
+def run(plan: Plan, face: Face, *, show_traceback: bool = False) -> int:
+    """Train what was planned while the face tells of it.
 
     Returns:
         The exit code: 0 finished or stopped as asked, 1 failed, 130 and 143 interrupted by
         SIGINT and SIGTERM, 141 if nobody reads stdout any more.
 
     Raises:
-        typer.Exit: with 2, if the recipe can't be built; the reason has been told.
+        typer.Exit: with 2, if the run can't be built; the reason has been told.
     """
     with Signals(face.leave) as signals:
-        face.announce(recipe)
+        face.announce(plan)
         from ..core.session import Session
-        from ..presets.build import build
 
         with refusals(show_traceback):
-            session = Session(build(recipe), face)
+            session = Session(plan.build(), face)
         signals.run_begins()
         face.begin(session)
         session.start()

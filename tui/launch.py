@@ -1,4 +1,4 @@
-"""A run from its recipe: loading while torch and the data come, then the session itself."""
+"""A run from its plan: loading while torch and the data come, then the session itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ..core.control import Command, Stop
 from ..core.snapshot import Outcome, RunInfo, Snapshot, State
 from ..core.steps import Step
-from ..core.tasks import Task
-from ..presets.recipe import Recipe, RecipeError
+from ..presets.errors import RecipeError
+from .plan import FilePlan, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,18 +22,16 @@ if TYPE_CHECKING:
 class Launch:
     """A Source that can be looked at before torch is there.
 
-    Until the session exists `latest` is None, commands wait, and `info` is what the recipe says
+    Until the session exists `latest` is None, commands wait, and `info` is what the plan says
     of itself; building the run and training it happen in one thread of this object's own.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         self.session: Session | None = None
         self.probe: Callable[[], DeviceReading] | None = None
         """Takes readings of the device, once it is known."""
-        self.full_loop = recipe.accumulate > 1 or recipe.clip_norm != "off"
-        """The loop with accumulation and clipping is the one that runs."""
-        self._preview = _preview(recipe)
+        self._preview = plan.preview
         self._failed: Outcome | None = None
         self._early: list[Command] = []
         self._lock = threading.Lock()
@@ -48,14 +46,15 @@ class Launch:
         try:
             from ..core.device import DeviceProbe
             from ..core.session import Session
-            from ..presets.build import build
 
-            session = Session(build(self.recipe))
+            session = Session(self.plan.build())
             probe = DeviceProbe(session.training.device)
         except RecipeError as error:
-            self._failed = Outcome(
-                State.FAILED, str(error), "building the run", "n goes back to the settings"
-            )
+            cause = error.__cause__  # of a person's own file: its traceback may be wanted
+            own = isinstance(self.plan, FilePlan) and cause is not None
+            text = "".join(traceback.format_exception(cause)) if own else ""
+            advice = "" if own else "n goes back to the settings"
+            self._failed = Outcome(State.FAILED, str(error), "building the run", advice, text)
             return
         except Exception as error:
             text = "".join(traceback.format_exception(error))
@@ -68,6 +67,14 @@ class Launch:
                 session.send(command)
             self.session = session
         session.run()
+
+    @property
+    def full_loop(self) -> bool:
+        """The loop with accumulation and clipping is the one that runs, once it is built."""
+        if self.session is None:
+            return False
+        training = self.session.training
+        return training.accumulate > 1 or training.clip_norm is not None
 
     @property
     def info(self) -> RunInfo:
@@ -108,27 +115,3 @@ class Launch:
         self.send(Stop("stopped by hand"))
         self._thread.join(patience)
         return not self._thread.is_alive()
-
-
-def _preview(recipe: Recipe) -> RunInfo:
-    """What can be said of the run before it is built."""
-    task = Task(recipe.task)
-    expect = recipe.expect
-    return RunInfo(
-        name=recipe.name,
-        data=recipe.dataset.name,
-        model=recipe.model.name,
-        parameters=(expect.parameters or 0) if expect is not None else 0,
-        task=task.name,
-        metric_name=task.metric_name,
-        higher_is_better=task.higher_is_better,
-        optimizer=recipe.optimizer.name,
-        scheduler=recipe.scheduler.name,
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        batches_per_epoch=None,
-        validation_batches=None,
-        device=recipe.device,
-        threads=recipe.threads if isinstance(recipe.threads, int) else 0,
-        seed=recipe.seed,
-    )

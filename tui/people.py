@@ -14,7 +14,7 @@ from .output import Output
 if TYPE_CHECKING:
     from ..core.session import Session
     from ..core.snapshot import EpochSummary, RunInfo, Snapshot
-    from ..presets.recipe import Recipe
+    from .plan import Plan
 
 FEW: Final = 30
 """Runs of at most so many epochs get a line for each, however fast they are."""
@@ -51,17 +51,12 @@ class People(Face):
 
     # In the thread that waits.
 
-    def announce(self, recipe: Recipe) -> None:
-        lr = recipe.optimizer.options["lr"]
-        self._say(
-            f"{recipe.name}: {recipe.model.name} on {recipe.dataset.name}, "
-            f"{_count(recipe.epochs, 'epoch')}, batch size {recipe.batch_size}, "
-            f"{recipe.optimizer.name} lr {lr:g}, seed {recipe.seed}"
-        )
+    def announce(self, plan: Plan) -> None:
+        self._say(plan.headline)
 
     def begin(self, session: Session) -> None:
         self._info = info = session.info
-        self._say(f"{info.data}; {_count(info.parameters, 'parameter')}; {_machine(info)}")
+        self._say(f"{info.data}; {text.counted(info.parameters, 'parameter')}; {_machine(info)}")
         self._draw(session)
 
     def tick(self, session: Session) -> None:
@@ -173,7 +168,7 @@ def closing(info: RunInfo, ending: Ending) -> str:
     last = ending.last
     trained = last.last.epoch if last.last is not None else 0
     took = text.short_time(last.elapsed) if last.elapsed < 60 else text.clock(last.elapsed)
-    done = f"{_count(trained, 'epoch')}, {_count(last.batches_done, 'batch')}"
+    done = f"{text.counted(trained, 'epoch')}, {text.counted(last.batches_done, 'batch')}"
     parts = [f"{ending.word} after {done} in {took}"]
     if last.best_metric is not None and info.metric_name != "val_loss":
         value = text.metric(info.metric_name, last.best_metric.value)
@@ -185,9 +180,4 @@ def closing(info: RunInfo, ending: Ending) -> str:
 
 
 def _machine(info: RunInfo) -> str:
-    return f"{info.device}, {_count(info.threads, 'thread')}"
-
-
-def _count(number: int, what: str) -> str:
-    plural = "es" if what.endswith("ch") and what != "epoch" else "s"
-    return f"{number:,} {what}" + ("" if number == 1 else plural)
+    return f"{info.device}, {text.counted(info.threads, 'thread')}"

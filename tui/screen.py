@@ -5,19 +5,19 @@ from __future__ import annotations
 import sys
 
 from ..core.snapshot import Outcome, RunInfo, Snapshot, State
-from ..presets.recipe import Recipe
 from . import text
 from .app import FivestepApp
 from .capture import captured
 from .face import Ending
 from .launch import Launch
 from .people import People, closing
+from .plan import Plan
 from .signals import Signals
 from .usage import FAILED, complain
 from .widgets.messages import MessageLog
 
 
-def open_screen(recipe: Recipe | None) -> int:
+def open_screen(plan: Plan | None) -> int:
     """Choose a run, or watch this one, until the person leaves.
 
     Returns:
@@ -25,13 +25,16 @@ def open_screen(recipe: Recipe | None) -> int:
         SIGTERM.
     """
     log = MessageLog()
-    app = FivestepApp(recipe, log)
+    app = FivestepApp(plan, log)
     with captured(log.add):
         app.run()
     launch = app.launch
     if app.return_code and app.caught is None:
         return _go_on(launch)
     if launch is None or launch.session is None:
+        if app.caught is None and launch is not None and launch.outcome is not None:
+            complain(launch.outcome.reason)  # it could not be built
+            return FAILED
         return 128 + app.caught if app.caught else 0
     last, outcome = launch.session.latest(), launch.outcome
     assert last is not None

@@ -142,6 +142,12 @@ def count(value: float | None) -> str:
     return NOTHING if value is None or not math.isfinite(value) else f"{value:,.0f}"
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: "1 epoch", "20 epochs"."""
+    plural = "es" if what.endswith("tch") else "s"
+    return f"{number:,} {what}{'' if number == 1 else plural}"
+
+
 def rate(value: float | None) -> str:
     """So many a second: whole above 10, with decimals below."""
     if value is None or not math.isfinite(value):

@@ -21,6 +21,7 @@ from fivestep.tui.face import Face
 from fivestep.tui.jsonlines import FIELDS, JsonLines, line
 from fivestep.tui.output import Output
 from fivestep.tui.people import People
+from fivestep.tui.plan import RecipePlan
 
 Captured = pytest.CaptureFixture[str]
 LINE = ["train", "line-linear", "--no-ui", "--device", "cpu"]
@@ -237,7 +238,7 @@ def test_a_signal_ends_the_run_after_its_batch(name: str, code: int) -> None:
     face = Ends(signal.Signals[name])
     before = signal.getsignal(face.number or 0)
     long = recipe.load("line-linear", {"epochs": 1_000_000, "device": "cpu"})
-    assert headless.run(long, face) == code
+    assert headless.run(RecipePlan(long), face) == code
     assert face.word == "interrupted"
     assert face.reason == f"interrupted by {name}"
     assert face.batches_done > 0
@@ -257,7 +258,7 @@ class Broken(io.RawIOBase):
 @pytest.mark.parametrize("make", [People, JsonLines])
 def test_a_reader_that_went_away_ends_the_run_quietly(capsys: Captured, make: type[Face]) -> None:
     long = recipe.load("line-linear", {"epochs": 1_000_000, "device": "cpu"})
-    assert headless.run(long, make(Output(Broken(errno.EPIPE)))) == 141
+    assert headless.run(RecipePlan(long), make(Output(Broken(errno.EPIPE)))) == 141
     assert capsys.readouterr() == ("", "")
 
 
@@ -266,6 +267,7 @@ def test_a_full_disk_does_not_end_the_run(capsys: Captured, make: type[Face]) ->
     face = make(Output(Broken(errno.ENOSPC)))
     ended: list[str] = []
     face.end = lambda session, ending: ended.append(ending.word)  # type: ignore[method-assign]
-    assert headless.run(recipe.load("line-linear", {"epochs": 2, "device": "cpu"}), face) == 1
+    short = recipe.load("line-linear", {"epochs": 2, "device": "cpu"})
+    assert headless.run(RecipePlan(short), face) == 1
     assert ended == ["finished"]
     assert capsys.readouterr().err == "fivestep: some lines could not be written: No room\n"

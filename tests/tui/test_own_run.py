@@ -1,0 +1,145 @@
+"""A real person's file, with its data set class, dict batches and loss, in both faces."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from terminal import Terminal
+
+from fivestep.tui import cli
+
+OWN = '''
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from fivestep.core.training import Training
+
+
+class Stripes(Dataset):
+    """Images with a bright row or a bright column, as torchvision's classes have them."""
+
+    def __init__(self, train=True, transform=None):
+        self.draw = torch.Generator().manual_seed(int(train))
+        self.images = torch.rand(160 if train else 40, 1, 8, 8, generator=self.draw)
+        self.targets = torch.arange(len(self.images)) % 2
+        for i, target in enumerate(self.targets):
+            (self.images[i, 0, 3] if target else self.images[i, 0, :, 3]).fill_(1.5)
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        image, target = self.images[index], self.targets[index]
+        if self.transform is not None:
+            image = self.transform(image)
+        return {"image": image, "label": target, "index": index}
+
+
+def smoothed(outputs, labels):
+    return nn.functional.cross_entropy(outputs, labels, label_smoothing=0.1)
+
+
+def training():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+    print("made by hand")
+    return Training(
+        model=model,
+        criterion=smoothed,
+        optimizer=torch.optim.AdamW(model.parameters(), lr=3e-3),
+        batches=DataLoader(Stripes(transform=lambda image: image - 0.5), 16, shuffle=True),
+        validation=DataLoader(Stripes(train=False, transform=lambda image: image - 0.5), 20),
+        unpack=lambda batch: (batch["image"], batch["label"]),
+        metrics={"right": lambda outputs, labels: (outputs.argmax(1) == labels).float().mean()},
+        epochs=4,
+        threads=1,
+    )
+'''
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    file = tmp_path / "stripes.py"
+    file.write_text(OWN)
+    return str(file)
+
+
+def test_lines_for_people_tell_its_own_metric(own: str, capsys: Captured) -> None:
+    assert cli.run(["train", own, "--no-ui", "--epochs", "3"]) == 0
+    out = capsys.readouterr().out
+    assert f"stripes: what training() in {own} gives" in out
+    assert "160 samples; 330 parameters" in out
+    assert out.count("right") == 3
+    assert "finished after 3 epochs, 30 batches" in out
+
+
+def test_json_lines_carry_it_and_nothing_else(own: str, capsys: Captured) -> None:
+    assert cli.run(["train", own, "--json"]) == 0
+    out, err = capsys.readouterr()
+    records = [json.loads(line) for line in out.splitlines()]
+    assert records[0]["preset"] == "stripes"
+    epochs = [record for record in records if record["type"] == "epoch"]
+    assert len(epochs) == 4
+    assert epochs[-1]["metrics"]["right"] > 0.8
+    assert "made by hand" in err
+
+
+def test_the_screen_trains_it_again_from_the_file_as_it_stands_then(own: str) -> None:
+    with Terminal("train", own, "--epochs", "2") as terminal:
+        terminal.until("2 epochs trained")
+        terminal.until("run again")
+        assert "right" in terminal.text
+        Path(own).write_text(OWN.replace("nn.Conv2d(1, 4, 3)", "nn.Conv2d(1, 4, 3, bias=False)"))
+        terminal.type("r")
+        terminal.until("326 parameters")
+        terminal.until("2 epochs trained")
+        Path(own).write_text("1 / 0")
+        terminal.type("r")
+        terminal.until("stripes.py, line 1: ZeroDivisionError")
+        terminal.type("q")
+        assert terminal.ended() == 1
+
+
+def test_an_error_in_the_file_is_one_line_and_a_traceback_if_wanted(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    file = tmp_path / "wrong.py"
+    file.write_text("def training():\n    return 1 / 0\n")
+    assert cli.run(["train", str(file), "--quiet"]) == 2
+    err = capsys.readouterr().err
+    assert err == f"fivestep: {file}, line 2: ZeroDivisionError: division by zero\n"
+    assert cli.run(["train", str(file), "--quiet", "--traceback"]) == 2
+    assert "return 1 / 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["train", "{}", "--no-ui", "--lr", "0.1"], "--lr: {} makes its optimizer itself; only"),
+        (["train", "{}", "--no-ui", "--set", "a=1"], "--set a: a Python file has no such key"),
+        (["show", "{}"], "a Python file is no recipe"),
+        (["new", "{}"], "it is there already, and stays as it is"),
+    ],
+)
+def test_what_a_file_cannot_do_is_refused(
+    own: str, capsys: Captured, arguments: list[str], line: str
+) -> None:
+    assert cli.run([word.format(own) for word in arguments]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert line.format(own) in err
+
+
+def test_new_writes_a_file_that_trains(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["new", "my_run.py"]) == 0
+    assert capsys.readouterr().out == "my_run.py is there; to run it: fivestep train my_run.py\n"
+    assert cli.run(["train", "my_run.py", "--no-ui"]) == 0
+    assert "best accuracy 9" in capsys.readouterr().out

@@ -1,0 +1,126 @@
+"""What a face is given to run: something that can say what it is, and build a `Training`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ..core.snapshot import RunInfo
+from ..core.tasks import Task
+from . import text
+
+if TYPE_CHECKING:
+    from ..core.training import Training
+    from ..presets.own import OwnRun
+    from ..presets.recipe import Recipe
+
+
+class Plan(Protocol):
+    """A run that is still to be built. Needs no torch until it is."""
+
+    @property
+    def name(self) -> str:
+        """What the run is called."""
+
+    @property
+    def headline(self) -> str:
+        """What is going to run, in a line."""
+
+    @property
+    def preview(self) -> RunInfo:
+        """What can be said of the run before it is built."""
+
+    def build(self) -> Training:
+        """Everything the run is made of, anew each time.
+
+        Raises:
+            RecipeError: it can't be built; one line.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class RecipePlan:
+    """The run of a recipe."""
+
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        return self.recipe.name
+
+    @property
+    def headline(self) -> str:
+        recipe = self.recipe
+        return (
+            f"{recipe.name}: {recipe.model.name} on {recipe.dataset.name}, "
+            f"{text.counted(recipe.epochs, 'epoch')}, batch size {recipe.batch_size}, "
+            f"{recipe.optimizer.name} lr {recipe.optimizer.options['lr']:g}, seed {recipe.seed}"
+        )
+
+    @property
+    def preview(self) -> RunInfo:
+        recipe = self.recipe
+        task, expect = Task(recipe.task), recipe.expect
+        return RunInfo(
+            name=recipe.name,
+            data=recipe.dataset.name,
+            model=recipe.model.name,
+            parameters=(expect.parameters or 0) if expect is not None else 0,
+            task=task.name,
+            metric_name=task.metric_name,
+            higher_is_better=task.higher_is_better,
+            optimizer=recipe.optimizer.name,
+            scheduler=recipe.scheduler.name,
+            batch_size=recipe.batch_size,
+            epochs=recipe.epochs,
+            batches_per_epoch=None,
+            validation_batches=None,
+            device=recipe.device,
+            threads=recipe.threads if isinstance(recipe.threads, int) else 0,
+            seed=recipe.seed,
+        )
+
+    def build(self) -> Training:
+        from ..presets.build import build
+
+        return build(self.recipe)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlan:
+    """The run of a person's own Python file."""
+
+    run: OwnRun
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def headline(self) -> str:
+        return f"{self.name}: what training() in {self.run.path} gives"
+
+    @property
+    def preview(self) -> RunInfo:
+        task = Task()
+        return RunInfo(
+            name=self.name,
+            data=str(self.run.path),
+            model="",
+            parameters=0,
+            task=task.name,
+            metric_name=task.metric_name,
+            higher_is_better=task.higher_is_better,
+            optimizer="",
+            scheduler=None,
+            batch_size=None,
+            epochs=self.run.changes.get("epochs", 1),
+            batches_per_epoch=None,
+            validation_batches=None,
+            device="",
+            threads=self.run.changes.get("threads", 0),
+            seed=self.run.changes.get("seed"),
+        )
+
+    def build(self) -> Training:
+        return self.run.build()

@@ -125,6 +125,7 @@ def test_a_thousand_window_sizes_do_not_stop_a_run() -> None:
 
 BROKEN_SCREEN = """
 from fivestep.presets.recipe import load
+from fivestep.tui.plan import RecipePlan
 from fivestep.tui.screen import open_screen
 from fivestep.tui.screens.watch import WatchScreen
 
@@ -136,7 +137,7 @@ def broken(self):
         raise ZeroDivisionError("a fault of the screen")
 
 WatchScreen.tick = broken
-raise SystemExit(open_screen(load("line-linear", {"epochs": 3000})))
+raise SystemExit(open_screen(RecipePlan(load("line-linear", {"epochs": 3000}))))
 """
 
 
@@ -152,6 +153,7 @@ CHATTY = """
 import ctypes, logging, os, warnings
 from fivestep.presets import build
 from fivestep.presets.recipe import load
+from fivestep.tui.plan import RecipePlan
 from fivestep.tui.screen import open_screen
 
 make = build.make_criterion
@@ -167,7 +169,7 @@ def make_chatty(recipe):
     return make(recipe)
 
 build.make_criterion = make_chatty
-raise SystemExit(open_screen(load("line-linear", {"epochs": 2})))
+raise SystemExit(open_screen(RecipePlan(load("line-linear", {"epochs": 2}))))
 """
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 
 from .nested import pair, to_device
 
@@ -116,13 +116,6 @@ def batch_count(batches: Batches) -> int | None:
         return len(cast("Any", batches))
     except TypeError:
         return None
-
-
-def shuffles(batches: Batches) -> bool:
-    """Whether the order differs from epoch to epoch."""
-    if isinstance(batches, TensorBatches):
-        return batches.generator is not None
-    return not isinstance(getattr(batches, "sampler", None), SequentialSampler)
 
 
 class Feed:

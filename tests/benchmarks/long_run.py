@@ -50,14 +50,16 @@ class Watch:
             return
         self.next = next(self.marks, sys.maxsize)
         costs = []
-        for _ in range(51):
+        # The first mark also fills the series that grow with every picture, as a screen would.
+        for _ in range(51 if self.seen else 1100):
             self.session.mailbox.latest(curves=True)
             self.session.mailbox.begin()
             start = time.perf_counter()
             self.session._record._series["loss"].add(batches_done, 0.5)
             self.session._publish(self.session._state(self.session._running), 0, curves=True)  # type: ignore[arg-type]
             costs.append(time.perf_counter() - start)
-        self.seen.append((batches_done, statistics.median(costs), self._process.memory_info().rss))
+        cost = statistics.median(costs[-51:])
+        self.seen.append((batches_done, cost, self._process.memory_info().rss))
 
     def epoch(self, summary: object) -> None: ...
 
@@ -85,13 +87,17 @@ def main() -> None:
     session.run()
     seconds = time.perf_counter() - start
     first, last = watch.seen[0], watch.seen[-1]
-    growth = (last[2] - watch.seen[1][2]) / 2**20 / ((last[0] - watch.seen[1][0]) / MILLION)
+    late = watch.seen[2:]  # by two million batches every buffer has its size
+    growth = statistics.linear_regression(
+        [at / MILLION for at, _, _ in late], [rss / 2**20 for _, _, rss in late]
+    ).slope
     found = {
         "batches": session.progress.batches_done,
         "microseconds_per_batch": 1e6 * seconds / batches,
         "picture_ms_at_10k": 1000 * first[1],
         "picture_ms_at_10m": 1000 * last[1],
         "ratio": last[1] / first[1],
+        "rss_mib": [round(rss / 2**20, 1) for _, _, rss in watch.seen],
         "rss_mib_per_million": growth,
     }
     print(json.dumps(found))

@@ -1,0 +1,113 @@
+"""The real app over real small runs: from a plan to its end, again, and to another preset."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from textual.pilot import Pilot
+
+from fivestep.core.control import Pause, ScaleLR
+from fivestep.core.snapshot import State
+from fivestep.presets import build
+from fivestep.presets.recipe import load
+from fivestep.tui.app import FivestepApp
+from fivestep.tui.launch import Launch
+from fivestep.tui.plan import RecipePlan
+from fivestep.tui.screens.choose import ChooseScreen
+from fivestep.tui.screens.watch import WatchScreen
+
+
+def plan(**overrides: Any) -> RecipePlan:
+    return RecipePlan(load("line-linear", {"epochs": 3, "device": "cpu", **overrides}))
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await pilot.pause(0.01)
+
+
+def ended(app: FivestepApp) -> bool:
+    screen = app.screen
+    return isinstance(screen, WatchScreen) and screen.has_class("-ended")
+
+
+async def test_a_run_is_watched_to_its_end_run_again_and_left_for_another() -> None:
+    app = FivestepApp(plan())
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: ended(app))
+        first = app.launch
+        assert first is not None
+        assert first.outcome is not None
+        assert first.outcome.reason == "3 epochs trained"
+        await pilot.press("r")
+        await until(pilot, lambda: app.launch is not first and ended(app))
+        assert app.launch is not None
+        again, before = app.launch.session, first.session
+        assert again is not None
+        assert before is not None
+        for a, b in zip(
+            again.training.model.parameters(), before.training.model.parameters(), strict=True
+        ):
+            assert torch.equal(a, b)  # the same run from the start
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, ChooseScreen))
+        assert len(app.screen_stack) == 2
+        await pilot.press("q")
+
+
+async def test_what_was_chosen_and_changed_is_there_again_on_coming_back() -> None:
+    app = FivestepApp()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, ChooseScreen))
+        app.screen.post_message(ChooseScreen.Start("line-linear", {"epochs": 2}))
+        await until(pilot, lambda: ended(app))
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, ChooseScreen))
+        screen = app.screen
+        assert isinstance(screen, ChooseScreen)
+        assert screen.chosen == "line-linear"
+        assert screen.resolved.overrides == {"epochs": 2}
+
+
+async def test_a_run_that_cannot_be_built_says_why_and_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(recipe: object) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(build, "make_criterion", fail)
+    app = FivestepApp(plan())
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: ended(app))
+        assert app.launch is not None
+        outcome = app.launch.outcome
+        assert outcome is not None
+        assert (outcome.state, outcome.where) == (State.FAILED, "building the run")
+        assert outcome.reason == "OSError: the disk is gone"
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, ChooseScreen))
+
+
+def test_commands_sent_while_a_run_loads_take_effect_when_it_starts() -> None:
+    launch = Launch(plan())
+    assert launch.latest() is None
+    assert launch.now() is None
+    assert launch.info.epochs == 3
+    launch.send(Pause())
+    launch.send(ScaleLR(0.5))
+    launch.start()
+    while launch.session is None:
+        assert launch.outcome is None
+    snapshot = launch.session.snapshot(30)
+    while snapshot.state is not State.PAUSED:
+        snapshot = launch.session.snapshot(30)
+    assert (snapshot.batches_done, snapshot.lr_factor) == (0, 0.5)
+    assert launch.leave(30)
+    assert launch.outcome is not None
+    assert launch.outcome.state is State.STOPPED
+    assert launch.leave(0)  # there is nothing left to wait for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.optim import Optimizer
 
 from .data import Batches, TensorBatches, batch_count
 from .device import describe_device
@@ -13,18 +14,17 @@ from .training import Training
 def describe_run(training: Training) -> RunInfo:
     """The facts about a training that do not change while it runs."""
     about, task, optimizer = training.about, training.task, training.optimizer
-    fused = " (fused)" if optimizer.defaults.get("fused") else ""
     scheduler = training.scheduler
     batch_size = getattr(training.batches, "batch_size", None)
     return RunInfo(
         name=about.name,
-        data=about.data or _data(training.batches),
+        data=about.data or describe_data(training.batches),
         model=about.model or type(training.model).__name__,
         parameters=training.parameters,
         task=task.name,
         metric_name=task.metric_name,
         higher_is_better=task.higher_is_better,
-        optimizer=type(optimizer).__name__ + fused,
+        optimizer=describe_optimizer(optimizer),
         scheduler=None if scheduler is None else type(scheduler).__name__,
         batch_size=batch_size if isinstance(batch_size, int) else None,
         epochs=training.epochs,
@@ -40,7 +40,12 @@ def describe_run(training: Training) -> RunInfo:
     )
 
 
-def _data(batches: Batches) -> str:
+def describe_optimizer(optimizer: Optimizer) -> str:
+    """The optimizer's name, and whether it is fused."""
+    return type(optimizer).__name__ + (" (fused)" if optimizer.defaults.get("fused") else "")
+
+
+def describe_data(batches: Batches) -> str:
     """What can be said of data that nobody has described."""
     samples = batches.features if isinstance(batches, TensorBatches) else None
     if samples is None:

@@ -47,15 +47,16 @@ def samples_in(*parts: Any) -> int:
     Args:
         parts: features, labels: tensors (B, ...), or tuples, lists and dicts of them.
     """
-    return next((len(t) for part in parts for t in _tensors(part) if t.dim()), 0)
+    return next((len(t) for part in parts for t in tensors_in(part) if t.dim()), 0)
 
 
-def _tensors(part: Any) -> Iterator[Tensor]:
+def tensors_in(part: Any) -> Iterator[Tensor]:
+    """Every tensor in tuples, lists and dicts, in order."""
     if isinstance(part, Tensor):
         yield part
     elif isinstance(part, Mapping):
         for value in part.values():
-            yield from _tensors(value)
+            yield from tensors_in(value)
     elif isinstance(part, (tuple, list)):
         for value in part:
-            yield from _tensors(value)
+            yield from tensors_in(value)

@@ -25,6 +25,14 @@ class State(StrEnum):
         return self in (State.FINISHED, State.STOPPED, State.FAILED)
 
 
+class Certainty(StrEnum):
+    """How surely something is known."""
+
+    EXACT = "exact"
+    INFERRED = "inferred"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class RunInfo:
     """What does not change while a run goes on."""
@@ -43,6 +51,7 @@ class RunInfo:
     scheduler: str | None
     batch_size: int | None
     epochs: int
+    """0 where only the loop itself knows: one of a person's own."""
     batches_per_epoch: int | None
     """None where the loader cannot tell."""
     validation_batches: int | None
@@ -54,6 +63,10 @@ class RunInfo:
     """Whether there is validation data."""
     exact_clock: bool = True
     """False where phases are queued work (CUDA, MPS): what runs *now* is what is being queued."""
+    phases: tuple[Certainty, ...] = (Certainty.EXACT,) * len(Step)
+    """How surely each phase's time is known, one entry a Step."""
+    loss: Certainty = Certainty.EXACT
+    """Unknown where a person's own loop keeps it to itself: losses are None or NaN there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,8 @@ def test_a_run_named_on_the_command_line_starts_at_once_and_stays_when_it_is_ove
         text = terminal.until("run again")
         assert "3 epochs trained" in text
         terminal.type("r")
-        terminal.until(lambda text: text.count("run line-linear, seed 0") == 2 and "FINISHED" in text)
+        begun = "run line-linear, seed 0"
+        terminal.until(lambda text: text.count(begun) == 2 and "FINISHED" in text)
         terminal.type("q")
         assert terminal.ended() == 0
         assert "line-linear: finished after 3 epochs" in terminal.text

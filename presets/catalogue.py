@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from .schema import Options, Real, Several, Whole, Word
+from .schema import Matching, Options, Real, Several, Whole, Word
 
 if TYPE_CHECKING:
     from ..core.tasks import TaskName
@@ -29,6 +29,8 @@ class DataEntry:
     shape: str
     """Of a batch of features."""
     options: Options
+    download: str = ""
+    """How much is downloaded on first use: "12 MB"; empty where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,19 @@ def _parts(share: float) -> Options:
 
 _TENTHS: Final[Options] = {**_parts(0.1), "seed": _SEED}
 _FIFTHS: Final[Options] = {**_parts(0.2), "seed": _SEED}
+
+PLACE: Final = Matching("", r"[^\x00-\x1f\x7f]{0,1000}", "a path")
+
+
+def _published(url: str) -> Options:
+    """Options of a data set that others publish, with a test part of its own."""
+    return {
+        "validation": Real(0.1, 0.01, 0.9),
+        "seed": _SEED,
+        "data_dir": PLACE,
+        "url": Matching(url, r"https?://[A-Za-z0-9._~:/@%+-]{1,500}", "an address, http or https"),
+    }
+
 
 DATASETS: Final[dict[str, DataEntry]] = {
     "line": DataEntry(
@@ -106,6 +121,24 @@ DATASETS: Final[dict[str, DataEntry]] = {
         "images",
         "(B, 1, 8, 8)",
         _TENTHS,
+    ),
+    "mnist": DataEntry(
+        "handwritten digits 28x28",
+        "classification",
+        "images",
+        "(B, 1, 28, 28)",
+        _published("https://ossci-datasets.s3.amazonaws.com/mnist/"),
+        "12 MB",
+    ),
+    "fashion-mnist": DataEntry(
+        "clothes 28x28",
+        "classification",
+        "images",
+        "(B, 1, 28, 28)",
+        _published(
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
+        ),
+        "31 MB",
     ),
     "docs": DataEntry(
         "Python's language reference, by character",

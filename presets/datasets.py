@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .dataset import Dataset, dealt, split
 from .errors import RecipeError
+from .idx import fashion_mnist, mnist
 from .packaged import packaged
 from .tables import breast_cancer, diabetes, iris, wine
 
@@ -23,8 +24,10 @@ __all__ = [
     "diabetes",
     "digits",
     "docs",
+    "fashion_mnist",
     "iris",
     "line",
+    "mnist",
     "moons",
     "spirals",
     "wine",

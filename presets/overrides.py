@@ -19,6 +19,7 @@ ALIASES: Final = {
     "--threads": "threads",
     "--model": "model.name",
     "--dataset": "dataset.name",
+    "--data-dir": "dataset.data_dir",
 }
 """Short options of the command, each with the key that it sets."""
 

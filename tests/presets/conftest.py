@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +23,35 @@ def write(tmp_path: Path) -> Write:
         return str(file)
 
     return write
+
+
+def write_idx(folder: Path) -> dict[str, bytes]:
+    """Small files like MNIST's in a folder, the label in every pixel; their contents by name."""
+    packed = {}
+    for part, count in (("train", 40), ("t10k", 20)):
+        labels = bytes(i % 10 for i in range(count))
+        images = b"".join(bytes([label * 20]) * 28 * 28 for label in labels)
+        head = struct.pack(">4B3I", 0, 0, 8, 3, count, 28, 28)
+        packed[f"{part}-images-idx3-ubyte.gz"] = gzip.compress(head + images)
+        head = struct.pack(">4BI", 0, 0, 8, 1, count)
+        packed[f"{part}-labels-idx1-ubyte.gz"] = gzip.compress(head + labels)
+    for name, data in packed.items():
+        (folder / name).write_bytes(data)
+    return packed
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with small files in the place of MNIST's or Fashion-MNIST's."""
+    folder = tmp_path_factory.mktemp("published")
+    write_idx(folder)
+    return folder
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> dict[str, bytes]:
+    """The same in `tmp_path`, to be spoiled: contents by name."""
+    return write_idx(tmp_path)
 
 
 @pytest.fixture(autouse=True)

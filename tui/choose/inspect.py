@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from ...core.device import choose_device
 from ...presets import build
+from ...presets.catalogue import DATASETS
 from ...presets.dataset import Dataset
+from ...presets.idx import at_hand
 from ...presets.recipe import Recipe, RecipeError, Section
 from .look import Excerpt, Histograms, Image, Images, Layer, Look, Picture, Scatter
 
@@ -76,6 +78,11 @@ class _Key:
 
 
 def _load(key: _Key) -> Dataset:
+    """The data; nothing is downloaded only to be looked at."""
+    recipe = key.recipe
+    size = DATASETS[recipe.dataset.name].download
+    if size and not at_hand(recipe.dataset.name, str(recipe.dataset.options["data_dir"])):
+        raise RecipeError(f"{recipe.dataset.name}: {size} will be downloaded when it is started")
     return build.load_data(key.recipe)
 
 

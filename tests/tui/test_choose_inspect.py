@@ -1,0 +1,29 @@
+"""What the choosing screen learns of a data set by looking at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fivestep.presets import download
+from fivestep.presets.recipe import load
+from fivestep.tui.choose.inspect import Inspector
+from fivestep.tui.choose.look import Histograms
+
+
+def test_a_table_is_seen_column_by_column() -> None:
+    seen = Inspector().look(load("iris-mlp"))
+    assert isinstance(seen.picture, Histograms)
+    names = [name for name, *_ in seen.picture.columns]
+    assert names == ["sepal length", "sepal width", "petal length", "petal width"]
+    assert all(sum(counts) == 90 for *_, counts in seen.picture.columns)
+
+
+def test_nothing_is_downloaded_only_to_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(download.FOLDER, str(tmp_path))
+    seen = Inspector().look(load("mnist-cnn"))
+    assert seen.picture == "mnist: 12 MB will be downloaded when it is started"
+    assert not list(tmp_path.iterdir())

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from .data import Feed
-from .meters import Meter
 from .progress import Progress
 from .steps import Step, Steps
 from .training import Training
 
 
-def validate(training: Training, at: Progress, meter: Meter) -> Steps:
+class Taker(Protocol):
+    """What takes in a validation's batches, such as a `Meter`."""
+
+    def update(self, outputs: Any, labels: Any, loss: Tensor) -> None:
+        """Add a batch: outputs and labels (B, ...), loss () the mean over the batch."""
+
+
+def validate(training: Training, at: Progress, meter: Taker) -> Steps:
     """One pass over the validation data, a gate before each batch; results are in `meter`.
 
     Every module gets its mode back afterwards, also when the pass is given up in the middle.

@@ -136,6 +136,35 @@ def show(
     _print(stdout(), recipe.to_toml())
 
 
+@app.command("eval", cls=Plain)
+def evaluate(
+    ctx: typer.Context,
+    preset: Preset = registry.DEFAULT,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Lr = None,
+    optimizer: Optimizer = None,
+    seed: Seed = None,
+    device: Device = None,
+    threads: Threads = None,
+    model: Model = None,
+    dataset: Dataset = None,
+    set_: Set = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    traceback: Traceback = False,
+) -> None:
+    """Judge a model without training it: on the validation and the test data."""
+    plan = _plan(ctx)
+    from .judging import judge
+
+    with records_only() if json else contextlib.nullcontext(stdout()) as output:
+        with refusals(traceback):
+            judge(plan, output, json=json)
+        output.flush()
+        code = written(output)
+    raise typer.Exit(code)
+
+
 @app.command(cls=Plain)
 def new(
     path: Annotated[str, typer.Argument(metavar="FILE", help="Such as my_run.py.")],

@@ -1,0 +1,132 @@
+"""Judging a model without training it: metrics, confusion, residuals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from .meters import Meter, meter_for
+from .nested import samples_in
+from .progress import Progress
+from .training import Training
+from .validate import validate
+
+BINS: Final = 12
+"""Of the histogram of residuals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """How label minus prediction is spread; all in the labels' units."""
+
+    mean: float
+    deviation: float
+    low: float
+    median: float
+    high: float
+    counts: tuple[int, ...]
+    """In equal bins from `low` to `high`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A model judged on one part of the data."""
+
+    part: str
+    """validation or test."""
+    samples: int
+    loss: float | None
+    """Mean over the samples (or tokens)."""
+    metrics: tuple[tuple[str, float], ...]
+    """By name, the task's own first."""
+    confusion: tuple[tuple[int, ...], ...] | None = None
+    """Counts [label][prediction]; None unless each sample has one class."""
+    residuals: Residuals | None = None
+    """For regression."""
+
+
+class _Findings:
+    """A meter that also keeps what a sum can't tell."""
+
+    def __init__(self, training: Training) -> None:
+        self.meter: Meter = meter_for(training.task, training.metrics)
+        self.samples = 0
+        self._task = training.task.name
+        self._counts: Tensor | None = None
+        self._residuals: list[Tensor] = []
+
+    def update(self, outputs: Any, labels: Any, loss: Tensor) -> None:
+        """Add a batch."""
+        self.meter.update(outputs, labels, loss)
+        self.samples += samples_in(labels, outputs)
+        if self._task == "classification":
+            self._confuse(outputs, labels)
+        elif self._task == "regression":
+            residuals = labels.double() - outputs.double()
+            self._residuals.append(residuals.flatten().cpu())  # (N,)
+
+    def _confuse(self, outputs: Tensor, labels: Tensor) -> None:
+        """Count labels (B, ...) against outputs (B, C, ...), or one logit (B,) or (B, 1) each."""
+        if outputs.shape == labels.shape and (outputs.dim() == 1 or outputs.shape[1] == 1):
+            classes, predicted, true = 2, outputs > 0, labels > 0.5
+        else:
+            classes, predicted = outputs.shape[1], outputs.argmax(1)
+            true = labels.argmax(1) if outputs.shape == labels.shape else labels
+        true, predicted = true.flatten().long().cpu(), predicted.flatten().long().cpu()
+        known = (true >= 0) & (true < classes)  # a criterion may ignore others
+        pairs = true[known] * classes + predicted[known]
+        counts = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+        self._counts = counts if self._counts is None else self._counts + counts
+
+    @property
+    def confusion(self) -> tuple[tuple[int, ...], ...] | None:
+        """Counts by label and prediction."""
+        return None if self._counts is None else tuple(map(tuple, self._counts.tolist()))
+
+    @property
+    def residuals(self) -> Residuals | None:
+        """Their spread; None without any, or where one is NaN or infinite."""
+        values = torch.cat(self._residuals) if self._residuals else torch.empty(0)
+        if not len(values) or not values.isfinite().all():
+            return None
+        low, high = values.min().item(), values.max().item()
+        counts = torch.histc(values, BINS, low, high) if high > low else torch.tensor([len(values)])
+        return Residuals(
+            mean=values.mean().item(),
+            deviation=values.std(correction=0).item(),
+            low=low,
+            median=values.median().item(),
+            high=high,
+            counts=tuple(int(count) for count in counts.tolist()),
+        )
+
+
+def evaluate(training: Training) -> tuple[Evaluation, ...]:
+    """Judge the model as it is, on the validation data and on the test data that there are.
+
+    Nothing is trained: weights, buffers and torch's generators stay as they were.
+    """
+    threads = torch.get_num_threads()
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+    try:
+        return tuple(
+            _judge(replace(training, validation=batches), part)
+            for part, batches in (("validation", training.validation), ("test", training.test))
+            if batches is not None
+        )
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _judge(training: Training, part: str) -> Evaluation:
+    findings = _Findings(training)
+    for _ in validate(training, Progress(), findings):
+        pass
+    loss, metrics = findings.meter.result()
+    return Evaluation(
+        part, findings.samples, loss, tuple(metrics.items()), findings.confusion, findings.residuals
+    )

@@ -1,0 +1,129 @@
+"""`fivestep eval`: a model judged without training it, for people or as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..presets.errors import RecipeError
+from . import text
+from .charts import bar
+from .jsonlines import line
+
+if TYPE_CHECKING:
+    from ..core.evaluate import Evaluation, Residuals
+    from ..core.training import Training
+    from .output import Output
+    from .plan import Plan
+
+FRESH: Final = "the model is freshly initialised: nothing has been trained"
+MOST: Final = 10
+"""Pairs of classes that are listed where the matrix has no room."""
+WIDE: Final = 100
+"""Cells that a matrix may take where no terminal has an end."""
+BAR: Final = 40
+"""Cells of the longest bar of a histogram."""
+
+
+def judge(plan: Plan, output: Output, *, json: bool = False) -> None:
+    """Build the run, judge its model as it is, and tell.
+
+    Raises:
+        RecipeError: it can't be built, or has nothing to judge by.
+    """
+    from ..core.evaluate import evaluate
+
+    training = plan.build()
+    found = evaluate(training)
+    if not found:
+        raise RecipeError(f"{plan.name}: there is neither validation nor test data to judge by")
+    room = output.columns if output.is_terminal else WIDE
+    output.write(
+        _as_json(plan, training, found) if json else _as_lines(plan, training, found, room)
+    )
+
+
+def _as_lines(plan: Plan, training: Training, found: tuple[Evaluation, ...], room: int) -> str:
+    lines = [plan.headline, FRESH]
+    for part in found:
+        facts = [text.counted(part.samples, "sample"), f"loss {text.number(part.loss)}"]
+        facts += [f"{n} {text.metric(n, v)}" for n, v in part.metrics if n != "val_loss"]
+        lines.append(f"{part.part}: {', '.join(facts)}")
+    last = found[-1]
+    if last.confusion is not None:
+        lines += ["", *_matrix(last, training.about.label_names, room)]
+    if last.residuals is not None:
+        lines += ["", *_spread(last.part, last.residuals)]
+    return "".join(text.clean(row) + "\n" for row in lines)
+
+
+def _as_json(plan: Plan, training: Training, found: tuple[Evaluation, ...]) -> str:
+    own = training.task.metric_name
+    parts = []
+    for part in found:
+        spread, metrics = part.residuals, dict(part.metrics)
+        parts.append(
+            {
+                "part": part.part,
+                "samples": part.samples,
+                "loss": part.loss,
+                "metric": metrics.get(own),
+                "metrics": metrics,
+                "confusion": part.confusion,
+                "residuals": None
+                if spread is None
+                else {name: getattr(spread, name) for name in spread.__slots__},
+            }
+        )
+    return line(
+        "eval",
+        preset=plan.name,
+        trained=False,
+        parameters=training.parameters,
+        task=training.task.name,
+        metric_name=own,
+        label_names=training.about.label_names,
+        seed=training.seed,
+        device=str(training.device),
+        parts=parts,
+    )
+
+
+def _matrix(part: Evaluation, names: tuple[str, ...], room: int) -> list[str]:
+    """Counts by label (rows) and prediction (columns), or the pairs that are confused most."""
+    counts = part.confusion
+    assert counts is not None
+    if len(names) != len(counts):
+        names = tuple(str(i) for i in range(len(counts)))
+    first = max(len("label"), *(len(name) for name in names))
+    cell = 2 + max(len(name) for name in (*names, *(text.count(n) for r in counts for n in r)))
+    if first + cell * len(counts) <= room:
+        head = "label".ljust(first) + "".join(name.rjust(cell) for name in names)
+        rows = [
+            name.ljust(first) + "".join(text.count(n).rjust(cell) for n in row)
+            for name, row in zip(names, counts, strict=True)
+        ]
+        return [f"{part.part}, labels down, predictions across:", head, *rows]
+    pairs = sorted(
+        ((n, i, j) for i, row in enumerate(counts) for j, n in enumerate(row) if n and i != j),
+        reverse=True,
+    )
+    return [
+        f"{part.part}, what is confused most:",
+        *(f"{names[i]} taken for {names[j]}: {text.count(n)}" for n, i, j in pairs[:MOST]),
+    ]
+
+
+def _spread(part: str, found: Residuals) -> list[str]:
+    """A line of numbers, then the histogram."""
+    facts = (
+        f"mean {text.number(found.mean)}, deviation {text.number(found.deviation)}, "
+        f"median {text.number(found.median)}"
+    )
+    lines = [f"{part}, residuals (label - prediction): {facts}"]
+    step, most = (found.high - found.low) / len(found.counts), max(found.counts)
+    for i, count in enumerate(found.counts):
+        start, end = found.low + i * step, found.low + (i + 1) * step
+        span = f"{text.number(start):>9} to {text.number(end):>9}"
+        drawn = bar(count / most, BAR).rstrip()
+        lines.append(f"{span}  {text.count(count):>6}  {drawn}".rstrip())
+    return lines

@@ -24,7 +24,8 @@ class DataEntry:
 
     about: str
     """In a few words, for a listing."""
-    task: TaskName
+    task: TaskName | None
+    """None where the data decides."""
     kind: Kind
     shape: str
     """Of a batch of features."""
@@ -148,6 +149,22 @@ DATASETS: Final[dict[str, DataEntry]] = {
         {"context": Whole(128, 8, 1024), **_parts(0.05)},
     ),
 }
+
+_COLUMN: Final = r"[^\x00-\x1f\x7f]{1,200}"
+DATASETS["csv"] = DataEntry(
+    "a table of your own",
+    None,
+    "table",
+    "(B, D)",
+    {
+        "path": PLACE,
+        "target": Matching("", f"({_COLUMN})?", "the name of a column"),
+        "task": Word("auto", ("auto", "classification", "regression")),
+        "ignore": Several((), Matching("id", _COLUMN, "the name of a column"), 0, 64),
+        "data_dir": PLACE,
+        **_FIFTHS,
+    },
+)
 
 _ACTIVATION: Final = Word("relu", ("relu", "gelu", "silu", "tanh", "sigmoid"))
 _NORM: Final = Word("none", ("none", "batch", "layer"))

@@ -16,11 +16,13 @@ from torch import Tensor
 from .dataset import Dataset, dealt, split
 from .errors import RecipeError
 from .idx import fashion_mnist, mnist
+from .own_table import csv
 from .packaged import packaged
 from .tables import breast_cancer, diabetes, iris, wine
 
 __all__ = [
     "breast_cancer",
+    "csv",
     "diabetes",
     "digits",
     "docs",

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .catalogue import DATASETS
 from .check import EXPECT, SECTIONS, TOP, Check
@@ -16,6 +16,7 @@ from .losses import STANDARD
 from .overrides import ALIASES, apply, flag, parse_set
 from .read import find, read
 from .schema import Value
+from .sheet import read_sheet, target_of, task_of
 
 if TYPE_CHECKING:
     from ..core.tasks import TaskName
@@ -78,7 +79,8 @@ class Recipe:
     @property
     def task(self) -> TaskName:
         """What kind of problem the data set poses."""
-        return DATASETS[self.dataset.name].task
+        task = DATASETS[self.dataset.name].task
+        return task if task is not None else cast("TaskName", self.dataset.options["task"])
 
     @property
     def table(self) -> dict[str, Any]:
@@ -119,13 +121,30 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recip
     values: dict[str, Any] = check.options(table, "", TOP)
     for key in SECTIONS:
         if key == "criterion":
-            dataset = values["dataset"].name
-            check.fit(dataset, values["model"].name)
-            table["criterion"] = _criterion(table, DATASETS[dataset].task)
+            dataset = values["dataset"] = _settled(values["dataset"], check)
+            check.fit(dataset.name, values["model"].name)
+            task = DATASETS[dataset.name].task or cast("TaskName", dataset.options["task"])
+            table["criterion"] = _criterion(table, task)
         values[key] = Section(*check.section(table, key))
     if "expect" in table:
         values["expect"] = Expect(**check.given(table["expect"], "expect.", EXPECT))  # type: ignore[arg-type]
     return Recipe(**values, command=_command(name_or_path, overrides))
+
+
+def _settled(dataset: Section, check: Check) -> Section:
+    """The same with the task that the user's own table turns out to pose."""
+    options = dataset.options
+    if options.get("task") != "auto":
+        return dataset
+    try:
+        columns = read_sheet(str(options["path"]), str(options["data_dir"]))
+    except ValueError as error:
+        check.fail("dataset.path", str(error))
+    try:
+        task = task_of(target_of(columns, str(options["target"])))
+    except ValueError as error:
+        check.fail("dataset.target", str(error))
+    return Section(dataset.name, {**options, "task": task})
 
 
 def _criterion(table: Mapping[str, Any], task: TaskName) -> dict[str, Any]:

@@ -48,6 +48,17 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def own_table(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a small CSV file: two numbers, a category, and a class to tell."""
+    rows = [
+        f"{i % 7},{i * 0.5 + i % 3},{'ab'[i % 2]},{'yes' if i % 3 else 'no'}" for i in range(60)
+    ]
+    file = tmp_path_factory.mktemp("own") / "mine.csv"
+    file.write_text("\n".join(["small,large,kind,answer", *rows]), encoding="utf-8")
+    return str(file)
+
+
 @pytest.fixture
 def packed(tmp_path: Path) -> dict[str, bytes]:
     """The same in `tmp_path`, to be spoiled: contents by name."""

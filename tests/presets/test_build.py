@@ -43,15 +43,17 @@ def steps(training: Training, count: int) -> list[Tensor]:
 
 @pytest.mark.parametrize(("dataset", "model"), itertools.product(DATASETS, MODELS))
 def test_data_sets_and_models_combine_where_shapes_fit(
-    dataset: str, model: str, published: Path
+    dataset: str, model: str, published: Path, own_table: str
 ) -> None:
     changes = {"dataset.name": dataset, "model.name": model}
     if DATASETS[dataset].download:
         changes["dataset.data_dir"] = str(published)
+    if dataset == "csv":
+        changes["dataset.path"] = own_table
     if model in MODELS_FOR[DATASETS[dataset].kind]:
         training = build(load("digits-mlp", changes))
         assert all(loss.isfinite() for loss in steps(training, 2))
-        assert training.task.name == DATASETS[dataset].task
+        assert training.task.name == (DATASETS[dataset].task or "classification")
         assert training.about.model == model
         return
     with pytest.raises(RecipeError) as caught:

@@ -106,7 +106,9 @@ def test_whatever_an_option_says_it_accepts(file: Path, table: dict[str, Any]) -
     """Values in range are taken, and the resolved recipe is the same recipe."""
     file.write_text(tomlkit.dumps(table), encoding="utf-8")
     kinds = MODELS[table["model"]["name"]].takes
-    if DATASETS[table["dataset"]["name"]].kind not in kinds:
+    dataset = table["dataset"]
+    no_file = dataset["name"] == "csv" and dataset.get("task", "auto") == "auto"
+    if no_file or DATASETS[dataset["name"]].kind not in kinds:
         assert outcome(str(file)) is None
         return
     recipe = load(str(file))

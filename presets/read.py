@@ -19,9 +19,11 @@ def find(name_or_path: str) -> Path:
     Raises:
         RecipeError: there is neither.
     """
-    if name_or_path in registry.names():
-        return registry.path(name_or_path)
     file = Path(name_or_path)
+    if "/" not in name_or_path and file.suffix != ".toml":
+        preset = registry.find(name_or_path)
+        if preset is not None:
+            return preset.path
     try:
         if file.is_file():
             return file
@@ -32,8 +34,9 @@ def find(name_or_path: str) -> Path:
         raise RecipeError(f"{shown(name_or_path)}: expected a recipe file, this is none")
     if file.suffix == ".toml" or len(file.parts) > 1:
         raise RecipeError(f"{shown(name_or_path)}: there is no such file")
-    guess = registry.nearest(name_or_path, registry.names())
-    hint = f"did you mean {guess}?" if guess else f"there are {', '.join(registry.names())}"
+    known = [preset.name for preset in registry.everything() if not preset.hidden]
+    guess = registry.nearest(name_or_path, known)
+    hint = f"did you mean {printable(guess)}?" if guess else f"there are {', '.join(known)}"
     raise RecipeError(f"no preset is called {shown(name_or_path)}; {hint}")
 
 

@@ -1,16 +1,38 @@
-"""Which recipes come with fivestep. Standard library only, for `--help` and listings."""
+"""Which recipes there are: fivestep's, the person's own, those that packages bring.
+
+Needs little, for `--help` and listings, and imports nothing of a package that brings presets.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 DEFAULT: Final = "digits-cnn"
 """What runs when nobody names a preset."""
 
+GROUP: Final = "fivestep.presets"
+"""Entry points of packages that bring presets; the value names a package with *.toml files."""
+
 _HERE: Final = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A recipe that has a name."""
+
+    name: str
+    path: Path
+    source: str = ""
+    """Whose it is: empty for fivestep's, "yours", or the name of the package that brought it."""
+    hidden: str = ""
+    """Whose preset of the same name is taken in its place; empty if this one is."""
 
 
 def names() -> list[str]:
@@ -27,6 +49,68 @@ def path(name: str) -> Path:
     if name not in names():
         raise KeyError(name)
     return _HERE / f"{name}.toml"
+
+
+def everything() -> list[Preset]:
+    """Fivestep's presets, the person's own, packages': of one name, the first is taken."""
+    taken: dict[str, str] = {}
+    presets = []
+    for name, file, source in _files():
+        presets.append(Preset(name, file, source, taken.get(name, "")))
+        taken.setdefault(name, source or "fivestep")
+    return presets
+
+
+def find(name: str) -> Preset | None:
+    """The preset that a name stands for."""
+    if name in names():
+        return Preset(name, path(name))
+    return next((preset for preset in everything() if preset.name == name), None)
+
+
+def own_folder() -> Path:
+    """Where a person's own presets lie, whether it exists or not."""
+    from platformdirs import user_config_path  # late: most commands need no other preset
+
+    return user_config_path("fivestep", appauthor=False) / "presets"
+
+
+def _files() -> Iterator[tuple[str, Path, str]]:
+    """Name, file and source of every recipe."""
+    for name in names():
+        yield name, _HERE / f"{name}.toml", ""
+    for folder, source in ((own_folder(), "yours"), *_brought()):
+        try:
+            files = sorted(file for file in folder.glob("*.toml") if file.is_file())
+        except OSError:  # not ours to read
+            continue
+        for file in files:
+            yield file.stem, file, source
+
+
+@cache
+def _brought() -> tuple[tuple[Path, str], ...]:
+    """Folders with the presets of installed packages, and the packages' names.
+
+    They are found by where the package lies; a dotted name goes down from there, since Python's
+    own search would import what is above.
+    """
+    from importlib.metadata import entry_points
+    from importlib.util import find_spec
+
+    folders = []
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        if not re.fullmatch(r"\w+(\.\w+)*", entry.value):
+            continue
+        top, *rest = entry.value.split(".")
+        try:
+            spec = find_spec(top) if top not in sys.modules else sys.modules[top].__spec__
+        except (ImportError, ValueError):
+            continue
+        for place in (spec.submodule_search_locations or ()) if spec is not None else ():
+            source = entry.dist.name if entry.dist is not None else entry.value
+            folders.append((Path(place, *rest), source))
+    return tuple(folders)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

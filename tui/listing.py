@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -19,14 +20,28 @@ NARROW: Final = 28
 
 def as_json() -> str:
     """A list of objects, one a preset, one a line."""
-    rows = ",\n".join(json.dumps(_object(recipe.load(name))) for name in registry.names())
+    rows = ",\n".join(json.dumps(_object(preset)) for preset in registry.everything())
     return f"[\n{rows}\n]\n"
 
 
-def _object(preset: recipe.Recipe) -> dict[str, Any]:
+def _loaded(found: registry.Preset) -> recipe.Recipe | str:
+    """The preset's recipe, or why there is none to be had by this name."""
+    if found.hidden:
+        way = f"fivestep train {shlex.quote(str(found.path))}"
+        return f"hidden by {found.hidden}'s preset of that name; {way} runs it"
+    try:
+        return recipe.load(found.name)
+    except recipe.RecipeError as error:
+        return str(error)
+
+
+def _object(found: registry.Preset) -> dict[str, Any]:
+    preset = _loaded(found)
+    source = {"name": found.name, "source": found.source or "fivestep"}
+    if isinstance(preset, str):
+        return source | {"path": str(found.path), "error": preset}
     expect = preset.expect or recipe.Expect()
-    return {
-        "name": preset.name,
+    return source | {
         "description": preset.description,
         "dataset": preset.dataset.name,
         "data": DATASETS[preset.dataset.name].about,
@@ -38,7 +53,7 @@ def _object(preset: recipe.Recipe) -> dict[str, Any]:
         "metric_name": expect.metric,
         "metric": expect.value,
         "seconds": expect.seconds,
-        "default": preset.name == registry.DEFAULT,
+        "default": found.name == registry.DEFAULT,
         "command": preset.command,
     }
 
@@ -46,18 +61,22 @@ def _object(preset: recipe.Recipe) -> dict[str, Any]:
 def as_table(output: Output) -> str:
     """Columns that fit the terminal; elsewhere one line a preset, however long."""
     rows: list[Row] = [("preset", "data", "model", "parameters", "what to expect")]
-    rows += [_row(recipe.load(name)) for name in registry.names()]
+    rows += [_row(preset) for preset in registry.everything()]
     return table(rows, output.columns if output.is_terminal else None)
 
 
-def _row(preset: recipe.Recipe) -> Row:
+def _row(found: registry.Preset) -> Row:
+    preset = _loaded(found)
+    name = text.clean(found.name) + (f" ({text.clean(found.source)})" if found.source else "")
+    if isinstance(preset, str):
+        return (name, "", "", "", text.clean(f"can't be used: {preset}"))
     expect = preset.expect or recipe.Expect()
     return (
-        preset.name,
+        name,
         DATASETS[preset.dataset.name].about,
         preset.model.name,
         text.count(expect.parameters),
-        expect.text,
+        text.clean(expect.text),
     )
 
 

@@ -61,7 +61,7 @@ class DefaultsToTrain(_QuickHelp, TyperGroup):
         if args[0] in self.commands:
             return super().resolve_command(ctx, args)
         word = clean(args[0])
-        if args[0] in registry.names():
+        if registry.find(args[0]) is not None:
             way_out = f"to train that preset: fivestep train {word}"
         else:
             guess = registry.nearest(word, self.commands)

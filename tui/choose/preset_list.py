@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from ...presets import registry
 from ...presets.recipe import Recipe, RecipeError, load
 from ..text import clean, fit
 from ..theme import plain
@@ -72,13 +73,18 @@ class PresetList(OptionList):
         self._rows: dict[int, str] = {}
         self._texts: dict[int, tuple[str, str]] = {}
         self._wide = True
+        self._sources = {
+            p.name: p.source for p in registry.everything() if p.source and not p.hidden
+        }
+        """Of presets that are not fivestep's: whose they are."""
         self._fill(list(names))
 
     def _fill(self, names: list[str]) -> None:
         groups: dict[str, list[tuple[str, Recipe | None]]] = {task: [] for task in TASKS.values()}
         for name in names:
             recipe = _recipe(name)
-            task = TASKS[recipe.task] if recipe is not None else "can't be used"
+            task = self._sources.get(name) or (TASKS[recipe.task] if recipe is not None else "")
+            task = clean(task) if recipe is not None else "can't be used"
             groups.setdefault(task, []).append((name, recipe))
         column = min(16, max((len(clean(name)) for name in names), default=0))
         options: list[Option | None] = []

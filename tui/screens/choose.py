@@ -78,7 +78,8 @@ class ChooseScreen(Screen[None]):
 
     def __init__(self, names: Sequence[str] | None = None, choice: Choice | None = None) -> None:
         super().__init__()
-        self.names = list(names if names is not None else registry.names())
+        known = (preset.name for preset in registry.everything() if not preset.hidden)
+        self.names = list(names if names is not None else known)
         self.chosen = choice.name if choice is not None else registry.DEFAULT
         """The highlighted preset."""
         self.edits: dict[str, dict[str, str]] = {}

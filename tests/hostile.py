@@ -191,7 +191,8 @@ def main(count: int, folder: Path, seed: int) -> None:
         except BaseException as error:
             wrong.append(f"case {number}: {type(error).__name__}: {error}"[:2000])
         watching = False
-    sys.stdout.write(json.dumps({"taken": taken, "refused": refused, "wrong": wrong, "events": events}))
+    found = {"taken": taken, "refused": refused, "wrong": wrong, "events": events}
+    sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":

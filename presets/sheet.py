@@ -16,8 +16,8 @@ from .errors import printable, shown
 if TYPE_CHECKING:
     from ..core.tasks import TaskName
 
-BYTES: Final = 50_000_000
-CELLS: Final = 5_000_000
+BYTES: Final = 20_000_000
+CELLS: Final = 2_000_000
 COLUMNS: Final = 1000
 CATEGORIES: Final = 100
 """Different texts in one column."""

@@ -103,6 +103,13 @@ def test_an_empty_bin_is_blank() -> None:
     assert row.endswith("0 to 1")
 
 
+def test_a_narrow_histogram_keeps_its_bars_and_drops_the_numbers() -> None:
+    (row,) = texts(draw(Histograms((("alcohol", -2.1, 2.3, (1, 9) * 8),)), 20, 3))
+    assert row.startswith("alcohol  ")
+    assert "█" in row
+    assert "to" not in row
+
+
 LAYERS = (
     *(Layer(str(i), "Linear", "(B, 64)", 4160) for i in range(20)),
     Layer("total", "", "(B, 10)", 83_200),

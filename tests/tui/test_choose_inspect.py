@@ -26,4 +26,5 @@ def test_nothing_is_downloaded_only_to_be_looked_at(
     monkeypatch.setenv(download.FOLDER, str(tmp_path))
     seen = Inspector().look(load("mnist-cnn"))
     assert seen.picture == "mnist: 12 MB will be downloaded when it is started"
+    assert seen.layers == "known once the data is there"
     assert not list(tmp_path.iterdir())

@@ -23,7 +23,7 @@ POINTS = 1500
 IMAGES = 48
 CHARACTERS = 6000
 BINS = 48
-COLUMNS = 24
+COLUMNS = 200
 """How much of a data set is shown at most."""
 
 
@@ -43,7 +43,7 @@ class Inspector:
         try:
             data, shown = self._data(key), self._picture(key)
         except Exception as error:  # a data set may fail in any way; the screen goes on
-            return replace(seen, picture=_reason(error))
+            return replace(seen, picture=_reason(error), layers="known once the data is there")
         seen = replace(
             seen,
             about=data.about,

@@ -233,13 +233,22 @@ def excerpt(data: Excerpt, width: int, height: int) -> list[Line]:
 
 
 def histograms(data: Histograms, width: int, height: int) -> list[Line]:
-    """A row for each feature: its name, how its values are spread, the lowest and highest."""
+    """A row for each feature: its name, how its values are spread, the lowest and highest.
+
+    Where there is no room for everything, how they are spread counts more than the numbers.
+    """
     rows: list[Line] = []
     names = min(16, max((len(name) for name, *_ in data.columns), default=0))
+    spans = [
+        f"  {tick(float(f'{low:.3g}'))} to {tick(float(f'{high:.3g}'))}"
+        for _, low, high, _ in data.columns
+    ]
+    room = width - names - 2 - max((len(span) for span in spans), default=0)
+    if room < 8 <= width - names - 2:
+        room, spans = width - names - 2, [""] * len(spans)
     most = height if len(data.columns) <= height else height - 1
-    for name, low, high, counts in data.columns[: max(0, most)]:
-        span = f"{tick(float(f'{low:.3g}'))} to {tick(float(f'{high:.3g}'))}"
-        room = width - names - 20
+    shown = list(zip(data.columns, spans, strict=True))[: max(0, most)]
+    for (name, _, _, counts), span in shown:
         bars = _binned(counts, min(room, len(counts))) if room >= 8 else []
         drawn = sparkline(bars, len(bars), 1, "train")[0] if bars else EMPTY
         # An empty bin is blank: the lowest level means that something is there.
@@ -247,7 +256,7 @@ def histograms(data: Histograms, width: int, height: int) -> list[Line]:
             (char if bars[i] else " ", style)
             for i, (char, style) in enumerate((c, s) for text, s in drawn for c in text)
         )
-        rows.append(line((fit(clean(name), names), "dim"), "  ", *drawn, (f"  {span}", "dim")))
+        rows.append(line((fit(clean(name), names), "dim"), "  ", *drawn, (span, "dim")))
     if len(data.columns) > len(rows) and height > 0:
         rows.append(line((f"and {len(data.columns) - len(rows)} more", "dim")))
     return rows

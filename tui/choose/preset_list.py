@@ -86,7 +86,7 @@ class PresetList(OptionList):
             task = self._sources.get(name) or (TASKS[recipe.task] if recipe is not None else "")
             task = clean(task) if recipe is not None else "can't be used"
             groups.setdefault(task, []).append((name, recipe))
-        column = min(16, max((len(clean(name)) for name in names), default=0))
+        column = min(20, max((len(clean(name)) for name in names), default=0))
         options: list[Option | None] = []
         for task, members in groups.items():
             if not members:

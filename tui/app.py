@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import App
@@ -19,10 +19,12 @@ from .launch import Launch
 from .plan import Plan, RecipePlan
 from .screens.choose import Choice, ChooseScreen
 from .screens.loading import LoadingScreen
-from .screens.watch import WatchScreen
 from .signals import STOPPING
 from .theme import DARK, THEMES
 from .widgets.messages import MessageLog
+
+if TYPE_CHECKING:
+    from .screens.watch import WatchScreen
 
 PATIENCE = 30.0
 """Seconds that leaving waits for the batch under way."""
@@ -43,6 +45,9 @@ class FivestepApp(App[None]):
 
     def __init__(self, plan: Plan | None = None, log: MessageLog | None = None) -> None:
         super().__init__()
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = DARK.name  # before anything is styled: it would be styled twice
         self.messages = log or MessageLog()
         self.launch: Launch | None = None
         """The run that is watched, or was watched last."""
@@ -55,9 +60,6 @@ class FivestepApp(App[None]):
 
     def on_mount(self) -> None:
         """Open the first screen."""
-        for theme in THEMES:
-            self.register_theme(theme)
-        self.theme = DARK.name
         if not self.is_headless:
             print_to_descriptors()
             loop = asyncio.get_running_loop()
@@ -82,6 +84,8 @@ class FivestepApp(App[None]):
             return
         if self._timer is not None:
             self._timer.stop()
+        from .screens.watch import WatchScreen  # late: the first picture does without
+
         self._only(
             WatchScreen(
                 launch,

@@ -44,6 +44,9 @@ Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cud
 Threads = Annotated[str | None, typer.Option(metavar="N", help="Threads of torch, or auto.")]
 Model = Annotated[str | None, typer.Option(metavar="NAME", help="Another model.")]
 Dataset = Annotated[str | None, typer.Option(metavar="NAME", help="Another data set.")]
+DataDir = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Where the data set's files already are.")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe; may be repeated."),
@@ -86,6 +89,7 @@ def train(
     threads: Threads = None,
     model: Model = None,
     dataset: Dataset = None,
+    data_dir: DataDir = None,
     set_: Set = None,
     no_ui: NoUi = False,
     json: Json = False,
@@ -128,6 +132,7 @@ def show(
     threads: Threads = None,
     model: Model = None,
     dataset: Dataset = None,
+    data_dir: DataDir = None,
     set_: Set = None,
     traceback: Traceback = False,
 ) -> None:
@@ -149,6 +154,7 @@ def evaluate(
     threads: Threads = None,
     model: Model = None,
     dataset: Dataset = None,
+    data_dir: DataDir = None,
     set_: Set = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
     traceback: Traceback = False,

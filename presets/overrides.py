@@ -35,12 +35,16 @@ def flag(key: str) -> str:
 def parse_set(text: str) -> tuple[str, Any]:
     """What follows `--set`: "key=value", the value as TOML has it, or else a plain text.
 
+    `data.` may stand for `dataset.`.
+
     Raises:
         RecipeError: no key, or no "=".
     """
     key, equals, value = (part.strip() for part in text.partition("="))
     if not key or not equals:
         raise RecipeError(f"--set: expected key=value, not {shown(text)}")
+    if key.startswith("data."):  # short for the section that is named most
+        key = f"dataset.{key.removeprefix('data.')}"
     return key, _value(value)
 
 

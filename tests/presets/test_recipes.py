@@ -102,6 +102,7 @@ def test_the_command_repeats_the_overrides() -> None:
         ("epochs=1\nseed = 2", ("epochs", "1\nseed = 2")),
         ("epochs=" + "[" * 100_000, ("epochs", "[" * 100_000)),
         ("name=", ("name", "")),
+        ("data.path=my.csv", ("dataset.path", "my.csv")),
     ],
 )
 def test_set_reads_values_as_toml_or_as_they_stand(text: str, expected: tuple[str, Any]) -> None:

@@ -23,7 +23,7 @@ run: $(VENV)/ready ## run fivestep: make run ARGS="train digits-cnn --no-ui"
 test slow: export OMP_WAIT_POLICY := PASSIVE
 
 test: lint ## linter, formatter, types, import contracts, then the tests with coverage
-	$(BIN)/pytest -q --cov --cov-report=term $(TESTS)
+	$(BIN)/pytest -q -n 2 --cov --cov-report=term $(TESTS)
 
 bench: $(VENV)/ready-test ## how the screen feels and what watching costs, as ratios of one run
 	$(BIN)/python tests/benchmarks/loop.py

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import nn
 
@@ -16,3 +18,8 @@ def embedding(rows: int, width: int) -> nn.Embedding:
     if not weight.is_meta:
         nn.init.normal_(weight)
     return nn.Embedding(rows, width, _weight=weight)
+
+
+def headed(layers: list[nn.Module], head: nn.Module) -> nn.Module:
+    """One after the other, under the names that `freeze` patterns are written with."""
+    return nn.Sequential(OrderedDict(features=nn.Sequential(*layers), head=head))

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import embedding
+from .layers import embedding, headed
 from .lstm import lstm
 from .resnet import resnet
 
@@ -58,7 +58,7 @@ def mlp(
         if dropout:
             layers.append(nn.Dropout(dropout))
         before = width
-    return nn.Sequential(*layers, nn.Linear(before, outputs))  # (B, V)
+    return headed(layers, nn.Linear(before, outputs))  # (B, V)
 
 
 def cnn(
@@ -85,7 +85,7 @@ def cnn(
     layers.append(nn.Flatten())  # (B, C * H * W)
     if dropout:
         layers.append(nn.Dropout(dropout))
-    return nn.Sequential(*layers, nn.Linear(before * height * width, outputs))  # (B, V)
+    return headed(layers, nn.Linear(before * height * width, outputs))  # (B, V)
 
 
 def gpt(

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .layers import headed
+
 
 def resnet(
     inputs: torch.Size, outputs: int, *, channels: Sequence[int], blocks: int, dropout: float
@@ -27,7 +29,7 @@ def resnet(
     pooled: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]  # (B, C)
     if dropout:
         pooled.append(nn.Dropout(dropout))
-    return nn.Sequential(*stem, *stages, *pooled, nn.Linear(before, outputs))  # (B, V)
+    return headed([*stem, *stages, *pooled], nn.Linear(before, outputs))  # (B, V)
 
 
 class Residual(nn.Module):

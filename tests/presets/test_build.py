@@ -178,10 +178,12 @@ def test_validation_and_test_see_what_training_does_not(preset: str) -> None:
 
 
 def test_frozen_parameters_stay_as_they_were() -> None:
-    training = build(load("digits-cnn", {"freeze": ["0.*", "*.bias"]}))
+    training = build(load("digits-cnn", {"freeze": ["features.0.*", "*.bias"]}))
     model = training.model
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
-    assert frozen == {n for n, _ in model.named_parameters() if n[:2] == "0." or "bias" in n}
+    assert frozen == {
+        n for n, _ in model.named_parameters() if n.startswith("features.0.") or "bias" in n
+    }
     sizes = [p.numel() for n, p in model.named_parameters() if n not in frozen]
     assert training.parameters == sum(sizes)
     held = training.optimizer.param_groups[0]["params"]
@@ -193,7 +195,7 @@ def test_frozen_parameters_stay_as_they_were() -> None:
 
 
 def test_freezing_changes_no_first_weight() -> None:
-    one, other = build(load("digits-cnn")), build(load("digits-cnn", {"freeze": ["0.*"]}))
+    one, other = build(load("digits-cnn")), build(load("digits-cnn", {"freeze": ["features.*"]}))
     for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
         assert torch.equal(a, b)
 

@@ -205,8 +205,8 @@ def test_set_wants_key_and_value(text: str) -> None:
         ("line-linear", {"device": "cuda:99"}, "device"),
         (
             "digits-mlp",
-            {"freeze": ["1.*", "features.*"]},
-            'freeze: "features.*" names no parameter of mlp; there are 1.weight, 1.bias, 4.weight',
+            {"freeze": ["features.*", "feature.*"]},
+            'freeze: "feature.*" names no parameter of mlp; there are features.1.weight',
         ),
         ("digits-mlp", {"freeze": ["[a-"]}, 'freeze: "[a-" names no parameter'),
         ("digits-mlp", {"freeze": ["*"]}, "freeze: nothing of mlp is left to learn"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import functools
 import gzip
 import hashlib
 import struct
@@ -190,6 +191,7 @@ def test_files_at_hand_need_no_server(
 
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
+packed = functools.partial(gzip.compress, mtime=0)  # no time in the tests' names
 GOOD = struct.pack(">4BI", 0, 0, 8, 1, 40)
 
 
@@ -198,24 +200,24 @@ GOOD = struct.pack(">4BI", 0, 0, 8, 1, 40)
     [
         (IMAGES, b"", "this is no IDX file"),
         (IMAGES, b"not gzip", "can't be read: Not a gzipped file"),
-        (IMAGES, gzip.compress(b"\0\0\x08\x03")[:-9], f"{IMAGES} ends too early"),
-        (IMAGES, gzip.compress(b"GIF89a" * 9), "this is no IDX file of bytes in 3 dimensions"),
+        (IMAGES, packed(b"\0\0\x08\x03")[:-9], f"{IMAGES} ends too early"),
+        (IMAGES, packed(b"GIF89a" * 9), "this is no IDX file of bytes in 3 dimensions"),
         (
             IMAGES,
-            gzip.compress(struct.pack(">4B3I", 0, 0, 8, 3, 40, 28, 28) + b"\0" * 9),
+            packed(struct.pack(">4B3I", 0, 0, 8, 3, 40, 28, 28) + b"\0" * 9),
             f"{IMAGES} ends too early",
         ),
         (
             IMAGES,
-            gzip.compress(struct.pack(">4B3I", 0, 0, 8, 3, 2**32 - 1, 2**32 - 1, 28)),
+            packed(struct.pack(">4B3I", 0, 0, 8, 3, 2**32 - 1, 2**32 - 1, 28)),
             "expected up to 200,000 images of 28x28 pixels, or labels, not 4294967295 x",
         ),
-        (IMAGES, gzip.compress(struct.pack(">4B3I", 0, 0, 8, 3, 0, 28, 28)), "not 0 x 28 x 28"),
-        (LABELS, gzip.compress(GOOD + b"\0" * 41), f"{LABELS} goes on after its end"),
-        (LABELS, gzip.compress(GOOD + b"\x0a" * 40), "expected labels from 0 to 9"),
+        (IMAGES, packed(struct.pack(">4B3I", 0, 0, 8, 3, 0, 28, 28)), "not 0 x 28 x 28"),
+        (LABELS, packed(GOOD + b"\0" * 41), f"{LABELS} goes on after its end"),
+        (LABELS, packed(GOOD + b"\x0a" * 40), "expected labels from 0 to 9"),
         (
             LABELS,
-            gzip.compress(struct.pack(">4BI", 0, 0, 8, 1, 3) + b"\0" * 3),
+            packed(struct.pack(">4BI", 0, 0, 8, 1, 3) + b"\0" * 3),
             "40 images but 3 labels",
         ),
     ],

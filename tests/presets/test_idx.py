@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import functools
 import gzip
 import hashlib
 import struct
@@ -191,7 +190,7 @@ def test_files_at_hand_need_no_server(
 
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
-packed = functools.partial(gzip.compress, mtime=0)  # no time in the tests' names
+packed = partial(gzip.compress, mtime=0)  # no time in the tests' names
 GOOD = struct.pack(">4BI", 0, 0, 8, 1, 40)
 
 

@@ -29,7 +29,6 @@ class Gauges:
         self._model, self._at, self._rate, self._record = training.model, progress, rate, record
         self._losses: Readback[tuple[int, int, int, float]] = Readback(training.device)
         self._norms: Readback[int] = Readback(training.device)
-        self._immediate = training.device.type == "cpu"
         self._stop_on_nonfinite = stop_on_nonfinite
         self._loss = self._lr = math.nan
 
@@ -42,7 +41,7 @@ class Gauges:
         at = self._at
         loss = at.loss
         assert loss is not None
-        if self._immediate:
+        if self._losses.immediate:
             self._loss, self._lr = loss.item(), self._rate.lr
             if not math.isfinite(self._loss):
                 self._refuse(self._loss, "before backward")
@@ -53,7 +52,7 @@ class Gauges:
     def batch_done(self) -> None:
         """Hand the finished batch to the record; from an accelerator, those that have arrived."""
         at = self._at
-        if self._immediate:
+        if self._losses.immediate:
             self._record.batch(at.epoch + 1, at.batch, at.batches_done, self._loss, self._lr)
         elif at.batches_done % SLOTS == 0:
             self.collect()
@@ -64,7 +63,7 @@ class Gauges:
         Raises:
             NonFiniteLossError: as `read_loss`, some batches later.
         """
-        if self._immediate:
+        if self._losses.immediate:
             return
         self._losses.flush()
         for (epoch, batch, done, lr), loss in (
@@ -89,7 +88,7 @@ class Gauges:
                 return
             with torch.no_grad():
                 norm = torch.nn.utils.get_total_norm(grads)
-        if self._immediate:
+        if self._losses.immediate:
             self._record.grad_norm(self._at.batches_done + 1, norm.item())
         else:
             self._norms.push(self._at.batches_done + 1, norm)

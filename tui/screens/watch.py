@@ -21,7 +21,7 @@ from ..commands import Situation
 from ..pace import FASTEST, Pace
 from ..palette import RunCommands
 from ..source import Source
-from ..theme import THEMES, ascii_only
+from ..theme import ascii_only
 from ..widgets.code import CodePanel
 from ..widgets.command_bar import CommandBar
 from ..widgets.curves import CurvesPanel
@@ -159,8 +159,6 @@ class WatchScreen(Actions, Screen[None]):
 
     def on_mount(self) -> None:
         """Draw at once, then by the clock."""
-        for theme in THEMES:
-            self.app.register_theme(theme)
         self._fit()
         if self._live:
             self._tick_and_wait()

@@ -1,0 +1,49 @@
+"""What a campaign of faults found."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the table that `make faults` prints."""
+
+    fault: str
+    """Its number in the list of faults: "F1"."""
+    what: str
+    """The fault, in a few words."""
+    trials: int
+    lost: int
+    """Trials in which something was lost, executed or silently altered."""
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def in_own_process(module: str, trials: int, seed: int) -> Result:
+    """The result that `python -m module trials seed` prints as JSON.
+
+    A campaign that forks, limits its process or listens to all it does has one to itself.
+
+    Raises:
+        RuntimeError: it did not come to its end.
+    """
+    tests = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, (tests, os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        [sys.executable, "-m", module, str(trials), str(seed)],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{module} ended with {done.returncode}: {done.stderr[-2000:]}")
+    found = json.loads(done.stdout)
+    return Result(**(found | {"notes": tuple(found["notes"])}))

@@ -1,0 +1,217 @@
+"""Checkpoints written in the background, so that training never waits for the disk."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from torch import Tensor
+
+from .store import Store
+
+Kind = Literal["best", "last", "epoch"]
+ORDER: Final[tuple[Kind, ...]] = ("best", "last", "epoch")
+"""The best one goes first: whoever resumes must not find an older one than the run had seen."""
+WAITING_BYTES: Final = 1 << 30
+"""Tensors of waiting epochs, at most: a disk slower than the training must not fill the memory."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that is on the disk."""
+
+    kind: Kind
+    number: int
+    path: Path
+    seconds: float
+    """What saving it took, in the background."""
+
+
+@dataclass(eq=False)
+class _Job:
+    kind: Kind
+    state: Mapping[str, Any]
+    number: int
+    failed: bool = False
+
+
+class Saver:
+    """One background thread that writes to a Store.
+
+    The callbacks run in that thread; they must not wait for the Saver. What they raise goes to
+    `threading.excepthook`.
+
+    Args:
+        store: where to.
+        on_saved: told of each checkpoint that is on the disk.
+        on_failed: told, in a line for a person, of each that is not, and of the error.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        on_saved: Callable[[Saved], object],
+        on_failed: Callable[[str, Exception], object],
+    ) -> None:
+        self.last_seconds = 0.0
+        """What the last save took."""
+        self._store = store
+        self._on_saved = on_saved
+        self._on_failed = on_failed
+        self._changed = threading.Condition()
+        self._waiting: list[_Job] = []
+        self._writing: _Job | None = None
+        self._thread: threading.Thread | None = None
+        self._flushing = 0
+        self._closed = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being written, or is about to be."""
+        with self._changed:
+            return self._writing is not None or self._next() is not None
+
+    def submit(self, kind: Kind, state: Mapping[str, Any], number: int) -> None:
+        """Have a state saved; returns at once.
+
+        It replaces one of its kind that still waits, except for epochs. What failed before is
+        tried again.
+
+        Args:
+            kind: which of the store's series.
+            state: as for `checkpoint.save`; nobody changes it from here on.
+            number: batches done; the epoch for an epoch.
+        """
+        given_up = []
+        with self._changed:
+            assert not self._closed
+            if kind != "epoch":
+                self._waiting = [job for job in self._waiting if job.kind != kind]
+            self._waiting.append(_Job(kind, state, number))
+            epochs = [job for job in self._waiting if job.kind == "epoch"]
+            while len(epochs) > 1 and sum(_bytes(job.state) for job in epochs) > WAITING_BYTES:
+                given_up.append(epochs.pop(0))
+                self._waiting.remove(given_up[-1])
+            self._try_again()
+        for job in given_up:
+            text = f"{_title(job)} was given up: the disk is too slow, and newer ones wait"
+            self._tell(self._on_failed, text, TimeoutError(text))
+
+    def retry(self) -> None:
+        """Try again what failed; returns at once."""
+        with self._changed:
+            self._try_again()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait, at most `timeout` seconds, until all that was submitted is on the disk; whether
+        it is. What failed is tried once more.
+        """
+        with self._changed:
+            self._flushing += 1
+            self._try_again()
+            self._changed.wait_for(lambda: not self.busy, timeout)
+            self._flushing -= 1
+            return self._writing is None and not self._waiting
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Flush and end the thread; whether all is on the disk."""
+        done = self.flush(timeout)
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None and not self.busy:
+            thread.join()
+        return done
+
+    def _try_again(self) -> None:
+        """With the lock held: wake the thread, which begins its life with the first job."""
+        for job in self._waiting:
+            job.failed = False
+        if self._waiting and self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="saver", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def _next(self) -> _Job | None:
+        """What to write next; nothing if all that waits has failed."""
+        ready = [job for job in self._waiting if not job.failed]
+        return min(ready, key=lambda job: ORDER.index(job.kind), default=None)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._next() is not None)
+                job = self._next()
+                if job is None:
+                    return
+                self._waiting.remove(job)
+                self._writing = job
+            self._write(job)
+            with self._changed:
+                self._writing = None
+                self._changed.notify_all()
+
+    def _write(self, job: _Job) -> None:
+        begun = time.perf_counter()
+        try:
+            path = self._save(job)
+        except Exception as error:  # whatever it is, the next one is tried
+            with self._changed:
+                job.failed = True
+                same = [one for one in self._waiting if one.kind == job.kind != "epoch"]
+                if not same:  # no newer one has come meanwhile
+                    self._waiting.insert(0, job)
+            self._tell(self._on_failed, self._complaint(job, error), error)
+            return
+        self.last_seconds = time.perf_counter() - begun
+        self._tell(self._on_saved, Saved(job.kind, job.number, path, self.last_seconds))
+
+    def _save(self, job: _Job) -> Path:
+        match job.kind:
+            case "best":
+                return self._store.save_best(job.state)
+            case "last":
+                return self._store.save_last(job.state, job.number)
+            case "epoch":
+                return self._store.save_epoch(job.state, job.number)
+
+    def _complaint(self, job: _Job, error: Exception) -> str:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        good = self._store.last_batch()
+        there = "there is none yet" if good is None else f"the last good one is batch {good:,}"
+        goes_on = "" if self._flushing else "training goes on, "
+        first_line = why.split("\n", 1)[0] or type(error).__name__
+        return f"{_title(job)} could not be saved: {first_line}; {goes_on}{there}"
+
+    def _tell(self, callback: Callable[..., object], *arguments: object) -> None:
+        try:
+            callback(*arguments)
+        except Exception as error:
+            told = (type(error), error, error.__traceback__, self._thread)
+            threading.excepthook(threading.ExceptHookArgs(told))
+
+
+def _title(job: _Job) -> str:
+    """What a person calls it."""
+    match job.kind:
+        case "best":
+            return f"best checkpoint, at batch {job.number:,},"
+        case "last":
+            return f"checkpoint at batch {job.number:,}"
+        case "epoch":
+            return f"checkpoint of epoch {job.number:,}"
+
+
+def _bytes(value: object) -> int:
+    """The tensors' share of a state, in bytes."""
+    if isinstance(value, Tensor):
+        return value.nbytes
+    if isinstance(value, Mapping):
+        return sum(map(_bytes, value.values()))
+    return sum(map(_bytes, value)) if isinstance(value, (list, tuple)) else 0

@@ -107,6 +107,16 @@ class Saver:
         with self._changed:
             self._try_again()
 
+    def discard(self, timeout: float | None = None) -> None:
+        """Forget what waits and what failed: the run is going back behind it.
+
+        Waits, at most `timeout` seconds, for the one that is being written.
+        """
+        with self._changed:
+            self._waiting.clear()
+            self._changed.wait_for(lambda: self._writing is None, timeout)
+            self._waiting.clear()  # that one may have failed
+
     def flush(self, timeout: float | None = None) -> bool:
         """Wait, at most `timeout` seconds, until all that was submitted is on the disk; whether
         it is. What failed is tried once more.

@@ -58,9 +58,9 @@ class Store:
             OSError: whatever the disk refuses; every older one is still there.
         """
         path = self._save(_name("batch", batches_done), state)
-        older = [number for number in self._numbers("batch") if number <= batches_done]
-        for number in older[self.keep :]:
-            with suppress(OSError):  # saved it is
+        with suppress(OSError):  # saved it is
+            older = [number for number in self._numbers("batch") if number <= batches_done]
+            for number in older[self.keep :]:
                 (self.folder / _name("batch", number)).unlink()
         return path
 
@@ -79,7 +79,10 @@ class Store:
             CheckpointError: there is none; it says what was wrong with those there are.
         """
         skipped: list[str] = []
-        found = [self._newest_of(series, skipped) for series in DIGITS]
+        try:
+            found = [self._newest_of(series, skipped) for series in DIGITS]
+        except OSError as error:
+            raise CheckpointError(f"{self.folder.name}: {error.strerror}") from error
         good = [one for one in found if one is not None]
         if not good:
             raise CheckpointError("; ".join(skipped) or "no checkpoint has been saved yet")
@@ -95,14 +98,19 @@ class Store:
         return checkpoint.load(self.folder / BEST)
 
     def last_batch(self) -> int | None:
-        """The highest number in the running series, going by the names alone."""
-        return next(iter(self._numbers("batch")), None)
+        """The highest number in the running series, going by the names alone; None if unknown."""
+        with suppress(OSError):
+            return next(iter(self._numbers("batch")), None)
+        return None
 
     def rewind(self, batches_done: int) -> tuple[Path, ...]:
         """Remove what lies behind this batch: the run has gone back to it and goes on from there.
 
         Otherwise a later resume would go on from the line that was given up. The damaged ones on
         the way are removed too. `best.pt` stays.
+
+        Raises:
+            OSError: something could not be removed.
         """
         beyond = [_name("batch", n) for n in self._numbers("batch") if n > batches_done]
         for number in self._numbers("epoch"):

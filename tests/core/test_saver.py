@@ -161,6 +161,19 @@ def test_a_failed_one_makes_way_for_a_newer_one(desk: Desk) -> None:
     assert desk.order == [("last", 2)]
 
 
+def test_what_a_run_went_back_behind_is_forgotten(desk: Desk) -> None:
+    desk.hold()
+    desk.saver.submit("epoch", state(2), 2)
+    desk.saver.discard(0)
+    desk.store.full = True
+    desk.store.gate.set()
+    desk.saver.discard()
+    desk.store.full = False
+    assert desk.saver.flush(10)
+    assert len(desk.failed) == 1
+    assert not desk.saved
+
+
 def test_a_state_that_can_not_be_kept_stops_nothing(desk: Desk) -> None:
     desk.store.gate.set()
     desk.saver.submit("best", {"scheduler": len}, 1)

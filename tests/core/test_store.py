@@ -162,6 +162,20 @@ def test_nothing_saved_yet(store: Store) -> None:
     assert store.sweep() == []
 
 
+def test_a_folder_that_can_not_be_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    store.save_last(state(1), 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", refuse)
+        store.save_last(state(2), 2)
+        assert store.last_batch() is None
+        with pytest.raises(CheckpointError, match=r"^checkpoints: Input/output error$"):
+            store.newest()
+    assert store.newest().batches_done == 2
+
+
 def test_other_names_and_links_are_left_alone(store: Store, tmp_path: Path) -> None:
     store.save_last(state(1), 1)
     checkpoint.save(tmp_path / "outside.pt", state(99))

@@ -25,7 +25,7 @@ class CommandLine(Static):
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, markup=False)
         self._ascii = ascii
-        self.set_class(ascii, "-ascii")
+        self.set_class(ascii, "-ascii", update=False)
         self.command = ""
         """What is shown; empty where something is wrong."""
 

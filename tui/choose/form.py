@@ -41,7 +41,11 @@ class Field(Input):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(
-            id=setting.key.replace(".", "-"), compact=True, max_length=LONGEST, select_on_focus=True
+            id=setting.key.replace(".", "-"),
+            classes="-valid",  # what textual makes of it later, styling it once more
+            compact=True,
+            max_length=LONGEST,
+            select_on_focus=True,
         )
         self.setting = setting
 
@@ -190,7 +194,7 @@ class Form(Vertical):
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id)
-        self.set_class(ascii, "-ascii")
+        self.set_class(ascii, "-ascii", update=False)
         self.border_title = "settings"
         self.labels = Labels(ascii=ascii)
         self.notes = Notes(ascii=ascii)

@@ -65,7 +65,7 @@ class PresetList(OptionList):
 
     def __init__(self, names: Iterable[str], *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, markup=False)
-        self.set_class(ascii, "-ascii")
+        self.set_class(ascii, "-ascii", update=False)
         self.border_title = "presets"
         self._ascii = ascii
         self.names: list[str] = []

@@ -94,6 +94,7 @@ class ChooseScreen(Screen[None]):
         self._waiting = LOADING
         self._timer: Timer | None = None
         self._ascii = ascii_only()
+        self._painted = False
 
     @property
     def settled(self) -> bool:
@@ -108,6 +109,11 @@ class ChooseScreen(Screen[None]):
     def on_resize(self, event: events.Resize) -> None:
         """The window has another size."""
         self._fit(event.size)
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Paint at once: for the first picture everything has just been styled."""
+        if not self._painted:
+            self._painted, event.refresh_styles = True, False
 
     def compose(self) -> ComposeResult:
         self._fit(self.app.size)  # before there is anything that would have to be styled again

@@ -62,9 +62,9 @@ class Panel(Widget):
         """What went wrong in here, if anything did."""
         self._lines: list[Line] = []
         self._strips: dict[int, Strip] = {}
-        self.set_class(ascii, "-ascii")
+        self.set_class(ascii, "-ascii", update=False)  # it is styled when it is mounted
         if title:
-            self.add_class("-boxed")
+            self.add_class("-boxed", update=False)
             self.set_title(title)
 
     def lines(self, width: int, height: int) -> list[Line]:

@@ -1,0 +1,56 @@
+"""Importing what is large, without the garbage collector going over all of it again and again.
+
+What an import makes stays, yet the collector looks through everything there is whenever there is
+a quarter more of it. Left to itself it takes a quarter of the time until torch is there, and a
+quarter of a second in the middle of some batch later on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+_lock: Final = threading.Lock()
+_ours = False
+
+
+def claim_process() -> None:
+    """Say that this process runs nothing but fivestep."""
+    global _ours  # noqa: PLW0603
+    _ours = True
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Let the collector wait; in a process of ours it never looks at what there is by then."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if _ours:
+            gc.freeze()
+        if was_on:
+            gc.enable()
+
+
+def load_torch(*, to_train: bool = True) -> None:
+    """Import torch and, to train, what it imports by itself when it makes its first optimizer.
+
+    Raises:
+        ImportError: whatever is wrong with the torch that is installed.
+    """
+    with _lock:
+        if "torch" not in sys.modules:
+            with importing():
+                from ..core import session  # noqa: F401
+                from ..presets import build  # noqa: F401
+        if to_train and "torch._dynamo" not in sys.modules:
+            with importing():
+                import torch
+
+                torch.optim.SGD([torch.zeros(1)])

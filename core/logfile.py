@@ -1,0 +1,222 @@
+"""Append-only JSON lines with a check sum in each: what is damaged is lost, never altered.
+
+Each line ends in `,"crc":"01234567"}`: the CRC-32 of the bytes before that, in hexadecimal. The
+sums are not chained: a damaged line then costs itself only, and its successor stays readable.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
+
+from .jsonfile import decode, encode, open_regular, plain
+from .loglines import last_whole, lines, lines_backwards
+
+BOUND: Final = 4 << 20
+"""Most bytes kept in memory while the file can't be written."""
+_AT_ONCE: Final = 1 << 20
+_TAIL: Final = len(b',"crc":"01234567"}')
+
+Record = dict[str, Any]
+
+
+def seal(body: bytes) -> bytes:
+    """A line of the log from a JSON object in ASCII that lacks its closing brace."""
+    return b'%b,"crc":"%08x"}\n' % (body, crc32(body))
+
+
+def line(record: Mapping[str, Any]) -> bytes:
+    """A record as a line of the log; it needs at least one field."""
+    return seal(encode(plain(record))[:-1].encode())
+
+
+def unseal(text: bytes) -> Record | None:
+    """The record in a line without its newline; None if the line is damaged."""
+    body, tail = text[:-_TAIL], text[-_TAIL:]
+    if tail != b',"crc":"%08x"}' % crc32(body):
+        return None
+    record = decode(body + b"}")
+    if record is not None and (b"\\" in body or b"\x7f" in body or not body.isascii()):
+        return dict(plain(record))  # only these can hide what a terminal obeys
+    return record
+
+
+@dataclass
+class ReadReport:
+    """What `read_log` has met so far."""
+
+    records: int = 0
+    damaged: int = 0
+    """Lines that were skipped."""
+
+
+def read_log(path: Path, report: ReadReport | None = None) -> Iterator[Record]:
+    """Every whole record of a log, in order, without its check sum; damaged lines are skipped.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    report = report or ReadReport()
+    with open_regular(path) as file:
+        for text in lines(file):
+            record = unseal(text)
+            if record is None:
+                report.damaged += 1
+            else:
+                report.records += 1
+                yield record
+
+
+class LogFile:
+    """One log, open for appending. Safe to use from several threads, not from signal handlers.
+
+    Writing never raises: lines that the disk refuses stay in memory, up to `bound` bytes, and are
+    written as soon as it takes them. What had to be dropped is counted, and a record of the type
+    "lost" says how many records are missing where it stands.
+
+    Args:
+        path: made if it is not there. What lies behind its last whole record is cut off.
+        bound: most bytes kept while nothing can be written.
+
+    Raises:
+        OSError: the file can't be opened.
+    """
+
+    def __init__(self, path: Path, bound: int = BOUND) -> None:
+        self.path = path
+        self.error: str | None = None
+        """Why nothing can be written now; None while all is well."""
+        self.lost = 0
+        """Records dropped so far."""
+        self._bound = bound
+        self._pending = bytearray()
+        self._dropped = 0
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._fd = os.open(path, flags, 0o666)
+        self.cut = self._mend()
+        """Bytes of a torn record that opening has cut off."""
+
+    def append(self, *lines: bytes) -> None:
+        """Take in lines made by `line` or `seal`; the next `flush` writes them."""
+        with self._lock:
+            if self.error is None:
+                self._pending += b"".join(lines)
+                full = len(self._pending) > self._bound
+            else:
+                self._squeeze(lines)
+                full = False
+        if full:
+            self.flush()
+
+    def _squeeze(self, lines: Sequence[bytes]) -> None:
+        for text in lines:
+            # Once one is dropped all are, so that what is missing is missing at one place.
+            if self._dropped or len(self._pending) + len(text) > self._bound:
+                self._dropped += 1
+                self.lost += 1
+            else:
+                self._pending += text
+
+    def flush(self, *, sync: bool = False) -> bool:
+        """Write what is waiting.
+
+        Args:
+            sync: bring it to the disk itself, for the machine may stop too.
+
+        Returns:
+            Whether all is written.
+        """
+        with self._writing:
+            if self._fd < 0:
+                return not self._pending
+            try:
+                while data := self._next():
+                    # A line may be written in part; the next turn begins with what is left of it.
+                    written = os.write(self._fd, data)
+                    with self._lock:
+                        del self._pending[:written]
+                if sync:
+                    os.fsync(self._fd)
+            except OSError as error:
+                self.error = error.strerror or type(error).__name__
+                return False
+            self.error = None
+            return True
+
+    def _next(self) -> bytes:
+        with self._lock:
+            if not self._pending and self._dropped:
+                self._pending += line({"type": "lost", "records": self._dropped})
+                self._dropped = 0
+            return bytes(self._pending[:_AT_ONCE])
+
+    def cut_back(self, keep: Callable[[Record], bool]) -> tuple[int, Record | None]:
+        """Drop everything behind the last record that `keep` accepts.
+
+        A cut is one truncation: stopped at any moment, it has happened or has not.
+
+        Returns:
+            The bytes that were cut off, and the record that is the last one now.
+
+        Raises:
+            OSError: the file can't be read or cut.
+        """
+        self.flush()
+        with self._writing, self._lock:
+            waiting = bytes(self._pending).split(b"\n")[:-1]  # the disk may have refused them
+            for index in range(len(waiting) - 1, -1, -1):
+                record = unseal(waiting[index])
+                if record is not None and keep(record):
+                    kept = sum(len(text) + 1 for text in waiting[: index + 1])
+                    cut = len(self._pending) - kept
+                    del self._pending[kept:]
+                    return cut, record
+            cut = len(self._pending)
+            self._pending.clear()
+            with open(self._fd, "rb", closefd=False) as file:
+                here = size = os.fstat(self._fd).st_size
+                last = None
+                for start, text in lines_backwards(file):
+                    record = unseal(text)
+                    if record is not None and keep(record):
+                        here, last = start + len(text) + 1, record
+                        break
+                    if record is not None:  # damaged lines alone are left for a person to look at
+                        here = start
+            if here < size:
+                os.ftruncate(self._fd, here)
+                os.fsync(self._fd)
+            elif here > size:
+                self._pending += b"\n"
+            return cut + size - min(here, size), last
+
+    def close(self) -> None:
+        """Write what is left, and leave no torn line behind if that can't be done."""
+        if self._fd < 0:
+            return
+        if not self.flush(sync=True):
+            self.lost += bytes(self._pending).count(b"\n")
+            self._mend()
+        os.close(self._fd)
+        self._fd = -1
+
+    def _mend(self) -> int:
+        """Cut off what lies behind the last whole record; how many bytes that were."""
+        try:
+            with open(self._fd, "rb", closefd=False) as file:
+                size = os.fstat(self._fd).st_size
+                end, ended = last_whole(file, unseal)
+            if end < size:
+                os.ftruncate(self._fd, end)
+            if not ended:
+                self._pending[:0] = b"\n"  # only its newline is missing
+        except OSError as error:
+            self.error = error.strerror or type(error).__name__
+            return 0
+        return max(0, size - end)

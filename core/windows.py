@@ -1,0 +1,153 @@
+"""Batches as lines of a log: one by one at first, then in windows that widen with the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+from typing import Any, Final
+
+from .logfile import seal
+
+EVERY: Final = 100_000
+"""Batches logged one by one; the next 900,000 in windows of 10, then 9 million in 100, ..."""
+ROW: Final = 6
+"""Numbers of a batch, one after the other: epoch, batch, batches_done, loss, lr, elapsed."""
+_DONE, _LOSS = 2, 3
+_BATCH: Final = (
+    b'{"type":"batch","epoch":%d,"batch":%d,"batches_done":%d,"loss":%a,"lr":%a,"elapsed":%.6f\n'
+)
+_WINDOW: Final = (
+    b'{"type":"window","epoch":%d,"batch":%d,"batches_done":%d,"batches":%d,"loss_min":%a,'
+    b'"loss_mean":%a,"loss_max":%a,"bad":%d,"lr":%a,"elapsed":%.6f'
+)
+
+
+class _Null:
+    """What JSON writes for a number that is none."""
+
+    def __repr__(self) -> str:
+        return "null"
+
+
+_NULL: Final = _Null()
+
+
+def width(batches_done: int, every: int = EVERY) -> int:
+    """How many batches share the record that holds this one (1 is the first batch)."""
+    wide, last = 1, every
+    while batches_done > last:
+        wide, last = wide * 10, last * 10
+    return wide
+
+
+class Windows:
+    """Turns batches into lines. What it gives depends on their numbers alone, never on time or
+    on how many are handed over at once.
+    """
+
+    def __init__(self, every: int = EVERY) -> None:
+        self._every = every
+        self._clear()
+
+    def _clear(self) -> None:
+        self.batches = 0
+        """Batches in the window that is open."""
+        self._end = 0
+        self._bad = 0
+        self._low, self._high, self._total = math.inf, -math.inf, 0.0
+        self._last: list[Any] = []
+
+    def lines(self, rows: Sequence[Any]) -> list[bytes]:
+        """Lines for batches in order, `ROW` numbers each; what is left stays in the window."""
+        count = len(rows) // ROW
+        if not count:
+            return []
+        first = rows[_DONE]
+        if rows[_DONE - ROW] - first != count - 1:  # some were never told: one at a time
+            one_by_one = (rows[at : at + ROW] for at in range(0, len(rows), ROW))
+            return [text for row in one_by_one for text in self.lines(row)]
+        made: list[bytes] = []
+        at = 0
+        while at < count:
+            done = first + at
+            if self.batches and done > self._end:
+                made.append(self._close())
+            wide = width(done, self._every)
+            end = self._every if wide == 1 else -(-done // wide) * wide
+            take = min(count - at, end - done + 1)
+            part = rows[at * ROW : (at + take) * ROW]
+            at += take
+            if wide == 1:
+                made += _batches(part, take)
+                continue
+            self._end = end
+            self._add(part, take)
+            if done + take > end:
+                made.append(self._close())
+        return made
+
+    def _add(self, rows: Sequence[Any], count: int) -> None:
+        losses = rows[_LOSS::ROW]
+        if not math.isfinite(sum(losses)):
+            losses = [loss for loss in losses if math.isfinite(loss)]
+        self.batches += count
+        self._bad += count - len(losses)
+        if losses:
+            self._low = min(self._low, *losses)
+            self._high = max(self._high, *losses)
+            # One after the other, so that the sum is the same however the batches arrive.
+            self._total = reduce(add, losses, self._total)
+        self._last = list(rows[-ROW:])
+
+    def partial(self) -> bytes | None:
+        """A line for the window that is open; None if none is. It stays open."""
+        return self._line(b',"partial":true') if self.batches else None
+
+    def _close(self) -> bytes:
+        text = self._line()
+        self._clear()
+        return text
+
+    def _line(self, end: bytes = b"") -> bytes:
+        epoch, batch, batches_done, _, lr, elapsed = self._last
+        good = self.batches - self._bad
+        mean = self._total / good if good else math.nan
+        numbers = (epoch, batch, batches_done, self.batches, self._low, mean, self._high)
+        return seal(_WINDOW % _finite((*numbers, self._bad, lr, elapsed)) + end)
+
+    def state(self) -> dict[str, Any]:
+        """The window that is open, in plain numbers; empty if none is."""
+        if not self.batches:
+            return {}
+        return {
+            "batches": self.batches,
+            "end": self._end,
+            "bad": self._bad,
+            "low": self._low,
+            "high": self._high,
+            "total": self._total,
+            "last": list(self._last),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Open the window that `state` told of."""
+        self._clear()
+        if state:
+            self.batches, self._end = int(state["batches"]), int(state["end"])
+            self._bad = int(state["bad"])
+            self._low, self._high = float(state["low"]), float(state["high"])
+            self._total, self._last = float(state["total"]), list(state["last"])
+
+
+def _batches(rows: Sequence[Any], count: int) -> list[bytes]:
+    """A line for each batch. Formatted together: that takes half the time of one by one."""
+    return [seal(body) for body in (_BATCH * count % _finite(tuple(rows))).split(b"\n")[:-1]]
+
+
+def _finite(numbers: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same, with null for NaN and infinity."""
+    if math.isfinite(sum(numbers)):
+        return numbers
+    return tuple(number if math.isfinite(number) else _NULL for number in numbers)

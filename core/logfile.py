@@ -182,10 +182,10 @@ class LogFile:
             with open(self._fd, "rb", closefd=False) as file:
                 here = size = os.fstat(self._fd).st_size
                 last = None
-                for start, text in lines_backwards(file):
+                for start, stop, text in lines_backwards(file):
                     record = unseal(text)
                     if record is not None and keep(record):
-                        here, last = start + len(text) + 1, record
+                        here, last = stop + 1, record
                         break
                     if record is not None:  # damaged lines alone are left for a person to look at
                         here = start

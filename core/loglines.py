@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final
 
-LONGEST: Final = 4 << 20
+LONGEST: Final = 1 << 20
 """Bytes of a line; a longer one is damaged."""
 _BLOCK: Final = 1 << 16
 
@@ -16,31 +16,37 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         yield text.removesuffix(b"\n")
 
 
-def lines_backwards(file: BinaryIO, most: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Where each line begins and its text without the newline, the last line first.
+def lines_backwards(file: BinaryIO, most: int | None = None) -> Iterator[tuple[int, int, bytes]]:
+    """Where each line begins and ends, and its text without the newline; the last line first.
 
     Args:
         file: any position will do.
         most: read no more than about so many bytes; the first line reached may be cut then.
+
+    Yields:
+        Instead of a text too long for a line, nothing.
     """
-    position = end = file.seek(0, 2)
-    size, rest = _BLOCK, b""
+    position = end = stop = file.seek(0, 2)
+    rest, dropped = b"", False
     while position > 0 and (most is None or end - position < most):
-        begin = max(0, position - size)
+        begin = max(0, position - _BLOCK)
         file.seek(begin)
         chunk = file.read(position - begin) + rest
         if position == end and chunk.endswith(b"\n"):
             chunk = chunk[:-1]
+            stop -= 1
         rest, *whole = chunk.split(b"\n")
         at = begin + len(chunk)
         for text in reversed(whole):
-            at -= len(text)
-            yield at, text
-            at -= 1
-        # Growing blocks: a line without an end is then copied a few times, not once a block.
-        position, size = begin, size * 2
+            start = at - len(text)
+            yield start, stop, b"" if dropped else text
+            at = stop = start - 1
+            dropped = False
+        if len(rest) > LONGEST or dropped:
+            rest, dropped = b"", True
+        position = begin
     if end > 0:
-        yield position, rest
+        yield position, stop, rest
 
 
 def last_whole(
@@ -52,10 +58,9 @@ def last_whole(
     """
     size = file.seek(0, 2)
     last_line = None
-    for start, text in lines_backwards(file):
-        stop = start + len(text)
+    for start, stop, text in lines_backwards(file):
         if unseal(text) is not None:
             return min(stop + 1, size), stop < size
         if last_line is None:
-            last_line = min(stop + 1, size) if stop < size else start
+            last_line = stop + 1 if stop < size else start
     return last_line or 0, True

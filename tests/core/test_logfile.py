@@ -71,6 +71,21 @@ def test_opening_cuts_off_a_torn_record_and_says_how_much(path: Path) -> None:
     assert [record["batches_done"] for record in read_log(path)] == [1, 3]
 
 
+@pytest.mark.parametrize("length", [0, 1, 65_535, 65_536, 200_000, 3 << 20])
+def test_zeros_where_a_machine_stopped_are_cut_off(path: Path, length: int) -> None:
+    """Some file systems leave them at the end; whatever the length, the last record stays."""
+    written = [{"n": n, "text": "x" * 700} for n in range(200)]
+    write(path, *written)
+    whole = path.read_bytes()
+    for zeros in (bytes(length), bytes(length) + b"\n" + bytes(length)):
+        path.write_bytes(whole + zeros)
+        log = LogFile(path)
+        assert log.cut == len(zeros)
+        log.append(line({"n": 200}))
+        log.close()
+        assert path.read_bytes() == whole + line({"n": 200})
+
+
 def test_damaged_lines_are_counted(path: Path) -> None:
     write(path, {"batches_done": 1}, {"batches_done": 2}, {"batches_done": 3})
     path.write_bytes(path.read_bytes().replace(b'"batches_done":2', b'"batches_done":9'))

@@ -1,0 +1,114 @@
+"""One process a run: a lock that goes when its holder does, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import weakref
+from pathlib import Path
+from typing import Final
+
+_TRIES: Final = 5
+_PAUSE: Final = 0.005
+"""Seconds between two tries: `held` has the lock for some microseconds."""
+_SAFELY: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class RunLock:
+    """A lock on a file, held until `release` or the end of this process.
+
+    Raises:
+        BlockingIOError: another process has it.
+        OSError: the file can't be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.warning: str | None = None
+        """Why two processes are not kept apart here; None if they are."""
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o666)
+        try:
+            self._take()
+        except BaseException:
+            os.close(self._fd)
+            raise
+        _held.add(self)
+
+    def _take(self) -> None:
+        for left in reversed(range(_TRIES)):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not left:
+                    raise
+                time.sleep(_PAUSE)
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                self.warning = (
+                    f"this folder's file system has no locks ({reason}): "
+                    "nothing keeps a second process from training the same run"
+                )
+                return
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError:
+            pass  # the number is only told to people; a full disk has no room for it
+
+    def release(self) -> None:
+        """Let others have it."""
+        self.drop(unlock=True)
+
+    def drop(self, *, unlock: bool = False) -> None:
+        """Close the file; without `unlock` a parent process keeps the lock."""
+        fd, self._fd = self._fd, -1
+        _held.discard(self)
+        if fd < 0:
+            return
+        if unlock and self.warning is None:
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        os.close(fd)
+
+
+_held: Final[weakref.WeakSet[RunLock]] = weakref.WeakSet()
+
+
+def _forget() -> None:
+    # A forked child, a loader's worker say, shares its parent's locks: were the parent killed,
+    # an orphan would keep the run from being resumed.
+    for lock in list(_held):
+        lock.drop()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def held(path: Path) -> bool:
+    """Whether a process holds the lock; False too where that can't be known."""
+    try:
+        fd = os.open(path, os.O_RDONLY | _SAFELY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return False
+
+
+def holder(path: Path) -> int | None:
+    """The process that took the lock last; None if that is not known."""
+    try:
+        fd = os.open(path, os.O_RDONLY | _SAFELY)
+        try:
+            text = os.read(fd, 16).decode("ascii", "replace").strip()
+        finally:
+            os.close(fd)
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() and len(text) <= 10 and text.isascii() else None

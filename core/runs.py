@@ -1,0 +1,187 @@
+"""The runs in a folder, summed up: what each was, how far it came, whether it can go on."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from .jsonfile import open_regular
+from .logfile import Record, unseal
+from .loglines import lines_backwards
+from .rundir import RunDirectory, is_run
+from .runmeta import ENDINGS
+from .runname import RunError, checked_name
+
+_TAIL: Final = 32 << 20
+"""Most bytes of a log that are searched for its last epoch: more than any 100,000 batches take."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One run of a list. Its texts are clean, its numbers finite."""
+
+    name: str
+    path: Path
+    preset: str
+    state: str
+    """finished, stopped, failed, interrupted; running; crashed: no process trains it and it never
+    ended; or unreadable: run.json or outcome.json is damaged."""
+    started: float | None
+    """Seconds since 1970."""
+    epochs: int
+    """Epochs finished."""
+    epochs_planned: int | None
+    batches_done: int
+    metric_name: str
+    best: float | None
+    """Best value of the metric."""
+    best_epoch: int | None
+    """Counted from 1."""
+    val_loss: float | None
+    """Latest."""
+    size: int
+    """Bytes of all its files."""
+    checkpoints: int
+    """Checkpoints it has; whether they are good shows when one is loaded."""
+    reason: str
+    """Why it ended; empty if it has not."""
+    resumable: bool
+    """Whether `fivestep resume` can go on with it as it is: it has a checkpoint, has not reached
+    its end, and is not being trained."""
+
+
+def list_runs(folder: Path) -> list[RunSummary]:
+    """Every run in a folder, the newest first. What is no run's folder is passed over."""
+    try:
+        runs = [path for path in folder.iterdir() if _is_name(path.name)]
+    except OSError:
+        return []
+    found = [summary(path) for path in runs if not path.is_symlink() and is_run(path)]
+    return sorted(found, key=lambda run: (_age(run), run.name), reverse=True)
+
+
+def newest(folder: Path) -> str | None:
+    """The name of the run that was started last; None if there is none."""
+    runs = list_runs(folder)
+    return runs[0].name if runs else None
+
+
+def summary(path: Path) -> RunSummary:
+    """One run's folder, summed up. Damage is told, never raised."""
+    run = RunDirectory(path, None)
+    running = run.running
+    meta, outcome = run.read_meta(), run.read_outcome()
+    damaged = (meta is None and _there(run.meta)) or (outcome is None and _there(run.outcome))
+    meta = meta or {}
+    outcome = outcome or {}
+    state = outcome.get("state", "crashed")
+    if running:
+        state = "running"
+    elif damaged or state not in (*ENDINGS, "crashed"):
+        state = "unreadable"
+    if running or not outcome:
+        outcome = _so_far(run.metrics)
+    size, checkpoints = _weigh(run)
+    return RunSummary(
+        name=run.name,
+        path=path,
+        preset=_text(meta.get("preset")),
+        state=state,
+        started=_number(meta.get("started")),
+        epochs=_count(outcome.get("epochs")) or 0,
+        epochs_planned=_count(meta.get("epochs")),
+        batches_done=_count(outcome.get("batches")) or 0,
+        metric_name=_text(meta.get("metric_name")),
+        best=_number(outcome.get("best_metric")),
+        best_epoch=_count(outcome.get("best_epoch")),
+        val_loss=_number(outcome.get("val_loss")),
+        size=size,
+        checkpoints=checkpoints,
+        reason=_text(outcome.get("reason")),
+        resumable=checkpoints > 0 and state in ("stopped", "failed", "interrupted", "crashed"),
+    )
+
+
+def _so_far(metrics: Path) -> dict[str, Any]:
+    """What the end of a log says, under the names of an outcome."""
+    last: Record | None = None
+    epoch: Record | None = None
+    try:
+        with open_regular(metrics) as file:
+            for _, _, text in lines_backwards(file, _TAIL):
+                if last is not None and not text.startswith(b'{"type":"epoch"'):
+                    continue
+                record = unseal(text) or {}
+                if last is None and "batches_done" in record:
+                    last = record
+                if record.get("type") == "epoch":
+                    epoch = record
+                    break
+    except OSError:
+        pass
+    if last is None:
+        return {}
+    begun = _count(last.get("epoch")) or 1
+    found: dict[str, Any] = {"batches": last["batches_done"], "epochs": begun - 1}
+    if epoch is not None:
+        found["epochs"] = epoch.get("epoch")
+        found |= {key: epoch.get(key) for key in ("best_metric", "best_epoch", "val_loss")}
+    return found
+
+
+def _weigh(run: RunDirectory) -> tuple[int, int]:
+    """Bytes of a run's files, and how many checkpoints are among them."""
+    size = checkpoints = 0
+    for folder in (run.path, run.checkpoints):
+        if folder.is_symlink():
+            continue
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    about = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(about.st_mode):
+                        size += about.st_size
+                        checkpoints += folder is run.checkpoints and entry.name.endswith(".pt")
+        except OSError:  # no checkpoints yet, or one that went this moment
+            continue
+    return size, checkpoints
+
+
+def _age(run: RunSummary) -> float:
+    if run.started is not None:
+        return run.started
+    try:
+        return run.path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_name(name: str) -> bool:
+    try:
+        checked_name(name)
+    except RunError:
+        return False
+    return True
+
+
+def _there(path: Path) -> bool:
+    return os.path.lexists(path)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e300:
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _count(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and 0 <= number < 1e15 else None
+
+
+def _text(value: Any) -> str:
+    return value[:200] if isinstance(value, str) else ""

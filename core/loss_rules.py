@@ -1,0 +1,193 @@
+"""Rules on how the losses go. Each gives a verdict, or None where there is no reason for one.
+
+Thresholds stand beside what was measured: "healthy" is every preset that needs no download, over
+several seeds, at forty moments of each run; "broken" are the same presets with one fault each.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from statistics import median
+
+from .evidence import Losses, curve, finite, mean, trend
+from .facts import Facts, Verdict
+from .snapshot import RunInfo, Snapshot
+
+STARTED = 20
+"""Batches before a loss can be said to rise: twenty of a healthy run were 1.2 times as high as its
+first ones at most."""
+SETTLED = 100
+"""Batches, of two epochs or of a thousand batches in one, before a loss can be said not to fall."""
+
+
+def nonfinite(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+    """A loss was NaN or infinite."""
+    losses = curve(s, "loss") if Losses(info, s).curve else None
+    bad = next((i for i, n in enumerate(losses.bad) if n), None) if losses else None
+    now = s.loss is not None and not math.isfinite(s.loss) and losses is not None
+    if losses is None or (bad is None and not now):
+        return None
+    when = "by now" if bad is None else f"by batch {losses.x[bad]:,.0f}"
+    return Verdict(
+        "non-finite",
+        "danger",
+        f"the loss became NaN or infinite {when}",
+        "one such number in backward, and every weight that it reaches is lost",
+        "lower the learning rate, clip the gradients (clip_norm = 1), look for NaN in the data",
+    )
+
+
+def lr_too_high(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+    """The loss exploded and stayed bad, or is above where it began."""
+    losses = Losses(info, s)
+    first, start, now, typical = (
+        losses.first(facts.first_loss),
+        losses.start,
+        losses.now,
+        losses.typical,
+    )
+    if s.batches_done < STARTED or start is None or now is None or typical is None:
+        return None
+    # Healthy peaks are 2.4 times the first loss at most; lr x1000 made them 20 times and more.
+    # What recovers to half of the first loss has been a bad start, no more. The mean is looked at
+    # too: where most batches are right for sure and some are wrong for sure, the median is 0.
+    exploded = first is not None and losses.peak > 10 * first
+    if exploded and first is not None and (typical > 0.5 * first or now > first):
+        what = f"the loss exploded from {first:.3g} to {losses.peak:.3g} and is {now:.3g} now"
+    # Healthy runs stay below 1.0 times the start; 1.5 is more than noise does to twenty batches.
+    elif typical > 1.5 * start:
+        what = f"the loss rose from {start:.3g} to {typical:.3g}"
+    else:
+        return None
+    by_hand = "" if s.lr_factor == 1 else f", ×{s.lr_factor:.3g} by hand"
+    return Verdict(
+        "lr too high",
+        "danger",
+        what,
+        f"each update goes too far, past the valley that it aims at (lr = {s.lr:.2g}{by_hand})",
+        "divide the learning rate by 10; warm it up; clip the gradients (clip_norm = 1)",
+    )
+
+
+def _stuck(info: RunInfo, s: Snapshot) -> Losses | None:
+    """The losses, if there was time to learn and hardly any of it was used.
+
+    After 100 batches of two epochs, healthy runs had 0.69 of their first losses at most; with
+    lr x0.01 it was 0.87 and more.
+    """
+    losses = Losses(info, s)
+    epochs_done = s.last.epoch if s.last else 0
+    if s.batches_done < SETTLED or (epochs_done < 2 and s.batches_done < 10 * SETTLED):
+        return None
+    if losses.left is None or losses.left < 0.85 or len(losses.recent) < STARTED:
+        return None
+    return None if _warming_up(s) or _learned(info, s) else losses
+
+
+def _warming_up(s: Snapshot) -> bool:
+    """Whether the schedule is still on its way up: what it leads to has not been tried."""
+    lrs = curve(s, "lr")
+    highs = finite(lrs.high) if lrs else []
+    return len(highs) > 1 and highs[-1] == max(highs) > highs[0]
+
+
+def _learned(info: RunInfo, s: Snapshot) -> bool:
+    """Whether the validation says that the model is good: it may have begun as a trained one."""
+    metric = s.metrics[0][1] if s.metrics else None
+    good = {"accuracy": 0.8, "r2": 0.5}.get(info.metric_name)
+    return metric is not None and good is not None and metric >= good
+
+
+def _update_ratio(s: Snapshot, facts: Facts) -> float | None:
+    """The layers' median, as it would be at the schedule's peak; None near its end."""
+    ratios = finite(tuple(layer.update_ratio for layer in facts.layers))
+    lrs = curve(s, "lr")
+    peak = max(finite(lrs.high), default=s.lr) if lrs is not None else s.lr
+    if not ratios or s.lr < 0.01 * peak:  # the last updates are small by intent, down to nothing
+        return None
+    return median(ratios) * (peak / s.lr if s.lr else 1.0)
+
+
+def lr_too_low(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+    """The loss falls, but far too slowly, and updates are small."""
+    losses, ratio = _stuck(info, s), _update_ratio(s, facts)
+    if losses is None or losses.left is None:
+        return None
+    change, error = trend(finite(s.recent))
+    # Healthy updates are about 1e-3 of the weights until a schedule ends; lr x0.01 made it 2e-4.
+    if ratio is not None and 0 < ratio < 3e-4:
+        why = f"an update changes the weights by {ratio:.0e} of their size; about 1e-3 is usual"
+    # Labels dealt out at random left 0.97 of the start: that is learned by heart, one by one.
+    elif ratio != 0 and losses.left < 0.97 and change < -2 * error:
+        why = f"it falls steadily, but far too slowly (lr = {s.lr:.2g})"
+    else:
+        return None
+    return Verdict(
+        "lr too low",
+        "note",
+        f"the loss still is {losses.left:.0%} of what it was at the start",
+        why,
+        "multiply the learning rate by 10; if it then falls as steadily, do so again",
+    )
+
+
+def not_falling(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+    """The loss is where it began, and it isn't the learning rate for all that is known."""
+    losses, ratio = _stuck(info, s), _update_ratio(s, facts)
+    if losses is None or losses.left is None or losses.now is None:
+        return None
+    why = f"after {s.batches_done:,} batches it still is {losses.left:.0%} of what it was"
+    if ratio == 0:
+        return Verdict(
+            "not falling",
+            "warning",
+            f"the loss does not fall: {losses.now:.3g}",
+            "the updates change no weight",
+            "check that backward and step run, and that the learning rate is above 0",
+        )
+    return Verdict(
+        "not falling",
+        "warning",
+        f"the loss does not fall: {losses.now:.3g}",
+        f"{why}: the features seem to tell nothing of the labels",
+        "try lr ×10 and ÷10; check that labels belong to their features, and whose parameters move",
+    )
+
+
+def overfitting(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+    """The validation loss has risen off its best while the training loss fell on."""
+    losses, validations = Losses(info, s), curve(s, "val_loss")
+    if validations is None or losses.start is None or losses.now is None:
+        return None
+    points = [(x, y) for x, y in zip(validations.x, validations.mean, strict=True) if y is not None]
+    if len(points) < 5:
+        return None
+    best_at, best = min(points, key=lambda point: point[1])
+    last = min(y for _, y in points[-3:])  # the lowest of three: one bad validation is noise
+    # Of the first training loss, so that going from 0.01 to 0.02 doesn't count: healthy runs came
+    # to 0.015 (and 1.04 of the best where it was that), models too large for their data to 0.3.
+    if last < best + 0.05 * losses.start or last < 1.2 * best:
+        return None
+    then = _training_loss(losses, best_at)
+    if then is None or losses.now > 0.9 * then:
+        return None
+    epoch = "" if s.best_val_loss is None else f" of epoch {s.best_val_loss.epoch}"
+    return Verdict(
+        "overfitting",
+        "warning",
+        f"the validation loss rose from {best:.3g}{epoch} to {points[-1][1]:.3g}",
+        f"the training loss fell on, from {then:.3g} to {losses.now:.3g}: it learns by heart",
+        "stop at the best epoch; more data, dropout or weight decay, or a smaller model",
+    )
+
+
+def _training_loss(losses: Losses, batch: float) -> float | None:
+    """The mean over the batches just before this one (the last twentieth of the run so far)."""
+    series = losses.curve
+    if series is None:
+        return None
+    end = bisect_left(series.x, batch) + 1
+    begin = bisect_left(series.x, batch - max(10, losses.s.batches_done / 20))
+    values = finite(series.mean[begin:end])
+    return mean(values) if values else None

@@ -1,0 +1,73 @@
+"""Verdicts: what is wrong with a run, why, and what to try. Pure functions, no torch.
+
+    for verdict in judge(session.info, session.latest(curves=True)):
+        print(verdict.what, verdict.why, verdict.next)
+
+A Snapshot has to bring its curves. The `Facts` are optional: what they don't say can't be judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from .facts import Facts, LayerFact, Severity, Verdict, label_range
+from .layer_rules import (
+    data_bound,
+    dead_units,
+    exploding_gradients,
+    labels_outside,
+    validation_trains,
+    vanishing_gradients,
+)
+from .loss_rules import lr_too_high, lr_too_low, nonfinite, not_falling, overfitting
+from .snapshot import RunInfo, Snapshot
+
+__all__ = ["CAUSES", "RULES", "Facts", "LayerFact", "Severity", "Verdict", "judge", "label_range"]
+
+Rule = Callable[[RunInfo, Snapshot, Facts], Verdict | None]
+
+RULES: Final[dict[str, Rule]] = {
+    "labels outside the classes": labels_outside,
+    "non-finite": nonfinite,
+    "lr too high": lr_too_high,
+    "exploding gradients": exploding_gradients,
+    "vanishing gradients": vanishing_gradients,
+    "dead units": dead_units,
+    "validation in train mode": validation_trains,
+    "overfitting": overfitting,
+    "lr too low": lr_too_low,
+    "not falling": not_falling,
+    "data-bound": data_bound,
+}
+"""By what their verdicts are called; of one severity, the cause comes before what follows."""
+
+CAUSES: Final = frozenset(RULES) - {
+    "validation in train mode",
+    "overfitting",
+    "not falling",
+    "data-bound",
+}
+"""Each explains a loss that doesn't fall, so that nothing more is said of that."""
+
+LOOP: Final = frozenset(RULES) - {"labels outside the classes", "data-bound"}
+"""What a step that was left out or misplaced can bring about."""
+
+_ORDER: Final[tuple[Severity, ...]] = ("danger", "warning", "note")
+
+
+def judge(info: RunInfo, s: Snapshot, facts: Facts = Facts()) -> tuple[Verdict, ...]:  # noqa: B008 - frozen
+    """What is wrong with the run, the most severe first; empty for all that can be seen."""
+    found = [verdict for rule in RULES.values() if (verdict := rule(info, s, facts)) is not None]
+    causes = CAUSES & {verdict.rule for verdict in found}
+    effects = {"not falling"} if causes else set()
+    if causes - {"lr too low"}:
+        effects.add("lr too low")
+    kept = [verdict for verdict in found if verdict.rule not in effects]
+    if facts.switches:
+        undo = f"put right again what was changed on purpose: {', '.join(facts.switches)}"
+        kept = [
+            replace(verdict, next=undo) if verdict.rule in LOOP else verdict for verdict in kept
+        ]
+    return tuple(sorted(kept, key=lambda verdict: _ORDER.index(verdict.severity)))

@@ -8,6 +8,7 @@ from ..presets.errors import RecipeError
 from . import text
 from .charts import bar
 from .jsonlines import line
+from .loading import load_torch
 
 if TYPE_CHECKING:
     from ..core.evaluate import Evaluation, Residuals
@@ -30,6 +31,7 @@ def judge(plan: Plan, output: Output, *, json: bool = False) -> None:
     Raises:
         RecipeError: it can't be built, or has nothing to judge by.
     """
+    load_torch()
     from ..core.evaluate import evaluate
 
     training = plan.build()

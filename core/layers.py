@@ -1,0 +1,148 @@
+"""A table of the model's layers, read at a gate: norms, updates, dead units, histograms.
+
+Reading never touches what is trained: no generator, gradient, buffer, mode or graph.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
+
+from .dead_units import DeadUnits
+from .editions import Editions
+from .histograms import as_histogram, count_values
+from .inside import Difference, Histogram, LayerRow, compare
+from .model_layers import layers_of
+from .norms import Groups, grad_like, grouped_norms, norms, numbers_of, real
+from .transfer import Transfer
+
+__all__ = ["Difference", "Histogram", "LayerRow", "LayerWatch", "compare"]
+
+
+class LayerWatch:
+    """Reads the layers of a model, at gates, in the thread that trains it.
+
+    Everything is computed on the device and read in one transfer. Nothing is kept or hooked
+    while nobody asks: `before_update` and `after_update` are for an update that somebody looks
+    at, `watch_activations` for the time in which dead units are shown.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
+        self._model, self._optimizer = model, optimizer
+        self._dead = DeadUnits(model)
+        self._editions = Editions()
+        self._before: tuple[list[Tensor], list[Tensor]] | None = None
+        self._updates: dict[Tensor, Tensor] = {}
+
+    def watch_activations(self, on: bool) -> None:
+        """Count dead units from the next training pass on, or stop counting."""
+        self._dead.watch(on)
+
+    @torch.no_grad()
+    def before_update(self) -> None:
+        """Keep the weights, at the gate before an update that is to be measured."""
+        learning = self._learning()
+        kept = [p for x in layers_of(self._model) for p in x.parameters if p in learning]
+        self._before = kept, [real(p).clone() for p in kept]
+
+    @torch.no_grad()
+    def after_update(self) -> None:
+        """Measure the update, at the gate behind it; the weights kept before are let go."""
+        if self._before is None:
+            return
+        (kept, old), self._before = self._before, None
+        sizes = norms(old)
+        if old:
+            torch._foreach_sub_(old, [real(p) for p in kept])  # minus the update
+        grads = [grad_like(p, moved) for p, moved in zip(kept, old, strict=True)]
+        along = [(moved * g).sum() for moved, g in zip(old, grads, strict=True)]
+        self._updates = {
+            p: torch.stack([number.float() for number in numbers])
+            for p, *numbers in zip(kept, sizes, norms(old), norms(grads), along, strict=True)
+        }
+
+    @torch.no_grad()
+    def look(self, *, histograms: bool = False, exact: bool = False) -> tuple[LayerRow, ...]:
+        """One row for each layer, in the model's order.
+
+        Args:
+            histograms: count how weights and gradients are spread, too.
+            exact: keep copies of weights and gradients until the next look, to tell whether any
+                value has changed (`LayerRow.editions`): for a run that is paused.
+        """
+        layers = list(layers_of(self._model))
+        owned = [layer.parameters for layer in layers]
+        if exact:
+            self._editions.take([p for group in owned for p in group])
+        else:
+            self._editions.release()
+        weights = [[t for p in group for t in numbers_of(p)] for group in owned]
+        grads = [[real(p.grad) for p in group if p.grad is not None] for group in owned]
+        counted = [self._dead.found.get(layer.module) for layer in layers]
+
+        device = next((p.device for group in owned for p in group), torch.device("cpu"))
+        transfer = Transfer(device)
+        places = [
+            transfer.add(grouped_norms(weights)),
+            transfer.add(grouped_norms(grads)),
+            transfer.add([[self._updates[p] for p in g if p in self._updates] for g in owned]),
+            transfer.add([[] if found is None else [found[0]] for found in counted]),
+            transfer.add(_spreads(weights, transfer.wide, wanted=histograms)),
+            transfer.add(_spreads(grads, transfer.wide, wanted=histograms)),
+        ]
+        numbers = transfer.read()
+
+        learning = self._learning()
+        rows = []
+        for i, layer in enumerate(layers):
+            weight, grad, update, dead, spread, grad_spread = (numbers[x[i]] for x in places)
+            ratio, against = _update(update)
+            units = counted[i]
+            rows.append(
+                replace(
+                    layer.row,
+                    weight_norm=math.hypot(*weight) if weight else None,
+                    grad_norm=math.hypot(*grad) if grad else None,
+                    update_ratio=ratio,
+                    against=against,
+                    dead_share=None if units is None else dead[0] / units[1],
+                    weights=as_histogram(spread) if spread else None,
+                    grads=as_histogram(grad_spread) if grad_spread else None,
+                    frozen=bool(owned[i]) and learning.isdisjoint(owned[i]),
+                    editions=self._editions.of(owned[i]) if exact else None,
+                )
+            )
+        return tuple(rows)
+
+    def _learning(self) -> set[Tensor]:
+        """The parameters that an update can move."""
+        return {
+            p
+            for group in self._optimizer.param_groups
+            for p in group["params"]
+            if p.requires_grad and not is_lazy(p)
+        }
+
+
+def _spreads(groups: Groups, wide: torch.dtype, *, wanted: bool) -> Groups:
+    """Each row's histogram as numbers; nothing where there are no values."""
+    return [
+        [count_values(group, wide)] if wanted and any(t.numel() for t in group) else []
+        for group in groups
+    ]
+
+
+def _update(numbers: Sequence[float]) -> tuple[float | None, float | None]:
+    """Ratio and direction of an update, from four numbers for each parameter of a row."""
+    if not numbers:
+        return None, None
+    size, move, slope = (math.hypot(*numbers[i::4]) for i in range(3))
+    ratio = move / size if size else 0.0 if move == 0 else math.inf
+    lengths = move * slope
+    return ratio, sum(numbers[3::4]) / lengths if lengths else None

@@ -1,0 +1,43 @@
+"""Looking at a model in training without leaving a trace on its run."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from .rng import everything_untouched
+from .training import Training
+
+
+@contextmanager
+def looking(training: Training) -> Generator[nn.Module, None, None]:
+    """The model in eval mode and without gradients, for as long as the block goes on.
+
+    Afterwards, also when the block fails, every module has its mode back, every buffer its
+    content, and the generators of torch, NumPy and Python their states. `no_grad` rather than
+    `inference_mode`: what a module may cache on the way has to be fit for training.
+    A compiled model is looked at through its original, which compiles nothing anew.
+    """
+    model: nn.Module = getattr(training.model, "_orig_mod", training.model)
+    modes = [(module, module.training) for module in training.model.modules()]
+    buffers = [
+        (module, name, buffer, buffer._version, buffer.detach().clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    with everything_untouched(training.device):
+        try:
+            model.eval()
+            with torch.no_grad():
+                yield model
+        finally:
+            for module, name, buffer, version, content in buffers:
+                module._buffers[name] = buffer
+                if buffer._version != version:
+                    buffer.detach().copy_(content)
+            for module, mode in modes:
+                module.training = mode

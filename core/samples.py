@@ -1,0 +1,100 @@
+"""Some samples of a training's data, chosen once, for looking at the model again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from .data import Batches, TensorBatches
+from .loaded import CHUNK, MOST_READ, first_batches, read_batches, spaced
+from .nested import to_device
+from .threads import estimate_work
+from .training import Training
+
+MOST: Final = 2000
+"""Samples looked at in one computation."""
+WORK: Final = 4e9
+"""Multiply-adds of one computation, which is about a tenth of a second on a core."""
+FEWEST: Final = 32
+"""However large the model is."""
+BYTES: Final = 2**26
+"""Of features, kept for as long as the run goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Evenly spaced samples, in batches."""
+
+    batches: tuple[tuple[Any, Any], ...]
+    """Features and labels, (B, ...) each, or nested."""
+    part: str
+    """validation or training."""
+
+    def joined(self) -> tuple[Tensor, Tensor] | None:
+        """Features and labels of all, (N, ...) each; None unless all of them are tensors."""
+        features = [x for x, _ in self.batches]
+        labels = [y for _, y in self.batches]
+        for parts in (features, labels):
+            if not all(isinstance(t, Tensor) and t.dim() for t in parts):
+                return None
+            if len({t.shape[1:] for t in parts}) != 1:
+                return None
+        return torch.cat(features), torch.cat(labels)
+
+    def few(self) -> Samples:
+        """Two of them, or where they can't be told apart, a batch."""
+        features, labels = self.batches[0]
+        if isinstance(features, Tensor) and isinstance(labels, Tensor):
+            return Samples(((features[:2], labels[:2]),), self.part)
+        return Samples(self.batches[:1], self.part)
+
+    def outputs(self, model: nn.Module, device: torch.device) -> Iterator[tuple[Any, Any]]:
+        """The model's outputs and the labels of each batch, on the device."""
+        for features, labels in self.batches:
+            yield model(to_device(features, device)), to_device(labels, device)
+
+
+def judged_samples(training: Training, model: nn.Module) -> Samples | None:
+    """Of the validation data, or where there is none, of the training data."""
+    if training.validation is not None:
+        return _samples(training, model, training.validation, "validation")
+    return _samples(training, model, training.batches, "training")
+
+
+def training_samples(training: Training, most: int) -> Samples | None:
+    """Of the training data, which no model has to see."""
+    return _samples(training, None, training.batches, "training", most)
+
+
+def _samples(
+    training: Training, model: nn.Module | None, source: Batches, part: str, most: int = MOST
+) -> Samples | None:
+    """None where looking could take something from the run: one-way streams, samplers unknown."""
+    if isinstance(source, TensorBatches):
+        most = min(most, _affordable(model, source.features[:1]))
+        chosen = spaced(len(source.features), most).to(source.features.device)
+        parts = source.features[chosen], source.labels[chosen]
+        batches = list(zip(*(t.split(CHUNK) for t in parts), strict=True))
+    elif isinstance(source, DataLoader):
+        batches = read_batches(source, training.unpack, most)
+    elif isinstance(source, Sequence):
+        batches = [training.unpack(batch) for batch in first_batches(source, min(most, MOST_READ))]
+    else:
+        return None
+    if model is not None and batches:
+        first = batches[0][0]
+        if isinstance(first, Tensor):
+            batches = first_batches(batches, _affordable(model, first[:1]))
+    return Samples(tuple(batches), part) if batches else None
+
+
+def _affordable(model: nn.Module | None, one: Tensor) -> int:
+    """How many samples such as `one` (1, ...) to go through the model at most."""
+    kept = BYTES // max(1, one.numel() * one.element_size())
+    worked = WORK / max(1.0, estimate_work(model, one)) if model is not None else kept
+    return int(max(FEWEST, min(kept, worked)))

@@ -1,0 +1,285 @@
+"""The table of layers as a pure function: rows, width, height to lines.
+
+Columns are dropped, the least telling first, until the rest fits; numbers stay aligned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from rich.cells import cell_len
+
+from ..core.inside import Difference, Histogram, LayerRow
+from .charts import BAD, LEVELS
+from .lines import Line, Run, joined, line, put, sized
+from .lines import width as cells_of
+from .text import NOTHING, clean, count, number, percent
+
+USUAL: Final = -3
+"""Decimal logarithm of a usual ratio of an update to its weights."""
+REACH: Final = 2
+"""How many powers of ten the scale shows on either side of it."""
+SCALE: Final = 11
+"""Cells of that scale."""
+SPREAD: Final = 20
+"""Cells of a histogram."""
+GAP: Final = "  "
+_STYLES: Final = {
+    "moved": "good",
+    "filled": "train",
+    "added to": "warn",
+    "cleared": "bold",
+    "clipped": "warn",
+    "unchanged": "dim",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    head: str
+    width: int
+    rank: int
+    """The larger, the sooner it is dropped; 0 stays."""
+    cell: Callable[[LayerRow], Line]
+    left: bool = False
+
+    def draw(self, cell: Line) -> Line:
+        """The cell in the column's width."""
+        spare = self.width - cells_of(cell)
+        return sized(cell, self.width) if self.left or spare <= 0 else ((" " * spare, ""), *cell)
+
+
+def layer_table(
+    rows: Sequence[LayerRow],
+    width: int,
+    height: int,
+    *,
+    differences: Sequence[Difference] = (),
+    spread: Literal["weights", "grads"] = "weights",
+    first: int = 0,
+) -> list[Line]:
+    """A header, and a line for each layer as long as there is room.
+
+    Args:
+        differences: what the last step did: before and after stand side by side then.
+        spread: whose histograms to draw, where there are any.
+        first: the first row shown, for a table that is scrolled.
+    """
+    if width < 1 or height < 1:
+        return []
+    known = {d.after.name: d for d in differences}
+    if known:
+        rows = [row for row in rows if row.parameters]  # no step changes the others
+    if not rows:
+        return []
+    columns = _stepping(rows, known, spread) if known else _standing(rows, spread)
+    _drop(columns, width)
+    head = _joined(columns, [line((c.head, "dim")) for c in columns])
+    room = height - 1
+    first = max(0, min(first, len(rows) - room))
+    shown = rows[first : first + room]
+    rest = len(rows) - first - len(shown)
+    if rest and room > 1:
+        shown = shown[:-1]
+    drawn = [_joined(columns, [c.cell(row) for c in columns]) for row in shown]
+    if rest and room > 1:
+        drawn.append(line((f"… {rest + 1} more below", "dim")))
+    return [row if cells_of(row) <= width else sized(row, width) for row in (head, *drawn)]
+
+
+def _standing(rows: Sequence[LayerRow], spread: str) -> list[_Column]:
+    """The columns for a model as it is."""
+    columns = [
+        _name(rows),
+        _kind(rows, 5),
+        _Column("shape", _wide([r.shapes for r in rows], 5, 18), 9, _shape, left=True),
+        _Column("params", _wide([count(r.parameters) for r in rows], 6, 11), 8, _parameters),
+        _Column("weights", 8, 3, lambda r: line(_number(r.weight_norm))),
+        _Column("gradient", 8, 1, lambda r: line(_gradient(r))),
+        _Column("update", 7, 2, lambda r: line(_update(r))),
+        _Column(_scale_head(), SCALE, 6, _scale),
+    ]
+    if any(r.dead_share is not None for r in rows):
+        columns.append(_Column("dead", 5, 4, _dead))
+    return columns + _spread(rows, spread, 7)
+
+
+def _stepping(rows: Sequence[LayerRow], known: dict[str, Difference], spread: str) -> list[_Column]:
+    """The columns for what a step did: before, after, and a word."""
+
+    def sides(
+        of: Callable[[LayerRow], Run], change: Callable[[Difference], str]
+    ) -> Callable[[LayerRow], Line]:
+        def cell(row: LayerRow) -> Line:
+            difference = known.get(row.name)
+            after = of(row)
+            if difference is None or not after[0].strip():
+                return line(after)
+            if change(difference) == "unchanged":
+                return line((after[0], after[1] or "dim"))
+            before = of(difference.before)
+            return line((f"{before[0]} → ", "dim"), (f"{after[0]:>8}", after[1] or "bold"))
+
+        return cell
+
+    def word(row: LayerRow) -> Line:
+        difference = known.get(row.name)
+        if difference is None or not row.parameters:
+            return ()
+        return line((difference.word, _STYLES.get(difference.word, "")))
+
+    weights = sides(lambda r: _number(r.weight_norm, fine), lambda d: d.weights)
+    gradient = sides(lambda r: _gradient(r, fine), lambda d: d.grads)
+    columns = [
+        _name(rows),
+        _kind(rows, 6),
+        _Column("gradient → now", 19, 2, gradient),
+        _Column("weights → now", 19, 3, weights),
+        _Column("", 9, 1, word, left=True),
+    ]
+    if any(d.weights != "unchanged" for d in known.values()):
+        columns[2], columns[3] = replace(columns[2], rank=3), replace(columns[3], rank=2)
+        columns.append(_Column("update", 7, 4, lambda r: line(_update(r))))
+        columns.append(_Column("against grad", 12, 5, _against))
+    return columns + _spread(rows, spread, 7)
+
+
+def _drop(columns: list[_Column], width: int) -> None:
+    """Take columns out until the rest fits; the last one is cut."""
+    while len(columns) > 1 and sum(c.width + len(GAP) for c in columns) - len(GAP) > width:
+        columns.remove(max(columns, key=lambda c: c.rank))
+
+
+def _joined(columns: Sequence[_Column], cells: Sequence[Line]) -> Line:
+    runs: list[Run] = []
+    for column, cell in zip(columns, cells, strict=True):
+        runs += [(GAP, "")] if runs else []
+        runs += column.draw(cell)
+    return joined(runs)
+
+
+def _wide(texts: Sequence[str], least: int, most: int) -> int:
+    return max(least, min(most, max(map(cell_len, texts), default=0)))
+
+
+def _name(rows: Sequence[LayerRow]) -> _Column:
+    names = {r.name: clean(r.name) for r in rows}
+    width = _wide(list(names.values()), 5, 22)
+    # Of a long path the end says which layer it is.
+    return _Column("layer", width, 0, lambda r: line(_ending(names[r.name], width)), left=True)
+
+
+def _ending(text: str, width: int) -> str:
+    while cell_len(text) > width:
+        text = "…" + text.removeprefix("…")[1:]
+    return text
+
+
+def _kind(rows: Sequence[LayerRow], rank: int) -> _Column:
+    width = _wide([clean(r.kind) for r in rows], 4, 16)
+    return _Column("type", width, rank, lambda r: line((clean(r.kind), "dim")), left=True)
+
+
+def _shape(row: LayerRow) -> Line:
+    return line((clean(row.shapes), "dim"))
+
+
+def _parameters(row: LayerRow) -> Line:
+    return line((count(row.parameters) if row.parameters else "", "dim"))
+
+
+def fine(value: float) -> str:
+    """A norm in six digits, so that a step's small move shows; at most 8 cells."""
+    if 1e-3 <= abs(value) < 1e5:
+        return f"{value:#.6g}"[:8]
+    return number(value)
+
+
+def _number(value: float | None, write: Callable[[float], str] = number) -> Run:
+    if value is None:
+        return "", ""
+    return write(value), "" if math.isfinite(value) else "bad"
+
+
+def _gradient(row: LayerRow, write: Callable[[float], str] = number) -> Run:
+    if row.weight_norm is None:
+        return "", ""
+    if row.grad_norm is None:
+        return ("frozen" if row.frozen else "none"), "dim"
+    return _number(row.grad_norm, write)
+
+
+def _power(row: LayerRow) -> float | None:
+    """Decimal logarithm of the update's ratio."""
+    ratio = row.update_ratio
+    if ratio is None or math.isnan(ratio):
+        return ratio
+    return math.log10(ratio) if 0 < ratio < math.inf else math.inf if ratio > 0 else -math.inf
+
+
+def _update(row: LayerRow) -> Run:
+    power = _power(row)
+    if power is None:
+        return ("" if row.weight_norm is None else NOTHING), "dim"
+    if not math.isfinite(power):
+        return ("0", "dim") if power < 0 else (number(power), "bad")
+    return f"10^{power:.1f}", ""
+
+
+def _scale_head() -> str:
+    cells: list[Run] = [(" ", "")] * SCALE
+    put(cells, 0, str(USUAL - REACH), "")
+    put(cells, SCALE // 2 - 1, str(USUAL), "")
+    put(cells, SCALE - 2, str(USUAL + REACH), "")
+    return "".join(char for char, _ in cells)
+
+
+def _scale(row: LayerRow) -> Line:
+    """Where the update's size stands; │ is what is usual."""
+    power = _power(row)
+    if power is None or math.isnan(power):
+        return ()
+    cells: list[Run] = [("·", "dim")] * SCALE
+    cells[SCALE // 2] = ("│", "dim")
+    away = (power - USUAL) / REACH
+    if abs(away) > 1:
+        end = SCALE - 1 if away > 0 else 0
+        cells[end] = (">" if away > 0 else "<", "warn")
+    else:
+        cells[round((away + 1) / 2 * (SCALE - 1))] = ("●", "bar")
+    return joined(cells)
+
+
+def _dead(row: LayerRow) -> Line:
+    share = row.dead_share
+    return line((percent(share), "warn" if share >= 0.5 else "")) if share is not None else ()
+
+
+def _against(row: LayerRow) -> Line:
+    if row.against is None or not math.isfinite(row.against):
+        return line((NOTHING if row.parameters else "", "dim"))
+    return line((f"{row.against:.2f}", "warn" if row.against < 0 else ""))
+
+
+def _spread(rows: Sequence[LayerRow], spread: str, rank: int) -> list[_Column]:
+    def of(row: LayerRow) -> Histogram | None:
+        return row.grads if spread == "grads" else row.weights
+
+    if all(of(row) is None for row in rows):
+        return []
+    head = "gradients" if spread == "grads" else "weights"
+    return [_Column(f"spread of {head}", SPREAD, rank, lambda r: histogram(of(r)), left=True)]
+
+
+def histogram(data: Histogram | None) -> Line:
+    """A column for each bin, blank where it is empty; ✗ behind it where values are not finite."""
+    if data is None:
+        return ()
+    counts = data.counts[: SPREAD - (data.bad > 0)]
+    most = max(counts, default=0) or 1
+    levels = LEVELS[:-1]  # a full cell would run into that of the row above
+    drawn = "".join(levels[-(-n * len(levels) // most) - 1] if n > 0 else " " for n in counts)
+    return line((drawn, "bar"), (BAD if data.bad else "", "bad"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .events import EventClock
 from .snapshot import PhaseTime
@@ -53,6 +53,23 @@ class Clock:
         self.started = perf_counter()
         self._marks.clear()
         self._marks.append(self._mark(0.0, 0, 0))
+
+    def state(self) -> dict[str, Any]:
+        """What has been counted so far."""
+        return {
+            "elapsed": self.elapsed,
+            "waited": self.waited,
+            "watched": self.watched,
+            "spent": list(self.spent),
+        }
+
+    def restore(self, state: dict[str, Any], batches: int, samples: int) -> None:
+        """Go on counting from `state`; rates and shares begin anew, at these counts."""
+        self.started = perf_counter() - state["elapsed"]
+        self.waited, self.watched = state["waited"], state["watched"]
+        self.spent[:] = state["spent"]
+        self._marks.clear()
+        self._marks.append(self._mark(self.active, batches, samples))
 
     @property
     def elapsed(self) -> float:

@@ -65,6 +65,16 @@ class Validate:
 
 
 @dataclass(frozen=True, slots=True)
+class Save:
+    """Save a checkpoint at the end of the batch under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoBack:
+    """In trouble (NaN, infinity): return to the last good checkpoint, with half the lr."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the run after the batch, or the epoch, that is under way."""
 
@@ -77,7 +87,9 @@ class KeepGoing:
     """Take back a stop that has not been reached yet."""
 
 
-Command = Pause | Resume | Advance | SetSpeed | ScaleLR | Validate | Stop | KeepGoing
+Command = (
+    Pause | Resume | Advance | SetSpeed | ScaleLR | Validate | Save | GoBack | Stop | KeepGoing
+)
 
 SPEEDS: Final[tuple[float | None, ...]] = (1.0, 2.0, 4.0, 10.0, 30.0, 100.0, 1000.0, None)
 """The speeds that "slower" and "faster" walk through, in phases per second."""

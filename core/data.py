@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 
 from .nested import pair, to_device
+from .rng import everything_untouched
 
 Batch = tuple[Tensor, Tensor]
 Batches = Iterable[Any]
@@ -135,7 +136,13 @@ class Feed:
         """Begun by the first `take`, so that shuffling counts as waiting for data."""
         if isinstance(self._source, TensorBatches):
             return self._source.batches(self.taken)
-        return islice(iter(self._source), self.taken, None)
+        if not self.taken:
+            return iter(self._source)
+        with everything_untouched(self._device):  # what these drew was drawn the first time
+            batches = iter(self._source)
+            for _ in islice(batches, self.taken):
+                pass
+        return batches
 
     @property
     def left(self) -> int | None:

@@ -8,13 +8,10 @@ from types import TracebackType
 import torch
 from torch import nn
 
+from .nonfinite import NonFiniteError
 from .progress import Progress
 from .snapshot import Outcome, State
 from .steps import Step
-
-
-class NonFiniteLossError(ArithmeticError):
-    """The loss is NaN or infinite; raised before backward, so no parameter has met it."""
 
 
 def describe_failure(error: BaseException, model: nn.Module, at: Progress, step: Step) -> Outcome:
@@ -22,13 +19,14 @@ def describe_failure(error: BaseException, model: nn.Module, at: Progress, step:
     where = f"epoch {at.epoch + 1}, batch {at.batch + 1}, {step.info.name}"
     if step is Step.VALIDATE:
         where = f"epoch {at.epoch + 1}, validation batch {at.val_batch + 1}"
-    layer = failing_layer(model, error.__traceback__)
-    if layer is not None:
-        where += f", layer {layer}"
     first_line = str(error).strip().split("\n", 1)[0]
-    reason = first_line
-    if not isinstance(error, NonFiniteLossError):
+    if isinstance(error, NonFiniteError):
+        reason = first_line
+        where += f", {error.place}" if error.place else ""
+    else:
         reason = f"{type(error).__name__}: {first_line}".rstrip(": ")
+        layer = failing_layer(model, error.__traceback__)
+        where += f", layer {layer}" if layer is not None else ""
     text = "".join(traceback.format_exception(error))
     return Outcome(State.FAILED, reason, where, advise(error), text)
 
@@ -47,7 +45,7 @@ def failing_layer(model: nn.Module, tb: TracebackType | None) -> str | None:
 def advise(error: BaseException) -> str:
     """What a person could try; empty where nothing sensible can be said."""
     text = str(error)
-    if isinstance(error, NonFiniteLossError):
+    if isinstance(error, NonFiniteError):
         return "try a lower learning rate, clip the gradients, or look for NaN in the data"
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
         return "try a smaller batch size, with accumulate to make up for it, or a smaller model"

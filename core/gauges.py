@@ -6,7 +6,14 @@ import math
 
 import torch
 
-from .failure import NonFiniteLossError
+from .nonfinite import (
+    GradientCheck,
+    NonFiniteError,
+    NonFiniteGradientError,
+    NonFiniteLossError,
+    name_bad_gradient,
+    name_bad_value,
+)
 from .progress import Progress
 from .rate import LearningRate
 from .readback import SLOTS, Readback
@@ -26,10 +33,13 @@ class Gauges:
         *,
         stop_on_nonfinite: bool,
     ) -> None:
-        self._model, self._at, self._rate, self._record = training.model, progress, rate, record
+        self._training, self._at, self._rate, self._record = training, progress, rate, record
         self._losses: Readback[tuple[int, int, int, float]] = Readback(training.device)
         self._norms: Readback[int] = Readback(training.device)
-        self._stop_on_nonfinite = stop_on_nonfinite
+        self._gradients = GradientCheck(training.optimizer, training.device)
+        self._bad: Readback[tuple[int, int]] = Readback(training.device)
+        self.checks = stop_on_nonfinite
+        """Whether a NaN or an infinity ends the run."""
         self._loss = self._lr = math.nan
 
     def read_loss(self) -> None:
@@ -43,11 +53,32 @@ class Gauges:
         assert loss is not None
         if self._losses.immediate:
             self._loss, self._lr = loss.item(), self._rate.lr
-            if not math.isfinite(self._loss):
-                self._refuse(self._loss, "before backward")
+            if self.checks and not math.isfinite(self._loss):
+                place = name_bad_value(self._training, at.features, at.labels)
+                raise NonFiniteLossError(
+                    f"the loss is {self._loss}, noticed before backward", place
+                )
         else:
             tag = (at.epoch + 1, at.batch + 1, at.batches_done + 1, self._rate.lr)
             self._losses.push(tag, loss)
+
+    def check_gradients(self) -> None:
+        """Look at the gradients at the gate before the update.
+
+        Raises:
+            NonFiniteGradientError: one is NaN or infinite and the run is to stop on that. From
+                an accelerator it comes some batches later; with fused kernels the update itself
+                was left out.
+        """
+        check, at = self._gradients, self._at
+        check.look()
+        if not self._losses.immediate:
+            self._bad.push((at.epoch + 1, at.batch + 1), check.found)
+        elif check.found.item():
+            place = name_bad_gradient(self._training.model)
+            raise NonFiniteGradientError(
+                "a gradient is NaN or infinite, noticed before the update", place
+            )
 
     def batch_done(self) -> None:
         """Hand the finished batch to the record; from an accelerator, those that have arrived."""
@@ -61,29 +92,40 @@ class Gauges:
         """Bring in what an accelerator has ready, or everything: that waits for it.
 
         Raises:
-            NonFiniteLossError: as `read_loss`, some batches later.
+            NonFiniteError: as `read_loss` and `check_gradients`, some batches later.
         """
         if self._losses.immediate:
             return
-        self._losses.flush()
+        for readback in (self._losses, self._bad):
+            readback.flush()
+        trouble: NonFiniteError | None = None
         for (epoch, batch, done, lr), loss in (
             self._losses.drain() if everything else self._losses.poll()
         ):
             self._record.batch(epoch, batch, done, loss, lr)
-            if not math.isfinite(loss):
-                self._refuse(loss, f"after epoch {epoch}, batch {batch}")
+            if self.checks and trouble is None and not math.isfinite(loss):
+                trouble = NonFiniteLossError(f"the loss of epoch {epoch}, batch {batch} is {loss}")
+        for (epoch, batch), bad in self._bad.drain() if everything else self._bad.poll():
+            if self.checks and trouble is None and bad:
+                trouble = NonFiniteGradientError(
+                    f"a gradient of epoch {epoch}, batch {batch} is NaN or infinite"
+                )
+        if trouble is not None:
+            kept = self._gradients.holds_back
+            told = "its update was left out" if kept else "the weights have met it"
+            raise type(trouble)(f"{trouble}; {told}")
         for done, norm in self._norms.poll():
             self._record.grad_norm(done, norm)
 
-    def _refuse(self, loss: float, when: str) -> None:
-        if self._stop_on_nonfinite:
-            raise NonFiniteLossError(f"the loss is {loss}, noticed {when}")
+    def forget(self) -> None:
+        """Drop what an accelerator has not sent yet: the run goes back to before it."""
+        self._losses, self._bad = Readback(self._training.device), Readback(self._training.device)
 
     def sample_norm(self) -> None:
         """Read the norm of all gradients, complete at the gate before the update."""
         norm = self._at.grad_norm
         if norm is None:
-            grads = [p.grad for p in self._model.parameters() if p.grad is not None]
+            grads = [p.grad for p in self._training.model.parameters() if p.grad is not None]
             if not grads or any(g.layout is not torch.strided for g in grads):
                 return
             with torch.no_grad():

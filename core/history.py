@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import torch
 
 from .snapshot import Curve
 
@@ -71,6 +72,26 @@ class Series:
                 bad=tuple(int(n) for n in bad),
             )
         return self._curve
+
+    def state(self) -> dict[str, Any]:
+        """Everything there is to the series, in tensors and plain numbers."""
+        self._fold()
+        return {
+            "table": torch.from_numpy(self._table.copy()),  # (6, buckets)
+            "width": self._width,
+            "points": self._points,
+            "recent": list(self._recent),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become the series that `state` was taken of."""
+        self._table = state["table"].numpy().copy()
+        self._width, self._points = state["width"], state["points"]
+        self._recent.clear()
+        self._recent.extend(state["recent"])
+        self._x.clear()
+        self._y.clear()
+        self._curve = None
 
     def _fold(self) -> None:
         """Move the pending points into the table, then merge pairs while it is too long."""

@@ -6,6 +6,7 @@ from .clock import Clock
 from .meters import Meter, Metrics, meter_for
 from .progress import Progress
 from .record import Record
+from .replay import Loaders
 from .steps import Step
 from .tasks import Task
 
@@ -14,10 +15,16 @@ class Judge:
     """Hands out a meter for each validation, and reads it when the pass is over."""
 
     def __init__(
-        self, task: Task, metrics: Metrics, progress: Progress, record: Record, clock: Clock
+        self,
+        task: Task,
+        metrics: Metrics,
+        progress: Progress,
+        record: Record,
+        clock: Clock,
+        loaders: Loaders,
     ) -> None:
         self._task, self._metrics = task, metrics
-        self._at, self._record, self._clock = progress, record, clock
+        self._at, self._record, self._clock, self._loaders = progress, record, clock, loaders
         self._meter: Meter | None = None
         self._began = 0.0
 
@@ -25,6 +32,7 @@ class Judge:
         """A meter for the validation that starts now."""
         self._meter = meter_for(self._task, self._metrics)
         self._began = self._clock.spent[Step.VALIDATE]
+        self._loaders.validation_begins()
         return self._meter
 
     def take(self) -> bool:
@@ -35,4 +43,9 @@ class Judge:
         loss, metrics = self._meter.result()
         self._record.validated(self._at.batches_done, loss, metrics, seconds)
         self._meter = None
+        self._loaders.validation_ends()
         return True
+
+    def forget(self) -> None:
+        """Drop a validation that was given up."""
+        self._meter = None

@@ -71,9 +71,11 @@ def training_loop(
     """Every epoch that is left: its batches, the schedule, the validation."""
     epoch = choose_epoch(training)
     while at.epoch < training.epochs:
-        yield from epoch(training, rate, at)
-        yield Step.OTHER
-        rate.after_epoch()
+        if not at.trained:
+            yield from epoch(training, rate, at)
+            yield Step.OTHER
+            rate.after_epoch()
+            at.trained = True
         if training.validation is not None:
             yield from validate(training, at, meter())
         at.end_epoch()

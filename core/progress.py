@@ -25,6 +25,8 @@ class Progress:
     """Optimizer updates made."""
     val_batch: int = 0
     """Validation batches finished in the validation under way."""
+    trained: bool = False
+    """The epoch's batches are all trained and its schedule is moved; only validation is left."""
     features: Any = None
     """(B, ...), or nested, of the batch under way, or of the last one."""
     labels: Any = None
@@ -52,3 +54,4 @@ class Progress:
         """Count an epoch."""
         self.epoch += 1
         self.batch = 0
+        self.trained = False

@@ -23,16 +23,20 @@ class LearningRate:
         scheduler: LRScheduler | None = None,
         per: Literal["update", "epoch"] = "epoch",
     ) -> None:
-        self._groups = optimizer.param_groups
+        self._optimizer = optimizer
         self._scheduler, self._per = scheduler, per
         self.factor = 1.0
         self.scheduled = [float(group["lr"]) for group in self._groups]
         """What the schedule says, one value a parameter group."""
 
     @property
+    def _groups(self) -> list[dict[str, Any]]:
+        return self._optimizer.param_groups  # other ones once a state was loaded
+
+    @property
     def lr(self) -> float:
         """What the optimizer uses for its first parameter group."""
-        return float(self._groups[0]["lr"])
+        return float(self._optimizer.param_groups[0]["lr"])
 
     def scale(self, factor: float) -> None:
         """Set the hand's factor (not on top of the last one: the whole of it)."""

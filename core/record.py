@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Final, Protocol
+from dataclasses import asdict, astuple
+from typing import Any, Final, Protocol
 
 from .clock import WARM_UP, Clock
 from .history import Series
 from .progress import Progress
 from .rate import LearningRate
-from .snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot, State
+from .snapshot import Best, Change, Curve, EpochSummary, Outcome, Saved, Snapshot, State
 from .steps import Step
 from .tasks import Task
 
@@ -36,8 +37,15 @@ class Listener(Protocol):
 class Record:
     """Everything that is counted about a run. Only the training thread touches it."""
 
-    def __init__(self, task: Task, clock: Clock, listener: Listener | None = None) -> None:
-        self._task, self._clock, self._listener = task, clock, listener
+    def __init__(
+        self,
+        task: Task,
+        clock: Clock,
+        listener: Listener | None = None,
+        log: Listener | None = None,
+    ) -> None:
+        self._task, self._clock = task, clock
+        self._listeners = tuple(one for one in (log, listener) if one is not None)
         self._series = {name: Series() for name in METRIC_SERIES}
         self._loss = self._series["loss"]
         self._loss_sum = 0.0
@@ -61,8 +69,8 @@ class Record:
         if lr != self._lr:
             self._lr = lr
             self._series["lr"].add(batches_done, lr)
-        if self._listener is not None:
-            self._listener.batch(epoch, batch, batches_done, loss, lr)
+        for listener in self._listeners:
+            listener.batch(epoch, batch, batches_done, loss, lr)
 
     def validated(
         self, batches_done: int, loss: float | None, metrics: dict[str, float], seconds: float
@@ -100,8 +108,8 @@ class Record:
             self._note_best(self.last)
         self._loss_sum, self._loss_count = 0.0, 0
         self._epoch_began = (active, at.batches_done, val)
-        if self._listener is not None:
-            self._listener.epoch(self.last)
+        for listener in self._listeners:
+            listener.epoch(self.last)
         return self.last
 
     def _note_best(self, summary: EpochSummary) -> None:
@@ -116,12 +124,54 @@ class Record:
             if lowest is None or loss < lowest.value:
                 self.best_val_loss = Best(loss, summary.epoch)
 
+    def is_best(self, summary: EpochSummary) -> bool:
+        """Whether no epoch so far was better: by the metric, or by the loss where there is none."""
+        best = self.best_metric or self.best_val_loss
+        return best is not None and best.epoch == summary.epoch
+
     def change(self, at: Progress, text: str, kind: str) -> None:
         """Keep what a person changed, with its time and place."""
         change = Change(time.time(), at.epoch + 1, at.batches_done, text, kind)
         self.changes = (*self.changes[-CHANGES + 1 :], change)
-        if self._listener is not None:
-            self._listener.change(change)
+        for listener in self._listeners:
+            listener.change(change)
+
+    def state(self) -> dict[str, Any]:
+        """Everything counted so far, in tensors and plain values."""
+        return {
+            "series": {name: series.state() for name, series in self._series.items()},
+            "loss_sum": self._loss_sum,
+            "loss_count": self._loss_count,
+            "epoch_began": self._epoch_began,
+            "lr": self._lr,
+            "val_seconds": self._val_seconds,
+            "val_loss": self.val_loss,
+            "metrics": dict(self.metrics),
+            "best_metric": self.best_metric and astuple(self.best_metric),
+            "best_val_loss": self.best_val_loss and astuple(self.best_val_loss),
+            "last": self.last and asdict(self.last),
+            "changes": [astuple(change) for change in self.changes],
+        }
+
+    def restore(self, state: dict[str, Any], *, rewinding: bool = False) -> None:
+        """Go on from `state`; when rewinding, what was changed by hand since stays on record."""
+        for name, series in state["series"].items():
+            if name in self._series:
+                self._series[name].restore(series)
+        self._loss_sum, self._loss_count = state["loss_sum"], state["loss_count"]
+        self._lr, self._val_seconds = state["lr"], state["val_seconds"]
+        self.val_loss, self.metrics = state["val_loss"], dict(state["metrics"])
+        best, lowest, last = state["best_metric"], state["best_val_loss"], state["last"]
+        self.best_metric = best and Best(*best)
+        self.best_val_loss = lowest and Best(*lowest)
+        self.last = last and EpochSummary(**last)
+        if not rewinding:
+            self._epoch_began = tuple(state["epoch_began"])
+            self.changes = tuple(Change(*change) for change in state["changes"])
+
+    def begin_epoch_anew(self) -> None:
+        """Forget the losses of the epoch under way: its batches start over."""
+        self._loss_sum, self._loss_count = 0.0, 0
 
     def picture(
         self,
@@ -136,6 +186,8 @@ class Record:
         stopping: str | None,
         curves: bool,
         outcome: Outcome | None,
+        saved: Saved | None = None,
+        trouble: Outcome | None = None,
     ) -> Snapshot:
         """A Snapshot of now; its curves are built anew only if `curves` says so."""
         clock = self._clock
@@ -175,6 +227,8 @@ class Record:
             recent=self._loss.recent,
             curves=self._curves,
             changes=self.changes,
+            saved=saved,
+            trouble=trouble,
             outcome=outcome,
         )
 

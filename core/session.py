@@ -1,37 +1,39 @@
-"""`Session`: drives the loop, applies control at its gates, and tells what it sees."""
+"""`Session`: one run of a training, in a thread, with all that a face needs to know of it."""
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from time import perf_counter
+from typing import Any, Final, Literal
 
 import torch
 
 from .clock import Clock
-from .control import Command, Control
-from .data import batch_count
+from .control import Command, Control, GoBack, Stop
 from .describe import describe_run
+from .driver import Driver, StoppedError
 from .events import EventClock
 from .failure import describe_failure
-from .gauges import Gauges
-from .judge import Judge
 from .loop import training_loop
 from .mailbox import Mailbox
+from .nonfinite import NonFiniteError
 from .progress import Progress
 from .rate import LearningRate
 from .record import Listener, Record
+from .replay import Loaders
+from .rng import seed_rng
+from .saving import Saving
 from .snapshot import Outcome, Snapshot, State
-from .steering import Steering
+from .state import Parts, put_rng, put_state
 from .steps import Step
 from .training import Training
-from .validate import validate
 
-
-class _Stopped(Exception):  # noqa: N818 - not an error: the way out of a loop that was told to stop
-    pass
+OnNonFinite = Literal["stop", "rollback", "ask", "ignore"]
+REWINDS: Final = 3
+"""How often a run goes back because of one batch."""
 
 
 class Session:
@@ -40,8 +42,19 @@ class Session:
     Args:
         training: what to train. It belongs to the session until the run has ended.
         listener: gets every batch, epoch and change, in the training thread.
-        stop_on_nonfinite: end the run when a loss is NaN or infinite, before backward can carry
-            it into the gradients. On an accelerator it is noticed some batches later.
+        on_nonfinite: what to do when a loss or a gradient is NaN or infinite, which is noticed
+            before the weights meet it (on an accelerator some batches later): end the run; go
+            back to the last good checkpoint with half the learning rate, at most `REWINDS` times
+            for one batch; hold and wait for a `GoBack` or a `Stop`; or go on as if nothing was.
+            Without `saving` there is nothing to go back to: the run ends.
+        saving: keeps the run on the disk.
+        state: goes on from there, as `core.state.take_state` gave it.
+        reschedule: the training is longer now; see `core.state.put_state`.
+        restart_epoch: the data are others now; see `core.state.put_state`.
+        notes: what a person has to know about going on; put on record when the run begins.
+
+    Raises:
+        StateError: the state belongs to another training.
     """
 
     def __init__(
@@ -49,7 +62,12 @@ class Session:
         training: Training,
         listener: Listener | None = None,
         *,
-        stop_on_nonfinite: bool = True,
+        on_nonfinite: OnNonFinite = "stop",
+        saving: Saving | None = None,
+        state: Mapping[str, Any] | None = None,
+        reschedule: bool = False,
+        restart_epoch: bool = False,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.training = training
         self.info = describe_run(training)
@@ -57,29 +75,40 @@ class Session:
         self.mailbox = Mailbox(self.control.poke)
         self.progress = Progress()
         self.rate = LearningRate(training.optimizer, training.scheduler, training.scheduler_per)
-        events = EventClock() if training.device.type == "cuda" else None
-        self._clock = Clock(events)
-        self._record = Record(training.task, self._clock, listener)
-        self._steering = Steering(self.progress, self.rate, self._record)
-        self._gauges = Gauges(
-            training, self.progress, self.rate, self._record, stop_on_nonfinite=stop_on_nonfinite
+        self.saving = saving
+        if saving is not None:
+            saving.wake = self.control.poke
+        clock = Clock(EventClock() if training.device.type == "cuda" else None)
+        log = None if saving is None else saving.log
+        record = Record(training.task, clock, listener, log)
+        self._parts = Parts(training, self.progress, self.rate, record, clock, Loaders(training))
+        self._state = state
+        self._notes = notes
+        self.resumed_at: int | None = None
+        """Batches done in the state that the run goes on from; None for a new run."""
+        if state is not None:
+            self._notes += put_state(
+                self._parts, state, reschedule=reschedule, restart_epoch=restart_epoch
+            )
+            self.resumed_at = self.progress.batches_done
+        self._driver = Driver(
+            self._parts,
+            self.control,
+            self.mailbox,
+            stop_on_nonfinite=on_nonfinite != "ignore",
+            saving=saving,
         )
-        self._judge = Judge(
-            training.task, training.metrics, self.progress, self._record, self._clock
-        )
-        self._norm_wanted = False
-        self._count = batch_count(training.batches)
-        self._running, self._since = Step.OTHER, perf_counter()
-        self._now: tuple[Step, float] = (self._running, self._since)
+        self._on_nonfinite = on_nonfinite
+        self._rewinds: Counter[int] = Counter()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
-        self._publish(State.LOADING, Step.DATA)
+        self._driver.publish(State.LOADING, Step.DATA, curves=state is not None)
 
     # What a face uses: `Source` is these, whatever lies behind.
 
     def now(self) -> tuple[Step, float]:
         """The phase that runs at this very moment, and since when (`time.perf_counter`)."""
-        return self._now
+        return self._driver.now
 
     def latest(self, *, curves: bool = False) -> Snapshot | None:
         """The newest picture; asks for a fresher one, which the next gate will build."""
@@ -121,176 +150,121 @@ class Session:
         Raises:
             KeyboardInterrupt, SystemExit: passed on, after the outcome has been told.
         """
-        training = self.training
+        training, parts = self.training, self._parts
         threads = torch.get_num_threads()
         if training.threads is not None:
             torch.set_num_threads(training.threads)
         if training.seed is not None:
-            torch.manual_seed(training.seed)
-        self._clock.start()
-        self._since = perf_counter()
+            seed_rng(training.seed)
+        parts.clock.start()
+        self._driver.since = perf_counter()
         try:
+            self._begin()
             outcome = self._train()
         except Exception as error:
-            outcome = describe_failure(error, training.model, self.progress, self._running)
+            outcome = self._failed(error)
         except BaseException as error:
-            self._end(describe_failure(error, training.model, self.progress, self._running))
+            self._end(self._failed(error))
             raise
         finally:
             torch.set_num_threads(threads)
         self._end(outcome)
         return outcome
 
+    def _begin(self) -> None:
+        """Go on from the state that was given, and have something on the disk to go back to."""
+        parts, at, state = self._parts, self.progress, self._state
+        if state is not None:
+            parts.clock.restore(state["clock"], at.batches_done, at.samples_done)
+            put_rng(state, self.training.device)
+            self._state = None  # the weights of a large model twice would be a waste
+            where = f"epoch {at.epoch + 1}, after batch {at.batch}"
+            if not at.batch:
+                where = f"the start of epoch {at.epoch + 1}"
+            if at.epoch >= self.training.epochs:
+                where = f"the end: {at.epoch} epochs are trained"
+            parts.record.change(at, f"resumed at {where}", "resumed")
+        for note in self._notes:
+            parts.record.change(at, note, "warning")
+        self._driver.save("first")
+
     def _train(self) -> Outcome:
-        training = self.training
-        try:
-            steps = training_loop(training, self.rate, self.progress, self._judge.begin)
-            with closing(steps):
-                self._drive(steps)
-        except _Stopped:
-            self._gauges.collect(everything=True)
-            return Outcome(State.STOPPED, self._steering.stop_reason)
-        self._after_epoch()
-        epochs = training.epochs
-        return Outcome(State.FINISHED, f"{epochs:,} epoch{'s' * (epochs != 1)} trained")
+        driver, training = self._driver, self.training
+        while True:
+            try:
+                steps = training_loop(training, self.rate, self.progress, driver.judge.begin)
+                with closing(steps):
+                    driver.drive(steps)
+            except StoppedError:
+                driver.gauges.collect(everything=True)
+                driver.save()
+                return Outcome(State.STOPPED, driver.steering.stop_reason)
+            except NonFiniteError as error:
+                trouble = self._failed(error)
+                if not self._goes_back(trouble):
+                    return trouble
+                continue
+            driver.after_epoch()
+            driver.save()
+            epochs = training.epochs
+            return Outcome(State.FINISHED, f"{epochs:,} epoch{'s' * (epochs != 1)} trained")
+
+    def _failed(self, error: BaseException) -> Outcome:
+        """What to tell of a failure; what could still be kept is."""
+        driver = self._driver
+        at_edge = driver.running is Step.DATA and not isinstance(error, NonFiniteError)
+        outcome = describe_failure(error, self.training.model, self.progress, driver.running)
+        if at_edge and isinstance(error, Exception):
+            driver.save()  # the batch that failed to come has changed nothing
+        return outcome
+
+    def _goes_back(self, trouble: Outcome) -> bool:
+        """Return to the last good checkpoint with half the learning rate, if that is wanted."""
+        at, driver, saving = self.progress, self._driver, self.saving
+        self._rewinds[at.batches_done] += 1
+        if saving is None or self._on_nonfinite not in ("rollback", "ask"):
+            return False
+        if self._rewinds[at.batches_done] > REWINDS:
+            return False
+        if self._on_nonfinite == "ask" and not driver.ask(trouble, self._answer):
+            return False
+        factor, batch = self.rate.factor / 2, at.batches_done
+        loaded = saving.newest()
+        if loaded is None:
+            return False
+        put_state(self._parts, loaded, rewinding=True)
+        put_rng(loaded, self.training.device)
+        self.rate.scale(factor)
+        driver.gauges.forget()
+        driver.judge.forget()
+        saving.rewound(loaded)
+        self._parts.record.change(
+            at,
+            f"went back from batch {batch:,} to {at.batches_done:,}, lr ÷2 → {self.rate.lr:.3g}: "
+            f"{trouble.reason} ({trouble.where})",
+            "rewind",
+        )
+        driver.save()
+        return True
+
+    def _answer(self) -> bool | None:
+        """What a person said about the trouble the run is in."""
+        for command in self.control.take():
+            if isinstance(command, GoBack):
+                return True
+            if isinstance(command, Stop):
+                return False
+        return None
 
     def _end(self, outcome: Outcome) -> None:
-        step = self._running if outcome.state is State.FAILED else Step.OTHER
+        driver = self._driver
+        step = driver.running if outcome.state is State.FAILED else Step.OTHER
+        if self.saving is not None:
+            self.saving.finish()
+            driver.tell_notices()
         self.mailbox.begin()
-        self._publish(outcome.state, step, outcome, curves=True)
+        picture = driver.publish(outcome.state, step, outcome, curves=True)
+        if self.saving is not None:
+            self.saving.ended(self.info, picture)
         self.mailbox.settled = True
         self._ended.set()
-
-    # The loop under the session's hand.
-
-    def _drive(self, steps: Iterator[Step]) -> None:
-        """Take every step that the generator offers, stopping at its gates when asked to."""
-        control, steering, at = self.control, self._steering, self.progress
-        spent, events = self._clock.spent, self._clock.events
-        done, epoch = at.batches_done, at.epoch
-        for step in steps:
-            here = perf_counter()
-            running = self._running
-            spent[running] += here - self._since
-            self._since, self._running = here, step
-            self._now = (step, here)
-            if events is not None:
-                events.gate(step)
-            if step is Step.BACKWARD:
-                self._gauges.read_loss()
-            elif running is Step.OTHER and at.batches_done != done:
-                done = at.batches_done
-                self._gauges.batch_done()
-            if at.epoch != epoch:
-                epoch = at.epoch
-                self._after_epoch()
-            if control.attention or steering.alert:
-                self._attend(step)
-            if self._norm_wanted and step is Step.UPDATE:
-                self._sample_norm()
-        here = perf_counter()
-        spent[self._running] += here - self._since
-        self._since, self._running = here, Step.OTHER
-        if at.batches_done != done:
-            self._gauges.batch_done()
-
-    def _attend(self, step: Step) -> None:
-        """Apply what was asked for, hold if told to, and hand over a picture if one is wanted."""
-        clock, steering, mailbox = self._clock, self._steering, self.mailbox
-        busy_since = self._since
-        steering.arrive()
-        while True:
-            for command in self.control.take():
-                steering.apply(command)
-                mailbox.settled = False
-            if steering.must_stop(step):
-                raise _Stopped
-            if steering.validate_now and step is Step.DATA:
-                clock.watched += perf_counter() - busy_since
-                self._validate_now()
-                busy_since = perf_counter()
-            hold = steering.hold()
-            entering = steering.paused and not mailbox.settled
-            if mailbox.wanted or entering:
-                self._now = (Step.OTHER, perf_counter())  # watching is none of the five
-                self._norm_wanted = True
-                self._gauges.collect()
-                curves = mailbox.begin() or entering
-                self._publish(self._state(step), step, curves=curves)
-            if hold is None:
-                break
-            mailbox.settled = steering.paused
-            before = perf_counter()
-            self._now = (step, before)
-            if not steering.paused:
-                clock.watched += before - busy_since
-                busy_since = before
-            self.control.wait(None if hold == math.inf else hold)
-            here = perf_counter()
-            clock.waited += here - busy_since  # answering while paused is no training time either
-            steering.held(here - before)
-            busy_since = here
-        mailbox.settled = False
-        here = perf_counter()
-        clock.watched += here - busy_since
-        self._since, self._running = here, step
-        self._now = (step, here)
-
-    def _state(self, step: Step) -> State:
-        if self._steering.paused:
-            return State.PAUSED
-        return State.VALIDATING if step is Step.VALIDATE else State.RUNNING
-
-    def _publish(
-        self, state: State, step: Step, outcome: Outcome | None = None, *, curves: bool = False
-    ) -> None:
-        at, epochs = self.progress, self.training.epochs
-        left = None if self._count is None else (epochs - at.epoch) * self._count - at.batch
-        steering = self._steering
-        picture = self._record.picture(
-            at,
-            self.rate,
-            state=state,
-            step=step,
-            epochs=epochs,
-            batches_left=left,
-            speed=steering.speed,
-            stopping=steering.stopping,
-            curves=curves,
-            outcome=outcome,
-        )
-        self.mailbox.publish(picture)
-
-    # What happens at particular gates.
-
-    def _after_epoch(self) -> None:
-        """Close an epoch at the first gate behind it."""
-        at = self.progress
-        if self._record.last is not None and self._record.last.epoch == at.epoch:
-            return
-        self._gauges.collect(everything=True)
-        self._record.epoch(at, self.rate.lr, validated=self._judge.take())
-        self._steering.epoch_ended()
-
-    def _sample_norm(self) -> None:
-        self._norm_wanted = False
-        self._now = (Step.OTHER, self._since)
-        self._gauges.sample_norm()
-        here = perf_counter()
-        self._clock.watched += here - self._since
-        self._since = here
-        self._now = (self._running, here)
-
-    def _validate_now(self) -> None:
-        """A validation asked for by hand, between two batches."""
-        steering = self._steering
-        steering.validate_now = False
-        if self.training.validation is None:
-            return
-        paused, steering.paused = steering.paused, False
-        self._since = perf_counter()
-        with closing(validate(self.training, self.progress, self._judge.begin())) as steps:
-            self._drive(steps)
-        self._judge.take()
-        steering.paused = steering.paused or paused
-        self.mailbox.settled = False

@@ -110,7 +110,17 @@ class Change:
     text: str
     """What was done, for example "lr ÷2 → 5.0e-4"."""
     kind: str
-    """lr, pause, resume, step, speed, stop, validate."""
+    """lr, pause, resume, speed, stop, validate; and what the run tells of itself: save, resumed,
+    rewind, warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The newest checkpoint that is on the disk, verified."""
+
+    batches_done: int
+    time: float
+    """Seconds since 1970 (Unix time)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,4 +229,8 @@ class Snapshot:
     """Whole-run series by name: loss, val_loss, val_metric, lr, grad_norm, throughput."""
     changes: tuple[Change, ...]
     """What was changed by hand, oldest first, at most `session.CHANGES`."""
+    saved: Saved | None = None
+    """The newest checkpoint; None if nothing is kept."""
+    trouble: Outcome | None = None
+    """What the run is held by: it waits for a `GoBack` or a `Stop`."""
     outcome: Outcome | None = None

@@ -11,6 +11,7 @@ from .control import (
     KeepGoing,
     Pause,
     Resume,
+    Save,
     ScaleLR,
     SetSpeed,
     Stop,
@@ -35,6 +36,8 @@ class Steering:
         self.stopping: Literal["batch", "epoch"] | None = None
         self.stop_reason = ""
         self.validate_now = False
+        self.save_now: Literal["asked", "due"] | None = None
+        """A checkpoint is to be saved once no batch is under way."""
         self._advancing: Literal["phase", "batch", "epoch"] | None = None
         self._advanced_from = self._place()
         self._slow_left = 0.0
@@ -69,6 +72,8 @@ class Steering:
             case Validate():
                 self._note("validation asked for", "validate")
                 self.validate_now = True
+            case Save():
+                self.save_now = "asked"
             case Stop(reason, after):
                 self._note(f"stop after this {after}", "stop")
                 self.stopping, self.stop_reason = after, reason
@@ -77,7 +82,7 @@ class Steering:
                 if self.stopping is not None:
                     self._note("going on after all", "stop")
                 self.stopping = None
-        self._settle()
+        self.settle()
 
     def _go(self) -> None:
         self.paused, self._advancing = False, None
@@ -88,13 +93,20 @@ class Steering:
     def _place(self) -> tuple[int, int, int]:
         return self._at.epoch, self._at.batches_done, self._at.val_batch
 
-    def _settle(self) -> None:
+    def ask_to_save(self) -> None:
+        """The next checkpoint is due."""
+        self.save_now = self.save_now or "due"
+        self.settle()
+
+    def settle(self) -> None:
+        """Tell the gates whether they have to be attended."""
         self.alert = bool(
             self.paused
             or self._advancing
             or self.speed is not None
             or self.stopping
             or self.validate_now
+            or self.save_now
         )
 
     def arrive(self) -> None:
@@ -107,7 +119,7 @@ class Steering:
             or (self._advancing == "epoch" and now[0] != then[0])
         ):
             self.paused, self._advancing = True, None
-            self._settle()
+            self.settle()
 
     def hold(self) -> float | None:
         """How long to hold here: infinity while paused, seconds in slow motion, None to go on."""

@@ -71,7 +71,8 @@ class Training:
     threads: int | None = None
     """Intra-op threads of torch during the run; None leaves what the process has."""
     seed: int | None = None
-    """Seeds torch's global generator (dropout draws from it) when the run starts."""
+    """Seeds the process's generators when the run starts: torch's, which dropout draws from, and
+    Python's and NumPy's, which a data set may draw from."""
     unpack: Unpack = pair
     """Takes a batch apart into features and labels, which may be tuples, lists or dicts of
     tensors; the default takes pairs. The model gets the features, whole, as its one argument."""

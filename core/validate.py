@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -11,6 +9,7 @@ from torch import Tensor
 
 from .data import Feed
 from .progress import Progress
+from .rng import untouched_rng
 from .steps import Step, Steps
 from .training import Training
 
@@ -48,16 +47,3 @@ def validate(training: Training, at: Progress, meter: Taker) -> Steps:
         for module, mode in modes:
             module.training = mode
         at.val_batch = 0
-
-
-@contextmanager
-def untouched_rng(device: torch.device) -> Generator[None, None, None]:
-    """Give torch's global generators back as they were: a loader's `iter()` draws from them."""
-    cpu = torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    try:
-        yield
-    finally:
-        torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state(cuda, device)

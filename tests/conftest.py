@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `terminal`, which the benchmarks use too
+# For what tests share: `terminal` (the benchmarks use it too), `faults`, and core's `states`.
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "core")]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -17,3 +18,9 @@ def _no_presets_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _runs_kept_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a test trains is kept in a folder of its own."""
+    monkeypatch.setenv("FIVESTEP_RUNS", str(tmp_path / "runs"))

@@ -342,7 +342,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_backward(make_training, va
     keeper = Keeper()
     outcome = Session(training, keeper).run()
     assert outcome.state is State.FAILED
-    assert outcome.where == "epoch 1, batch 3, backward"
+    assert outcome.where == "epoch 1, batch 3, backward, the loss itself"
     assert str(value) in outcome.reason
     assert len(keeper.batches) == 2
     assert all(torch.isfinite(p).all() for p in training.model.parameters())
@@ -351,7 +351,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_backward(make_training, va
 def test_a_nan_that_is_allowed_is_kept_in_the_history(make_training):
     training = make_training(epochs=1, validation=False)
     training.criterion = lambda o, y: nn.functional.cross_entropy(o, y) * math.nan
-    session = Session(training, stop_on_nonfinite=False)
+    session = Session(training, on_nonfinite="ignore")
     assert session.run().state is State.FINISHED
     end = session.latest()
     assert math.isnan(end.loss)

@@ -1,0 +1,288 @@
+"""The loop under the session's hand: its gates, and what happens at each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from time import perf_counter
+
+from .control import Control
+from .data import batch_count
+from .gauges import Gauges
+from .judge import Judge
+from .mailbox import Mailbox
+from .nonfinite import bad_weights
+from .saving import Saving
+from .snapshot import Outcome, Snapshot, State
+from .state import Parts, StateError, take_model, take_state
+from .steering import Steering
+from .steps import Step
+from .validate import validate
+
+
+class StoppedError(Exception):
+    """The way out of a loop that was told to stop; no failure."""
+
+
+class Driver:
+    """Takes the steps that a loop offers, and attends to what was asked for at its gates.
+
+    Only the training thread touches it, except for `now`, which anybody may read.
+
+    Args:
+        parts: the run's state.
+        control: what a person asks for.
+        mailbox: where pictures go.
+        stop_on_nonfinite: a NaN or an infinity ends the loop with a `NonFiniteError`.
+        saving: keeps the run on the disk; None keeps nothing.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        control: Control,
+        mailbox: Mailbox,
+        *,
+        stop_on_nonfinite: bool,
+        saving: Saving | None,
+    ) -> None:
+        training, progress, record, clock = (
+            parts.training,
+            parts.progress,
+            parts.record,
+            parts.clock,
+        )
+        self.parts = parts
+        self.steering = Steering(progress, parts.rate, record)
+        self.gauges = Gauges(
+            training, progress, parts.rate, record, stop_on_nonfinite=stop_on_nonfinite
+        )
+        self.judge = Judge(training.task, training.metrics, progress, record, clock, parts.loaders)
+        self.trouble: Outcome | None = None
+        """What the run is held by, while a person is asked how to go on."""
+        self._training, self._at, self._record, self._clock = training, progress, record, clock
+        self._control, self._mailbox, self._saving = control, mailbox, saving
+        self._norm_wanted = False
+        self._count = batch_count(training.batches)
+        self.running, self.since = Step.OTHER, perf_counter()
+        """The phase that is being taken, and since when."""
+        self.now: tuple[Step, float] = (self.running, self.since)
+        """The same as one, for whoever looks from another thread."""
+
+    def drive(self, steps: Iterator[Step]) -> None:
+        """Take every step that the generator offers, stopping at its gates when asked to.
+
+        Raises:
+            StoppedError: it was told to stop, and no batch is under way.
+            NonFiniteError: something is NaN or infinite.
+        """
+        control, steering, at, gauges = self._control, self.steering, self._at, self.gauges
+        spent, events = self._clock.spent, self._clock.events
+        saving, checks = self._saving, gauges.checks
+        done, epoch = at.batches_done, at.epoch
+        for step in steps:
+            here = perf_counter()
+            running = self.running
+            spent[running] += here - self.since
+            self.since, self.running = here, step
+            self.now = (step, here)
+            if events is not None:
+                events.gate(step)
+            if step is Step.BACKWARD:
+                gauges.read_loss()
+            elif step is Step.UPDATE:
+                if checks:
+                    gauges.check_gradients()
+            elif running is Step.OTHER and at.batches_done != done:
+                done = at.batches_done
+                gauges.batch_done()
+                if saving is not None and here >= saving.due:
+                    steering.ask_to_save()
+            if at.epoch != epoch:
+                epoch = at.epoch
+                self.after_epoch()
+                self._watched(here)
+            if control.attention or steering.alert:
+                self._attend(step)
+            if self._norm_wanted and step is Step.UPDATE:
+                self._sample_norm()
+        here = perf_counter()
+        spent[self.running] += here - self.since
+        self.since, self.running = here, Step.OTHER
+        if at.batches_done != done:
+            gauges.batch_done()
+
+    def _attend(self, step: Step) -> None:
+        """Apply what was asked for, hold if told to, and hand over a picture if one is wanted."""
+        clock, steering, mailbox = self._clock, self.steering, self._mailbox
+        busy_since = self.since
+        steering.arrive()
+        while True:
+            for command in self._control.take():
+                steering.apply(command)
+                mailbox.settled = False
+            self.tell_notices()
+            if steering.must_stop(step):
+                raise StoppedError
+            if steering.save_now and step is Step.DATA:
+                self.save("asked" if steering.save_now == "asked" else "last")
+                steering.save_now = None
+                steering.settle()
+            if steering.validate_now and step is Step.DATA:
+                clock.watched += perf_counter() - busy_since
+                self._validate_now()
+                busy_since = perf_counter()
+            hold = steering.hold()
+            entering = steering.paused and not mailbox.settled
+            if mailbox.wanted or entering:
+                self.now = (Step.OTHER, perf_counter())  # watching is none of the five
+                self._norm_wanted = True
+                self.gauges.collect()
+                curves = mailbox.begin() or entering
+                self.publish(self._state(step), step, curves=curves)
+            if hold is None:
+                break
+            mailbox.settled = steering.paused
+            before = perf_counter()
+            self.now = (step, before)
+            if not steering.paused:
+                clock.watched += before - busy_since
+                busy_since = before
+            self._control.wait(None if hold == math.inf else hold)
+            here = perf_counter()
+            clock.waited += here - busy_since  # answering while paused is no training time either
+            steering.held(here - before)
+            busy_since = here
+        mailbox.settled = False
+        here = perf_counter()
+        clock.watched += here - busy_since
+        self.since, self.running = here, step
+        self.now = (step, here)
+
+    def ask(self, trouble: Outcome, answer: Callable[[], bool | None]) -> bool:
+        """Hold the run in trouble until a person says how to go on.
+
+        Args:
+            trouble: what the pictures tell meanwhile.
+            answer: called after something was sent; None goes on waiting.
+
+        Returns:
+            The answer.
+        """
+        self.trouble, self.steering.paused = trouble, True
+        before = perf_counter()
+        step = self.running
+        said: bool | None = None
+        self._mailbox.begin()
+        self.publish(State.PAUSED, step, curves=True)
+        while said is None:
+            self._mailbox.settled = not self._mailbox.wanted
+            self._control.wait()
+            said = answer()
+            if self._mailbox.wanted:
+                self.publish(State.PAUSED, step, curves=self._mailbox.begin())
+        self._mailbox.settled = False
+        self.trouble, self.steering.paused = None, False
+        self._clock.waited += perf_counter() - before
+        return said
+
+    def _state(self, step: Step) -> State:
+        if self.steering.paused:
+            return State.PAUSED
+        return State.VALIDATING if step is Step.VALIDATE else State.RUNNING
+
+    def publish(
+        self, state: State, step: Step, outcome: Outcome | None = None, *, curves: bool = False
+    ) -> Snapshot:
+        """Put a picture of now into the mailbox."""
+        at, epochs = self._at, self._training.epochs
+        left = None if self._count is None else (epochs - at.epoch) * self._count - at.batch
+        steering = self.steering
+        picture = self._record.picture(
+            at,
+            self.parts.rate,
+            state=state,
+            step=step,
+            epochs=epochs,
+            batches_left=left,
+            speed=steering.speed,
+            stopping=steering.stopping,
+            saved=None if self._saving is None else self._saving.saved,
+            curves=curves,
+            outcome=outcome,
+            trouble=self.trouble,
+        )
+        self._mailbox.publish(picture)
+        return picture
+
+    # What happens at particular gates.
+
+    def after_epoch(self) -> None:
+        """Close an epoch at the first gate behind it."""
+        at, record = self._at, self._record
+        if record.last is not None and record.last.epoch == at.epoch:
+            return
+        self.parts.loaders.epoch_begins()
+        self.gauges.collect(everything=True)
+        summary = record.epoch(at, self.parts.rate.lr, validated=self.judge.take())
+        self.steering.epoch_ended()
+        if self._saving is not None:
+            kinds = self._saving.after_epoch(summary.epoch, best=record.is_best(summary))
+            for kind in kinds:
+                self.save(kind)
+
+    def save(self, kind: str = "last") -> None:
+        """Give the run's state, as it is between two batches, to whoever keeps it."""
+        saving = self._saving
+        if saving is None:
+            if kind == "asked":
+                self._record.change(self._at, "nothing saved: this run keeps no files", "warning")
+            return
+        before = perf_counter()
+        self.now = (Step.OTHER, before)
+        self.gauges.collect(everything=True)
+        bad = bad_weights(self._training.model)
+        if bad:
+            saving.refuse(f"{bad} holds NaN or infinity")
+        else:
+            try:
+                saving.save(
+                    kind, take_model(self.parts) if kind == "best" else take_state(self.parts)
+                )
+            except StateError as error:
+                saving.refuse(str(error))
+        self.tell_notices()
+
+    def tell_notices(self) -> None:
+        """Put what was told about checkpoints on record."""
+        if self._saving is not None:
+            for kind, text in self._saving.take_notices():
+                self._record.change(self._at, text, kind)
+
+    def _sample_norm(self) -> None:
+        self._norm_wanted = False
+        self.now = (Step.OTHER, self.since)
+        self.gauges.sample_norm()
+        self._watched(self.since)
+
+    def _watched(self, since: float) -> None:
+        """Count the time from `since` to now as watching, and let the phase begin now."""
+        here = perf_counter()
+        self._clock.watched += here - since
+        self.since = here
+        self.now = (self.running, here)
+
+    def _validate_now(self) -> None:
+        """A validation asked for by hand, between two batches."""
+        steering = self.steering
+        steering.validate_now = False
+        if self._training.validation is None:
+            return
+        paused, steering.paused = steering.paused, False
+        self.since = perf_counter()
+        with closing(validate(self._training, self._at, self.judge.begin())) as steps:
+            self.drive(steps)
+        self.judge.take()
+        steering.paused = steering.paused or paused
+        self._mailbox.settled = False

@@ -1,0 +1,146 @@
+"""NaN and infinity: noticed before they reach the weights, traced to where they began."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .nested import tensors_in
+from .rng import everything_untouched
+from .training import Training
+
+
+class NonFiniteError(ArithmeticError):
+    """Something is NaN or infinite; raised before any parameter has met it.
+
+    `place` says in which layer, or in what, it is first seen; "" if that could not be found.
+    """
+
+    def __init__(self, text: str, place: str = "") -> None:
+        super().__init__(text)
+        self.place = place
+
+
+class NonFiniteLossError(NonFiniteError):
+    """The loss is NaN or infinite; raised before backward."""
+
+
+class NonFiniteGradientError(NonFiniteError):
+    """A gradient is NaN or infinite; raised before the update."""
+
+
+class GradientCheck:
+    """One fused look at every gradient: about 2 µs for a small model, where a norm costs 15.
+
+    On an accelerator the answer stays there: an update with fused kernels leaves the weights
+    alone where `found` is 1, and `found` is read later.
+    """
+
+    def __init__(self, optimizer: Optimizer, device: torch.device) -> None:
+        self._optimizer = optimizer
+        self.found = torch.zeros((), device=device)
+        """() 1 if a gradient of the last batch was NaN or infinite, else 0."""
+        self._one = torch.ones((), device=device)
+        self.holds_back = device.type != "cpu" and all(
+            group.get("fused") for group in optimizer.param_groups
+        )
+        """Whether the update itself is skipped on the device."""
+        if self.holds_back:
+            optimizer.grad_scale = None  # type: ignore[attr-defined]
+            optimizer.found_inf = self.found  # type: ignore[attr-defined]
+
+    def look(self) -> None:
+        """Take the gradients as they are now."""
+        found = self.found.zero_()
+        gradients = [
+            p.grad
+            for group in self._optimizer.param_groups
+            for p in group["params"]
+            if p.grad is not None
+        ]
+        if not gradients:
+            return
+        try:
+            # Multiplies by 1, which changes no bit of a finite number.
+            torch._amp_foreach_non_finite_check_and_unscale_(gradients, found, self._one)
+        except (RuntimeError, NotImplementedError, AttributeError):  # sparse, or mixed types
+            for gradient in gradients:
+                values = gradient.coalesce().values() if gradient.is_sparse else gradient
+                found.logical_or_(values.isfinite().all().logical_not())
+
+
+def name_bad_gradient(model: nn.Module) -> str:
+    """The layer where backward, which goes from the last to the first, met it first."""
+    for name, p in reversed(list(model.named_parameters())):
+        if p.grad is not None and not _finite(p.grad):
+            return f"the gradient of {name}"
+    return ""
+
+
+def name_bad_value(training: Training, features: Any, labels: Any) -> str:
+    """Where NaN or infinity first appears on the way to the loss.
+
+    Runs the batch once more, with what that draws and averages put back.
+    """
+    if not _finite(features):
+        return "the features"
+    if not _finite(labels):
+        return "the labels"
+    model = training.model
+    for name, p in model.named_parameters():
+        if not _finite(p):
+            return f"the weights of {name}"
+    try:
+        found = _first_bad_output(model, features, training.device)
+    except Exception:  # a model that can't be run again tells nothing, and must not hide the first
+        return ""
+    return f"layer {found}" if found else "the loss itself"
+
+
+def _first_bad_output(model: nn.Module, features: Any, device: torch.device) -> str:
+    found: list[str] = []
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+    def look(name: str) -> Any:
+        def hook(module: nn.Module, _: Any, output: Any) -> None:
+            if not found and not _finite(output):
+                found.append(f"{name} ({type(module).__name__})")
+
+        return hook
+
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(everything_untouched(device))
+        for name, module in model.named_modules():
+            if name and not any(True for _ in module.children()):
+                stack.callback(module.register_forward_hook(look(name)).remove)
+        model(features)
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
+    return found[0] if found else ""
+
+
+def bad_weights(model: nn.Module) -> str:
+    """The first parameter, or running average of a norm, that is NaN or infinite; "" if none."""
+    for name, value in _learned(model):
+        if not _finite(value):
+            return name
+    return ""
+
+
+def _learned(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    for name, buffer in model.named_buffers():
+        if name.rpartition(".")[2] in ("running_mean", "running_var"):
+            yield name, buffer
+
+
+def _finite(part: Any) -> bool:
+    real = (t for t in tensors_in(part) if t.is_floating_point() and not t.is_sparse)
+    return all(bool(t.isfinite().all()) for t in real)

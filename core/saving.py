@@ -1,0 +1,250 @@
+"""A run kept on the disk: its log as it goes on, its checkpoints by policy, how it ended."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+from . import saver, store
+from .checkpoint import CheckpointError
+from .rundir import RunDirectory
+from .runlog import RunLog
+from .snapshot import RunInfo, Saved, Snapshot
+
+WAIT: Final = 120.0
+"""Seconds that the end of a run waits for the disk."""
+COST: Final = 100
+"""A checkpoint is due again after this many times what the last one took, if that is longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Which checkpoints are kept, besides the best one and the last ones."""
+
+    seconds: float = 30.0
+    """Between two checkpoints of a run that goes on; infinity: only at its end."""
+    epochs: int | None = None
+    """One is kept for good every so many epochs."""
+    keep: int = 2
+    """How many of the last ones stay."""
+
+
+class Saving:
+    """Writes a run's directory while the run goes on.
+
+    Only the training thread calls it; what it hears from its own thread waits in a queue of
+    notices until the run's next gate.
+
+    Args:
+        directory: open, and ours.
+        policy: what to keep.
+        about: goes into every checkpoint, to be compared when somebody resumes.
+        state: of the checkpoint that the run goes on from: the log is cut back to it.
+        higher_is_better: of the task's metric.
+
+    Raises:
+        OSError: the log can't be opened.
+    """
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        policy: Policy | None = None,
+        *,
+        about: Mapping[str, Any] | None = None,
+        state: Mapping[str, Any] | None = None,
+        higher_is_better: bool = True,
+    ) -> None:
+        self.directory = directory
+        self.policy = policy or Policy()
+        self.saved: Saved | None = None
+        """The newest checkpoint that is on the disk."""
+        self.due = math.inf
+        """When the next one is (`time.perf_counter`)."""
+        self.wake: Callable[[], None] = lambda: None
+        """Called, from any thread, when there is a notice."""
+        self._about = dict(about or {})
+        self._notices: deque[tuple[str, str]] = deque()
+        self._asked: set[int] = set()
+        self._best: tuple[dict[str, Any], int] | None = None
+        self._best_due = 0.0
+        self._refused = ""
+        self._log_error: str | None = None
+        self._lock = threading.Lock()
+        self._store = _Synced(directory.checkpoints, self._sync, keep=self.policy.keep)
+        self._store.sweep()
+        self.log = RunLog(directory.metrics, directory.events, higher_is_better=higher_is_better)
+        if state is not None:
+            self.log.restore(state["log"])
+        self._saver = saver.Saver(self._store, on_saved=self._on_saved, on_failed=self._on_failed)
+
+    # For the run, at its gates.
+
+    def save(self, kind: str, state: Mapping[str, Any]) -> None:
+        """Have a state written in the background.
+
+        Args:
+            kind: "first", "last" or "asked" (which is told of when it is on the disk) for one to
+                go on from; "epoch" for one to stay; "best" for the best one so far.
+            state: the run's as it is now.
+        """
+        done, epoch = state["progress"]["batches_done"], state["progress"]["epoch"]
+        if kind == "best":
+            self._best = ({**state, "about": self._about}, done)
+            if perf_counter() >= self._best_due:
+                self._submit_best()
+            return
+        whole = {**state, "about": self._about, "log": self.log.state()}
+        if kind == "asked":
+            with self._lock:
+                self._asked.add(done)
+        self._submit_best()  # whoever goes on from here must find the best one of until now
+        if kind == "epoch":
+            self._saver.submit("epoch", whole, epoch)
+        else:
+            self._saver.submit("last", whole, done)
+        self.due = perf_counter() + max(self.policy.seconds, COST * self._saver.last_seconds)
+
+    def after_epoch(self, epoch: int, *, best: bool) -> tuple[str, ...]:
+        """What to save after this epoch (counted from 1)."""
+        kinds = ["best"] if best else []
+        if self.policy.epochs is not None and epoch % self.policy.epochs == 0:
+            kinds.append("epoch")
+        return tuple(kinds)
+
+    def refuse(self, why: str) -> None:
+        """Tell, once, that a state is not fit to be kept."""
+        self.due = perf_counter() + self.policy.seconds
+        if why != self._refused:
+            self._refused = why
+            good = self._store.last_batch()
+            last = "there is none" if good is None else f"the last good one is batch {good:,}"
+            self._notice("warning", f"no checkpoint was saved: {why}; {last}")
+
+    def take_notices(self) -> list[tuple[str, str]]:
+        """What was told since the last call: a kind of change, and a line."""
+        told = []
+        while self._notices:
+            told.append(self._notices.popleft())
+        error = self.log.error
+        if error != self._log_error:
+            self._log_error = error
+            good = "the log is written again, nothing of it is lost"
+            if self.log.lost:
+                good = f"the log is written again; {self.log.lost:,} records of it are lost"
+            bad = f"the log can't be written: {error}; training goes on, it is kept in memory"
+            told.append(("warning", bad if error else good))
+        return told
+
+    def newest(self) -> dict[str, Any] | None:
+        """The state of the last good checkpoint; None if there is none."""
+        self._saver.flush(WAIT)
+        try:
+            loaded = self._store.newest()
+        except CheckpointError as error:
+            self._notice("warning", f"there is no checkpoint to go back to: {error}")
+            return None
+        for one in loaded.skipped:
+            self._notice("warning", f"passed over a checkpoint: {one}")
+        return loaded.state
+
+    def rewound(self, state: Mapping[str, Any]) -> None:
+        """The run has gone back to `state`, and goes on from there."""
+        done = state["progress"]["batches_done"]
+        self._saver.discard(WAIT)  # of the line that is given up
+        self._best = None
+        try:
+            self._store.rewind(done)
+        except OSError as error:
+            self._notice("warning", f"a checkpoint that was given up stays: {error.strerror}")
+        self.log.restore(state["log"], rewinding=True)
+
+    # For the end of the run.
+
+    def finish(self) -> None:
+        """Wait until everything that was submitted is on the disk, for `WAIT` seconds at most."""
+        self._submit_best()
+        if not self._saver.flush(WAIT):
+            good = self._store.last_batch()
+            last = "there is none" if good is None else f"the last good one is batch {good:,}"
+            self._notice("warning", f"the last checkpoint is not on the disk; {last}")
+
+    def ended(self, info: RunInfo, last: Snapshot) -> None:
+        """Write down how the run ended, and let the directory go."""
+        outcome, done = last.outcome, last.last
+        assert outcome is not None
+        self.log.close()
+        try:
+            self.directory.write_outcome(
+                {
+                    "state": str(outcome.state),
+                    "reason": outcome.reason,
+                    "where": outcome.where,
+                    "advice": outcome.advice,
+                    "epochs": done.epoch if done is not None else 0,
+                    "batches": last.batches_done,
+                    "train_loss": done.train_loss if done is not None else last.epoch_loss,
+                    "val_loss": last.val_loss,
+                    "metrics": dict(last.metrics),
+                    "metric_name": info.metric_name,
+                    "best_metric": last.best_metric and last.best_metric.value,
+                    "best_epoch": last.best_metric and last.best_metric.epoch,
+                    "best_val_loss": last.best_val_loss and last.best_val_loss.value,
+                    "saved": self.saved and asdict(self.saved),
+                    "seconds": last.elapsed,
+                    "ended": time.time(),
+                }
+            )
+        except OSError as error:
+            self._notice("warning", f"how the run ended could not be written: {error.strerror}")
+        self._saver.close(1.0)
+        self.directory.close()
+
+    # In the thread that writes.
+
+    def _on_saved(self, done: saver.Saved) -> None:
+        if done.kind != "last":
+            return
+        self.saved = Saved(done.number, time.time())
+        self._refused = ""
+        with self._lock:
+            asked = done.number in self._asked
+            self._asked.clear()
+        if asked:
+            self._notice("save", f"checkpoint saved at batch {done.number:,}")
+
+    def _on_failed(self, text: str, error: Exception) -> None:
+        self._notice("warning", text)
+
+    def _notice(self, kind: str, text: str) -> None:
+        self._notices.append((kind, text))
+        self.wake()
+
+    def _sync(self) -> None:
+        """Before a checkpoint: the log must not be behind it."""
+        self.log.flush(sync=True)
+
+    def _submit_best(self) -> None:
+        if self._best is not None:
+            self._saver.submit("best", *self._best)
+            self._best = None
+            self._best_due = perf_counter() + min(self.policy.seconds, 30.0)
+
+
+class _Synced(store.Store):
+    """A store that brings the log to the disk before a checkpoint that refers to it."""
+
+    def __init__(self, folder: Path, sync: Callable[[], None], *, keep: int) -> None:
+        super().__init__(folder, keep=keep)
+        self._sync = sync
+
+    def save_last(self, state: Mapping[str, Any], batches_done: int) -> Path:
+        self._sync()
+        return super().save_last(state, batches_done)

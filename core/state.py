@@ -1,0 +1,291 @@
+"""The whole state of a run between two batches: taken, told apart, put back.
+
+What is taken here and put back into a run made of the same parts goes on bit for bit as if it had
+never been interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .clock import Clock
+from .progress import Progress
+from .rate import LearningRate
+from .record import Record
+from .replay import Loaders, replayable
+from .rng import rng_state, set_rng_state
+from .training import Training
+
+COUNTERS: Final = ("epoch", "batch", "batches_done", "samples_done", "updates", "trained")
+
+
+class StateError(ValueError):
+    """A state can't be kept safely, or does not fit the run; the text is one line."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a run's state is spread over."""
+
+    training: Training
+    progress: Progress
+    rate: LearningRate
+    record: Record
+    clock: Clock
+    loaders: Loaders
+
+
+def take_state(parts: Parts) -> dict[str, Any]:
+    """The run's state as it is now, between two batches: copies on the CPU, plain types only.
+
+    Raises:
+        StateError: the optimizer's, the schedule's or a module's own state holds something that
+            could not be loaded again without executing it.
+    """
+    training, at = parts.training, parts.progress
+    window = at.batch % training.accumulate
+    state = {
+        "model": training.model.state_dict(),
+        "buffers": dict(_unsaved_buffers(training.model)),
+        "optimizer": training.optimizer.state_dict(),
+        "progress": {name: getattr(at, name) for name in COUNTERS},
+        "rate": {"factor": parts.rate.factor, "scheduled": list(parts.rate.scheduled)},
+        "record": parts.record.state(),
+        "clock": parts.clock.state(),
+        "loaders": parts.loaders.state(),
+        "rng": rng_state(training.device),
+    }
+    if isinstance(training.criterion, nn.Module) and training.criterion.state_dict():
+        state["criterion"] = training.criterion.state_dict()
+    if training.scheduler is not None:
+        state["scheduler"] = training.scheduler.state_dict()
+    if window:
+        state["gradients"] = {
+            name: p.grad for name, p in training.model.named_parameters() if p.grad is not None
+        }
+    return {key: _kept(value, key) for key, value in state.items()}
+
+
+def take_model(parts: Parts) -> dict[str, Any]:
+    """What the model has learned so far, and when; enough to judge it by, not to go on from."""
+    model, at, record = parts.training.model, parts.progress, parts.record
+    state = {
+        "model": model.state_dict(),
+        "buffers": dict(_unsaved_buffers(model)),
+        "progress": {name: getattr(at, name) for name in COUNTERS},
+        "metrics": dict(record.metrics),
+        "val_loss": record.val_loss,
+    }
+    return {key: _kept(value, key) for key, value in state.items()}
+
+
+def put_model(model: nn.Module, state: Mapping[str, Any]) -> None:
+    """Give a model what `take_model` or `take_state` kept of it.
+
+    Raises:
+        StateError: it is another model's.
+    """
+    try:
+        model.load_state_dict(state["model"])
+        _put_buffers(model, state.get("buffers", {}))
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise StateError(_unfitting(error)) from error
+
+
+def put_state(
+    parts: Parts,
+    state: Mapping[str, Any],
+    *,
+    rewinding: bool = False,
+    reschedule: bool = False,
+    restart_epoch: bool = False,
+) -> tuple[str, ...]:
+    """Make the run what it was when `state` was taken; `put_rng` has to follow.
+
+    Args:
+        parts: of a run made the same way. Parameters stay the objects that they are.
+        state: what `take_state` gave, this time or in another process.
+        rewinding: within one run: its clock and what was changed by hand since stay.
+        reschedule: the training is longer than it was and its schedule was made for the new
+            length: it is moved to this place instead of being put back. The optimizer's options
+            are those that it has now.
+        restart_epoch: the batches are others than they were: the epoch under way starts over.
+
+    Returns:
+        What a person has to know, one line each; nothing if all is exact.
+
+    Raises:
+        StateError: the state belongs to other parts; nothing of a run was trained with it.
+    """
+    training, at = parts.training, parts.progress
+    notes: list[str] = []
+    state = {key: _kept(value, key) for key, value in state.items()}  # torch may keep what it gets
+    try:
+        put_model(training.model, state)
+        if "criterion" in state and isinstance(training.criterion, nn.Module):
+            training.criterion.load_state_dict(state["criterion"])
+        for name in COUNTERS:
+            setattr(at, name, state["progress"][name])
+        if reschedule:
+            _put_rescheduled(parts, state)
+        else:
+            training.optimizer.load_state_dict(state["optimizer"])
+            if training.scheduler is not None and "scheduler" in state:
+                training.scheduler.load_state_dict(state["scheduler"])
+            parts.rate.factor = state["rate"]["factor"]
+            parts.rate.scheduled = list(state["rate"]["scheduled"])
+        _put_gradients(training.model, state.get("gradients", {}))
+        parts.record.restore(state["record"], rewinding=rewinding)
+        parts.loaders.restore(state["loaders"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+        raise error if isinstance(error, StateError) else StateError(_unfitting(error)) from error
+    repeats = replayable(training.batches)
+    if at.batch and not at.trained and (restart_epoch or not repeats):
+        why = (
+            "its batches are others now"
+            if repeats
+            else ("its loader has no generator of its own, so its order can't be repeated")
+        )
+        notes.append(
+            f"epoch {at.epoch + 1} starts over from its first batch, with the weights as they "
+            f"were after batch {at.batch}: {why}"
+        )
+        at.batch = 0
+        training.optimizer.zero_grad()
+        parts.record.begin_epoch_anew()
+    return tuple(notes)
+
+
+def put_rng(state: Mapping[str, Any], device: torch.device) -> None:
+    """Put the process's random generators back, just before the run goes on."""
+    set_rng_state(_kept(state["rng"], "rng"), device)
+
+
+def digest(state: Mapping[str, Any], *, times: bool = False) -> str:
+    """A SHA-256 of a state, equal exactly if all of it is, bit for bit.
+
+    Args:
+        state: as `take_state` gives it.
+        times: let the clock's seconds and the throughput count too: no two runs agree in those.
+    """
+    hasher = hashlib.sha256()
+    for path, leaf in _leaves(state, ""):
+        if not times and _is_time(path):
+            continue
+        hasher.update(path.encode())
+        if isinstance(leaf, Tensor):
+            hasher.update(f"{leaf.dtype}{tuple(leaf.shape)}".encode())
+            hasher.update(leaf.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        else:
+            hasher.update(repr(leaf).encode())
+    return hasher.hexdigest()
+
+
+def _unfitting(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).strip().split("\n")]
+    # load_state_dict says in its first line only whose state it is
+    told = lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else lines[0]
+    return f"the checkpoint does not fit this run: {type(error).__name__}: {told}"
+
+
+_TIMES: Final = (
+    "/clock",
+    "/record/epoch_began",
+    "/record/val_seconds",
+    "/record/last/seconds",
+    "/record/last/batches_per_second",
+    "/record/series/throughput",
+    "/record/series/grad_norm",  # sampled when somebody looks
+    "/record/changes",
+)
+
+
+def _is_time(path: str) -> bool:
+    return path.startswith(_TIMES)
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key in sorted(value, key=str):
+            yield from _leaves(value[key], f"{path}/{key}")
+    elif isinstance(value, (list, tuple)):
+        for i, inner in enumerate(value):
+            yield from _leaves(inner, f"{path}/{i}")
+    else:
+        yield path, value
+
+
+def _kept(value: Any, path: str) -> Any:
+    """A copy of `value` that shares nothing with it and loads without executing anything."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if value is None or type(value) in (bool, int, float, str, bytes, torch.dtype, torch.device):
+        return value
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return torch.from_numpy(value.copy())
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        kind = next((k for k in (OrderedDict, Counter) if isinstance(value, k)), dict)
+        kept = kind({key: _kept(inner, f"{path}.{key}") for key, inner in value.items()})
+        if hasattr(value, "_metadata"):  # the versions of modules, which `load_state_dict` reads
+            kept._metadata = _kept(value._metadata, path)  # type: ignore[union-attr]
+        return kept
+    if isinstance(value, (list, tuple, set)):
+        inner = [_kept(one, f"{path}.{i}") for i, one in enumerate(value)]
+        return inner if isinstance(value, list) else type(value)(inner)
+    raise StateError(
+        f"{path} holds a {type(value).__name__}, which a checkpoint can't keep: it could only be "
+        "loaded by executing it"
+    )
+
+
+def _unsaved_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Buffers that `state_dict` leaves out (persistent=False)."""
+    saved = model.state_dict(keep_vars=True)
+    for name, buffer in model.named_buffers():
+        if name not in saved:
+            yield name, buffer
+
+
+def _put_buffers(model: nn.Module, buffers: Mapping[str, Tensor]) -> None:
+    own = dict(model.named_buffers())
+    with torch.no_grad():
+        for name, value in buffers.items():
+            if name in own and own[name].shape == value.shape:
+                own[name].copy_(value)
+
+
+def _put_gradients(model: nn.Module, gradients: Mapping[str, Tensor]) -> None:
+    for name, p in model.named_parameters():
+        grad = gradients.get(name)
+        p.grad = None if grad is None else grad.to(p.device, p.dtype)
+
+
+def _put_rescheduled(parts: Parts, state: Mapping[str, Any]) -> None:
+    """Weights' moments from the state, the learning rate from a schedule of the new length."""
+    training, at = parts.training, parts.progress
+    optimizer, rate = training.optimizer, parts.rate
+    per_update = training.scheduler_per == "update"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")  # no update yet
+        for _ in range(at.updates if per_update else at.epoch + at.trained):
+            rate.after_update() if per_update else rate.after_epoch()
+    moved = [
+        {key: value for key, value in group.items() if key != "params"}
+        for group in optimizer.param_groups
+    ]
+    optimizer.load_state_dict(state["optimizer"])
+    for group, there in zip(optimizer.param_groups, moved, strict=True):
+        group.update(there)
+    rate.scheduled = [float(group["lr"]) for group in optimizer.param_groups]
+    rate.scale(state["rate"]["factor"])

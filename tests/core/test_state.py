@@ -1,0 +1,269 @@
+"""Going on from any batch, bit for bit as if never interrupted."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from states import EveryState  # tests/core is on the path
+from torch import nn
+from torch.optim import lr_scheduler as schedules
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+from fivestep.core.control import ScaleLR
+from fivestep.core.session import Session
+from fivestep.core.snapshot import State
+from fivestep.core.state import StateError, digest
+
+
+def every_state(training, **options):
+    keeper = EveryState()
+    session = Session(training, saving=keeper, **options)
+    assert session.run().state is State.FINISHED
+    return keeper.states, session
+
+
+def weights(training):
+    return [p.detach().clone() for p in training.model.state_dict().values()]
+
+
+def assert_goes_on_exactly(make, every=3):
+    """Go on from every state of a run, or some, and meet the same states on the way."""
+    states, whole = every_state(make())
+    marks = [digest(state) for state in states]
+    assert len(set(marks)) == len(marks)
+    for start in range(len(states) - 1, -1, -every):
+        torch.manual_seed(start)
+        np.random.seed(start)
+        random.seed(start)
+        again = make()
+        for p in again.model.parameters():
+            nn.init.zeros_(p)
+        met, session = every_state(again, state=states[start])
+        again_met = list(dict.fromkeys(digest(state) for state in met))  # the end's twice
+        assert again_met == marks[start:], f"from state {start}"
+        for a, b in zip(weights(whole.training), weights(session.training), strict=True):
+            assert torch.equal(a, b)
+        assert session.latest().recent == whole.latest().recent
+        assert session.latest().last.train_loss == whole.latest().last.train_loss
+        assert session.latest().val_loss == whole.latest().val_loss
+        assert session.latest().best_metric == whole.latest().best_metric
+
+
+def test_dropout_batch_norm_shuffling_and_moments_go_on_from_any_batch(make_training):
+    assert_goes_on_exactly(make_training, every=1)
+
+
+@pytest.mark.parametrize("accumulate", [3, 4])
+def test_an_accumulation_window_goes_on_with_its_gradients(make_training, accumulate):
+    assert_goes_on_exactly(lambda: make_training(epochs=2, accumulate=accumulate, clip_norm=0.5))
+
+
+SCHEDULES = {
+    "step": (lambda o: schedules.StepLR(o, 1, 0.5), "epoch"),
+    "cosine": (lambda o: schedules.CosineAnnealingLR(o, 14), "update"),
+    "onecycle": (lambda o: schedules.OneCycleLR(o, 0.1, total_steps=14), "update"),
+    "warmup-cosine": (
+        lambda o: schedules.SequentialLR(
+            o,
+            [schedules.LinearLR(o, 0.1, total_iters=4), schedules.CosineAnnealingLR(o, 10)],
+            milestones=[4],
+        ),
+        "update",
+    ),
+    "lambda": (lambda o: schedules.LambdaLR(o, lambda n: 0.9**n), "update"),
+    "multistep": (lambda o: schedules.MultiStepLR(o, [3, 9]), "update"),
+    "restarts": (lambda o: schedules.CosineAnnealingWarmRestarts(o, 5), "update"),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_goes_on_where_it_was(make_training, name):
+    make, per = SCHEDULES[name]
+    assert_goes_on_exactly(lambda: make_training(epochs=2, scheduler=make, scheduler_per=per))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9, nesterov=True),
+        lambda p, lr: torch.optim.Adam(p, lr=lr, fused=True),
+        lambda p, lr: torch.optim.Adam(p, lr=lr, amsgrad=True),
+        lambda p, lr: torch.optim.RMSprop(p, lr=lr, centered=True),
+        lambda p, lr: torch.optim.Adagrad(p, lr=lr),
+        lambda p, lr: torch.optim.NAdam(p, lr=lr),
+    ],
+)
+def test_an_optimizer_goes_on_with_its_moments(make_training, optimizer):
+    assert_goes_on_exactly(lambda: make_training(epochs=2, samples=30, optimizer=optimizer))
+
+
+class Noisy(Dataset):
+    """Samples that draw from every generator of the process."""
+
+    def __init__(self):
+        self.x = torch.arange(30.0).view(15, 2)
+
+    def __len__(self):
+        return 15
+
+    def __getitem__(self, i):
+        noise = torch.rand(1).item() + random.random() + np.random.rand()
+        return self.x[i] / 30 + noise, (i % 3)
+
+
+def plain_model():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3))
+
+
+def with_loader(make_training, loader, **others):
+    model = plain_model()
+    parts = {
+        "model": model,
+        "optimizer": lambda _, lr: torch.optim.AdamW(model.parameters(), lr),
+        "batches": loader,
+        "validation": None,
+        "epochs": 2,
+    }
+    return make_training(**(parts | others))
+
+
+def seeded(**options):
+    return DataLoader(Noisy(), batch_size=4, generator=torch.Generator().manual_seed(5), **options)
+
+
+def test_a_loader_with_a_generator_goes_on_in_the_middle_of_an_epoch(make_training):
+    def make():
+        random.seed(1)
+        np.random.seed(1)
+        return with_loader(make_training, seeded(shuffle=True))
+
+    assert_goes_on_exactly(make)
+
+
+def test_so_does_one_that_does_not_shuffle_and_a_list_of_batches(make_training):
+    def make():
+        random.seed(1)
+        np.random.seed(1)
+        return with_loader(make_training, DataLoader(Noisy(), batch_size=4))
+
+    assert_goes_on_exactly(make)
+    listed = [(torch.rand(4, 2), torch.tensor([0, 1, 2, 0])) for _ in range(4)]
+    assert_goes_on_exactly(lambda: with_loader(make_training, listed))
+
+
+def test_a_validation_that_draws_goes_on_too(make_training):
+    data = TensorDataset(torch.rand(9, 6), torch.tensor([0, 1, 2] * 3))
+
+    def make():
+        own = torch.Generator().manual_seed(9)
+        loader = DataLoader(data, batch_size=4, shuffle=True, generator=own)
+        return make_training(validation=loader, epochs=2)
+
+    assert_goes_on_exactly(make)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        for i in range(12):
+            yield torch.full((2,), i / 12), i % 3
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "stream"])
+def test_a_loader_that_cannot_be_repeated_starts_its_epoch_over_and_says_so(make_training, kind):
+    def make():
+        loader = (
+            DataLoader(Noisy(), batch_size=4, shuffle=True)
+            if kind == "shuffled"
+            else DataLoader(Stream(), batch_size=4)
+        )
+        return with_loader(make_training, loader)
+
+    states, whole = every_state(make())
+    middle = next(s for s in states if s["progress"]["epoch"] == 1 and s["progress"]["batch"] == 2)
+    session = Session(make(), state=middle)
+    kept = [value.clone() for value in session.training.model.state_dict().values()]
+    assert all(map(torch.equal, kept, middle["model"].values()))
+    session.run()
+    assert any("starts over from its first batch" in c.text for c in session.latest().changes)
+    per_epoch = whole.latest().last.batches
+    assert session.latest().batches_done == middle["progress"]["batches_done"] + per_epoch
+
+
+def test_a_learning_rate_set_by_hand_comes_back(make_training):
+    def make():
+        return make_training(scheduler=SCHEDULES["step"][0])
+
+    keeper = EveryState()
+    session = Session(make(), saving=keeper)
+    session.send(ScaleLR(0.25))
+    session.run()
+    marks = [digest(state) for state in keeper.states]
+    met, again = every_state(make(), state=keeper.states[9])
+    assert [digest(state) for state in met] == marks[9:]
+    assert again.latest().lr_factor == 0.25
+    assert any("by hand" in change.text for change in again.latest().changes)
+
+
+def test_the_time_spent_goes_on_counting(make_training):
+    states, _ = every_state(make_training())
+    states[5]["clock"]["elapsed"] = 1000.0
+    states[5]["clock"]["waited"] = 400.0
+    _, session = every_state(make_training(), state=states[5])
+    end = session.latest()
+    assert 1000 < end.elapsed < 1100
+    assert 600 < end.active < 700
+
+
+def test_a_state_of_another_model_is_refused_in_one_line(make_training):
+    states, _ = every_state(make_training())
+    other = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 3))
+    training = make_training(
+        model=other, optimizer=lambda _, lr: torch.optim.AdamW(other.parameters(), lr=lr)
+    )
+    with pytest.raises(StateError, match="does not fit this run") as told:
+        Session(training, state=states[3])
+    assert "\n" not in str(told.value)
+
+
+def test_what_could_only_be_loaded_by_executing_it_is_not_kept(make_training):
+    class Odd:
+        pass
+
+    training = make_training()
+    training.optimizer.param_groups[0]["odd"] = Odd()
+    keeper = EveryState()
+    Session(training, saving=keeper).run()
+    assert not keeper.states
+    assert "holds a Odd" in keeper.refused[0]
+
+
+@pytest.mark.parametrize("name", ["cosine", "onecycle", "warmup-cosine"])
+def test_trained_further_a_schedule_is_where_the_longer_run_would_have_it(make_training, name):
+    def make(epochs):
+        updates = 7 * epochs
+        kinds = {
+            "cosine": lambda o: schedules.CosineAnnealingLR(o, updates),
+            "onecycle": lambda o: schedules.OneCycleLR(
+                o, 0.1, total_steps=updates, cycle_momentum=False
+            ),
+            "warmup-cosine": lambda o: schedules.SequentialLR(
+                o,
+                [
+                    schedules.LinearLR(o, 0.2, total_iters=updates // 5),
+                    schedules.CosineAnnealingLR(o, updates - updates // 5),
+                ],
+                milestones=[updates // 5],
+            ),
+        }
+        return make_training(epochs=epochs, scheduler=kinds[name], scheduler_per="update")
+
+    short, _ = every_state(make(2))
+    long, _ = every_state(make(4))
+    met, _ = every_state(make(4), state=short[-1], reschedule=True)
+    rate = {s["progress"]["batches_done"]: s["rate"]["scheduled"] for s in long}
+    for state in met:
+        assert state["rate"]["scheduled"] == rate[state["progress"]["batches_done"]]

@@ -13,7 +13,8 @@ from textual.pilot import Pilot
 from fivestep.core.control import Pause
 from fivestep.presets.recipe import load
 from fivestep.tui.app import FivestepApp
-from fivestep.tui.plan import Plan, RecipePlan
+from fivestep.tui.keeping import Keeping
+from fivestep.tui.plan import RecipePlan
 from fivestep.tui.screens.choose import ChooseScreen
 from fivestep.tui.screens.watch import WatchScreen
 
@@ -42,14 +43,14 @@ async def choosing() -> None:
 class Held(FivestepApp):
     """Starts paused: an app under test takes seconds to settle beside a run at full speed."""
 
-    def _begin(self, plan: Plan) -> None:
-        super()._begin(plan)
+    def _begin(self, keeping: Keeping) -> None:
+        super()._begin(keeping)
         assert self.launch is not None
         self.launch.send(Pause())
 
 
 async def watching() -> None:
-    app = Held(RecipePlan(load("digits-cnn")))
+    app = Held(Keeping.nowhere(RecipePlan(load("digits-cnn"))))
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, WatchScreen))
         screen = app.screen

@@ -15,8 +15,9 @@ from textual.timer import Timer
 from ..core.control import Pause
 from ..presets.recipe import load
 from .capture import print_to_descriptors
+from .keeping import NOTHING, Keeping, Wishes
 from .launch import Launch
-from .plan import Plan, RecipePlan
+from .plan import RecipePlan
 from .screens.choose import Choice, ChooseScreen
 from .screens.loading import LoadingScreen
 from .signals import STOPPING
@@ -34,8 +35,9 @@ class FivestepApp(App[None]):
     """Chooses, watches, and starts again.
 
     Args:
-        plan: start this one at once; None opens the choosing screen.
+        start: this run, at once; None opens the choosing screen.
         log: takes what the run prints.
+        wishes: what to keep of a run that is chosen on the screen.
     """
 
     TITLE = "fivestep"
@@ -43,7 +45,12 @@ class FivestepApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = []
 
-    def __init__(self, plan: Plan | None = None, log: MessageLog | None = None) -> None:
+    def __init__(
+        self,
+        start: Keeping | None = None,
+        log: MessageLog | None = None,
+        wishes: Wishes = NOTHING,
+    ) -> None:
         super().__init__()
         for theme in THEMES:
             self.register_theme(theme)
@@ -53,7 +60,7 @@ class FivestepApp(App[None]):
         """The run that is watched, or was watched last."""
         self.caught: signal.Signals | None = None
         """The signal that ended the screen."""
-        self._plan = plan
+        self._start, self._wishes = start, wishes
         self._choice: Choice | None = None
         """What was started from the choosing screen: it is there again on coming back."""
         self._timer: Timer | None = None
@@ -65,16 +72,16 @@ class FivestepApp(App[None]):
             loop = asyncio.get_running_loop()
             for number in STOPPING:
                 loop.add_signal_handler(number, self.interrupt, number)
-        if self._plan is None:
+        if self._start is None:
             self.push_screen(ChooseScreen())
         else:
-            self._begin(self._plan)
+            self._begin(self._start)
 
-    def _begin(self, plan: Plan) -> None:
+    def _begin(self, keeping: Keeping) -> None:
         """Load, build and train; watch it as soon as it is built."""
-        self.launch = launch = Launch(plan)
+        self.launch = launch = Launch(keeping)
         launch.start()
-        self.push_screen(LoadingScreen(plan.name))
+        self.push_screen(LoadingScreen(keeping.plan.name))
         self._timer = self.set_interval(0.03, self._watch_when_built)
 
     def _watch_when_built(self) -> None:
@@ -104,12 +111,13 @@ class FivestepApp(App[None]):
     def on_choose_screen_start(self, event: ChooseScreen.Start) -> None:
         """A run was chosen."""
         self._choice = Choice(event.name, event.overrides)
-        self._begin(RecipePlan(load(event.name, event.overrides)))
+        plan = RecipePlan(load(event.name, event.overrides))
+        self._begin(Keeping.begin(plan, self._wishes))
 
     def on_watch_screen_again(self) -> None:
         """The same run once more."""
         if self.launch is not None:
-            self._begin(self.launch.plan)
+            self._begin(self.launch.keeping.again())
 
     def on_watch_screen_another(self) -> None:
         """Another preset."""

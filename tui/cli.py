@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -13,9 +11,35 @@ from .. import __version__
 from ..presets import registry
 from ..presets.errors import shown
 from ..presets.overrides import ALIASES, parse_set
-from . import text
-from .output import Output, open_missing_streams, records_only, stdout
-from .usage import SAID_NOTHING, DefaultsToTrain, Plain, UsageError, refusals, run_command, written
+from . import cli_runs, text
+from .exits import written
+from .loading import importing
+from .options import (
+    BatchSize,
+    DataDir,
+    Dataset,
+    Device,
+    Epochs,
+    Json,
+    Lr,
+    Model,
+    Name,
+    NoSave,
+    NoUi,
+    OnNan,
+    Optimizer,
+    Preset,
+    Quiet,
+    RunsDir,
+    SaveEvery,
+    Seed,
+    Set,
+    Threads,
+    Traceback,
+)
+from .output import Output, records_only, stdout
+from .running import watch, wishes_of, with_screen
+from .usage import SAID_NOTHING, DefaultsToTrain, Plain, refusals, run_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,30 +55,6 @@ app: Final = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help=f"PyTorch training as five visible steps. Without a command: train {registry.DEFAULT}.",
 )
-
-Preset = Annotated[
-    str, typer.Argument(metavar="PRESET", help="A preset's name, or a recipe's path.")
-]
-Epochs = Annotated[str | None, typer.Option(metavar="N", help="Epochs to train.")]
-BatchSize = Annotated[str | None, typer.Option(metavar="N", help="Samples per batch.")]
-Lr = Annotated[str | None, typer.Option(metavar="X", help="Learning rate.")]
-Optimizer = Annotated[str | None, typer.Option(metavar="NAME", help="An optimizer of torch.optim.")]
-Seed = Annotated[str | None, typer.Option(metavar="N", help="Of weights, order and dropout.")]
-Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
-Threads = Annotated[str | None, typer.Option(metavar="N", help="Threads of torch, or auto.")]
-Model = Annotated[str | None, typer.Option(metavar="NAME", help="Another model.")]
-Dataset = Annotated[str | None, typer.Option(metavar="NAME", help="Another data set.")]
-DataDir = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Where the data set's files already are.")
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe; may be repeated."),
-]
-NoUi = Annotated[bool, typer.Option("--no-ui", help="Lines instead of the screen.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Nothing but errors.")]
-Traceback = Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")]
 
 
 def _version(wanted: bool) -> None:
@@ -91,21 +91,28 @@ def train(
     dataset: Dataset = None,
     data_dir: DataDir = None,
     set_: Set = None,
+    name: Name = None,
+    runs_dir: RunsDir = None,
+    no_save: NoSave = False,
+    save_every: SaveEvery = "30s",
+    on_nan: OnNan = None,
     no_ui: NoUi = False,
     json: Json = False,
     quiet: Quiet = False,
     traceback: Traceback = False,
 ) -> None:
     """Train a preset, the recipe in a file, or a Python file of your own (see: fivestep new)."""
-    if json and quiet:
-        raise UsageError("--json and --quiet contradict each other; leave one out", ctx)
-    if not (no_ui or json or quiet) and _on_a_terminal():
-        from .screen import open_screen
-
-        # Nothing said: nothing is started either, and the screen asks what to run.
-        raise typer.Exit(open_screen(None if ctx.meta.get(SAID_NOTHING) else _plan(ctx)))
+    wishes = wishes_of(ctx)
+    if with_screen(ctx) and ctx.meta.get(SAID_NOTHING):
+        with importing():
+            from .screen import open_screen
+        raise typer.Exit(open_screen(None, wishes))  # nothing is started: the screen asks
     plan = _plan(ctx)
-    raise typer.Exit(_watch(plan, json=json, quiet=quiet, traceback=traceback))
+    from .keeping import Keeping
+
+    with refusals(traceback):
+        keeping = Keeping.begin(plan, wishes)
+    raise typer.Exit(watch(keeping, ctx))
 
 
 @app.command(cls=Plain)
@@ -222,52 +229,15 @@ def _overrides(said: Mapping[str, Any]) -> dict[str, Any]:
     return dict(parse_set(text) for text in (*sets, *(said["set_"] or ())))
 
 
-def _on_a_terminal() -> bool:
-    """Whether there is a screen to draw on and a keyboard to listen to."""
-    streams = (sys.stdin, sys.stdout, sys.stderr)
-    return os.environ.get("TERM") != "dumb" and all(s is not None and s.isatty() for s in streams)
-
-
-def _watch(plan: Plan, *, json: bool, quiet: bool, traceback: bool) -> int:
-    """Run it under the face that was asked for; the exit code."""
-    from . import headless
-    from .face import Face
-    from .jsonlines import JsonLines
-    from .people import People
-
-    with records_only() if json else contextlib.nullcontext(stdout()) as output:
-        face = JsonLines(output) if json else Face(output) if quiet else People(output)
-        return headless.run(plan, face, show_traceback=traceback)
-
-
 def _print(output: Output, text: str) -> None:
     output.write(text)
     output.flush()
     raise typer.Exit(written(output))
 
 
+cli_runs.add_to(app)
+
+
 def run(arguments: list[str]) -> int:
     """The command in this process: its exit code."""
     return run_command(typer.main.get_command(app), arguments)
-
-
-def main() -> None:
-    """The command as a process of its own."""
-    open_missing_streams()
-    code = run(sys.argv[1:])
-    _leave(code)
-
-
-def _leave(code: int) -> None:
-    """End the process at once: torch takes a third of a second to be taken apart."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    measured = sys.gettrace() or sys.getprofile() or "coverage" in sys.modules
-    if "torch" not in sys.modules or measured:  # a profiler has yet to write what it saw
-        sys.exit(code)
-    os._exit(code)
-
-
-if __name__ == "__main__":
-    main()

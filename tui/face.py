@@ -10,7 +10,7 @@ from .output import Output
 if TYPE_CHECKING:
     from ..core.session import Session
     from ..core.snapshot import Change, EpochSummary, Outcome, Snapshot
-    from .plan import Plan
+    from .keeping import Keeping
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Face:
 
     def __init__(self, output: Output) -> None:
         self.output = output
+        self.place = self.run_name = self.way_on = ""
+        """Where the run is kept, its name there, the command that goes on; "" if nothing is."""
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
         """A batch was finished (training thread)."""
@@ -46,8 +48,10 @@ class Face:
     def change(self, change: Change) -> None:
         """A person changed something (training thread)."""
 
-    def announce(self, plan: Plan) -> None:
+    def announce(self, keeping: Keeping) -> None:
         """Say what is going to run, before torch is loaded."""
+        self.place, self.run_name = keeping.place, keeping.name
+        self.way_on = keeping.way_on
 
     def begin(self, session: Session) -> None:
         """The run is built and about to start."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .exits import FAILED, complain, tell_traceback, written
 from .face import Ending, Face
+from .loading import load_torch
 from .signals import Signals
-from .usage import FAILED, complain, refusals, tell_traceback, written
+from .usage import refusals
 
 if TYPE_CHECKING:
     from ..core.session import Session
-    from .plan import Plan
+    from .keeping import Keeping
 
 
-def run(plan: Plan, face: Face, *, show_traceback: bool = False) -> int:
+def run(keeping: Keeping, face: Face, *, show_traceback: bool = False) -> int:
     """Train what was planned while the face tells of it.
 
     Returns:
@@ -24,11 +26,12 @@ def run(plan: Plan, face: Face, *, show_traceback: bool = False) -> int:
         typer.Exit: with 2, if the run can't be built; the reason has been told.
     """
     with Signals(face.leave) as signals:
-        face.announce(plan)
-        from ..core.session import Session
-
+        face.announce(keeping)
+        load_torch()
         with refusals(show_traceback):
-            session = Session(plan.build(), face)
+            session = keeping.session(face, "stop")
+        if keeping.problem:
+            complain(keeping.problem)
         signals.run_begins()
         face.begin(session)
         session.start()

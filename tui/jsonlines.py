@@ -40,6 +40,9 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "device": "torch's name of the device, such as cpu or cuda:0",
         "threads": "threads that torch computes with",
         "versions": "of fivestep, python, torch and numpy",
+        "run": "name of the run among those that are kept; null if nothing is kept",
+        "directory": "where it is kept",
+        "resumed_at": "batches done in the checkpoint that it goes on from; null for a new run",
     },
     "batch": {
         "epoch": _EPOCH,
@@ -66,7 +69,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "time": "seconds since 1970",
         "epoch": _EPOCH,
         "batches_done": _DONE,
-        "kind": "what was changed: stop, lr, pause, resume, step, speed or validate",
+        "kind": "what was changed (stop, lr, pause, resume, speed, validate), or what the run "
+        "tells of itself (resumed, rewind, save, warning)",
         "text": "the same for people",
     },
     "run_end": {
@@ -84,6 +88,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "seconds": _ELAPSED,
         "device": "as in run_start",
         "threads": "as in run_start",
+        "saved": "batches done in the newest checkpoint; null if there is none",
     },
 }
 """Every kind of record with its fields. The kind itself is in the field `type`, always first."""
@@ -137,6 +142,9 @@ class JsonLines(Face):
             device=str(session.training.device),
             threads=info.threads,
             versions=versions(),
+            run=self.run_name or None,
+            directory=self.place or None,
+            resumed_at=session.resumed_at,
         )
         self.output.flush()
         self._started = perf_counter()
@@ -194,6 +202,7 @@ class JsonLines(Face):
             seconds=last.elapsed,
             device=str(session.training.device),
             threads=info.threads,
+            saved=None if last.saved is None else last.saved.batches_done,
         )
         self.output.flush()
 

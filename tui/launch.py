@@ -10,7 +10,9 @@ from ..core.control import Command, Stop
 from ..core.snapshot import Outcome, RunInfo, Snapshot, State
 from ..core.steps import Step
 from ..presets.errors import RecipeError
-from .plan import FilePlan, Plan
+from .keeping import Keeping
+from .loading import load_torch
+from .plan import FilePlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +28,9 @@ class Launch:
     of itself; building the run and training it happen in one thread of this object's own.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, keeping: Keeping) -> None:
+        self.keeping = keeping
+        self.plan = plan = keeping.plan
         self.session: Session | None = None
         self.probe: Callable[[], DeviceReading] | None = None
         """Takes readings of the device, once it is known."""
@@ -44,10 +47,10 @@ class Launch:
 
     def _run(self) -> None:
         try:
+            load_torch()
             from ..core.device import DeviceProbe
-            from ..core.session import Session
 
-            session = Session(self.plan.build())
+            session = self.keeping.session(None, "ask")
             probe = DeviceProbe(session.training.device)
         except RecipeError as error:
             cause = error.__cause__  # of a person's own file: its traceback may be wanted

@@ -6,6 +6,7 @@ from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from ..core.snapshot import State
 from ..core.tasks import Task
 from . import text
 from .face import Ending, Face
@@ -13,8 +14,8 @@ from .output import Output
 
 if TYPE_CHECKING:
     from ..core.session import Session
-    from ..core.snapshot import EpochSummary, RunInfo, Snapshot
-    from .plan import Plan
+    from ..core.snapshot import Change, EpochSummary, RunInfo, Snapshot
+    from .keeping import Keeping
 
 FEW: Final = 30
 """Runs of at most so many epochs get a line for each, however fast they are."""
@@ -22,6 +23,8 @@ SPACING: Final = 3.0
 """Seconds between two epochs' lines of a longer run that is written to a file or pipe."""
 LIVE_SPACING: Final = 0.2
 """The same on a terminal."""
+TOLD: Final = ("resumed", "rewind", "warning")
+"""Kinds of changes that deserve a line."""
 SIGN_OF_LIFE: Final = 30.0
 """Seconds after which a line is written in the middle of an epoch, where there is no live one."""
 
@@ -35,6 +38,7 @@ class People(Face):
         self._drawn = ""
         self._spacing = LIVE_SPACING if self._live else SPACING
         self._epochs: deque[EpochSummary] = deque()
+        self._changes: deque[Change] = deque()
         self._told_epoch = -self._spacing
         self._said = perf_counter()
         self._info: RunInfo | None = None
@@ -51,8 +55,15 @@ class People(Face):
 
     # In the thread that waits.
 
-    def announce(self, plan: Plan) -> None:
-        self._say(plan.headline)
+    def change(self, change: Change) -> None:
+        if change.kind in TOLD:
+            self._changes.append(change)
+
+    def announce(self, keeping: Keeping) -> None:
+        super().announce(keeping)
+        self._say(keeping.plan.headline)
+        if self.place:
+            self._say(f"kept in {self.place}")
 
     def begin(self, session: Session) -> None:
         self._info = info = session.info
@@ -73,12 +84,16 @@ class People(Face):
     def end(self, session: Session, ending: Ending) -> None:
         self._tell_epochs(None)
         self._say(closing(session.info, ending))
+        if self.way_on and ending.outcome.state is not State.FINISHED:
+            self._say(going_on(self.way_on, ending.last))
 
     def leave(self) -> None:
         if self._live:
             self.output.leave(b"\r\x1b[K")
 
     def _tell_epochs(self, picture: Snapshot | None) -> None:
+        while self._changes:
+            self._say(self._changes.popleft().text)
         while self._epochs:
             parts = _epoch_parts(self._epochs.popleft(), self._info, picture)
             self._say(_joined(parts, self._room()))
@@ -177,6 +192,13 @@ def closing(info: RunInfo, ending: Ending) -> str:
         value = text.number(last.best_val_loss.value)
         parts.append(f"best val loss {value} (epoch {last.best_val_loss.epoch})")
     return "; ".join([*parts, _machine(info)])
+
+
+def going_on(command: str, last: Snapshot) -> str:
+    """The command that goes on with a run, and from where."""
+    if last.saved is None:
+        return f"no checkpoint was saved; to start over: {command}"
+    return f"saved at batch {last.saved.batches_done:,}; to go on: {command}"
 
 
 def _machine(info: RunInfo) -> str:

@@ -8,24 +8,28 @@ from ..core.snapshot import Outcome, RunInfo, Snapshot, State
 from . import text
 from .app import FivestepApp
 from .capture import captured
+from .exits import FAILED, complain
 from .face import Ending
+from .keeping import NOTHING, Keeping, Wishes
 from .launch import Launch
 from .people import People, closing
-from .plan import Plan
 from .signals import Signals
-from .usage import FAILED, complain
 from .widgets.messages import MessageLog
 
 
-def open_screen(plan: Plan | None) -> int:
+def open_screen(start: Keeping | None, wishes: Wishes = NOTHING) -> int:
     """Choose a run, or watch this one, until the person leaves.
+
+    Args:
+        start: watch this one; None opens the choosing screen.
+        wishes: what to keep of a run that is chosen there.
 
     Returns:
         The exit code: 0 finished or stopped as asked, 1 failed, 130 and 143 after SIGINT and
         SIGTERM.
     """
     log = MessageLog()
-    app = FivestepApp(plan, log)
+    app = FivestepApp(start, log, wishes)
     with captured(log.add):
         app.run()
     launch = app.launch

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -12,16 +10,11 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ..core.runname import RunError
 from ..presets import registry
 from ..presets.errors import RecipeError, shown
-from .output import Output
+from .exits import FAILED, REFUSED, complain, tell_traceback
 from .text import clean
-
-FAILED: Final = 1
-REFUSED: Final = 2
-"""Exit code for wrong usage and for a recipe that can't be used."""
-NOBODY_READS: Final = 141
-"""As for any other command whose reader goes away (128 + SIGPIPE): `fivestep ... | head -1`."""
 
 SAID_NOTHING: Final = "fivestep.said_nothing"
 """Key in a context's `meta`: the command stood alone, without a word behind it."""
@@ -69,12 +62,6 @@ class DefaultsToTrain(_QuickHelp, TyperGroup):
         raise UsageError(f"there is no command {shown(args[0])}; {way_out}", ctx)
 
 
-def complain(text: str) -> None:
-    """One line on stderr."""
-    with contextlib.suppress(OSError):
-        print(f"fivestep: {clean(text)}", file=sys.stderr, flush=True)
-
-
 def explain(error: Any) -> str:
     """What click found wrong, in one line."""
     ctx = error.ctx
@@ -94,30 +81,13 @@ def explain(error: Any) -> str:
 
 @contextlib.contextmanager
 def refusals(show_traceback: bool = False) -> Iterator[None]:
-    """Turn a recipe that can't be used into its one line and exit code 2."""
+    """Turn a recipe or a run that can't be used into its one line and exit code 2."""
     try:
         yield
-    except RecipeError as error:
+    except (RecipeError, RunError) as error:
         tell_traceback("".join(traceback.format_exception(error)), show_traceback)
         complain(str(error))
         raise typer.Exit(REFUSED) from error
-
-
-def tell_traceback(text: str, wanted: bool) -> None:
-    """A traceback on stderr, if somebody asked for it."""
-    if wanted:
-        with contextlib.suppress(OSError):
-            print(clean(text, lines=True), file=sys.stderr, flush=True)
-
-
-def written(output: Output) -> int:
-    """The exit code that a command's output leaves: 0 unless something of it was lost."""
-    if output.gone:
-        return NOBODY_READS
-    if output.error is None or output.error.errno == errno.EIO:  # EIO: the terminal is gone
-        return 0
-    complain(f"some lines could not be written: {output.error.strerror}")
-    return FAILED
 
 
 def run_command(command: Any, arguments: Sequence[str]) -> int:

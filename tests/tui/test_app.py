@@ -15,14 +15,16 @@ from fivestep.core.snapshot import State
 from fivestep.presets import build
 from fivestep.presets.recipe import load
 from fivestep.tui.app import FivestepApp
+from fivestep.tui.keeping import Keeping
 from fivestep.tui.launch import Launch
 from fivestep.tui.plan import RecipePlan
 from fivestep.tui.screens.choose import ChooseScreen
 from fivestep.tui.screens.watch import WatchScreen
 
 
-def plan(**overrides: Any) -> RecipePlan:
-    return RecipePlan(load("line-linear", {"epochs": 3, "device": "cpu", **overrides}))
+def run(**overrides: Any) -> Keeping:
+    recipe = load("line-linear", {"epochs": 3, "device": "cpu", **overrides})
+    return Keeping.nowhere(RecipePlan(recipe))
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
@@ -37,7 +39,7 @@ def ended(app: FivestepApp) -> bool:
 
 
 async def test_a_run_is_watched_to_its_end_run_again_and_left_for_another() -> None:
-    app = FivestepApp(plan())
+    app = FivestepApp(run())
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: ended(app))
         first = app.launch
@@ -81,7 +83,7 @@ async def test_a_run_that_cannot_be_built_says_why_and_the_way_out(
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(build, "make_criterion", fail)
-    app = FivestepApp(plan())
+    app = FivestepApp(run())
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: ended(app))
         assert app.launch is not None
@@ -94,7 +96,7 @@ async def test_a_run_that_cannot_be_built_says_why_and_the_way_out(
 
 
 def test_commands_sent_while_a_run_loads_take_effect_when_it_starts() -> None:
-    launch = Launch(plan())
+    launch = Launch(run())
     assert launch.latest() is None
     assert launch.now() is None
     assert launch.info.epochs == 3

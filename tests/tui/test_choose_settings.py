@@ -95,7 +95,7 @@ def test_the_command_line_is_one_that_the_command_takes(
 ) -> None:
     resolved = resolve(PRESET, edits)
     seen = []
-    monkeypatch.setattr(cli, "_watch", lambda plan, **_: seen.append(plan.recipe) or 0)
+    monkeypatch.setattr(cli, "watch", lambda run, _: seen.append(run.plan.recipe) or 0)
     program, *arguments = shlex.split(Choice(PRESET, resolved.overrides).command)
     assert program == "fivestep"
     assert cli.run([*arguments, "--no-ui"]) == 0

@@ -19,6 +19,7 @@ from fivestep.presets import recipe
 from fivestep.tui import cli, headless, people
 from fivestep.tui.face import Face
 from fivestep.tui.jsonlines import FIELDS, JsonLines, line
+from fivestep.tui.keeping import Keeping
 from fivestep.tui.output import Output
 from fivestep.tui.people import People
 from fivestep.tui.plan import RecipePlan
@@ -47,8 +48,9 @@ def trained(capsys: Captured, *arguments: str, code: int = 0) -> str:
 
 
 def test_people_get_what_runs_each_epoch_and_how_it_ended(capsys: Captured) -> None:
-    start, facts, *epochs, end = trained(capsys, "--epochs", "3").splitlines()
+    start, kept, facts, *epochs, end = trained(capsys, "--epochs", "3").splitlines()
     assert start == "line-linear: linear on line, 3 epochs, batch size 32, SGD lr 0.1, seed 0"
+    assert kept.startswith("kept in ")
     assert "2 parameters" in facts
     assert "thread" in facts
     assert [row.split()[1] for row in epochs] == ["1/3", "2/3", "3/3"]
@@ -103,7 +105,9 @@ def test_a_failure_has_its_reason_on_stderr(capsys: Captured, face: list[str]) -
         assert end["outcome"] == "failed"
         assert end["where"].startswith("epoch 1, batch ")
     elif not face:
-        assert out.splitlines()[-1].startswith("failed after 0 epochs, ")
+        *_, end, way_on = out.splitlines()
+        assert end.startswith("failed after 0 epochs, ")
+        assert way_on.startswith("saved at batch 0; to go on: fivestep resume ")
 
 
 def test_a_failures_traceback_on_request(capsys: Captured) -> None:
@@ -238,7 +242,7 @@ def test_a_signal_ends_the_run_after_its_batch(name: str, code: int) -> None:
     face = Ends(signal.Signals[name])
     before = signal.getsignal(face.number or 0)
     long = recipe.load("line-linear", {"epochs": 1_000_000, "device": "cpu"})
-    assert headless.run(RecipePlan(long), face) == code
+    assert headless.run(Keeping.nowhere(RecipePlan(long)), face) == code
     assert face.word == "interrupted"
     assert face.reason == f"interrupted by {name}"
     assert face.batches_done > 0
@@ -258,7 +262,7 @@ class Broken(io.RawIOBase):
 @pytest.mark.parametrize("make", [People, JsonLines])
 def test_a_reader_that_went_away_ends_the_run_quietly(capsys: Captured, make: type[Face]) -> None:
     long = recipe.load("line-linear", {"epochs": 1_000_000, "device": "cpu"})
-    assert headless.run(RecipePlan(long), make(Output(Broken(errno.EPIPE)))) == 141
+    assert headless.run(Keeping.nowhere(RecipePlan(long)), make(Output(Broken(errno.EPIPE)))) == 141
     assert capsys.readouterr() == ("", "")
 
 
@@ -268,6 +272,6 @@ def test_a_full_disk_does_not_end_the_run(capsys: Captured, make: type[Face]) ->
     ended: list[str] = []
     face.end = lambda session, ending: ended.append(ending.word)  # type: ignore[method-assign]
     short = recipe.load("line-linear", {"epochs": 2, "device": "cpu"})
-    assert headless.run(RecipePlan(short), face) == 1
+    assert headless.run(Keeping.nowhere(RecipePlan(short)), face) == 1
     assert ended == ["finished"]
     assert capsys.readouterr().err == "fivestep: some lines could not be written: No room\n"

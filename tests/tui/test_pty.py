@@ -123,6 +123,7 @@ def test_a_thousand_window_sizes_do_not_stop_a_run() -> None:
 
 BROKEN_SCREEN = """
 from fivestep.presets.recipe import load
+from fivestep.tui.keeping import Keeping
 from fivestep.tui.plan import RecipePlan
 from fivestep.tui.screen import open_screen
 from fivestep.tui.screens.watch import WatchScreen
@@ -135,7 +136,7 @@ def broken(self):
         raise ZeroDivisionError("a fault of the screen")
 
 WatchScreen.tick = broken
-raise SystemExit(open_screen(RecipePlan(load("line-linear", {"epochs": 3000}))))
+raise SystemExit(open_screen(Keeping.nowhere(RecipePlan(load("line-linear", {"epochs": 3000})))))
 """
 
 
@@ -151,6 +152,7 @@ CHATTY = """
 import ctypes, logging, os, warnings
 from fivestep.presets import build
 from fivestep.presets.recipe import load
+from fivestep.tui.keeping import Keeping
 from fivestep.tui.plan import RecipePlan
 from fivestep.tui.screen import open_screen
 
@@ -167,7 +169,7 @@ def make_chatty(recipe):
     return make(recipe)
 
 build.make_criterion = make_chatty
-raise SystemExit(open_screen(RecipePlan(load("line-linear", {"epochs": 2}))))
+raise SystemExit(open_screen(Keeping.nowhere(RecipePlan(load("line-linear", {"epochs": 2})))))
 """
 
 

@@ -1,0 +1,117 @@
+"""The commands about runs that there have been: list them, go on with one, take its numbers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from . import text
+from .exits import written
+from .options import (
+    Epochs,
+    Json,
+    NoUi,
+    OnNan,
+    Quiet,
+    Run,
+    RunsDir,
+    SaveEvery,
+    Traceback,
+)
+from .output import stdout
+from .running import watch, wishes_of
+from .usage import Plain, UsageError, refusals
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make them commands of the program."""
+    app.command(cls=Plain)(resume)
+    app.command(cls=Plain)(runs)
+    app.command(cls=Plain)(export)
+
+
+def resume(
+    ctx: typer.Context,
+    run: Run = None,
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE]", help="The Python file, for a run that came from one."),
+    ] = None,
+    epochs: Epochs = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Accept a recipe or file that was changed since.")
+    ] = False,
+    runs_dir: RunsDir = None,
+    save_every: SaveEvery = "30s",
+    on_nan: OnNan = None,
+    no_ui: NoUi = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    traceback: Traceback = False,
+) -> None:
+    """Go on with a run where it was: at the very batch, bit for bit as if never interrupted."""
+    from .resuming import take_up
+
+    wishes = wishes_of(ctx)
+    if run is not None and file is None and run.endswith(".py"):
+        run, file = None, run
+    with refusals(traceback):
+        keeping = take_up(run, wishes, file=file, epochs=_epochs(epochs, ctx), force=force)
+    raise typer.Exit(watch(keeping, ctx))
+
+
+def runs(
+    action: Annotated[
+        str | None, typer.Argument(metavar="[show NAME]", help="Everything about one run.")
+    ] = None,
+    name: Annotated[str | None, typer.Argument(hidden=True)] = None,
+    runs_dir: RunsDir = None,
+    json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
+) -> None:
+    """List the runs that were kept, newest first; runs show NAME tells all about one."""
+    from . import listing_runs
+    from .keeping import runs_folder
+
+    if action not in (None, "show"):
+        raise UsageError(f"expected show NAME, not {text.clean(str(action))}")
+    folder, output = runs_folder(runs_dir), stdout()
+    with refusals():
+        if action == "show":
+            output.write(listing_runs.one(folder, name, as_object=json))
+        elif name is None:
+            output.write(
+                listing_runs.as_json(folder) if json else listing_runs.table(folder, output)
+            )
+    output.flush()
+    raise typer.Exit(written(output))
+
+
+def export(
+    run: Run = None,
+    csv: Annotated[bool, typer.Option("--csv", help="As comma-separated values.")] = False,
+    epochs: Annotated[
+        bool, typer.Option("--epochs", help="A row an epoch instead of one a batch.")
+    ] = False,
+    output_file: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
+    ] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Give out a run's numbers: a row a batch (beyond 100,000, a row a window of batches)."""
+    from . import listing_runs
+    from .keeping import runs_folder
+
+    if not csv:
+        raise UsageError("say the format: --csv")
+    with refusals():
+        code = listing_runs.export(runs_folder(runs_dir), run, epochs=epochs, to=output_file)
+    raise typer.Exit(code)
+
+
+def _epochs(said: str | None, ctx: Any) -> int | None:
+    if said is None:
+        return None
+    if not said.isdecimal() or not 1 <= int(said) <= 10**9:
+        raise UsageError(f"--epochs: expected a number of at least 1, not {text.clean(said)}", ctx)
+    return int(said)

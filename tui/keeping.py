@@ -1,0 +1,271 @@
+"""A run and its place on the disk: begun anew, or taken up where it was. Knows no terminal."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from .. import __version__
+from ..core.rundir import RunDirectory
+from ..core.runname import RunError
+from ..presets.errors import RecipeError, printable
+from .plan import FilePlan, Plan
+from .run_facts import describe, session_facts
+
+if TYPE_CHECKING:
+    from ..core.record import Listener
+    from ..core.session import OnNonFinite, Session
+    from ..core.training import Training
+
+VARIABLE: Final = "FIVESTEP_RUNS"
+"""The environment variable that says where runs are kept."""
+FOLDER: Final = "runs"
+
+
+def runs_folder(said: str | None = None) -> Path:
+    """Where runs are kept: as said, else as the environment says, else `runs` right here."""
+    return Path(said or os.environ.get(VARIABLE) or FOLDER)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What somebody wants kept of a run, and what to do when NaN comes."""
+
+    folder: Path
+    name: str | None = None
+    """Of the run; None makes one from the time and the preset."""
+    keeps: bool = True
+    seconds: float = 30.0
+    """Between two checkpoints."""
+    epochs: int | None = None
+    """One checkpoint is kept for good every so many epochs."""
+    on_nan: Literal["stop", "rollback"] | None = None
+    """None lets the face choose: a screen asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """How an earlier run is taken up."""
+
+    meta: Mapping[str, Any]
+    """Its run.json."""
+    reschedule: bool = False
+    """It is longer now, or was changed: its schedule is made anew and moved to its place."""
+    restart_epoch: bool = False
+    """Its data were changed: the epoch under way starts over."""
+    force: bool = False
+    notes: tuple[str, ...] = ()
+
+
+NOTHING: Final = Wishes(Path(FOLDER), keeps=False)
+"""Keeps nothing."""
+
+
+class Keeping:
+    """One run: what is trained, where it is kept, what it goes on from.
+
+    Args:
+        plan: what is trained.
+        wishes: what to keep.
+        directory: open, and ours; None keeps nothing.
+        resume: how an earlier run is taken up; None begins a new one.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        wishes: Wishes,
+        directory: RunDirectory | None,
+        resume: Resume | None = None,
+    ) -> None:
+        self.plan, self.wishes, self.directory = plan, wishes, directory
+        self.resume = resume
+        self.problem = ""
+        """Why nothing is kept, although it was wished for."""
+
+    @classmethod
+    def begin(cls, plan: Plan, wishes: Wishes) -> Keeping:
+        """A new run. Where its directory can't be made it runs all the same, and `problem` says so.
+
+        Raises:
+            RunError: the name is not fit for a run, or taken.
+        """
+        self = cls(plan, wishes, None)
+        if not wishes.keeps:
+            return self
+        try:
+            self.directory = RunDirectory.create(wishes.folder, wishes.name, plan.name)
+            describe(self.directory, plan)
+        except RunError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            self.problem = f"nothing is kept: {error}"
+        except OSError as error:
+            self.problem = f"nothing is kept: {printable(str(wishes.folder))}: {error.strerror}"
+        return self
+
+    @classmethod
+    def nowhere(cls, plan: Plan) -> Keeping:
+        """A new run that leaves nothing behind."""
+        return cls(plan, NOTHING, None)
+
+    def again(self) -> Keeping:
+        """The same from the start, in a directory of its own."""
+        return Keeping.begin(self.plan, replace(self.wishes, name=None))
+
+    @property
+    def place(self) -> str:
+        """The run's directory, for a person; "" if nothing is kept."""
+        return "" if self.directory is None else printable(_short(self.directory.path))
+
+    @property
+    def name(self) -> str:
+        """The run's name; "" if nothing is kept."""
+        return "" if self.directory is None else self.directory.name
+
+    @property
+    def way_on(self) -> str:
+        """The command that goes on with the run; "" if nothing is kept."""
+        if self.directory is None:
+            return ""
+        words = ["fivestep", "resume", self.name]
+        if isinstance(self.plan, FilePlan):
+            words.append(str(self.plan.run.path))
+        if self.directory.path.parent.absolute() != runs_folder().absolute():
+            words += ["--runs-dir", str(self.directory.path.parent)]
+        return printable(shlex.join(words), 1000)
+
+    def session(self, listener: Listener | None, on_nonfinite: OnNonFinite) -> Session:
+        """Build the training and everything around it; loads torch.
+
+        Args:
+            listener: see `Session`.
+            on_nonfinite: where the wishes leave it open.
+
+        Raises:
+            RecipeError: it can't be built, or its checkpoint can't be gone on from; one line.
+        """
+        from ..core.session import Session
+        from ..core.state import StateError
+
+        training = self.plan.build()
+        wanted = self.wishes.on_nan or on_nonfinite
+        if self.directory is None:
+            return Session(training, listener, on_nonfinite=wanted)
+        state, notes = self._state()
+        try:
+            saving = self._saving(training, state)
+        except OSError as error:
+            self.problem = f"nothing is kept: {self.place}: {error.strerror}"
+            return Session(training, listener, on_nonfinite=wanted)
+        resume = self.resume
+        try:
+            session = Session(
+                training,
+                listener,
+                on_nonfinite=wanted,
+                saving=saving,
+                state=state,
+                reschedule=resume is not None and resume.reschedule,
+                restart_epoch=resume is not None and resume.restart_epoch,
+                notes=(
+                    *notes,
+                    *(() if resume is None else self._differences(session_facts(training))),
+                ),
+            )
+        except StateError as error:
+            raise RecipeError(f"{self.name}: {error}") from error
+        self._write_facts(session)
+        return session
+
+    def _state(self) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+        """What an earlier run goes on from, and what there is to say about it."""
+        if self.resume is None or self.directory is None:
+            return None, ()
+        from ..core.checkpoint import CheckpointError
+        from ..core.store import Store
+
+        store = Store(self.directory.checkpoints)
+        try:
+            loaded = store.newest()
+        except CheckpointError as error:
+            if store.last_batch() is not None and not self.resume.force:
+                raise RecipeError(
+                    f"{self.name}: no checkpoint can be gone on from ({error}); "
+                    "--force trains from the start"
+                ) from error
+            self.directory.metrics.unlink(missing_ok=True)
+            return None, (*self.resume.notes, "no checkpoint: training from the start")
+        passed = tuple(f"passed over a damaged checkpoint: {one}" for one in loaded.skipped)
+        return loaded.state, (*self.resume.notes, *passed)
+
+    def _saving(self, training: Training, state: dict[str, Any] | None) -> Any:
+        from ..core.saving import Policy, Saving
+
+        assert self.directory is not None
+        self.directory.clear_outcome()
+        return Saving(
+            self.directory,
+            Policy(self.wishes.seconds, self.wishes.epochs),
+            about={"fivestep": __version__, "run": self.name},
+            state=state,
+            higher_is_better=training.task.higher_is_better,
+        )
+
+    def _differences(self, facts: Mapping[str, Any]) -> tuple[str, ...]:
+        """What is not as it was when the run began, and may make other bits."""
+        assert self.resume is not None
+        meta, told = self.resume.meta, []
+        for key, label in (("device", "device"), ("threads", "threads")):
+            if key in meta and meta[key] not in (None, facts[key]):
+                told.append(f"{label} {meta[key]} → {facts[key]}")
+        then = meta.get("versions")
+        for name, now in facts["versions"].items():
+            before = then.get(name) if isinstance(then, dict) else None
+            if before not in (None, now):
+                told.append(f"{name} {before} → {now}")
+        if not told:
+            return ()
+        return (f"not as it was before, bits may differ: {printable(', '.join(told), 300)}",)
+
+    def _write_facts(self, session: Session) -> None:
+        """Complete run.json with what only the built run knows."""
+        assert self.directory is not None
+        info = session.info
+        facts = session_facts(session.training) | {
+            "name": self.name,
+            "epochs": info.epochs,
+            "data": info.data,
+            "model": info.model,
+            "parameters": info.parameters,
+            "metric_name": info.metric_name,
+            "higher_is_better": info.higher_is_better,
+            "optimizer": info.optimizer,
+            "seed": info.seed,
+        }
+        try:
+            meta = self.directory.read_meta() or {}
+            if self.resume is not None:
+                at = session.progress.batches_done
+                again = {"time": time.time(), "batches_done": at, "fivestep": __version__}
+                meta["resumes"] = [*_listed(meta.get("resumes")), again]
+            self.directory.write_meta(meta | facts)
+        except OSError as error:
+            self.problem = f"run.json could not be written: {error.strerror}"
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _short(path: Path) -> str:
+    """Relative to here, where that is shorter."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

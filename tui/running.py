@@ -1,0 +1,82 @@
+"""What the commands that run something share: the wishes they are given, and the face."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from .entry import on_a_terminal
+from .loading import importing
+from .output import records_only, stdout
+from .usage import UsageError
+
+if TYPE_CHECKING:
+    from .keeping import Keeping, Wishes
+
+UNITS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+SPAN: Final = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]+)")
+
+
+def wishes_of(ctx: Any) -> Wishes:
+    """What the command line wants kept.
+
+    Raises:
+        UsageError: an option says something that is none of its answers.
+    """
+    from .keeping import Wishes, runs_folder
+
+    said: dict[str, Any] = ctx.params
+    if said["json"] and said["quiet"]:
+        raise UsageError("--json and --quiet contradict each other; leave one out", ctx)
+    if said["on_nan"] not in (None, "stop", "rollback"):
+        raise UsageError("--on-nan: expected stop or rollback", ctx)
+    if said.get("no_save") and said.get("name"):
+        raise UsageError("--no-save and --name contradict each other; leave one out", ctx)
+    if said.get("no_save") and said["on_nan"] == "rollback":
+        raise UsageError("--on-nan rollback needs checkpoints; leave --no-save out", ctx)
+    seconds, epochs = _span(said["save_every"], ctx)
+    return Wishes(
+        folder=runs_folder(said["runs_dir"]),
+        name=said.get("name"),
+        keeps=not said.get("no_save", False),
+        seconds=seconds,
+        epochs=epochs,
+        on_nan=said["on_nan"],
+    )
+
+
+def _span(text: str, ctx: Any) -> tuple[float, int | None]:
+    """Seconds between two checkpoints, and epochs between two that stay."""
+    match = SPAN.fullmatch(text.strip().lower())
+    number, unit = (float(match[1]), match[2]) if match else (0.0, "")
+    if unit in UNITS and number > 0 and math.isfinite(number):
+        return number * UNITS[unit], None
+    if unit in ("epoch", "epochs") and number >= 1 and number == int(number):
+        return _span("30s", ctx)[0], int(number)
+    raise UsageError("--save-every: expected a time such as 30s, 5min or 10epochs", ctx)
+
+
+def with_screen(ctx: Any) -> bool:
+    """Whether the run is shown on a screen: nothing else was asked for, and there is one."""
+    said = ctx.params
+    return not (said["no_ui"] or said["json"] or said["quiet"]) and on_a_terminal()
+
+
+def watch(keeping: Keeping, ctx: Any) -> int:
+    """Run it under the face that was asked for; the exit code."""
+    if with_screen(ctx):
+        with importing():
+            from .screen import open_screen
+        return open_screen(keeping, keeping.wishes)
+    from . import headless
+    from .face import Face
+    from .jsonlines import JsonLines
+    from .people import People
+
+    said = ctx.params
+    json, quiet = said["json"], said["quiet"]
+    with records_only() if json else contextlib.nullcontext(stdout()) as output:
+        face = JsonLines(output) if json else Face(output) if quiet else People(output)
+        return headless.run(keeping, face, show_traceback=said["traceback"])

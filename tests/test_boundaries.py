@@ -64,3 +64,9 @@ def test_what_a_face_needs_first_loads_without_torch() -> None:
     imported = imported_by("-c", f"import {', '.join(modules)}")
     assert modules <= imported
     assert not imported & {"torch", "numpy"}
+
+
+def test_the_first_picture_needs_neither_torch_nor_typer() -> None:
+    imported = imported_by("-c", "import fivestep.tui.entry, fivestep.tui.screen")
+    assert "fivestep.tui.screens.choose" in imported
+    assert not imported & {"torch", "numpy", "sklearn", "typer", "pydantic", "plotext"}

@@ -21,7 +21,7 @@ ENDLESS = ["train", "line-linear", "--no-ui", "--epochs", "1000000", "--device",
 SLOW = """
 import os, sys, threading
 from fivestep.presets import build
-from fivestep.tui import cli
+from fivestep.tui import entry
 
 make, until_gone = build.make_criterion, sys.argv[1]
 
@@ -37,13 +37,13 @@ def make_slow(recipe):
 
 build.make_criterion = make_slow
 sys.argv[1:] = ["train", "line-linear", "--no-ui", "--device", "cpu"]
-cli.main()
+entry.main()
 """
 
 CHATTY = """
 import ctypes, os, sys
 from fivestep.presets import build
-from fivestep.tui import cli
+from fivestep.tui import entry
 
 make = build.make_criterion
 
@@ -55,7 +55,7 @@ def make_chatty(recipe):
 
 build.make_criterion = make_chatty
 sys.argv[1:] = ["train", "line-linear", "--json", "--epochs", "1", "--device", "cpu"]
-cli.main()
+entry.main()
 """
 
 

@@ -1,0 +1,45 @@
+"""The command as a process: from its first instruction to its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+from .loading import claim_process, importing
+from .output import open_missing_streams
+
+
+def main() -> None:
+    """Run the command that the process was started with."""
+    claim_process()
+    open_missing_streams()
+    arguments = sys.argv[1:]
+    if not arguments and on_a_terminal():
+        # What `cli` would do, without the time that it takes to read a command line.
+        with importing():
+            from .keeping import Wishes, runs_folder
+            from .screen import open_screen
+        code = open_screen(None, Wishes(runs_folder()))
+    else:
+        with importing():
+            from .cli import run
+        code = run(arguments)
+    _leave(code)
+
+
+def on_a_terminal() -> bool:
+    """Whether there is a screen to draw on and a keyboard to listen to."""
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return os.environ.get("TERM") != "dumb" and all(s is not None and s.isatty() for s in streams)
+
+
+def _leave(code: int) -> None:
+    """End the process at once: torch takes a third of a second to be taken apart."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    measured = sys.gettrace() or sys.getprofile() or "coverage" in sys.modules
+    if "torch" not in sys.modules or measured:  # a profiler has yet to write what it saw
+        sys.exit(code)
+    os._exit(code)

@@ -7,6 +7,8 @@ import io
 import math
 import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,18 @@ def save(run: RunDirectory, *names: str) -> None:
     run.checkpoints.mkdir()
     for name in names:
         (run.checkpoints / name).write_bytes(b"12345")
+
+
+def test_runs_are_listed_without_waiting_for_torch() -> None:
+    modules = ("runs", "export", "rundir", "runlog", "environment")
+    code = f"import sys, {', '.join(f'fivestep.core.{name}' for name in modules)}\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code + "print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not {"torch", "numpy"} & set(done.stdout.split())
 
 
 def test_a_finished_run_is_told_by_its_outcome(tmp_path: Path) -> None:

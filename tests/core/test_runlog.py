@@ -283,37 +283,3 @@ def test_the_training_goes_on_with_the_log_on_a_full_disk(tmp_path: Path) -> Non
     assert log.error == "No space left on device"
     log.close()
     assert log.lost == 500 + 500 // PER_EPOCH
-
-
-def test_what_waits_in_memory_is_bounded(tmp_path: Path) -> None:
-    log = open_log(tmp_path, every=1000, interval=3600)
-    most = 0
-    for done in range(1, 60_001):
-        log.batch(1, done, done, 0.5, 0.1)
-        most = max(most, len(log._rows))
-    log.close()
-    assert most < 6 * 25_000
-    assert sum(record.get("batches", 1) for record in metrics(tmp_path)) == 60_000
-
-
-def test_ten_million_batches_stay_under_100_mb(tmp_path: Path) -> None:
-    """From a run a hundredth as long with the limit a hundredth as high: the counts scale."""
-    log = open_log(tmp_path, every=1000)
-    for done in range(1, 100_001):
-        log.batch(12_345, 100_000 + done, done, 0.123456789012345678 / done, 1.2345678901e-05)
-    log.close()
-    size = (tmp_path / "metrics.jsonl").stat().st_size
-    found = metrics(tmp_path)
-    assert len(found) == 1000 + 900 + 900
-    longer_numbers = 10 * len(found)
-    assert 100 * (size + longer_numbers) < 100e6
-
-
-@pytest.mark.slow
-def test_ten_million_batches_for_real(tmp_path: Path) -> None:
-    log = RunLog(tmp_path / "metrics.jsonl", tmp_path / "events.jsonl")
-    for done in range(1, 10_000_001):
-        log.batch(done // 10_000 + 1, done % 10_000 + 1, done, 1.23456789 / done, 1.2345678901e-05)
-    log.close()
-    assert (tmp_path / "metrics.jsonl").stat().st_size < 100e6
-    assert sum(record.get("batches", 1) for record in metrics(tmp_path)) == 10_000_000

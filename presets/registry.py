@@ -5,6 +5,7 @@ Needs little, for `--help` and listings, and imports nothing of a package that b
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -95,6 +96,8 @@ def _brought() -> tuple[tuple[Path, str], ...]:
     They are found by where the package lies; a dotted name goes down from there, since Python's
     own search would import what is above.
     """
+    if not _some_bring():
+        return ()
     from importlib.metadata import entry_points
     from importlib.util import find_spec
 
@@ -111,6 +114,29 @@ def _brought() -> tuple[tuple[Path, str], ...]:
             source = entry.dist.name if entry.dist is not None else entry.value
             folders.append((Path(place, *rest), source))
     return tuple(folders)
+
+
+def _some_bring() -> bool:
+    """Whether a package that is installed here may bring presets.
+
+    `importlib.metadata` would tell, but to import it takes longer than to read every recipe.
+    """
+    for place in sys.path:
+        try:
+            names = os.listdir(place or ".")  # noqa: PTH208 - a Path for each would take as long
+        except NotADirectoryError:  # an archive of packages
+            return True
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith(("-info", "EGG-INFO")):
+                try:
+                    text = Path(place, name, "entry_points.txt").read_bytes()
+                except OSError:  # most packages have none
+                    continue
+                if GROUP.encode() in text:
+                    return True
+    return False
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

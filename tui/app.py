@@ -12,19 +12,18 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.timer import Timer
 
-from ..core.control import Pause
 from ..presets.recipe import load
 from .capture import print_to_descriptors
-from .keeping import NOTHING, Keeping, Wishes
-from .launch import Launch
-from .plan import RecipePlan
 from .screens.choose import Choice, ChooseScreen
-from .screens.loading import LoadingScreen
 from .signals import STOPPING
 from .theme import DARK, THEMES
 from .widgets.messages import MessageLog
+from .wishes import NOTHING, Wishes
 
+# What is not imported up here is late: the first picture does without.
 if TYPE_CHECKING:
+    from .keeping import Keeping
+    from .launch import Launch
     from .screens.watch import WatchScreen
 
 PATIENCE = 30.0
@@ -79,6 +78,9 @@ class FivestepApp(App[None]):
 
     def _begin(self, keeping: Keeping) -> None:
         """Load, build and train; watch it as soon as it is built."""
+        from .launch import Launch
+        from .screens.loading import LoadingScreen
+
         self.launch = launch = Launch(keeping)
         launch.start()
         self.push_screen(LoadingScreen(keeping.plan.name))
@@ -91,7 +93,7 @@ class FivestepApp(App[None]):
             return
         if self._timer is not None:
             self._timer.stop()
-        from .screens.watch import WatchScreen  # late: the first picture does without
+        from .screens.watch import WatchScreen
 
         self._only(
             WatchScreen(
@@ -110,6 +112,9 @@ class FivestepApp(App[None]):
 
     def on_choose_screen_start(self, event: ChooseScreen.Start) -> None:
         """A run was chosen."""
+        from .keeping import Keeping
+        from .plan import RecipePlan
+
         self._choice = Choice(event.name, event.overrides)
         plan = RecipePlan(load(event.name, event.overrides))
         self._begin(Keeping.begin(plan, self._wishes))
@@ -136,6 +141,9 @@ class FivestepApp(App[None]):
 
     def action_pause_at_start(self) -> None:
         """Hold the run before its first phase."""
+        from ..core.control import Pause
+        from .screens.loading import LoadingScreen
+
         if self.launch is not None and isinstance(self.screen, LoadingScreen):
             self.launch.send(Pause())
             self.screen.say_paused()

@@ -22,6 +22,7 @@ from .options import (
 from .output import stdout
 from .running import watch, wishes_of
 from .usage import Plain, UsageError, refusals
+from .wishes import runs_folder
 
 
 def add_to(app: typer.Typer) -> None:
@@ -71,7 +72,6 @@ def runs(
 ) -> None:
     """List the runs that were kept, newest first; runs show NAME tells all about one."""
     from . import listing_runs
-    from .keeping import runs_folder
 
     if action not in (None, "show"):
         raise UsageError(f"expected show NAME, not {text.clean(str(action))}")
@@ -100,7 +100,6 @@ def export(
 ) -> None:
     """Give out a run's numbers: a row a batch (beyond 100,000, a row a window of batches)."""
     from . import listing_runs
-    from .keeping import runs_folder
 
     if not csv:
         raise UsageError("say the format: --csv")

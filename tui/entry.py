@@ -18,8 +18,8 @@ def main() -> None:
     if not arguments and on_a_terminal():
         # What `cli` would do, without the time that it takes to read a command line.
         with importing():
-            from .keeping import Wishes, runs_folder
             from .screen import open_screen
+            from .wishes import Wishes, runs_folder
         code = open_screen(None, Wishes(runs_folder()))
     else:
         with importing():

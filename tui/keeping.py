@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..core.rundir import RunDirectory
@@ -16,36 +15,12 @@ from ..core.runname import RunError
 from ..presets.errors import RecipeError, printable
 from .plan import FilePlan, Plan
 from .run_facts import describe, session_facts
+from .wishes import NOTHING, Wishes, runs_folder
 
 if TYPE_CHECKING:
     from ..core.record import Listener
     from ..core.session import OnNonFinite, Session
     from ..core.training import Training
-
-VARIABLE: Final = "FIVESTEP_RUNS"
-"""The environment variable that says where runs are kept."""
-FOLDER: Final = "runs"
-
-
-def runs_folder(said: str | None = None) -> Path:
-    """Where runs are kept: as said, else as the environment says, else `runs` right here."""
-    return Path(said or os.environ.get(VARIABLE) or FOLDER)
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What somebody wants kept of a run, and what to do when NaN comes."""
-
-    folder: Path
-    name: str | None = None
-    """Of the run; None makes one from the time and the preset."""
-    keeps: bool = True
-    seconds: float = 30.0
-    """Between two checkpoints."""
-    epochs: int | None = None
-    """One checkpoint is kept for good every so many epochs."""
-    on_nan: Literal["stop", "rollback"] | None = None
-    """None lets the face choose: a screen asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +35,6 @@ class Resume:
     """Its data were changed: the epoch under way starts over."""
     force: bool = False
     notes: tuple[str, ...] = ()
-
-
-NOTHING: Final = Wishes(Path(FOLDER), keeps=False)
-"""Keeps nothing."""
 
 
 class Keeping:

@@ -12,9 +12,10 @@ from ..core.runs import newest
 from ..presets.errors import RecipeError, printable, shown
 from ..presets.own import load_own
 from ..presets.recipe import load
-from .keeping import Keeping, Resume, Wishes
+from .keeping import Keeping, Resume
 from .plan import FilePlan, Plan, RecipePlan
 from .run_facts import file_digest, flat, recipe_text
+from .wishes import Wishes
 
 DATA: Final = ("dataset", "batch_size", "accumulate")
 """Where these are others, the epoch's batches are others too."""

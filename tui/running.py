@@ -11,9 +11,10 @@ from .entry import on_a_terminal
 from .loading import importing
 from .output import records_only, stdout
 from .usage import UsageError
+from .wishes import Wishes, runs_folder
 
 if TYPE_CHECKING:
-    from .keeping import Keeping, Wishes
+    from .keeping import Keeping
 
 UNITS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 SPAN: Final = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]+)")
@@ -25,8 +26,6 @@ def wishes_of(ctx: Any) -> Wishes:
     Raises:
         UsageError: an option says something that is none of its answers.
     """
-    from .keeping import Wishes, runs_folder
-
     said: dict[str, Any] = ctx.params
     if said["json"] and said["quiet"]:
         raise UsageError("--json and --quiet contradict each other; leave one out", ctx)

@@ -1,0 +1,72 @@
+"""What is told once the screen is gone, and the run when it was the screen that failed."""
+
+from __future__ import annotations
+
+import sys
+
+from ..core.snapshot import Outcome, RunInfo, Snapshot, State
+from . import text
+from .exits import FAILED, complain
+from .face import Ending
+from .launch import Launch
+from .people import People, closing
+from .signals import Signals
+
+
+def told(launch: Launch, signal: int | None) -> int:
+    """How the run ended, in two lines; the exit code.
+
+    Args:
+        launch: what was watched last.
+        signal: the one that ended the screen.
+    """
+    if launch.session is None:
+        if signal is None and launch.outcome is not None:
+            complain(launch.outcome.reason)  # it could not be built
+            return FAILED
+        return 128 + signal if signal else 0
+    last, outcome = launch.session.latest(), launch.outcome
+    assert last is not None
+    for line in summary(launch.info, last, outcome):
+        print(text.clean(line))
+    if signal is not None:
+        return 128 + signal
+    return FAILED if outcome is not None and outcome.state is State.FAILED else 0
+
+
+def summary(info: RunInfo, last: Snapshot, outcome: Outcome | None) -> tuple[str, str]:
+    """What happened, in two lines."""
+    if outcome is None:
+        outcome = Outcome(State.STOPPED, "left in the middle of a batch")
+    first = f"{info.name}: {closing(info, Ending(outcome.state, outcome, last))}"
+    if outcome.state is State.FAILED:
+        first = f"{info.name}: failed in {outcome.where}: {outcome.reason}"
+    parts = []
+    if last.last is not None:
+        parts.append(f"train loss {text.number(last.last.train_loss)}")
+    elif last.loss is not None:
+        parts.append(f"loss {text.number(last.loss)}")
+    if last.val_loss is not None:
+        parts.append(f"val loss {text.number(last.val_loss)}")
+    parts += [f"{name} {text.metric(name, value)}" for name, value in last.metrics]
+    hand = f" (by hand ×{last.lr_factor:g})" if last.lr_factor != 1 else ""
+    parts.append(f"lr {text.number(last.lr)}{hand}")
+    return first, "  last: " + ", ".join(parts)
+
+
+def go_on(launch: Launch) -> int:
+    """Without the screen, which failed: that is no reason to lose the run. The exit code."""
+    session = launch.session
+    if session is None or session.outcome is not None:
+        return FAILED
+    complain("training goes on without it; Ctrl+C stops after the batch under way")
+    from .headless import follow
+    from .output import stdout
+
+    face = People(stdout())
+    with Signals(face.leave) as signals:
+        signals.run_begins()
+        face.begin(session)
+        code = follow(session, face, signals)
+    sys.stdout.flush()
+    return code or FAILED

@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from .switches import Switch
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -75,6 +77,47 @@ class GoBack:
 
 
 @dataclass(frozen=True, slots=True)
+class SetSwitch:
+    """Break the loop on purpose, or mend it, from the next batch on."""
+
+    switch: Switch
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Mend everything that is broken on purpose, and go back to the state from before it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetBreakpoints:
+    """Hold whenever one of these conditions becomes true; see `core.conditions.parse`."""
+
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """What a face shows of the inside of a batch; what nobody looks at costs nothing."""
+
+    layers: bool = False
+    """The table of layers."""
+    histograms: bool = False
+    """How its weights and gradients are spread."""
+    batch: bool = False
+    """Shapes and types of the batch under way."""
+    view: str | None = None
+    """The name of a picture of what the model knows; "" for the most telling one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Put on record what a face has to tell of the run: its terminal is gone, say."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the run after the batch, or the epoch, that is under way."""
 
@@ -88,7 +131,21 @@ class KeepGoing:
 
 
 Command = (
-    Pause | Resume | Advance | SetSpeed | ScaleLR | Validate | Save | GoBack | Stop | KeepGoing
+    Pause
+    | Resume
+    | Advance
+    | SetSpeed
+    | ScaleLR
+    | Validate
+    | Save
+    | GoBack
+    | Note
+    | SetSwitch
+    | Undo
+    | SetBreakpoints
+    | Show
+    | Stop
+    | KeepGoing
 )
 
 SPEEDS: Final[tuple[float | None, ...]] = (1.0, 2.0, 4.0, 10.0, 30.0, 100.0, 1000.0, None)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from time import perf_counter
 
+from .breaks import Breaks
 from .control import Control
 from .data import batch_count
 from .gauges import Gauges
 from .judge import Judge
+from .lookout import Lookout, StoppedError
+from .loop import RelayError
 from .mailbox import Mailbox
 from .nonfinite import bad_weights
 from .saving import Saving
 from .snapshot import Outcome, Snapshot, State
 from .state import Parts, StateError, take_model, take_state
 from .steering import Steering
-from .steps import Step
+from .steps import Step, Steps
+from .switching import Switching
 from .validate import validate
 
 
-class StoppedError(Exception):
-    """The way out of a loop that was told to stop; no failure."""
+class UndoneError(Exception):
+    """The way out of a loop that is to start again from an earlier state."""
 
 
 class Driver:
@@ -36,6 +39,7 @@ class Driver:
         mailbox: where pictures go.
         stop_on_nonfinite: a NaN or an infinity ends the loop with a `NonFiniteError`.
         saving: keeps the run on the disk; None keeps nothing.
+        stop_on_break: a breakpoint ends the loop, instead of holding it.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Driver:
         *,
         stop_on_nonfinite: bool,
         saving: Saving | None,
+        stop_on_break: bool = False,
     ) -> None:
         training, progress, record, clock = (
             parts.training,
@@ -54,15 +59,18 @@ class Driver:
             parts.clock,
         )
         self.parts = parts
-        self.steering = Steering(progress, parts.rate, record)
+        breaks = Breaks(progress, record, (*training.task.metric_names, *training.metrics))
+        self.steering = Steering(progress, parts.rate, record, breaks)
+        self.switching = Switching(parts, self.steering)
         self.gauges = Gauges(
             training, progress, parts.rate, record, stop_on_nonfinite=stop_on_nonfinite
         )
+        self.lookout = Lookout(parts, self.steering, self.gauges, breaks, stops=stop_on_break)
         self.judge = Judge(training.task, training.metrics, progress, record, clock, parts.loaders)
         self.trouble: Outcome | None = None
         """What the run is held by, while a person is asked how to go on."""
         self._training, self._at, self._record, self._clock = training, progress, record, clock
-        self._control, self._mailbox, self._saving = control, mailbox, saving
+        self._control, self.mailbox, self._saving = control, mailbox, saving
         self._norm_wanted = False
         self._count = batch_count(training.batches)
         self.running, self.since = Step.OTHER, perf_counter()
@@ -70,7 +78,7 @@ class Driver:
         self.now: tuple[Step, float] = (self.running, self.since)
         """The same as one, for whoever looks from another thread."""
 
-    def drive(self, steps: Iterator[Step]) -> None:
+    def drive(self, steps: Steps) -> None:
         """Take every step that the generator offers, stopping at its gates when asked to.
 
         Raises:
@@ -79,7 +87,7 @@ class Driver:
         """
         control, steering, at, gauges = self._control, self.steering, self._at, self.gauges
         spent, events = self._clock.spent, self._clock.events
-        saving, checks = self._saving, gauges.checks
+        saving, checks, lookout = self._saving, gauges.checks, self.lookout
         done, epoch = at.batches_done, at.epoch
         for step in steps:
             here = perf_counter()
@@ -89,6 +97,8 @@ class Driver:
             self.now = (step, here)
             if events is not None:
                 events.gate(step)
+            if lookout.active:
+                lookout.at_gate(step, running, here)
             if step is Step.BACKWARD:
                 gauges.read_loss()
             elif step is Step.UPDATE:
@@ -97,6 +107,8 @@ class Driver:
             elif running is Step.OTHER and at.batches_done != done:
                 done = at.batches_done
                 gauges.batch_done()
+                if lookout.active:
+                    lookout.judge("end", step)
                 if saving is not None and here >= saving.due:
                     steering.ask_to_save()
             if at.epoch != epoch:
@@ -105,6 +117,9 @@ class Driver:
                 self._watched(here)
             if control.attention or steering.alert:
                 self._attend(step)
+                if self.switching.relays:
+                    self.switching.relays = False
+                    steps.throw(RelayError())  # at the same gate, of another loop
             if self._norm_wanted and step is Step.UPDATE:
                 self._sample_norm()
         here = perf_counter()
@@ -115,7 +130,7 @@ class Driver:
 
     def _attend(self, step: Step) -> None:
         """Apply what was asked for, hold if told to, and hand over a picture if one is wanted."""
-        clock, steering, mailbox = self._clock, self.steering, self._mailbox
+        clock, steering, mailbox = self._clock, self.steering, self.mailbox
         busy_since = self.since
         steering.arrive()
         while True:
@@ -123,8 +138,11 @@ class Driver:
                 steering.apply(command)
                 mailbox.settled = False
             self.tell_notices()
+            self.lookout.take_up()
             if steering.must_stop(step):
                 raise StoppedError
+            if step is Step.DATA:
+                self._change_loop()
             if steering.save_now and step is Step.DATA:
                 self.save("asked" if steering.save_now == "asked" else "last")
                 steering.save_now = None
@@ -160,32 +178,19 @@ class Driver:
         self.since, self.running = here, step
         self.now = (step, here)
 
-    def ask(self, trouble: Outcome, answer: Callable[[], bool | None]) -> bool:
-        """Hold the run in trouble until a person says how to go on.
-
-        Args:
-            trouble: what the pictures tell meanwhile.
-            answer: called after something was sent; None goes on waiting.
-
-        Returns:
-            The answer.
-        """
-        self.trouble, self.steering.paused = trouble, True
-        before = perf_counter()
-        step = self.running
-        said: bool | None = None
-        self._mailbox.begin()
-        self.publish(State.PAUSED, step, curves=True)
-        while said is None:
-            self._mailbox.settled = not self._mailbox.wanted
-            self._control.wait()
-            said = answer()
-            if self._mailbox.wanted:
-                self.publish(State.PAUSED, step, curves=self._mailbox.begin())
-        self._mailbox.settled = False
-        self.trouble, self.steering.paused = None, False
-        self._clock.waited += perf_counter() - before
-        return said
+    def _change_loop(self) -> None:
+        """Between two batches: undo what was broken on purpose, or break and mend it."""
+        steering, switching = self.steering, self.switching
+        if steering.undo_now:
+            steering.undo_now = False
+            steering.settle()
+            if switching.before is not None:
+                raise UndoneError
+        if steering.switches != self._at.switches:
+            self.gauges.collect(everything=True)
+            log = None if self._saving is None else self._saving.log.state()
+            switching.switch(log)
+            steering.settle()
 
     def _state(self, step: Step) -> State:
         if self.steering.paused:
@@ -208,12 +213,18 @@ class Driver:
             batches_left=left,
             speed=steering.speed,
             stopping=steering.stopping,
-            saved=None if self._saving is None else self._saving.saved,
             curves=curves,
             outcome=outcome,
+            saved=None if self._saving is None else self._saving.saved,
+            inside=self.lookout.inside(step, held=state is State.PAUSED),
+            facts=self.lookout.facts() if curves else None,
+            switches=tuple(sorted(at.switches)),
+            switched=self.switching.used,
+            undo=self.switching.before is not None,
+            breakpoints=self.lookout.breaks.conditions,
             trouble=self.trouble,
         )
-        self._mailbox.publish(picture)
+        self.mailbox.publish(picture)
         return picture
 
     # What happens at particular gates.
@@ -231,6 +242,7 @@ class Driver:
             kinds = self._saving.after_epoch(summary.epoch, best=record.is_best(summary))
             for kind in kinds:
                 self.save(kind)
+        self.lookout.judge("validation", Step.DATA)
 
     def save(self, kind: str = "last") -> None:
         """Give the run's state, as it is between two batches, to whoever keeps it."""
@@ -284,5 +296,6 @@ class Driver:
         with closing(validate(self._training, self._at, self.judge.begin())) as steps:
             self.drive(steps)
         self.judge.take()
+        self.lookout.judge("validation", Step.DATA)
         steering.paused = steering.paused or paused
-        self._mailbox.settled = False
+        self.mailbox.settled = False

@@ -11,15 +11,14 @@ from .steps import Step, Steps
 from .training import Training
 
 
-def full_epoch(training: Training, rate: LearningRate, at: Progress) -> Steps:
-    """One epoch with accumulation and clipping; with both off, bit for bit the plain one.
+def full_epoch(training: Training, rate: LearningRate, at: Progress, batches: Feed) -> Steps:
+    """The batches of one epoch, with accumulation and clipping; without them the plain loop's bits.
 
     `accumulate` batches make one update: their losses are divided by the length of the window,
     so that the gradient is their mean. The last window of an epoch may be shorter, and is
     divided by its own length.
     """
     model, criterion, optimizer = training.model, training.criterion, training.optimizer
-    batches = Feed(training.batches, training.device, at.batch, training.unpack)
     model.train()
     part, window = at.batch % training.accumulate, training.accumulate
     while batches.more:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
 from .nonfinite import (
     GradientCheck,
@@ -121,17 +122,27 @@ class Gauges:
         """Drop what an accelerator has not sent yet: the run goes back to before it."""
         self._losses, self._bad = Readback(self._training.device), Readback(self._training.device)
 
+    def norm(self) -> float | None:
+        """The norm of all gradients, now; before clipping, where something clips. Waits for it."""
+        norm = self._norm()
+        return None if norm is None else norm.item()
+
     def sample_norm(self) -> None:
         """Read the norm of all gradients, complete at the gate before the update."""
-        norm = self._at.grad_norm
+        norm = self._norm()
         if norm is None:
-            grads = [p.grad for p in self._training.model.parameters() if p.grad is not None]
-            if not grads or any(g.layout is not torch.strided for g in grads):
-                return
-            with torch.no_grad():
-                norm = torch.nn.utils.get_total_norm(grads)
+            return
         if self._losses.immediate:
             self._record.grad_norm(self._at.batches_done + 1, norm.item())
         else:
             self._norms.push(self._at.batches_done + 1, norm)
             self._norms.flush()
+
+    def _norm(self) -> Tensor | None:
+        if self._at.grad_norm is not None:
+            return self._at.grad_norm
+        grads = [p.grad for p in self._training.model.parameters() if p.grad is not None]
+        if not grads or any(g.layout is not torch.strided for g in grads):
+            return None
+        with torch.no_grad():
+            return torch.nn.utils.get_total_norm(grads)

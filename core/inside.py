@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from .pictures import Picture
 from .steps import Step
 
 GradWord = Literal["cleared", "filled", "added to", "clipped", "unchanged"]
@@ -160,3 +161,22 @@ class BatchFacts:
     batches_done: int
     samples_done: int
     updates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What somebody looks at of the inside of a batch; empty where nobody does."""
+
+    layers: tuple[LayerRow, ...] = ()
+    """In the model's order: exact in a pause, else sampled behind an update."""
+    differences: tuple[Difference, ...] = ()
+    """What changed since the last pause."""
+    batch: BatchFacts | None = None
+    views: tuple[tuple[str, str], ...] = ()
+    """Name and title of each picture that there can be, the most telling first."""
+    view: str | None = None
+    """The name of `picture`."""
+    picture: Picture | None = None
+    """What the model knows now."""
+    problem: str = ""
+    """Why there is no picture."""

@@ -8,7 +8,9 @@ times, logs or steers, and nothing that a `with` sets is ever left on across a y
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from .broken import broken_epoch
 from .data import Feed
 from .full import full_epoch
 from .meters import Meter
@@ -18,13 +20,16 @@ from .steps import Step, Steps
 from .training import Training
 from .validate import validate
 
-Epoch = Callable[[Training, LearningRate, Progress], Steps]
+Epoch = Callable[[Training, LearningRate, Progress, Feed], Steps]
 
 
-def plain_epoch(training: Training, rate: LearningRate, at: Progress) -> Steps:
-    """One epoch of the guide's loop, from batch `at.batch` on."""
+class RelayError(Exception):
+    """Thrown into a loop between two batches: another loop is to go on with the next one."""
+
+
+def plain_epoch(training: Training, rate: LearningRate, at: Progress, batches: Feed) -> Steps:
+    """The guide's loop over the batches of one epoch that are left."""
     model, criterion, optimizer = training.model, training.criterion, training.optimizer
-    batches = Feed(training.batches, training.device, at.batch, training.unpack)
     model.train()
     while batches.more:
         yield Step.DATA
@@ -56,8 +61,12 @@ def plain_epoch(training: Training, rate: LearningRate, at: Progress) -> Steps:
         at.end_batch(updated=True)
 
 
-def choose_epoch(training: Training) -> Epoch:
-    """The plain loop for the guide's case, the fuller one where it is needed."""
+def choose_epoch(training: Training, at: Progress) -> Epoch:
+    """The plain loop for the guide's case, the fuller one where it is needed, the broken one
+    where that is wanted.
+    """
+    if at.switches:
+        return broken_epoch
     plain = training.accumulate == 1 and training.clip_norm is None
     return plain_epoch if plain else full_epoch
 
@@ -69,10 +78,14 @@ def training_loop(
     meter: Callable[[], Meter],
 ) -> Steps:
     """Every epoch that is left: its batches, the schedule, the validation."""
-    epoch = choose_epoch(training)
     while at.epoch < training.epochs:
         if not at.trained:
-            yield from epoch(training, rate, at)
+            batches = Feed(training.batches, training.device, at.batch, training.unpack)
+            while True:
+                epoch = choose_epoch(training, at)
+                with suppress(RelayError):
+                    yield from epoch(training, rate, at, batches)
+                    break
             yield Step.OTHER
             rate.after_epoch()
             at.trained = True

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from .nested import samples_in
+from .switches import Switch
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class Progress:
     """Validation batches finished in the validation under way."""
     trained: bool = False
     """The epoch's batches are all trained and its schedule is moved; only validation is left."""
+    switches: frozenset[Switch] = frozenset()
+    """What is wrong with the loop on purpose."""
     features: Any = None
     """(B, ...), or nested, of the batch under way, or of the last one."""
     labels: Any = None

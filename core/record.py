@@ -11,7 +11,7 @@ from .clock import WARM_UP, Clock
 from .history import Series
 from .progress import Progress
 from .rate import LearningRate
-from .snapshot import Best, Change, Curve, EpochSummary, Outcome, Saved, Snapshot, State
+from .snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot, State
 from .steps import Step
 from .tasks import Task
 
@@ -58,11 +58,17 @@ class Record:
         self.metrics: dict[str, float] = {}
         self.best_metric: Best | None = None
         self.best_val_loss: Best | None = None
+        self.val_worse = 0
+        """Validations in a row whose metric was worse than the best."""
+        self.first_loss: float | None = None
+        """Of the run's first batch."""
         self.last: EpochSummary | None = None
         self.changes: tuple[Change, ...] = ()
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
         """Take in a finished batch, in order."""
+        if batches_done == 1:
+            self.first_loss = loss
         self._loss_sum += loss
         self._loss_count += 1
         self._loss.add(batches_done, loss)
@@ -79,8 +85,17 @@ class Record:
         self.val_loss, self.metrics, self._val_seconds = loss, metrics, seconds
         if loss is not None:
             self._series["val_loss"].add(batches_done, loss)
-        if self._task.metric_name in metrics:
-            self._series["val_metric"].add(batches_done, metrics[self._task.metric_name])
+        metric = metrics.get(self._task.metric_name)
+        if metric is not None:
+            self._series["val_metric"].add(batches_done, metric)
+            best, sign = self.best_metric, 1 if self._task.higher_is_better else -1
+            worse = best is not None and not sign * metric >= sign * best.value
+            self.val_worse = self.val_worse + 1 if worse else 0
+
+    @property
+    def epoch_loss(self) -> float | None:
+        """Mean loss of this epoch's batches so far; None before the first."""
+        return self._loss_sum / self._loss_count if self._loss_count else None
 
     def grad_norm(self, batches_done: int, norm: float) -> None:
         """Take in a sampled gradient norm."""
@@ -145,6 +160,8 @@ class Record:
             "epoch_began": self._epoch_began,
             "lr": self._lr,
             "val_seconds": self._val_seconds,
+            "val_worse": self.val_worse,
+            "first_loss": self.first_loss,
             "val_loss": self.val_loss,
             "metrics": dict(self.metrics),
             "best_metric": self.best_metric and astuple(self.best_metric),
@@ -160,6 +177,7 @@ class Record:
                 self._series[name].restore(series)
         self._loss_sum, self._loss_count = state["loss_sum"], state["loss_count"]
         self._lr, self._val_seconds = state["lr"], state["val_seconds"]
+        self.val_worse, self.first_loss = state["val_worse"], state["first_loss"]
         self.val_loss, self.metrics = state["val_loss"], dict(state["metrics"])
         best, lowest, last = state["best_metric"], state["best_val_loss"], state["last"]
         self.best_metric = best and Best(*best)
@@ -186,10 +204,11 @@ class Record:
         stopping: str | None,
         curves: bool,
         outcome: Outcome | None,
-        saved: Saved | None = None,
-        trouble: Outcome | None = None,
+        **more: Any,
     ) -> Snapshot:
-        """A Snapshot of now; its curves are built anew only if `curves` says so."""
+        """A Snapshot of now; its curves are built anew only if `curves` says so. `more` are fields
+        of a Snapshot that are not this record's.
+        """
         clock = self._clock
         clock.mark(at.batches_done, at.samples_done)
         batch_rate, sample_rate = clock.rates(at.batches_done, at.samples_done)
@@ -211,7 +230,7 @@ class Record:
             batches_per_second=batch_rate,
             samples_per_second=sample_rate,
             loss=self._loss.last,
-            epoch_loss=self._loss_sum / self._loss_count if self._loss_count else None,
+            epoch_loss=self.epoch_loss,
             last=self.last,
             val_loss=self.val_loss,
             metrics=tuple(self.metrics.items()),
@@ -227,9 +246,8 @@ class Record:
             recent=self._loss.recent,
             curves=self._curves,
             changes=self.changes,
-            saved=saved,
-            trouble=trouble,
             outcome=outcome,
+            **more,
         )
 
     def _eta(

@@ -36,8 +36,9 @@ def replayable(batches: Batches) -> bool:
         return True
     if not isinstance(batches, DataLoader) or isinstance(batches.dataset, IterableDataset):
         return False
-    sampler = batches.batch_sampler
-    plain = isinstance(batches.sampler, SequentialSampler) and (
+    loader: DataLoader[Any] = batches
+    sampler = loader.batch_sampler
+    plain = isinstance(loader.sampler, SequentialSampler) and (
         sampler is None or type(sampler) is BatchSampler
     )
     return plain or bool(generators(batches))

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from time import perf_counter
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import torch
 
+from .breaks import BreakReport
 from .clock import Clock
-from .control import Command, Control, GoBack, Stop
+from .control import Command, Control
 from .describe import describe_run
-from .driver import Driver, StoppedError
+from .driver import Driver, UndoneError
 from .events import EventClock
 from .failure import describe_failure
+from .lookout import StoppedError
 from .loop import training_loop
 from .mailbox import Mailbox
 from .nonfinite import NonFiniteError
@@ -24,16 +25,13 @@ from .progress import Progress
 from .rate import LearningRate
 from .record import Listener, Record
 from .replay import Loaders
+from .rescue import OnNonFinite, Rescue
 from .rng import seed_rng
 from .saving import Saving
 from .snapshot import Outcome, Snapshot, State
 from .state import Parts, put_rng, put_state
 from .steps import Step
 from .training import Training
-
-OnNonFinite = Literal["stop", "rollback", "ask", "ignore"]
-REWINDS: Final = 3
-"""How often a run goes back because of one batch."""
 
 
 class Session:
@@ -44,17 +42,20 @@ class Session:
         listener: gets every batch, epoch and change, in the training thread.
         on_nonfinite: what to do when a loss or a gradient is NaN or infinite, which is noticed
             before the weights meet it (on an accelerator some batches later): end the run; go
-            back to the last good checkpoint with half the learning rate, at most `REWINDS` times
+            back to the last good checkpoint with half the learning rate, at most three times
             for one batch; hold and wait for a `GoBack` or a `Stop`; or go on as if nothing was.
             Without `saving` there is nothing to go back to: the run ends.
         saving: keeps the run on the disk.
         state: goes on from there, as `core.state.take_state` gave it.
         reschedule: the training is longer now; see `core.state.put_state`.
         restart_epoch: the data are others now; see `core.state.put_state`.
+        breakpoints: conditions to hold at when they become true; see `core.conditions.parse`.
+        on_break: hold, or end the run once the batch is through (`report` tells where).
         notes: what a person has to know about going on; put on record when the run begins.
 
     Raises:
         StateError: the state belongs to another training.
+        ConditionError: a breakpoint can't be understood.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class Session:
         state: Mapping[str, Any] | None = None,
         reschedule: bool = False,
         restart_epoch: bool = False,
+        breakpoints: tuple[str, ...] = (),
+        on_break: Literal["pause", "stop"] = "pause",
         notes: tuple[str, ...] = (),
     ) -> None:
         self.training = training
@@ -97,9 +100,12 @@ class Session:
             self.mailbox,
             stop_on_nonfinite=on_nonfinite != "ignore",
             saving=saving,
+            stop_on_break=on_break == "stop",
         )
-        self._on_nonfinite = on_nonfinite
-        self._rewinds: Counter[int] = Counter()
+        if breakpoints:
+            self._driver.lookout.breaks.set(breakpoints)
+            self.control.poke()  # the first gate takes them up
+        self._rescue = Rescue(self._parts, self._driver, self.control, saving, on_nonfinite)
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self._driver.publish(State.LOADING, Step.DATA, curves=state is not None)
@@ -195,13 +201,17 @@ class Session:
                 steps = training_loop(training, self.rate, self.progress, driver.judge.begin)
                 with closing(steps):
                     driver.drive(steps)
-            except StoppedError:
-                driver.gauges.collect(everything=True)
-                driver.save()
+            except UndoneError:
+                self._rescue.undo()
+                continue
+            except StoppedError as stopped:
+                if stopped.clean:
+                    driver.gauges.collect(everything=True)
+                    driver.save()
                 return Outcome(State.STOPPED, driver.steering.stop_reason)
             except NonFiniteError as error:
                 trouble = self._failed(error)
-                if not self._goes_back(trouble):
+                if not self._rescue.goes_back(trouble):
                     return trouble
                 continue
             driver.after_epoch()
@@ -218,43 +228,10 @@ class Session:
             driver.save()  # the batch that failed to come has changed nothing
         return outcome
 
-    def _goes_back(self, trouble: Outcome) -> bool:
-        """Return to the last good checkpoint with half the learning rate, if that is wanted."""
-        at, driver, saving = self.progress, self._driver, self.saving
-        self._rewinds[at.batches_done] += 1
-        if saving is None or self._on_nonfinite not in ("rollback", "ask"):
-            return False
-        if self._rewinds[at.batches_done] > REWINDS:
-            return False
-        if self._on_nonfinite == "ask" and not driver.ask(trouble, self._answer):
-            return False
-        factor, batch = self.rate.factor / 2, at.batches_done
-        loaded = saving.newest()
-        if loaded is None:
-            return False
-        put_state(self._parts, loaded, rewinding=True)
-        put_rng(loaded, self.training.device)
-        self.rate.scale(factor)
-        driver.gauges.forget()
-        driver.judge.forget()
-        saving.rewound(loaded)
-        self._parts.record.change(
-            at,
-            f"went back from batch {batch:,} to {at.batches_done:,}, lr ÷2 → {self.rate.lr:.3g}: "
-            f"{trouble.reason} ({trouble.where})",
-            "rewind",
-        )
-        driver.save()
-        return True
-
-    def _answer(self) -> bool | None:
-        """What a person said about the trouble the run is in."""
-        for command in self.control.take():
-            if isinstance(command, GoBack):
-                return True
-            if isinstance(command, Stop):
-                return False
-        return None
+    @property
+    def report(self) -> BreakReport | None:
+        """Where a breakpoint has ended the run; None if none has."""
+        return self._driver.lookout.report
 
     def _end(self, outcome: Outcome) -> None:
         driver = self._driver

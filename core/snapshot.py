@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
+from .facts import Facts
+from .inside import Inside
 from .steps import Step
+from .switches import Switch
+
+NOTHING_SHOWN: Final = Inside()
 
 
 class State(StrEnum):
@@ -110,8 +116,8 @@ class Change:
     text: str
     """What was done, for example "lr ÷2 → 5.0e-4"."""
     kind: str
-    """lr, pause, resume, speed, stop, validate; and what the run tells of itself: save, resumed,
-    rewind, warning."""
+    """lr, pause, resume, speed, stop, validate, switch, breakpoints; and what the run tells of
+    itself: break, save, resumed, rewind, warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +237,18 @@ class Snapshot:
     """What was changed by hand, oldest first, at most `session.CHANGES`."""
     saved: Saved | None = None
     """The newest checkpoint; None if nothing is kept."""
+    inside: Inside = NOTHING_SHOWN
+    """What is shown of the inside of the batch."""
+    facts: Facts | None = None
+    """What verdicts need besides; None in pictures without curves."""
+    switches: tuple[Switch, ...] = ()
+    """What is wrong with the loop on purpose, now."""
+    switched: tuple[Switch, ...] = ()
+    """What has been, in this run."""
+    undo: bool = False
+    """Whether there is a state to go back to from before anything was broken."""
+    breakpoints: tuple[str, ...] = ()
+    """Conditions that hold the run when they become true."""
     trouble: Outcome | None = None
     """What the run is held by: it waits for a `GoBack` or a `Stop`."""
     outcome: Outcome | None = None

@@ -23,6 +23,7 @@ from .rate import LearningRate
 from .record import Record
 from .replay import Loaders, replayable
 from .rng import rng_state, set_rng_state
+from .switches import Switch
 from .training import Training
 
 COUNTERS: Final = ("epoch", "batch", "batches_done", "samples_done", "updates", "trained")
@@ -52,12 +53,13 @@ def take_state(parts: Parts) -> dict[str, Any]:
             could not be loaded again without executing it.
     """
     training, at = parts.training, parts.progress
-    window = at.batch % training.accumulate
+    window = at.batch % training.accumulate or at.switches
     state = {
         "model": training.model.state_dict(),
         "buffers": dict(_unsaved_buffers(training.model)),
         "optimizer": training.optimizer.state_dict(),
         "progress": {name: getattr(at, name) for name in COUNTERS},
+        "switches": [str(switch) for switch in sorted(at.switches)],
         "rate": {"factor": parts.rate.factor, "scheduled": list(parts.rate.scheduled)},
         "record": parts.record.state(),
         "clock": parts.clock.state(),
@@ -135,6 +137,7 @@ def put_state(
             training.criterion.load_state_dict(state["criterion"])
         for name in COUNTERS:
             setattr(at, name, state["progress"][name])
+        at.switches = frozenset(Switch(name) for name in state.get("switches", ()))
         if reschedule:
             _put_rescheduled(parts, state)
         else:

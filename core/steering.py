@@ -5,16 +5,23 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from .breaks import Breaks
+from .conditions import ConditionError
 from .control import (
     Advance,
     Command,
     KeepGoing,
+    Note,
     Pause,
     Resume,
     Save,
     ScaleLR,
+    SetBreakpoints,
     SetSpeed,
+    SetSwitch,
+    Show,
     Stop,
+    Undo,
     Validate,
 )
 from .progress import Progress
@@ -28,11 +35,18 @@ class Steering:
     touches it.
     """
 
-    def __init__(self, progress: Progress, rate: LearningRate, record: Record) -> None:
-        self._at, self._rate, self._record = progress, rate, record
+    def __init__(
+        self, progress: Progress, rate: LearningRate, record: Record, breaks: Breaks
+    ) -> None:
+        self._at, self._rate, self._record, self._breaks = progress, rate, record, breaks
         self.paused = False
         self.speed: float | None = None
         """Phases per second in slow motion; None is full speed."""
+        self.switches = progress.switches
+        """What is to be wrong with the loop from the next batch on."""
+        self.undo_now = False
+        self.show = Show()
+        """What somebody looks at."""
         self.stopping: Literal["batch", "epoch"] | None = None
         self.stop_reason = ""
         self.validate_now = False
@@ -74,6 +88,16 @@ class Steering:
                 self.validate_now = True
             case Save():
                 self.save_now = "asked"
+            case SetSwitch(switch, on):
+                self.switches = self.switches | {switch} if on else self.switches - {switch}
+            case Undo():
+                self.undo_now = True
+            case SetBreakpoints(conditions):
+                self._set_breakpoints(conditions)
+            case Show():
+                self.show = command
+            case Note(text):
+                self._note(text, "warning")
             case Stop(reason, after):
                 self._note(f"stop after this {after}", "stop")
                 self.stopping, self.stop_reason = after, reason
@@ -86,6 +110,25 @@ class Steering:
 
     def _go(self) -> None:
         self.paused, self._advancing = False, None
+
+    def break_here(self, text: str, *, stop: bool) -> None:
+        """A breakpoint has fired: hold, or stop once no batch is under way."""
+        self._note(text, "break")
+        if stop:
+            self.stopping, self.stop_reason = "batch", text
+            self._go()
+        else:
+            self.paused, self._advancing = True, None
+        self.settle()
+
+    def _set_breakpoints(self, conditions: tuple[str, ...]) -> None:
+        try:
+            self._breaks.set(conditions)
+        except ConditionError as error:
+            self._note(f"no breakpoint was set: {error}", "warning")
+        else:
+            told = "; ".join(conditions)
+            self._note(f"breakpoint: {told}" if told else "no breakpoint", "breakpoints")
 
     def _note(self, text: str, kind: str) -> None:
         self._record.change(self._at, text, kind)
@@ -107,6 +150,8 @@ class Steering:
             or self.stopping
             or self.validate_now
             or self.save_now
+            or self.undo_now
+            or self.switches != self._at.switches
         )
 
     def arrive(self) -> None:

@@ -28,7 +28,11 @@ def rate_of(training: Training) -> LearningRate:
 
 def run(training: Training, epoch=plain_epoch) -> list[Step]:
     at = Progress()
-    return list(epoch(training, rate_of(training), at))
+    return list(epoch(training, rate_of(training), at, feed(training, at)))
+
+
+def feed(training: Training, at: Progress) -> Feed:
+    return Feed(training.batches, training.device, at.batch)
 
 
 def test_a_batch_takes_the_five_steps_in_the_order_of_the_guide(make_training):
@@ -41,7 +45,7 @@ def test_a_step_is_announced_before_it_is_taken(make_training):
     weight = training.model[0].weight
     before = weight.detach().clone()
     at = Progress()
-    loop = plain_epoch(training, rate_of(training), at)
+    loop = plain_epoch(training, rate_of(training), at, feed(training, at))
     while next(loop) is not Step.BACKWARD:
         pass
     assert weight.grad is None
@@ -68,7 +72,7 @@ def test_an_iterable_loader_without_a_length_is_trained_to_its_end(make_training
 
     at = Progress()
     training = make_training(batches=DataLoader(Stream(), batch_size=8))
-    list(plain_epoch(training, rate_of(training), at))
+    list(plain_epoch(training, rate_of(training), at, feed(training, at)))
     assert (at.batch, at.samples_done) == (3, 20)
 
 
@@ -77,7 +81,7 @@ def test_the_epoch_goes_on_from_the_batch_where_it_was(make_training):
     seen = [features for features, _ in training.batches.batches()]
     training.batches.generator.manual_seed(11)
     at = Progress(batch=4)
-    loop = plain_epoch(training, rate_of(training), at)
+    loop = plain_epoch(training, rate_of(training), at, feed(training, at))
     next(loop), next(loop)
     assert torch.equal(at.features, seen[4])
     list(loop)
@@ -149,9 +153,9 @@ def test_the_fuller_loop_with_everything_off_equals_the_plain_one_bit_for_bit(ma
 
 
 def test_the_loop_is_chosen_by_what_the_training_asks_for(make_training):
-    assert choose_epoch(make_training()) is plain_epoch
-    assert choose_epoch(make_training(accumulate=2)) is full_epoch
-    assert choose_epoch(make_training(clip_norm=1.0)) is full_epoch
+    assert choose_epoch(make_training(), Progress()) is plain_epoch
+    assert choose_epoch(make_training(accumulate=2), Progress()) is full_epoch
+    assert choose_epoch(make_training(clip_norm=1.0), Progress()) is full_epoch
 
 
 def linear_training(batch_size: int, accumulate: int, samples: int = 20) -> Training:
@@ -195,7 +199,7 @@ def test_clipping_bounds_the_norm_of_the_gradients_before_the_update(make_traini
     training = make_training(clip_norm=0.01)
     at = Progress()
     norms = []
-    for step in full_epoch(training, rate_of(training), at):
+    for step in full_epoch(training, rate_of(training), at, feed(training, at)):
         if step is Step.UPDATE:
             grads = [p.grad for p in training.model.parameters()]
             norms.append(torch.nn.utils.get_total_norm(grads).item())

@@ -1,0 +1,91 @@
+"""The breakpoints of a run: the numbers that they are about, and which have become true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .conditions import METRICS, Breakpoint, Gate, parse
+from .inside import BatchFacts, LayerRow
+
+if TYPE_CHECKING:
+    from .progress import Progress
+    from .record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class BreakReport:
+    """Where a breakpoint has fired, and what there was to see."""
+
+    condition: str
+    told: str
+    """The values that it names."""
+    where: str
+    """Epoch, batch and the phase about to be taken."""
+    batch: BatchFacts
+    layers: tuple[LayerRow, ...]
+
+
+class Breaks:
+    """Judges breakpoints where their numbers change. Costs nothing while there are none."""
+
+    def __init__(self, at: Progress, record: Record, metrics: Iterable[str] = METRICS) -> None:
+        self.active = False
+        """Whether there are any."""
+        self.needs_norm = False
+        """Whether one of them asks for the gradients' norm."""
+        self.values: dict[str, float | None] = {}
+        """What is known at this moment; see `conditions.NAMES`."""
+        self._at, self._record, self._metrics = at, record, tuple(metrics)
+        self._points: list[Breakpoint] = []
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Their texts."""
+        return tuple(point.condition.text for point in self._points)
+
+    def set(self, conditions: Iterable[str]) -> None:
+        """Have these and no others; one that stays does not fire again for what it has seen.
+
+        Raises:
+            ConditionError: one can't be understood; all stay as they were.
+        """
+        kept = {point.condition.text: point for point in self._points}
+        parsed = [parse(text, self._metrics) for text in conditions]
+        self._points = [kept.get(one.text, Breakpoint(one)) for one in parsed]
+        self.active = bool(self._points)
+        self.needs_norm = any("grad_norm" in one.needs for one in parsed)
+
+    def judge(
+        self, gate: Gate, *, loss: float | None = None, norm: float | None = None, lr: float = 0.0
+    ) -> list[str]:
+        """Take in what is new at a gate; the conditions that have just become true."""
+        values, at, record = self.values, self._at, self._record
+        match gate:
+            case "begin":
+                values |= {"epoch": at.epoch + 1, "batch": at.batch + 1, "lr": lr}
+                values |= {"loss": None, "grad_norm": None}
+            case "loss":
+                values["loss"] = loss
+            case "update":
+                values["grad_norm"] = norm
+            case "end":
+                values |= {"batches_done": at.batches_done, "update": at.updates}
+                values["epoch_loss"] = record.epoch_loss
+            case "validation":
+                best = None if record.best_metric is None else record.best_metric.value
+                metric = next(iter(record.metrics.values()), None)
+                values |= {"val_loss": record.val_loss, "val_metric": metric, **record.metrics}
+                values |= {"best": best, "val_worse": record.val_worse}
+        return [
+            point.condition.text
+            for point in self._points
+            if gate in point.condition.gates and point.check(values)
+        ]
+
+    def told(self, condition: str) -> str:
+        """The values that a condition names, for a person: "grad_norm 12.3, epoch 4"."""
+        needs = next(p.condition.needs for p in self._points if p.condition.text == condition)
+        known = ((name, self.values.get(name)) for name in sorted(needs))
+        return ", ".join(f"{name} {value:.6g}" for name, value in known if value is not None)

@@ -1,0 +1,179 @@
+"""Looks into a batch for whoever watches: its layers, and what the model knows by now."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Final
+
+from torch import Tensor
+
+from .batch_facts import batch_facts
+from .control import Show
+from .data import TensorBatches
+from .facts import Facts, label_range
+from .inside import Difference, Inside, LayerRow, compare
+from .layers import LayerWatch
+from .pictures import Picture
+from .progress import Progress
+from .steps import Step
+from .training import Training
+from .views import View, views_for
+
+SAMPLED: Final = 0.25
+"""Seconds between two looks at the layers of a run that moves."""
+VIEWED: Final = 1.0
+"""Seconds between two views."""
+COST: Final = 30
+"""A view waits for this many times what the last one took, if that is longer."""
+
+
+class Inspector:
+    """Keeps what was last seen of the inside of a run. Only the training thread touches it."""
+
+    def __init__(self, training: Training, progress: Progress) -> None:
+        self.show = Show()
+        self._training, self._at = training, progress
+        self._watch = LayerWatch(training.model, training.optimizer)
+        self._rows: tuple[LayerRow, ...] = ()
+        self._differences: tuple[Difference, ...] = ()
+        self._exact_at: tuple[Step, int, int] | None = None
+        self._looked = float("-inf")
+        self._measuring = False
+        self._views: tuple[View, ...] | None = None
+        self._picture: Picture | None = None
+        self._seen: str | None = None
+        self._view_due = float("-inf")
+        self._view_place: tuple[Step, int, int] | None = None
+        self._view_error = ""
+        self._facts: Facts | None = None
+
+    def take(self, show: Show) -> None:
+        """Show this from now on."""
+        if show == self.show:
+            return
+        self._watch.watch_activations(show.layers)
+        if not show.layers:
+            self._rows, self._differences, self._exact_at = (), (), None
+        if show.view != self.show.view:
+            self._picture, self._view_due = None, float("-inf")
+        self.show = show
+        self._looked = float("-inf")
+
+    # Around an update, which is when gradients and weights belong together.
+
+    def before_update(self, here: float, *, every: bool) -> None:
+        """At the gate before an update: measure it, if a look is due or `every` one is wanted."""
+        if self.show.layers and (every or here - self._looked >= SAMPLED):
+            self._watch.before_update()
+            self._measuring = True
+
+    def after_update(self, here: float, *, exact: bool) -> None:
+        """At the gate behind an update: what it moved, and all layers with its gradients."""
+        if self._measuring:
+            self._measuring = False
+            self._watch.after_update()
+            if not exact:
+                self._look(here)
+
+    def _look(self, here: float) -> None:
+        self._rows = self._watch.look(histograms=self.show.histograms)
+        self._differences, self._exact_at, self._looked = (), None, here
+
+    def layers(self) -> tuple[LayerRow, ...]:
+        """Every layer as it is at this gate."""
+        return self._watch.look()
+
+    # For a picture.
+
+    def inside(self, step: Step, *, held: bool) -> Inside:
+        """What is to be shown now.
+
+        Args:
+            step: about to be taken.
+            held: the run is paused: layers are exact, and compared with those of the last pause.
+        """
+        show, place = self.show, (step, self._at.batches_done, self._at.val_batch)
+        if show.layers and held and place != self._exact_at:
+            before, last = self._rows, self._exact_at
+            self._rows = self._watch.look(histograms=show.histograms, exact=True)
+            self._differences = ()
+            if last is not None:
+                taken = last[0] if _next_of(last, place) else None
+                self._differences = compare(before, self._rows, taken)
+            self._exact_at, self._looked = place, perf_counter()
+        if show.view is not None:
+            self._see(place, held=held)
+        views = self._views or ()
+        return Inside(
+            layers=self._rows,
+            differences=self._differences,
+            batch=batch_facts(self._at) if show.batch else None,
+            views=tuple((view.name, view.title) for view in views),
+            view=self._seen if self._picture is not None else None,
+            picture=self._picture,
+            problem=self._view_error,
+        )
+
+    def _see(self, place: tuple[Step, int, int], *, held: bool) -> None:
+        now = perf_counter()
+        if held and self._picture is not None and place == self._view_place:
+            return
+        if now < self._view_due:
+            return
+        if self._views is None:
+            self._views = views_for(self._training)
+        wanted = self.show.view
+        view = next((one for one in self._views if one.name == wanted), None)
+        view = view or next(iter(self._views), None)
+        if view is None:
+            self._view_error = "there is no picture for this kind of data"
+            return
+        try:
+            self._picture, self._seen, self._view_error = (
+                view.compute(self._training),
+                view.name,
+                "",
+            )
+        except Exception as error:  # a person's own model; the run itself goes on
+            self._view_error = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+        took = perf_counter() - now
+        self._view_due, self._view_place = now + max(VIEWED, COST * took), place
+
+    # For verdicts.
+
+    def facts(self, *, first_loss: float | None, validation_trains: bool | None) -> Facts:
+        """What verdicts need besides a Snapshot."""
+        if self._facts is None and self._at.outputs is not None:
+            self._facts = self._label_facts()
+        known = self._facts or Facts()
+        return Facts(
+            layers=self._rows,
+            first_loss=first_loss,
+            label_low=known.label_low,
+            label_high=known.label_high,
+            classes=known.classes,
+            validation_trains=validation_trains,
+            switches=tuple(switch.info.label for switch in sorted(self._at.switches)),
+        )
+
+    def _label_facts(self) -> Facts:
+        """The range of class numbers in the data and in the outputs, once."""
+        training, outputs = self._training, self._at.outputs
+        batches = training.batches
+        if training.task.name != "classification" or not isinstance(batches, TensorBatches):
+            return Facts()
+        if not isinstance(outputs, Tensor) or batches.labels.is_floating_point():
+            return Facts()
+        ignored = getattr(training.criterion, "ignore_index", -100)
+        found = label_range(batches.labels, ignored)
+        if found is None or outputs.dim() < 2:
+            return Facts()
+        classes = outputs.shape[1] if outputs.shape[1] > 1 else 2
+        return Facts(label_low=found[0], label_high=found[1], classes=classes)
+
+
+def _next_of(last: tuple[Step, int, int], now: tuple[Step, int, int]) -> bool:
+    """Whether one single phase lies between two gates."""
+    if last[1] != now[1]:
+        return last[0] is Step.OTHER and now[1] == last[1] + 1
+    return last[2] == now[2] and (now[0] is not last[0])

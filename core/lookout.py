@@ -1,0 +1,116 @@
+"""Breakpoints, and what is shown of the inside of a batch: costs nothing while nobody asks."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from .batch_facts import batch_facts
+from .breaks import BreakReport, Breaks
+from .conditions import Gate
+from .facts import Facts
+from .gauges import Gauges
+from .inside import Inside
+from .inspector import Inspector
+from .state import Parts
+from .steering import Steering
+from .steps import FIVE, Step
+
+SLOW: Final = 10.0
+"""Phases per second up to which slow motion counts as held."""
+
+
+class StoppedError(Exception):
+    """The way out of a loop that was told to stop; no failure.
+
+    `clean` says whether no batch is under way, so that the run can go on from here.
+    """
+
+    def __init__(self, *, clean: bool = True) -> None:
+        super().__init__()
+        self.clean = clean
+
+
+class Lookout:
+    """Looks into the batches of a run at its gates. Only the training thread touches it.
+
+    Args:
+        parts: the run's state.
+        steering: is told when a breakpoint has fired.
+        gauges: compute a gradient norm where a breakpoint needs one.
+        breaks: the breakpoints.
+        stops: a breakpoint ends the run, instead of holding it.
+    """
+
+    def __init__(
+        self, parts: Parts, steering: Steering, gauges: Gauges, breaks: Breaks, *, stops: bool
+    ) -> None:
+        self.breaks = breaks
+        self.active = False
+        """Whether gates have to be told."""
+        self.report: BreakReport | None = None
+        """Where a breakpoint has ended the run."""
+        self._parts, self._steering, self._gauges = parts, steering, gauges
+        self._inspector = Inspector(parts.training, parts.progress)
+        self._stops = stops
+        self._validation_trains: bool | None = None
+
+    def take_up(self) -> None:
+        """See what somebody wants to see from now on."""
+        self._inspector.take(self._steering.show)
+        self.active = self.breaks.active or self._steering.show.layers
+
+    def at_gate(self, step: Step, running: Step, here: float) -> None:
+        """`running` was taken, and `step` is about to be.
+
+        Raises:
+            StoppedError: a breakpoint ends the run right here: the batch can't be finished.
+        """
+        inspector, held = self._inspector, self._steering.alert
+        if running is Step.UPDATE:
+            inspector.after_update(here, exact=held)
+        elif running is Step.DATA and step in FIVE:
+            self.judge("begin", step)
+        if step is Step.BACKWARD:
+            self.judge("loss", step)
+        elif step is Step.UPDATE:
+            self.judge("update", step)
+            inspector.before_update(here, every=held)
+        elif step is Step.VALIDATE and running is not Step.VALIDATE:
+            self._validation_trains = self._parts.training.model.training
+
+    def judge(self, gate: Gate, step: Step) -> None:
+        """Hold or stop at a gate where a breakpoint's condition has just become true.
+
+        Raises:
+            StoppedError: as `at_gate`.
+        """
+        breaks, at = self.breaks, self._parts.progress
+        if not breaks.active:
+            return
+        loss = at.loss.item() if gate == "loss" and at.loss is not None else None
+        norm = self._gauges.norm() if gate == "update" and breaks.needs_norm else None
+        fired = breaks.judge(gate, loss=loss, norm=norm, lr=self._parts.rate.lr)
+        if not fired:
+            return
+        told = breaks.told(fired[0])
+        text = f"breakpoint {'; '.join(fired)}" + (f" ({told})" if told else "")
+        self._steering.break_here(text, stop=self._stops)
+        bad = not all(math.isfinite(x) for x in (loss, norm) if x is not None)
+        if self._stops:
+            where = f"epoch {at.epoch + 1}, batch {at.batch + 1}, before {step.info.name}"
+            layers = self._inspector.layers()
+            self.report = BreakReport(fired[0], told, where, batch_facts(at), layers)
+            if bad:
+                raise StoppedError(clean=False)
+
+    def inside(self, step: Step, *, held: bool) -> Inside:
+        """What somebody wants to see, now; `held` while paused."""
+        speed = self._steering.speed
+        return self._inspector.inside(step, held=held or (speed is not None and speed <= SLOW))
+
+    def facts(self) -> Facts:
+        """What verdicts need besides a Snapshot."""
+        return self._inspector.facts(
+            first_loss=self._parts.record.first_loss, validation_trains=self._validation_trains
+        )

@@ -1,0 +1,112 @@
+"""The ways back: to the last good checkpoint, and to before the loop was broken on purpose."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any, Final, Literal
+
+from .control import Control, GoBack, Stop
+from .driver import Driver
+from .saving import Saving
+from .snapshot import Outcome, State
+from .state import Parts, put_rng, put_state
+
+OnNonFinite = Literal["stop", "rollback", "ask", "ignore"]
+REWINDS: Final = 3
+"""How often a run goes back because of one batch."""
+
+
+class Rescue:
+    """Puts a run back to an earlier state of its own. Only the training thread touches it."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        driver: Driver,
+        control: Control,
+        saving: Saving | None,
+        on_nonfinite: OnNonFinite,
+    ) -> None:
+        self._parts, self._driver, self._control, self._saving = parts, driver, control, saving
+        self._on_nonfinite = on_nonfinite
+        self._rewinds: Counter[int] = Counter()
+
+    def goes_back(self, trouble: Outcome) -> bool:
+        """Return to the last good checkpoint with half the learning rate, if that is wanted.
+
+        Args:
+            trouble: what a NaN or an infinity would end the run with.
+
+        Returns:
+            Whether the run can go on.
+        """
+        at, rate, saving = self._parts.progress, self._parts.rate, self._saving
+        self._rewinds[at.batches_done] += 1
+        if saving is None or self._on_nonfinite not in ("rollback", "ask"):
+            return False
+        if self._rewinds[at.batches_done] > REWINDS:
+            return False
+        if self._on_nonfinite == "ask" and not self._asked(trouble):
+            return False
+        good = saving.newest()
+        if good is None:
+            return False
+        factor, batch = rate.factor / 2, at.batches_done
+        self._put(good)
+        rate.scale(factor)
+        self._told(
+            f"went back from batch {batch:,} to {at.batches_done:,}, lr ÷2 → {rate.lr:.3g}: "
+            f"{trouble.reason} ({trouble.where})"
+        )
+        return True
+
+    def undo(self) -> None:
+        """Go back to the state from before the loop was broken on purpose."""
+        at = self._parts.progress
+        batch = at.batches_done
+        self._put(self._driver.switching.undone())
+        self._told(f"undone: back from batch {batch:,} to {at.batches_done:,}, the loop is mended")
+
+    def _put(self, state: Mapping[str, Any]) -> None:
+        parts, driver = self._parts, self._driver
+        put_state(parts, state, rewinding=True)
+        put_rng(state, parts.training.device)
+        driver.gauges.forget()
+        driver.judge.forget()
+        driver.steering.switches = parts.progress.switches
+        if self._saving is not None:
+            self._saving.rewound(state)
+
+    def _told(self, text: str) -> None:
+        self._parts.record.change(self._parts.progress, text, "rewind")
+        self._driver.save()  # whoever resumes must not run into it again
+
+    def _asked(self, trouble: Outcome) -> bool:
+        """Hold the run until a person says whether to go back."""
+        driver, mailbox = self._driver, self._driver.mailbox
+        driver.trouble, driver.steering.paused = trouble, True
+        before = perf_counter()
+        step = driver.running
+        mailbox.begin()
+        driver.publish(State.PAUSED, step, curves=True)
+        said: bool | None = None
+        while said is None:
+            mailbox.settled = not mailbox.wanted
+            self._control.wait()
+            said = self._answer()
+            if mailbox.wanted:
+                driver.publish(State.PAUSED, step, curves=mailbox.begin())
+        mailbox.settled = False
+        driver.trouble, driver.steering.paused = None, False
+        self._parts.clock.waited += perf_counter() - before
+        return said
+
+    def _answer(self) -> bool | None:
+        for command in self._control.take():
+            if isinstance(command, GoBack):
+                return True
+            if isinstance(command, Stop):
+                return False
+        return None

@@ -125,34 +125,36 @@ class Feed:
     def __init__(
         self, batches: Batches, device: torch.device, start: int = 0, unpack: Unpack = pair
     ) -> None:
-        self.count = batch_count(batches)
-        self.taken = start
-        self._source = batches
+        count = batch_count(batches)
+        self.left = None if count is None else count - start
+        """Batches not yet taken; None if unknown."""
+        self._source, self._start = batches, start
         self._device, self._unpack = device, unpack
         self._open = True
+        # Pairs that are in their place already are passed on as they are.
+        self._ready = (
+            unpack is pair
+            and isinstance(batches, TensorBatches)
+            and batches.features.device == batches.labels.device == device
+        )
 
     @cached_property
     def _batches(self) -> Iterator[Any]:
         """Begun by the first `take`, so that shuffling counts as waiting for data."""
         if isinstance(self._source, TensorBatches):
-            return self._source.batches(self.taken)
-        if not self.taken:
+            return self._source.batches(self._start)
+        if not self._start:
             return iter(self._source)
         with everything_untouched(self._device):  # what these drew was drawn the first time
             batches = iter(self._source)
-            for _ in islice(batches, self.taken):
+            for _ in islice(batches, self._start):
                 pass
         return batches
 
     @property
-    def left(self) -> int | None:
-        """Batches not yet taken; None if unknown."""
-        return None if self.count is None else self.count - self.taken
-
-    @property
     def more(self) -> bool:
         """Whether a batch is still to come, as far as can be known without asking for it."""
-        if self._open and self.left is not None and self.left <= 0:
+        if self.left is not None and self.left <= 0 and self._open:
             self.close()
         return self._open
 
@@ -166,7 +168,10 @@ class Feed:
         if batch is None:
             self._open = False
             return None
-        self.taken += 1
+        if self.left is not None:
+            self.left -= 1
+        if self._ready:
+            return batch  # type: ignore[no-any-return]
         features, labels = self._unpack(batch)
         return to_device(features, self._device), to_device(labels, self._device)
 

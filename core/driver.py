@@ -73,10 +73,8 @@ class Driver:
         self._control, self.mailbox, self._saving = control, mailbox, saving
         self._norm_wanted = False
         self._count = batch_count(training.batches)
-        self.running, self.since = Step.OTHER, perf_counter()
-        """The phase that is being taken, and since when."""
-        self.now: tuple[Step, float] = (self.running, self.since)
-        """The same as one, for whoever looks from another thread."""
+        self.now: tuple[Step, float] = (Step.OTHER, perf_counter())
+        """The phase that is being taken, and since when. Other threads read it."""
 
     def drive(self, steps: Steps) -> None:
         """Take every step that the generator offers, stopping at its gates when asked to.
@@ -85,53 +83,53 @@ class Driver:
             StoppedError: it was told to stop, and no batch is under way.
             NonFiniteError: something is NaN or infinite.
         """
-        control, steering, at, gauges = self._control, self.steering, self._at, self.gauges
-        spent, events = self._clock.spent, self._clock.events
-        saving, checks, lookout = self._saving, gauges.checks, self.lookout
-        done, epoch = at.batches_done, at.epoch
+        control, at, gauges, lookout = self._control, self._at, self.gauges, self.lookout
+        spent, events, saving = self._clock.spent, self._clock.events, self._saving
+        done, epoch, checks = at.batches_done, at.epoch, gauges.checks
         for step in steps:
+            # At full speed nobody wants anything: what stands here is paid for by every gate.
             here = perf_counter()
-            running = self.running
-            spent[running] += here - self.since
-            self.since, self.running = here, step
+            running, since = self.now
+            spent[running] += here - since
             self.now = (step, here)
             if events is not None:
                 events.gate(step)
-            if lookout.active:
+            if control.attention and lookout.active:
                 lookout.at_gate(step, running, here)
             if step is Step.BACKWARD:
                 gauges.read_loss()
             elif step is Step.UPDATE:
                 if checks:
                     gauges.check_gradients()
-            elif running is Step.OTHER and at.batches_done != done:
-                done = at.batches_done
-                gauges.batch_done()
-                if lookout.active:
-                    lookout.judge("end", step)
-                if saving is not None and here >= saving.due:
-                    steering.ask_to_save()
-            if at.epoch != epoch:
-                epoch = at.epoch
-                self.after_epoch()
-                self._watched(here)
-            if control.attention or steering.alert:
+            elif running is Step.OTHER or running is Step.VALIDATE:
+                if at.batches_done != done:
+                    done = at.batches_done
+                    gauges.batch_done()
+                    if lookout.active:
+                        lookout.judge("end", step)
+                    if saving is not None and here >= saving.due:
+                        self.steering.ask_to_save()
+                        control.attention = True
+                if at.epoch != epoch:
+                    epoch = at.epoch
+                    self.after_epoch()
+                    self._watched(step, here)
+            if control.attention:
                 self._attend(step)
                 if self.switching.relays:
                     self.switching.relays = False
                     steps.throw(RelayError())  # at the same gate, of another loop
-            if self._norm_wanted and step is Step.UPDATE:
-                self._sample_norm()
         here = perf_counter()
-        spent[self.running] += here - self.since
-        self.since, self.running = here, Step.OTHER
+        running, since = self.now
+        spent[running] += here - since
+        self.now = (Step.OTHER, here)
         if at.batches_done != done:
             gauges.batch_done()
 
     def _attend(self, step: Step) -> None:
         """Apply what was asked for, hold if told to, and hand over a picture if one is wanted."""
         clock, steering, mailbox = self._clock, self.steering, self.mailbox
-        busy_since = self.since
+        busy_since = self.now[1]
         steering.arrive()
         while True:
             for command in self._control.take():
@@ -173,10 +171,14 @@ class Driver:
             steering.held(here - before)
             busy_since = here
         mailbox.settled = False
-        here = perf_counter()
-        clock.watched += here - busy_since
-        self.since, self.running = here, step
-        self.now = (step, here)
+        if self._norm_wanted and step is Step.UPDATE:
+            self._norm_wanted = False
+            self.now = (Step.OTHER, perf_counter())
+            self.gauges.sample_norm()
+        # Whatever concerns every gate keeps their attention until it is over.
+        if steering.alert or self._norm_wanted or self.lookout.active:
+            self._control.attention = True
+        self._watched(step, busy_since)
 
     def _change_loop(self) -> None:
         """Between two batches: undo what was broken on purpose, or break and mend it."""
@@ -272,18 +274,11 @@ class Driver:
             for kind, text in self._saving.take_notices():
                 self._record.change(self._at, text, kind)
 
-    def _sample_norm(self) -> None:
-        self._norm_wanted = False
-        self.now = (Step.OTHER, self.since)
-        self.gauges.sample_norm()
-        self._watched(self.since)
-
-    def _watched(self, since: float) -> None:
-        """Count the time from `since` to now as watching, and let the phase begin now."""
+    def _watched(self, step: Step, since: float) -> None:
+        """Count the time from `since` to now as watching, and let the step begin now."""
         here = perf_counter()
         self._clock.watched += here - since
-        self.since = here
-        self.now = (self.running, here)
+        self.now = (step, here)
 
     def _validate_now(self) -> None:
         """A validation asked for by hand, between two batches."""
@@ -292,7 +287,7 @@ class Driver:
         if self._training.validation is None:
             return
         paused, steering.paused = steering.paused, False
-        self.since = perf_counter()
+        self.now = (Step.OTHER, perf_counter())
         with closing(validate(self._training, self._at, self.judge.begin())) as steps:
             self.drive(steps)
         self.judge.take()

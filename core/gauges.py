@@ -42,6 +42,7 @@ class Gauges:
         self.checks = stop_on_nonfinite
         """Whether a NaN or an infinity ends the run."""
         self._loss = self._lr = math.nan
+        self._immediate = self._losses.immediate
 
     def read_loss(self) -> None:
         """Read the loss at the gate before backward.
@@ -52,7 +53,7 @@ class Gauges:
         at = self._at
         loss = at.loss
         assert loss is not None
-        if self._losses.immediate:
+        if self._immediate:
             self._loss, self._lr = loss.item(), self._rate.lr
             if self.checks and not math.isfinite(self._loss):
                 place = name_bad_value(self._training, at.features, at.labels)
@@ -73,9 +74,10 @@ class Gauges:
         """
         check, at = self._gradients, self._at
         check.look()
-        if not self._losses.immediate:
+        if not self._immediate:
             self._bad.push((at.epoch + 1, at.batch + 1), check.found)
         elif check.found.item():
+            check.found.zero_()  # on the CPU it is 0 otherwise
             place = name_bad_gradient(self._training.model)
             raise NonFiniteGradientError(
                 "a gradient is NaN or infinite, noticed before the update", place
@@ -84,7 +86,7 @@ class Gauges:
     def batch_done(self) -> None:
         """Hand the finished batch to the record; from an accelerator, those that have arrived."""
         at = self._at
-        if self._losses.immediate:
+        if self._immediate:
             self._record.batch(at.epoch + 1, at.batch, at.batches_done, self._loss, self._lr)
         elif at.batches_done % SLOTS == 0:
             self.collect()
@@ -95,7 +97,7 @@ class Gauges:
         Raises:
             NonFiniteError: as `read_loss` and `check_gradients`, some batches later.
         """
-        if self._losses.immediate:
+        if self._immediate:
             return
         for readback in (self._losses, self._bad):
             readback.flush()
@@ -132,7 +134,7 @@ class Gauges:
         norm = self._norm()
         if norm is None:
             return
-        if self._losses.immediate:
+        if self._immediate:
             self._record.grad_norm(self._at.batches_done + 1, norm.item())
         else:
             self._norms.push(self._at.batches_done + 1, norm)

@@ -46,6 +46,7 @@ class GradientCheck:
         self.found = torch.zeros((), device=device)
         """() 1 if a gradient of the last batch was NaN or infinite, else 0."""
         self._one = torch.ones((), device=device)
+        self._late = device.type != "cpu"
         self.holds_back = device.type != "cpu" and all(
             group.get("fused") for group in optimizer.param_groups
         )
@@ -56,13 +57,10 @@ class GradientCheck:
 
     def look(self) -> None:
         """Take the gradients as they are now."""
-        found = self.found.zero_()
-        gradients = [
-            p.grad
-            for group in self._optimizer.param_groups
-            for p in group["params"]
-            if p.grad is not None
-        ]
+        found, groups = self.found, self._optimizer.param_groups
+        if self._late:
+            found.zero_()
+        gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
         if not gradients:
             return
         try:

@@ -36,7 +36,8 @@ class LearningRate:
     @property
     def lr(self) -> float:
         """What the optimizer uses for its first parameter group."""
-        return float(self._optimizer.param_groups[0]["lr"])
+        lr = self._optimizer.param_groups[0]["lr"]
+        return lr if type(lr) is float else float(lr)
 
     def scale(self, factor: float) -> None:
         """Set the hand's factor (not on top of the last one: the whole of it)."""

@@ -88,7 +88,7 @@ class Rescue:
         driver, mailbox = self._driver, self._driver.mailbox
         driver.trouble, driver.steering.paused = trouble, True
         before = perf_counter()
-        step = driver.running
+        step = driver.now[0]
         mailbox.begin()
         driver.publish(State.PAUSED, step, curves=True)
         said: bool | None = None

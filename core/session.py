@@ -163,7 +163,7 @@ class Session:
         if training.seed is not None:
             seed_rng(training.seed)
         parts.clock.start()
-        self._driver.since = perf_counter()
+        self._driver.now = (Step.OTHER, perf_counter())
         try:
             self._begin()
             outcome = self._train()
@@ -222,8 +222,8 @@ class Session:
     def _failed(self, error: BaseException) -> Outcome:
         """What to tell of a failure; what could still be kept is."""
         driver = self._driver
-        at_edge = driver.running is Step.DATA and not isinstance(error, NonFiniteError)
-        outcome = describe_failure(error, self.training.model, self.progress, driver.running)
+        at_edge = driver.now[0] is Step.DATA and not isinstance(error, NonFiniteError)
+        outcome = describe_failure(error, self.training.model, self.progress, driver.now[0])
         if at_edge and isinstance(error, Exception):
             driver.save()  # the batch that failed to come has changed nothing
         return outcome
@@ -235,7 +235,7 @@ class Session:
 
     def _end(self, outcome: Outcome) -> None:
         driver = self._driver
-        step = driver.running if outcome.state is State.FAILED else Step.OTHER
+        step = driver.now[0] if outcome.state is State.FAILED else Step.OTHER
         if self.saving is not None:
             self.saving.finish()
             driver.tell_notices()

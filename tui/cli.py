@@ -163,16 +163,28 @@ def evaluate(
     dataset: Dataset = None,
     data_dir: DataDir = None,
     set_: Set = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="NAME", help="With what this run has learned.")
+    ] = None,
+    last: Annotated[
+        bool, typer.Option("--last", help="Its newest weights instead of its best.")
+    ] = False,
+    runs_dir: RunsDir = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
     traceback: Traceback = False,
 ) -> None:
-    """Judge a model without training it: on the validation and the test data."""
-    plan = _plan(ctx)
+    """Judge a model on the validation and the test data: untrained, or as a run left it."""
     from .judging import judge
+    from .trained import Trained
+    from .wishes import runs_folder
 
+    with refusals(traceback):
+        trained = None if run is None else Trained(runs_folder(runs_dir), run, last=last)
+        own = trained is not None and not preset.endswith(".py")
+        plan = trained.plan() if trained is not None and own else _plan(ctx)
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
         with refusals(traceback):
-            judge(plan, output, json=json)
+            judge(plan, output, json=json, trained=trained)
         output.flush()
         code = written(output)
     raise typer.Exit(code)

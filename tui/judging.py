@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..core.training import Training
     from .output import Output
     from .plan import Plan
+    from .trained import Trained
 
 FRESH: Final = "the model is freshly initialised: nothing has been trained"
 MOST: Final = 10
@@ -25,8 +26,16 @@ BAR: Final = 40
 """Cells of the longest bar of a histogram."""
 
 
-def judge(plan: Plan, output: Output, *, json: bool = False) -> None:
+def judge(
+    plan: Plan, output: Output, *, json: bool = False, trained: Trained | None = None
+) -> None:
     """Build the run, judge its model as it is, and tell.
+
+    Args:
+        plan: what to build.
+        output: where to tell.
+        json: as one object.
+        trained: gives the model what it has learned; None judges it untrained.
 
     Raises:
         RecipeError: it can't be built, or has nothing to judge by.
@@ -35,17 +44,22 @@ def judge(plan: Plan, output: Output, *, json: bool = False) -> None:
     from ..core.evaluate import evaluate
 
     training = plan.build()
+    told = FRESH if trained is None else trained.give(training)
     found = evaluate(training)
     if not found:
         raise RecipeError(f"{plan.name}: there is neither validation nor test data to judge by")
     room = output.columns if output.is_terminal else WIDE
     output.write(
-        _as_json(plan, training, found) if json else _as_lines(plan, training, found, room)
+        _as_json(plan, training, found, told if trained else None)
+        if json
+        else _as_lines(plan, training, found, room, told)
     )
 
 
-def _as_lines(plan: Plan, training: Training, found: tuple[Evaluation, ...], room: int) -> str:
-    lines = [plan.headline, FRESH]
+def _as_lines(
+    plan: Plan, training: Training, found: tuple[Evaluation, ...], room: int, told: str
+) -> str:
+    lines = [plan.headline, told]
     for part in found:
         facts = [text.counted(part.samples, "sample"), f"loss {text.number(part.loss)}"]
         facts += [f"{n} {text.metric(n, v)}" for n, v in part.metrics if n != "val_loss"]
@@ -58,7 +72,9 @@ def _as_lines(plan: Plan, training: Training, found: tuple[Evaluation, ...], roo
     return "".join(text.clean(row) + "\n" for row in lines)
 
 
-def _as_json(plan: Plan, training: Training, found: tuple[Evaluation, ...]) -> str:
+def _as_json(
+    plan: Plan, training: Training, found: tuple[Evaluation, ...], told: str | None
+) -> str:
     own = training.task.metric_name
     parts = []
     for part in found:
@@ -79,7 +95,8 @@ def _as_json(plan: Plan, training: Training, found: tuple[Evaluation, ...]) -> s
     return line(
         "eval",
         preset=plan.name,
-        trained=False,
+        trained=told is not None,
+        weights=told,
         parameters=training.parameters,
         task=training.task.name,
         metric_name=own,

@@ -26,22 +26,32 @@ def generators(batches: Batches | None) -> list[torch.Generator]:
     return found
 
 
-def replayable(batches: Batches) -> bool:
-    """Whether going through the loader again gives the very same epoch.
+def unrepeatable(batches: Batches) -> str:
+    """Why going through the loader again may not give the very same epoch; "" if it does.
 
     It does for data in memory, for a sequence of batches, and for a `DataLoader` over a map-style
-    data set that has a generator of its own or does not shuffle.
+    data set whose order comes from a generator of its own or is that of the data.
     """
     if isinstance(batches, (TensorBatches, Sequence)):
-        return True
+        return ""
     if not isinstance(batches, DataLoader) or isinstance(batches.dataset, IterableDataset):
-        return False
+        return "they come from a stream, which can't be gone through again"
     loader: DataLoader[Any] = batches
-    sampler = loader.batch_sampler
-    plain = isinstance(loader.sampler, SequentialSampler) and (
-        sampler is None or type(sampler) is BatchSampler
-    )
-    return plain or bool(generators(batches))
+    if loader.persistent_workers:
+        return "its loader's workers outlive an epoch, and what they drew is not known"
+    sampler: object = loader.sampler
+    if loader.batch_sampler is not None:
+        plain = type(loader.batch_sampler) is BatchSampler
+        sampler = loader.batch_sampler.sampler if plain else loader.batch_sampler
+    if not isinstance(sampler, SequentialSampler) and not _has_own(sampler):
+        return "its loader has no generator of its own, so its order can't be repeated"
+    if loader.num_workers and not _has_own(loader):
+        return "its loader has no generator of its own, from which its workers would draw again"
+    return ""
+
+
+def _has_own(owner: object) -> bool:
+    return isinstance(getattr(owner, "generator", None), torch.Generator)
 
 
 class Loaders:
@@ -53,7 +63,10 @@ class Loaders:
 
     def __init__(self, training: Training) -> None:
         self._training = generators(training.batches)
-        self._validation = generators(training.validation)
+        own = self._training  # one that both draw from goes with the training's
+        self._validation = [
+            one for one in generators(training.validation) if not any(one is other for other in own)
+        ]
         self._epoch_began: list[Tensor] = []
         self._validation_began: list[Tensor] | None = None
         self.epoch_begins()
@@ -64,19 +77,25 @@ class Loaders:
 
     def validation_begins(self) -> None:
         """Remember where a validation's draws start; it may be given up in the middle."""
-        self._validation_began = [one.get_state() for one in self._validation]
+        self._validation_began = self._now()
 
     def validation_ends(self) -> None:
         """It went through: what it drew stays drawn."""
         self._validation_began = None
 
-    def state(self) -> dict[str, Any]:
-        """Generator states, as `restore` takes them."""
-        began = self._validation_began
-        return {
-            "training": list(self._epoch_began),
-            "validation": began or [one.get_state() for one in self._validation],
-        }
+    def _now(self) -> list[Tensor]:
+        return [one.get_state() for one in (*self._training, *self._validation)]
+
+    def state(self, *, trained: bool) -> dict[str, Any]:
+        """Generator states, as `restore` takes them.
+
+        Args:
+            trained: the epoch's batches are behind it: none of them will be drawn again.
+        """
+        now = self._validation_began or self._now()
+        own = len(self._training)
+        began = now[:own] if trained else self._epoch_began
+        return {"training": list(began), "validation": now[own:]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put the generators back. Those that are not in the state stay as they are."""

@@ -21,7 +21,7 @@ from .clock import Clock
 from .progress import Progress
 from .rate import LearningRate
 from .record import Record
-from .replay import Loaders, replayable
+from .replay import Loaders, unrepeatable
 from .rng import rng_state, set_rng_state
 from .switches import Switch
 from .training import Training
@@ -63,7 +63,7 @@ def take_state(parts: Parts) -> dict[str, Any]:
         "rate": {"factor": parts.rate.factor, "scheduled": list(parts.rate.scheduled)},
         "record": parts.record.state(),
         "clock": parts.clock.state(),
-        "loaders": parts.loaders.state(),
+        "loaders": parts.loaders.state(trained=at.trained),
         "rng": rng_state(training.device),
     }
     if isinstance(training.criterion, nn.Module) and training.criterion.state_dict():
@@ -151,13 +151,8 @@ def put_state(
         parts.loaders.restore(state["loaders"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         raise error if isinstance(error, StateError) else StateError(_unfitting(error)) from error
-    repeats = replayable(training.batches)
-    if at.batch and not at.trained and (restart_epoch or not repeats):
-        why = (
-            "its batches are others now"
-            if repeats
-            else ("its loader has no generator of its own, so its order can't be repeated")
-        )
+    why = "its batches are others now" if restart_epoch else unrepeatable(training.batches)
+    if at.batch and not at.trained and why:
         notes.append(
             f"epoch {at.epoch + 1} starts over from its first batch, with the weights as they "
             f"were after batch {at.batch}: {why}"

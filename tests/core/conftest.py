@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def make_training() -> MakeTraining:
         *,
         samples: int = 50,
         batch_size: int = 8,
-        validation: bool = True,
+        validation: Any = True,
         optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
         lr: float = 1e-2,
         scheduler: Callable[..., torch.optim.lr_scheduler.LRScheduler] | None = None,
@@ -49,7 +50,11 @@ def make_training() -> MakeTraining:
             "batches": TensorBatches(
                 features, labels, batch_size, torch.Generator().manual_seed(11)
             ),
-            "validation": TensorBatches(features[:20], labels[:20], 8) if validation else None,
+            "validation": (
+                TensorBatches(features[:20], labels[:20], 8)
+                if validation is True
+                else validation or None
+            ),
             "epochs": 3,
             "task": Task("classification"),
             "scheduler": scheduler(made) if scheduler else None,

@@ -10,9 +10,15 @@ import torch
 from states import EveryState  # tests/core is on the path
 from torch import nn
 from torch.optim import lr_scheduler as schedules
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    TensorDataset,
+)
 
-from fivestep.core.control import ScaleLR
+from fivestep.core.control import ScaleLR, Stop
 from fivestep.core.session import Session
 from fivestep.core.snapshot import State
 from fivestep.core.state import StateError, digest
@@ -166,21 +172,65 @@ def test_a_validation_that_draws_goes_on_too(make_training):
     assert_goes_on_exactly(make)
 
 
+def test_training_and_validation_may_draw_from_one_generator(make_training):
+    def make():
+        random.seed(1)
+        np.random.seed(1)
+        loader = seeded(shuffle=True)
+        other = DataLoader(Noisy(), batch_size=5, shuffle=True, generator=loader.generator)
+        return with_loader(make_training, loader, validation=other)
+
+    assert_goes_on_exactly(make)
+
+
+class Interrupting(list):
+    """Batches that stop the run at the second one of their first time."""
+
+    session = None
+
+    def __iter__(self):
+        for batch in super().__iter__():
+            yield batch
+            if self.session is not None:
+                self.session.send(Stop())
+
+
+def test_a_run_that_was_stopped_in_a_validation_goes_on_with_the_next_epochs_order(make_training):
+    listed = [(torch.rand(4, 6), torch.tensor([0, 1, 2, 0])) for _ in range(3)]
+
+    def make():
+        return make_training(validation=Interrupting(listed), epochs=2)
+
+    states, _ = every_state(make())
+    keeper = EveryState()
+    training = make()
+    training.validation.session = session = Session(training, saving=keeper)
+    assert session.run().state is State.STOPPED
+    stopped = keeper.states[-1]
+    assert stopped["progress"]["trained"]
+    met, _ = every_state(make(), state=stopped)
+    assert digest(met[-1]) == digest(states[-1])
+
+
 class Stream(IterableDataset):
     def __iter__(self):
         for i in range(12):
             yield torch.full((2,), i / 12), i % 3
 
 
-@pytest.mark.parametrize("kind", ["shuffled", "stream"])
+UNREPEATABLE = {
+    "shuffled": lambda: DataLoader(Noisy(), batch_size=4, shuffle=True),
+    "stream": lambda: DataLoader(Stream(), batch_size=4),
+    "a sampler without a generator": lambda: seeded(sampler=RandomSampler(range(15))),
+    "workers that stay": lambda: seeded(shuffle=True, num_workers=1, persistent_workers=True),
+    "workers without a generator": lambda: DataLoader(Noisy(), batch_size=4, num_workers=1),
+}
+
+
+@pytest.mark.parametrize("kind", UNREPEATABLE)
 def test_a_loader_that_cannot_be_repeated_starts_its_epoch_over_and_says_so(make_training, kind):
     def make():
-        loader = (
-            DataLoader(Noisy(), batch_size=4, shuffle=True)
-            if kind == "shuffled"
-            else DataLoader(Stream(), batch_size=4)
-        )
-        return with_loader(make_training, loader)
+        return with_loader(make_training, UNREPEATABLE[kind]())
 
     states, whole = every_state(make())
     middle = next(s for s in states if s["progress"]["epoch"] == 1 and s["progress"]["batch"] == 2)

@@ -39,10 +39,9 @@ def unrepeatable(batches: Batches) -> str:
     loader: DataLoader[Any] = batches
     if loader.persistent_workers:
         return "its loader's workers outlive an epoch, and what they drew is not known"
-    sampler: object = loader.sampler
-    if loader.batch_sampler is not None:
-        plain = type(loader.batch_sampler) is BatchSampler
-        sampler = loader.batch_sampler.sampler if plain else loader.batch_sampler
+    sampler: object = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    if type(sampler) is BatchSampler:
+        sampler = sampler.sampler
     if not isinstance(sampler, SequentialSampler) and not _has_own(sampler):
         return "its loader has no generator of its own, so its order can't be repeated"
     if loader.num_workers and not _has_own(loader):

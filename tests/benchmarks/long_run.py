@@ -17,6 +17,7 @@ from torch import nn
 
 from fivestep.core.data import TensorBatches
 from fivestep.core.session import Session
+from fivestep.core.snapshot import State
 from fivestep.core.training import Training
 
 MILLION = 1_000_000
@@ -55,8 +56,9 @@ class Watch:
             self.session.mailbox.latest(curves=True)
             self.session.mailbox.begin()
             start = time.perf_counter()
-            self.session._record._series["loss"].add(batches_done, 0.5)
-            self.session._publish(self.session._state(self.session._running), 0, curves=True)  # type: ignore[arg-type]
+            driver = self.session._driver
+            driver._record._series["loss"].add(batches_done, 0.5)
+            driver.publish(State.RUNNING, driver.now[0], curves=True)
             costs.append(time.perf_counter() - start)
         cost = statistics.median(costs[-51:])
         self.seen.append((batches_done, cost, self._process.memory_info().rss))

@@ -1,0 +1,176 @@
+"""What fivestep's comforts cost a batch, each against the same run without: `make bench`.
+
+- visible: the screen on a real pty (120x36) against the same run headless;
+- kept: log, finite checks and a checkpoint a second, against none of them;
+- beside a busy process: with the screen, against the guide's loop with torch's own threads.
+
+The times of a run are those of its log: from the first fifth of its batches to its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import torch
+from loop import prepared
+from terminal import Terminal
+
+from fivestep.core.logfile import read_log
+from fivestep.core.rundir import RunDirectory
+from fivestep.core.saving import Policy, Saving
+from fivestep.core.session import Session
+
+EPOCHS = {
+    "line-linear": 1500,
+    "spirals-mlp": 200,
+    "digits-mlp": 200,
+    "digits-cnn": 60,
+    "docs-gpt": 2,
+}
+"""Epochs of a measurement with or without the screen: some seconds each."""
+KEPT = {
+    ("line-linear", "SGD"): 300,
+    ("spirals-mlp", "SGD"): 60,
+    ("digits-mlp", "Adam"): 60,
+    ("digits-cnn", "AdamW"): 20,
+    ("docs-gpt", "AdamW"): 1,
+}
+FIVESTEP = (sys.executable, "-m", "fivestep")
+
+
+def per_batch(run: Path) -> float:
+    """Seconds of a batch in a run that was kept, the first fifth left out."""
+    rows = [record for record in read_log(run / "metrics.jsonl") if record["type"] != "epoch"]
+    first, last = rows[len(rows) // 5], rows[-1]
+    return (last["elapsed"] - first["elapsed"]) / (last["batches_done"] - first["batches_done"])
+
+
+def headless(preset: str, epochs: int, folder: Path) -> float:
+    """Seconds of a batch without a screen."""
+    command = [*FIVESTEP, "train", preset, "--epochs", str(epochs), "--quiet"]
+    subprocess.run([*command, "--runs-dir", str(folder), "--name", "headless"], check=True)
+    return per_batch(folder / "headless")
+
+
+def visible(preset: str, epochs: int, folder: Path) -> float:
+    """Seconds of a batch with the screen."""
+    words = ("train", preset, "--epochs", str(epochs), "--runs-dir", str(folder))
+    with Terminal(*words, "--name", "visible") as terminal:
+        end = time.perf_counter() + 300
+        while "FINISHED" not in terminal.screen.display[0]:
+            terminal.read(0.2)
+            if time.perf_counter() > end:
+                raise TimeoutError(terminal.text)
+        terminal.type("q")
+        terminal.ended()
+    return per_batch(folder / "visible")
+
+
+def screen_cost(preset: str) -> Iterator[float]:
+    """Visible over headless, again and again."""
+    while True:
+        with tempfile.TemporaryDirectory() as folder:
+            without = headless(preset, EPOCHS[preset], Path(folder))
+            yield visible(preset, EPOCHS[preset], Path(folder)) / without
+
+
+def keeping_cost(preset: str, optimizer: str) -> Iterator[float]:
+    """Everything that keeps a run safe, over none of it, again and again."""
+    epochs = KEPT[preset, optimizer]
+    while True:
+        off = _timed(Session(prepared(preset, optimizer, epochs), on_nonfinite="ignore"))
+        with tempfile.TemporaryDirectory() as folder:
+            directory = RunDirectory.create(Path(folder), "kept", preset)
+            saving = Saving(directory, Policy(seconds=1.0))
+            yield _timed(Session(prepared(preset, optimizer, epochs), saving=saving)) / off
+
+
+def _timed(session: Session) -> float:
+    outcome = session.run()
+    assert outcome.state == "finished", outcome
+    picture = session.latest()
+    assert picture is not None
+    return picture.active / picture.batches_done
+
+
+GUIDE = """
+import sys, time
+sys.path[:0] = {paths!r}
+from loop import guide, prepared
+training = prepared("digits-mlp", "Adam", 20)
+start = time.perf_counter()
+done = guide(training)
+print((time.perf_counter() - start) / done)
+"""
+
+
+def busy_cost() -> Iterator[float]:
+    """digits-mlp with the screen over the guide's loop with torch's threads, both disturbed."""
+    script = GUIDE.format(paths=[str(Path(__file__).parent)])
+    while True:
+        with busy_process(), tempfile.TemporaryDirectory() as folder:
+            told = subprocess.check_output([sys.executable, "-c", script], text=True)
+            yield visible("digits-mlp", 60, Path(folder)) / float(told)
+
+
+@contextmanager
+def busy_process() -> Iterator[None]:
+    """Another process that never rests."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def rows(only: str | None) -> dict[str, tuple[Iterator[float], float]]:
+    """Every row with what it should reach."""
+    found: dict[str, tuple[Iterator[float], float]] = {}
+    if only in (None, "visible"):
+        for preset in EPOCHS:
+            reach = 1.02 if preset in ("digits-cnn", "docs-gpt") else 1.05
+            found[f"screen / headless, {preset}"] = screen_cost(preset), reach
+    if only in (None, "kept"):
+        for preset, optimizer in KEPT:
+            found[f"kept / not, {preset} {optimizer}"] = keeping_cost(preset, optimizer), 1.03
+    if only in (None, "busy"):
+        found["screen beside a busy process / guide"] = busy_cost(), 0.5
+    return found
+
+
+def main() -> None:
+    """Measure, print a table, and write JSON where it is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else "")
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--only", choices=("visible", "kept", "busy"))
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    os.environ.pop("FIVESTEP_RUNS", None)
+    found = []
+    for name, (ratios, reach) in rows(chosen.only).items():
+        next(ratios)  # the first warms everything up
+        measured = sorted(next(ratios) for _ in range(chosen.pairs))
+        median = statistics.median(measured)
+        found.append({"row": name, "ratio": median, "reach": reach, "ratios": measured})
+        spread = f"{measured[0]:.2f}-{measured[-1]:.2f}"
+        print(f"{name:40} {median:5.3f}  reach {reach:.2f}  {spread}", flush=True)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-long pictures slow lint style types contracts format clean
+.PHONY: help run test bench bench-long faults pictures slow lint style types contracts format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,15 +25,17 @@ test slow: export OMP_WAIT_POLICY := PASSIVE
 test: lint ## linter, formatter, types, import contracts, then the tests with coverage
 	$(BIN)/pytest -q -n 2 --cov --cov-report=term $(TESTS)
 
-bench: $(VENV)/ready-test ## how the screen feels and what watching costs, as ratios of one run
-	$(BIN)/python tests/benchmarks/loop.py
-	$(BIN)/python tests/benchmarks/screen.py
+bench: $(VENV)/ready-test ## how fast it is, in one table of ratios: make bench ARGS="--only loop"
+	$(BIN)/python tests/benchmarks $(ARGS)
 
 bench-long: $(VENV)/ready-test ## ten million batches: memory, and what a picture costs at the end
 	$(BIN)/python tests/benchmarks/long_run.py
 
 pictures: $(VENV)/ready-test ## take README's pictures from the running program
 	$(BIN)/python tests/pictures.py
+
+faults: $(VENV)/ready-test ## every fault a run must survive, in full: make faults ARGS="--only F2"
+	$(BIN)/python tests/faults $(ARGS)
 
 slow: $(VENV)/ready-test ## the long campaigns: what each recipe promises, over three seeds
 	$(BIN)/pytest -q -m slow $(TESTS)

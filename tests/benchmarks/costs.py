@@ -9,10 +9,6 @@ The times of a run are those of its log: from the first fifth of its batches to 
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,8 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
-import torch
-from loop import prepared
+from loop import LARGE, prepared
+from rows import Row
 from terminal import Terminal
 
 from fivestep.core.logfile import read_log
@@ -136,41 +132,21 @@ def busy_process() -> Iterator[None]:
         process.wait()
 
 
-def rows(only: str | None) -> dict[str, tuple[Iterator[float], float]]:
-    """Every row with what it should reach."""
+def measure(pairs: int) -> Iterator[Row]:
+    """Every row; the first pair, which warms everything up, is left out."""
     found: dict[str, tuple[Iterator[float], float]] = {}
-    if only in (None, "visible"):
-        for preset in EPOCHS:
-            reach = 1.02 if preset in ("digits-cnn", "docs-gpt") else 1.05
-            found[f"screen / headless, {preset}"] = screen_cost(preset), reach
-    if only in (None, "kept"):
-        for preset, optimizer in KEPT:
-            found[f"kept / not, {preset} {optimizer}"] = keeping_cost(preset, optimizer), 1.03
-    if only in (None, "busy"):
-        found["screen beside a busy process / guide"] = busy_cost(), 0.5
-    return found
-
-
-def main() -> None:
-    """Measure, print a table, and write JSON where it is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else "")
-    parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--only", choices=("visible", "kept", "busy"))
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    chosen = parser.parse_args()
-    torch.set_num_threads(1)
-    os.environ.pop("FIVESTEP_RUNS", None)
-    found = []
-    for name, (ratios, reach) in rows(chosen.only).items():
-        next(ratios)  # the first warms everything up
-        measured = sorted(next(ratios) for _ in range(chosen.pairs))
-        median = statistics.median(measured)
-        found.append({"row": name, "ratio": median, "reach": reach, "ratios": measured})
-        spread = f"{measured[0]:.2f}-{measured[-1]:.2f}"
-        print(f"{name:40} {median:5.3f}  reach {reach:.2f}  {spread}", flush=True)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
+    for preset in EPOCHS:
+        reach = 1.02 if preset in LARGE else 1.05
+        found[f"screen visible / headless, {preset}"] = screen_cost(preset), reach
+    found["screen / guide, beside a busy process, digits-mlp"] = busy_cost(), 0.5
+    for preset, optimizer in KEPT:
+        name = f"logged, checked, saved / not, {preset} {optimizer}"
+        found[name] = keeping_cost(preset, optimizer), 1.03
+    for name, (ratios, reach) in found.items():
+        next(ratios)
+        yield Row.of(name, [next(ratios) for _ in range(pairs)], reach)
 
 
 if __name__ == "__main__":
-    main()
+    for row in measure(7):
+        print(row, flush=True)

@@ -1,24 +1,23 @@
 """How the screen feels and what it costs, on a real pty: `make bench`.
 
-Key to effect, bytes to the terminal, CPU at rest, time to leave, time to the first picture.
+Key to effect, bytes to the terminal, CPU at rest, time to leave.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import statistics
-import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from rows import Row
 from terminal import Terminal
 
-ENDLESS = ("--epochs", "100000")
+ENDLESS = ("--epochs", "100000", "--no-save")
 
 
 def seconds_until(terminal: Terminal, word: str) -> float:
@@ -31,7 +30,7 @@ def seconds_until(terminal: Terminal, word: str) -> float:
     return time.perf_counter() - start
 
 
-def key_to_effect(preset: str, presses: int = 100) -> dict[str, float]:
+def key_to_effect(preset: str, presses: int = 100) -> list[float]:
     """Milliseconds from pressing space to PAUSED on the screen, at full training load."""
     took = []
     with Terminal("train", preset, *ENDLESS) as terminal:
@@ -44,15 +43,10 @@ def key_to_effect(preset: str, presses: int = 100) -> dict[str, float]:
             took.append(1000 * seconds_until(terminal, "PAUSED"))
             terminal.type(" ")
             seconds_until(terminal, "RUNNING")
-    took.sort()
-    return {
-        "median_ms": statistics.median(took),
-        "p99_ms": took[int(0.99 * (len(took) - 1))],
-        "max_ms": took[-1],
-    }
+    return sorted(took)
 
 
-def traffic(preset: str, seconds: float = 10.0) -> dict[str, float]:
+def traffic(preset: str, seconds: float = 10.0) -> dict[str, list[float]]:
     """Bytes a second to a 120x36 terminal while training, and at rest; CPU at rest."""
     with Terminal("train", preset, *ENDLESS) as terminal:
         seconds_until(terminal, "RUNNING")
@@ -64,7 +58,11 @@ def traffic(preset: str, seconds: float = 10.0) -> dict[str, float]:
         before = sum(process.cpu_times()[:2])
         paused = _bytes_per_second(terminal, seconds)
         cpu = (sum(process.cpu_times()[:2]) - before) / seconds
-        return {"running": running, "paused": paused, "paused_cpu_percent": 100 * cpu}
+        return {
+            "bytes a second, training": [running],
+            "bytes a second, paused": [paused],
+            "per cent of a core, paused": [100 * cpu],
+        }
 
 
 def _bytes_per_second(terminal: Terminal, seconds: float) -> float:
@@ -74,7 +72,7 @@ def _bytes_per_second(terminal: Terminal, seconds: float) -> float:
     return (terminal.bytes - before) / seconds
 
 
-def leaving(preset: str, times: int = 5) -> dict[str, float]:
+def leaving(preset: str, times: int = 5) -> list[float]:
     """Seconds from "stop and leave" to the end of the process."""
     took = []
     for _ in range(times):
@@ -86,41 +84,21 @@ def leaving(preset: str, times: int = 5) -> dict[str, float]:
             terminal.type("l")
             terminal.ended()
             took.append(time.perf_counter() - start)
-    return {"median_s": statistics.median(took), "max_s": max(took)}
+    return took
 
 
-def first_picture(pairs: int = 7) -> dict[str, float]:
-    """Command to first painted frame, as a ratio to `python -c "import textual.app"`."""
-    ratios, seconds = [], []
-    for _ in range(pairs):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import textual.app"], check=True)
-        reference = time.perf_counter() - start
-        start = time.perf_counter()
-        with Terminal() as terminal:
-            terminal.until(lambda text: re.search("digits-cnn", text) is not None)
-            seconds.append(time.perf_counter() - start)
-        ratios.append(seconds[-1] / reference)
-    return {
-        "ratio": statistics.median(ratios),
-        "ratio_max": max(ratios),
-        "seconds": statistics.median(seconds),
-    }
-
-
-def main() -> None:
-    """Measure everything, print a line each, and the whole as JSON at the end."""
-    found = {
-        "key to effect, digits-cnn": key_to_effect("digits-cnn"),
-        "key to effect, line-linear": key_to_effect("line-linear"),
-        "bytes a second, digits-cnn": traffic("digits-cnn"),
-        "leaving, digits-cnn": leaving("digits-cnn"),
-        "first picture": first_picture(),
-    }
-    for name, figures in found.items():
-        print(f"{name:28}", "  ".join(f"{k} {v:.3g}" for k, v in figures.items()))
-    print(json.dumps(found))
+def measure(pairs: int) -> Iterator[Row]:
+    """Each on its own; `pairs` are the times that leaving is measured."""
+    for preset in ("digits-cnn", "line-linear"):
+        took = key_to_effect(preset)
+        note = f"99th percentile {took[int(0.99 * (len(took) - 1))]:.0f}"
+        yield Row.of(f"space to PAUSED at full load, {preset}", took, None, "ms", note)
+    for name, values in traffic("digits-cnn").items():
+        reach = {"bytes a second, training": 8192.0, "bytes a second, paused": 0.0}.get(name)
+        yield Row.of(f"{name}, digits-cnn", values, reach)
+    yield Row.of("stop and leave, digits-cnn", leaving("digits-cnn", pairs), None, "s")
 
 
 if __name__ == "__main__":
-    main()
+    for row in measure(5):
+        print(row, flush=True)

@@ -12,7 +12,6 @@ the other; the ratios are medians over the pairs:
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import select
@@ -20,12 +19,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyte
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from rows import Row
 from terminal import Terminal
 
 from fivestep.presets import registry
@@ -113,53 +114,24 @@ ROWS_OF_TABLE: dict[str, tuple[Callable[[], float], str]] = {
 }
 
 
-def measure(name: str, pairs: int) -> dict[str, float | str]:
-    """One row: the two in turn; the first pair, which may have to fetch files, is left out."""
-    run, module = ROWS_OF_TABLE[name]
-    took, reference = [], []
-    for pair in range(pairs + 1):
-        if pair % 2:
-            took.append(run())
-        reference.append(import_of(module))
-        if not pair % 2:
-            took.append(run())
-    took, reference = took[1:], reference[1:]
-    ratios = sorted(a / b for a, b in zip(took, reference, strict=True))
-    return {
-        "what": name,
-        "against": f"import {module}",
-        "seconds": statistics.median(took),
-        "against_seconds": statistics.median(reference),
-        "ratio": statistics.median(ratios),
-        "ratio_least": ratios[0],
-        "ratio_most": ratios[-1],
-        "pairs": pairs,
-    }
+REACH = {"first picture": 2.0, "fivestep --help": 1.7, "first batch": 1.5}
 
 
-def main() -> None:
-    """Measure, print a table, and write JSON where it is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else "")
-    parser.add_argument("--pairs", type=int, default=9)
-    parser.add_argument("--only", choices=ROWS_OF_TABLE)
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    chosen = parser.parse_args()
-    names = [chosen.only] if chosen.only else list(ROWS_OF_TABLE)
-    print(
-        f"{'':16} {'s':>6}  {'against':20} {'s':>6}  {'ratio':>5}  least-most, {chosen.pairs} pairs"
-    )
-    found = []
-    for name in names:
-        row = measure(name, chosen.pairs)
-        found.append(row)
-        print(
-            f"{name:16} {row['seconds']:6.3f}  {row['against']:20} {row['against_seconds']:6.3f}"
-            f"  {row['ratio']:5.2f}  {row['ratio_least']:.2f}-{row['ratio_most']:.2f}",
-            flush=True,
-        )
-    if chosen.json:
-        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
+def measure(pairs: int) -> Iterator[Row]:
+    """The two in turn; the first pair, which may have to fetch files, is left out."""
+    for name, (run, module) in ROWS_OF_TABLE.items():
+        took, reference = [], []
+        for pair in range(pairs + 1):
+            if pair % 2:
+                took.append(run())
+            reference.append(import_of(module))
+            if not pair % 2:
+                took.append(run())
+        ratios = [a / b for a, b in zip(took[1:], reference[1:], strict=True)]
+        note = f"{statistics.median(took[1:]):.2f} s"
+        yield Row.of(f"{name} / import {module}", ratios, REACH.get(name), note=note)
 
 
 if __name__ == "__main__":
-    main()
+    for row in measure(9):
+        print(row, flush=True)

@@ -68,6 +68,10 @@ class Clock:
         self.started = perf_counter() - state["elapsed"]
         self.waited, self.watched = state["waited"], state["watched"]
         self.spent[:] = state["spent"]
+        self.forget_rates(batches, samples)
+
+    def forget_rates(self, batches: int, samples: int) -> None:
+        """Take rates and shares from here on: the counts are others than they were."""
         self._marks.clear()
         self._marks.append(self._mark(self.active, batches, samples))
 

@@ -157,7 +157,7 @@ class Record:
             "series": {name: series.state() for name, series in self._series.items()},
             "loss_sum": self._loss_sum,
             "loss_count": self._loss_count,
-            "epoch_began": self._epoch_began,
+            "epoch_so_far": self._epoch_so_far(),
             "lr": self._lr,
             "val_seconds": self._val_seconds,
             "val_worse": self.val_worse,
@@ -183,9 +183,21 @@ class Record:
         self.best_metric = best and Best(*best)
         self.best_val_loss = lowest and Best(*lowest)
         self.last = last and EpochSummary(**last)
+        active, before, validating = state["epoch_so_far"]
+        clock = self._clock
+        self._epoch_began = (
+            clock.active - active,
+            before,
+            clock.spent[Step.VALIDATE] - validating,
+        )
         if not rewinding:
-            self._epoch_began = tuple(state["epoch_began"])
             self.changes = tuple(Change(*change) for change in state["changes"])
+
+    def _epoch_so_far(self) -> tuple[float, int, float]:
+        """Seconds of the epoch under way, batches before it, seconds of validation in it."""
+        active, before, validating = self._epoch_began
+        clock = self._clock
+        return clock.active - active, before, clock.spent[Step.VALIDATE] - validating
 
     def begin_epoch_anew(self) -> None:
         """Forget the losses of the epoch under way: its batches start over."""
@@ -247,6 +259,7 @@ class Record:
             curves=self._curves,
             changes=self.changes,
             outcome=outcome,
+            skipped=at.skipped,
             **more,
         )
 

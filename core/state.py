@@ -53,6 +53,7 @@ def take_state(parts: Parts) -> dict[str, Any]:
             could not be loaded again without executing it.
     """
     training, at = parts.training, parts.progress
+    scaler = training.scaler
     window = at.batch % training.accumulate or at.switches
     state = {
         "model": training.model.state_dict(),
@@ -70,6 +71,8 @@ def take_state(parts: Parts) -> dict[str, Any]:
         state["criterion"] = training.criterion.state_dict()
     if training.scheduler is not None:
         state["scheduler"] = training.scheduler.state_dict()
+    if scaler.is_enabled():
+        state["scaler"] = scaler.state_dict()
     if window:
         state["gradients"] = {
             name: p.grad for name, p in training.model.named_parameters() if p.grad is not None
@@ -137,7 +140,11 @@ def put_state(
             training.criterion.load_state_dict(state["criterion"])
         for name in COUNTERS:
             setattr(at, name, state["progress"][name])
-        at.switches = frozenset(Switch(name) for name in state.get("switches", ()))
+        training.new_scaler(state.get("scaler"))
+        scaled, at.skipped = training.scaler.is_enabled(), int(training.scaler.skipped)
+        # What scales its loss can't be broken on purpose.
+        switches = () if scaled else state.get("switches", ())
+        at.switches = frozenset(Switch(name) for name in switches)
         if reschedule:
             _put_rescheduled(parts, state)
         else:
@@ -146,7 +153,10 @@ def put_state(
                 training.scheduler.load_state_dict(state["scheduler"])
             parts.rate.factor = state["rate"]["factor"]
             parts.rate.scheduled = list(state["rate"]["scheduled"])
-        _put_gradients(training.model, state.get("gradients", {}))
+        alike = scaled is ("scaler" in state)
+        _put_gradients(training.model, state.get("gradients", {}) if alike else {})
+        if not rewinding:
+            parts.clock.restore(state["clock"], at.batches_done, at.samples_done)
         parts.record.restore(state["record"], rewinding=rewinding)
         parts.loaders.restore(state["loaders"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
@@ -197,7 +207,7 @@ def _unfitting(error: Exception) -> str:
 
 _TIMES: Final = (
     "/clock",
-    "/record/epoch_began",
+    "/record/epoch_so_far",
     "/record/val_seconds",
     "/record/last/seconds",
     "/record/last/batches_per_second",

@@ -268,6 +268,20 @@ def test_the_time_spent_goes_on_counting(make_training):
     assert 600 < end.active < 700
 
 
+def test_an_epoch_that_is_gone_on_with_takes_as_long_as_both_of_its_parts(make_training):
+    states, _ = every_state(make_training())
+    middle = next(s for s in states if s["progress"]["epoch"] == 1 and s["progress"]["batch"] == 3)
+    active, before, validating = middle["record"]["epoch_so_far"]
+    middle["record"]["epoch_so_far"] = (active + 50, before, validating)
+    keeper = EveryState()
+    session = Session(make_training(epochs=2), saving=keeper, state=middle)
+    session.run()
+    last = session.latest().last
+    assert 50 < last.seconds < 60
+    assert last.batches == 7
+    assert last.batches_per_second < 1
+
+
 def test_a_state_of_another_model_is_refused_in_one_line(make_training):
     states, _ = every_state(make_training())
     other = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 3))

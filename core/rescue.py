@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Final, Literal
 
-from .control import Control, GoBack, Stop
+from .control import Control, GoBack, Note, Stop
 from .driver import Driver
 from .saving import Saving
 from .snapshot import Outcome, State
@@ -73,6 +73,8 @@ class Rescue:
         parts, driver = self._parts, self._driver
         put_state(parts, state, rewinding=True)
         put_rng(state, parts.training.device)
+        at = parts.progress
+        parts.clock.forget_rates(at.batches_done, at.samples_done)
         driver.gauges.forget()
         driver.judge.forget()
         driver.steering.switches = parts.progress.switches
@@ -96,7 +98,8 @@ class Rescue:
             mailbox.settled = not mailbox.wanted
             self._control.wait()
             said = self._answer()
-            if mailbox.wanted:
+            driver.tell_notices()
+            if mailbox.wanted or not mailbox.settled:
                 driver.publish(State.PAUSED, step, curves=mailbox.begin())
         mailbox.settled = False
         driver.trouble, driver.steering.paused = None, False
@@ -109,4 +112,6 @@ class Rescue:
                 return True
             if isinstance(command, Stop):
                 return False
+            if isinstance(command, Note):
+                self._driver.steering.apply(command)
         return None

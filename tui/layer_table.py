@@ -59,6 +59,7 @@ def layer_table(
     *,
     differences: Sequence[Difference] = (),
     spread: Literal["weights", "grads"] = "weights",
+    keep: bool = False,
     first: int = 0,
 ) -> list[Line]:
     """A header, and a line for each layer as long as there is room.
@@ -66,6 +67,7 @@ def layer_table(
     Args:
         differences: what the last step did: before and after stand side by side then.
         spread: whose histograms to draw, where there are any.
+        keep: they are what is wanted: other columns give way to them.
         first: the first row shown, for a table that is scrolled.
     """
     if width < 1 or height < 1:
@@ -75,7 +77,8 @@ def layer_table(
         rows = [row for row in rows if row.parameters]  # no step changes the others
     if not rows:
         return []
-    columns = _stepping(rows, known, spread) if known else _standing(rows, spread)
+    columns = _stepping(rows, known) if known else _standing(rows)
+    columns += _spread(rows, spread, 1 if keep else 7)
     _drop(columns, width)
     head = _joined(columns, [line((c.head, "dim")) for c in columns])
     room = height - 1
@@ -90,7 +93,7 @@ def layer_table(
     return [row if cells_of(row) <= width else sized(row, width) for row in (head, *drawn)]
 
 
-def _standing(rows: Sequence[LayerRow], spread: str) -> list[_Column]:
+def _standing(rows: Sequence[LayerRow]) -> list[_Column]:
     """The columns for a model as it is."""
     columns = [
         _name(rows),
@@ -104,10 +107,10 @@ def _standing(rows: Sequence[LayerRow], spread: str) -> list[_Column]:
     ]
     if any(r.dead_share is not None for r in rows):
         columns.append(_Column("dead", 5, 4, _dead))
-    return columns + _spread(rows, spread, 7)
+    return columns
 
 
-def _stepping(rows: Sequence[LayerRow], known: dict[str, Difference], spread: str) -> list[_Column]:
+def _stepping(rows: Sequence[LayerRow], known: dict[str, Difference]) -> list[_Column]:
     """The columns for what a step did: before, after, and a word."""
 
     def sides(
@@ -144,7 +147,7 @@ def _stepping(rows: Sequence[LayerRow], known: dict[str, Difference], spread: st
         columns[2], columns[3] = replace(columns[2], rank=3), replace(columns[3], rank=2)
         columns.append(_Column("update", 7, 4, lambda r: line(_update(r))))
         columns.append(_Column("against grad", 12, 5, _against))
-    return columns + _spread(rows, spread, 7)
+    return columns
 
 
 def _drop(columns: list[_Column], width: int) -> None:

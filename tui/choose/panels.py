@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from typing import ClassVar, Final
+from typing import Final
 
-from rich.style import Style
 from textual.content import Content
 
 from ...core.steps import FIVE
@@ -15,8 +13,9 @@ from ..lines import EMPTY, Line, line, spread
 from ..text import clean, fit, wrap
 from ..theme import plain
 from ..widgets.panel import Panel
+from ..widgets.picture import PicturePanel
 from .look import Look
-from .pictures import GLYPHS, INKS, centred_rows, draw
+from .pictures import centred_rows, draw
 from .settings import Resolved
 
 LOADING: Final = "loading torch …"
@@ -109,19 +108,10 @@ class StepsToCome(Panel):
         return rows
 
 
-class DataPanel(Panel):
+class DataPanel(PicturePanel):
     """The picture of the data."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"line--class-{n}" for n in range(len(GLYPHS))}
-    DEFAULT_CSS = """
-    DataPanel { width: 1fr; }
-    DataPanel > .line--class-0 { color: $primary; }
-    DataPanel > .line--class-1 { color: $warning; }
-    DataPanel > .line--class-2 { color: $success; }
-    DataPanel > .line--class-3 { color: $error; }
-    DataPanel > .line--class-4 { color: $foreground; }
-    DataPanel > .line--class-5 { color: $secondary; }
-    """
+    DEFAULT_CSS = "DataPanel { width: 1fr; }"
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, title="data", ascii=ascii)
@@ -144,18 +134,6 @@ class DataPanel(Panel):
             return [line((text, "bad")) for text in wrap(clean(self.look.picture), width)]
         drawn = draw(self.look.picture, width, height, ascii=self.ascii)
         return [EMPTY] * ((height - len(drawn)) // 2) + drawn
-
-    def get_component_rich_style(
-        self, *names: str, partial: bool = False, default: Style | None = None
-    ) -> Style:
-        """Also the inks: levels of grey between the background and the foreground."""
-        if names and (ink := re.fullmatch(r"line--ink-(\d+)-(\d+)", names[0])):
-            paper, full = self.styles.background, self.styles.color
-            upper, lower = (
-                paper.blend(full, int(level) / (INKS - 1)).rich_color for level in ink.groups()
-            )
-            return Style(color=upper, bgcolor=lower)
-        return super().get_component_rich_style(*names, partial=partial, default=default)
 
 
 def subtitle(panel: Panel, text: str) -> None:

@@ -1,0 +1,61 @@
+"""What the loop has in its hands at this gate, as a pure function: facts, width to lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..core.inside import BatchFacts, TensorFact
+from .lines import Line, Run, line
+from .text import NOTHING, clean, count, fit, number
+
+NAME = 9
+
+
+def in_hand(batch: BatchFacts | None, *, most: int = 3) -> list[Line]:
+    """Shapes and types of features, labels and outputs, the loss, the counters: a line each.
+
+    Args:
+        batch: None draws the same lines without values, so that nothing jumps later.
+        most: tensors told of each of a nested batch.
+    """
+    loss = None if batch is None else batch.loss
+    norm = None if batch is None else batch.grad_norm
+    rows = [
+        row
+        for name in ("features", "labels", "outputs")
+        for row in _tensors(name, () if batch is None else getattr(batch, name), most)
+    ]
+    runs: list[Run] = [(fit("loss", NAME), "dim"), _value(loss)]
+    if norm is not None:
+        runs += [("   grad norm ", "dim"), _value(norm), (" before clipping", "dim")]
+    rows.append(line(*runs))
+    if batch is None:
+        return [*rows, line((fit("so far", NAME), "dim"), NOTHING)]
+    done = f"{count(batch.batches_done)} batches, {count(batch.updates)} updates, "
+    return [
+        *rows,
+        line((fit("so far", NAME), "dim"), done + f"{count(batch.samples_done)} samples"),
+    ]
+
+
+def _tensors(name: str, facts: Sequence[TensorFact], most: int) -> list[Line]:
+    if not facts:
+        return [line((fit(name, NAME), "dim"), (NOTHING, "dim"))]
+    rows = [
+        line(
+            (fit("" if i else name, NAME), "dim"),
+            (f"{clean(fact.path)} " if fact.path else "", "dim"),
+            clean(fact.text),
+        )
+        for i, fact in enumerate(facts[:most])
+    ]
+    if len(facts) > most:
+        rows[-1] = (*rows[-1], (f"   and {len(facts) - most} more", "dim"))
+    return rows
+
+
+def _value(value: float | None) -> Run:
+    if value is None:
+        return NOTHING, "dim"
+    return number(value), "bold" if math.isfinite(value) else "bad"

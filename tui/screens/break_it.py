@@ -1,0 +1,181 @@
+"""Break the loop on purpose: six switches, each explained before it is turned, and after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from ...core.snapshot import Snapshot
+from ...core.switches import SWITCHES, Switch
+from ..lines import EMPTY, Line, line
+from ..text import wrap
+from ..theme import plain
+from ..widgets.text_panel import TextPanel
+
+SEEN: Final = 3
+"""Batches after which a switch has shown what it does, so that it can be explained."""
+LOOK: Final = 0.3
+"""Seconds between two looks at the run behind."""
+ROWS: Final = 9
+"""Rows of the explanation, whatever it says, so that nothing jumps."""
+
+
+class BreakItScreen(ModalScreen[None]):
+    """The switches, and what to expect of the highlighted one.
+
+    Args:
+        look: the newest picture of the run.
+        wished: the switches as they are wanted now.
+        toggle: turns one on or off.
+        undo: puts everything right again, and the run back to where it was.
+        ascii: draw in ASCII only.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,k,q,ctrl+c", "close", show=False, priority=True),
+        Binding("space", "turn", show=False, priority=True),
+        Binding("u", "undo", show=False, priority=True),
+    ]
+    DEFAULT_CSS = """
+    BreakItScreen {
+        align: center middle;
+        & > Vertical {
+            width: 76; max-width: 98%; height: auto; max-height: 98%;
+            background: $surface; border: round $error; padding: 0 1;
+            border-title-style: bold; border-title-color: $foreground;
+            border-subtitle-color: $text-muted;
+        }
+        &.-ascii > Vertical { border: ascii $error; }
+        OptionList, OptionList:focus {
+            border: none; background: $surface; height: auto; padding: 0;
+        }
+    }
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], Snapshot | None],
+        wished: Callable[[], frozenset[Switch]],
+        toggle: Callable[[Switch], None],
+        undo: Callable[[], None],
+        *,
+        ascii: bool = False,
+    ) -> None:
+        super().__init__()
+        self._look, self._wished, self._toggle, self._undo = look, wished, toggle, undo
+        self._ascii = ascii
+        self._state: object = None
+        self.set_class(ascii, "-ascii")
+
+    def compose(self) -> ComposeResult:
+        box = Vertical(
+            OptionList(*(Option(self._prompt(switch), id=switch) for switch in SWITCHES)),
+            TextPanel(self._explained, id="explained", ascii=self._ascii),
+        )
+        box.border_title = "break it on purpose"
+        box.border_subtitle = self._plain("space turns it on or off · u undoes all · esc closes")
+        yield box
+
+    def on_mount(self) -> None:
+        """Keep up with the run."""
+        self.set_interval(LOOK, self._refresh)
+
+    def _plain(self, text: str) -> str:
+        return plain(text) if self._ascii else text
+
+    @property
+    def highlighted(self) -> Switch:
+        """The switch that is explained."""
+        at = self.query_one(OptionList).highlighted
+        return tuple(SWITCHES)[at or 0]
+
+    def _prompt(self, switch: Switch) -> Content:
+        s, wished = self._look(), self._wished()
+        now = s is not None and switch in s.switches
+        mark = "[x]" if switch in wished else "[ ]"
+        note = ""
+        if (switch in wished) != now:
+            note = "  from the next batch on"
+        elif now:
+            note = "  broken now"
+        elif s is not None and switch in s.switched:
+            note = "  has been on"
+        style = "bold $error" if switch in wished else ""
+        return Content.assemble(
+            (self._plain(f"{mark} {switch.info.label}"), style), (note, "$text-muted")
+        )
+
+    def _explained(self, width: int) -> list[Line]:
+        """What to expect of the highlighted switch, and why once it could be seen."""
+        if not self.is_mounted:
+            return [EMPTY] * ROWS
+        info = self.highlighted.info
+        rows: list[Line] = [EMPTY]
+        for i, text in enumerate(wrap(info.expect, max(8, width - 9))):
+            rows.append(line(("" if i else "expect   ", "bold"), " " * 9 * (i > 0), text))
+        rows.append(EMPTY)
+        why = info.why if self._seen(self.highlighted) else ""
+        hint = "told once it has been on for some batches: look first"
+        for i, text in enumerate(wrap(why or hint, max(8, width - 9))):
+            rows.append(
+                line(
+                    ("" if i else "why      ", "bold"),
+                    " " * 9 * (i > 0),
+                    (text, "" if why else "dim"),
+                )
+            )
+        return [*rows, *[EMPTY] * (ROWS - len(rows))]
+
+    def _seen(self, switch: Switch) -> bool:
+        """Whether it has been on, and long enough to see what it does."""
+        s = self._look()
+        if s is None or switch not in s.switched:
+            return False
+        if switch not in s.switches:
+            return True
+        began = next(
+            (c.batch for c in reversed(s.changes) if c.text.endswith(switch.info.label)), 0
+        )
+        return s.batches_done - began >= SEEN
+
+    def _refresh(self) -> None:
+        """Draw again what has changed."""
+        s = self._look()
+        seen = tuple(self._seen(switch) for switch in SWITCHES)
+        state = (self._wished(), s and s.switches, s and s.switched, seen)
+        if state != self._state:
+            self._state = state
+            options = self.query_one(OptionList)
+            for switch in SWITCHES:
+                options.replace_option_prompt(switch, self._prompt(switch))
+            self.query_one(TextPanel).redraw()
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Explain another one."""
+        self.query_one(TextPanel).redraw()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter or a click."""
+        self.action_turn()
+
+    def action_turn(self) -> None:
+        """Turn the highlighted switch."""
+        self._toggle(self.highlighted)
+        self._refresh()
+
+    def action_undo(self) -> None:
+        """Put everything right."""
+        self._undo()
+        self._refresh()
+
+    def action_close(self) -> None:
+        """Back to the run."""
+        self.dismiss(None)

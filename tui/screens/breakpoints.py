@@ -1,0 +1,189 @@
+"""Breakpoints: conditions that hold the run when they become true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from ...core.conditions import NAMES, ConditionError, Gate, parse
+from ..lines import Line, line
+from ..text import clean, fit, wrap
+from ..theme import plain
+from ..widgets.text_panel import TextPanel
+
+JUDGED: Final[dict[Gate, str]] = {
+    "begin": "as each batch begins",
+    "loss": "before backward",
+    "update": "before the update",
+    "end": "after each batch",
+    "validation": "after each validation",
+}
+HINT: Final = "such as: loss > 3    grad_norm > 10 and epoch > 1    nonfinite    val_worse >= 3"
+NAME: Final = 14
+MOST: Final = 20
+"""Breakpoints at most; more would not be told apart."""
+
+
+class BreakpointsScreen(ModalScreen[None]):
+    """The conditions that there are, a field for another one, and the names that it may use.
+
+    Args:
+        conditions: in force now.
+        metrics: names of the run's own validation metrics.
+        change: takes the whole tuple whenever it is another one.
+        ascii: draw in ASCII only.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,ctrl+c", "close", show=False, priority=True),
+        Binding("delete,backspace", "remove", show=False),
+        Binding("up", "choose", show=False),
+        Binding("down", "type", show=False),
+    ]
+    DEFAULT_CSS = """
+    BreakpointsScreen {
+        align: center middle;
+        & > Vertical {
+            width: 90; max-width: 98%; height: auto; max-height: 98%;
+            background: $surface; border: round $accent; padding: 0 1;
+            border-title-style: bold; border-title-color: $foreground;
+            border-subtitle-color: $text-muted;
+        }
+        &.-ascii > Vertical { border: ascii $accent; }
+        OptionList, OptionList:focus {
+            border: none; background: $surface; height: auto; max-height: 6; padding: 0;
+        }
+        Input, Input:focus { border: none; height: 1; padding: 0 1; background: $panel; }
+        #said { height: 1; margin-bottom: 1; }
+        VerticalScroll { height: auto; max-height: 16; scrollbar-size-vertical: 1; }
+        TextPanel { background: $surface; }
+    }
+    """
+
+    def __init__(
+        self,
+        conditions: Sequence[str],
+        metrics: Sequence[str],
+        change: Callable[[tuple[str, ...]], None],
+        *,
+        ascii: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conditions = list(conditions)
+        self._metrics, self._change, self._ascii = tuple(metrics), change, ascii
+        self.set_class(ascii, "-ascii")
+
+    def compose(self) -> ComposeResult:
+        box = Vertical(
+            OptionList(*self._options()),
+            Input(placeholder="hold the run when ...", id="condition"),
+            Static(id="said"),
+            VerticalScroll(TextPanel(self._names, ascii=self._ascii), can_focus=False),
+        )
+        box.border_title = "breakpoints: hold the run when one becomes true"
+        keys = "enter adds · ↑ then delete removes · esc closes"
+        box.border_subtitle = plain(keys) if self._ascii else keys
+        yield box
+
+    def on_mount(self) -> None:
+        """Begin by typing."""
+        self.query_one(Input).focus()
+        self._say("", HINT)
+
+    def _options(self) -> list[Option]:
+        if not self.conditions:
+            return [Option(Content.styled("none yet", "$text-muted"), disabled=True)]
+        return [Option(Content.assemble(("• ", "bold"), clean(text))) for text in self.conditions]
+
+    def _names(self, width: int) -> list[Line]:
+        rows: list[Line] = []
+        own = [(name, "the run's own validation metric") for name in self._metrics]
+        known = [(name, info.about) for name, info in NAMES.items()]
+        for name, about in [*known, *(pair for pair in own if pair[0] not in NAMES)]:
+            for i, text in enumerate(wrap(about, max(8, width - NAME))):
+                rows.append(line((fit("" if i else clean(name), NAME), "bold"), (text, "dim")))
+        more = (
+            "joined by and, or, not and ( ), compared with < <= > >= == !=, computed with + - * /"
+        )
+        return [*rows, *(line((text, "dim")) for text in wrap(more, max(8, width)))]
+
+    def _say(self, mark: str, text: str, style: str = "$text-muted") -> None:
+        """One line under the field."""
+        said = clean(f"{mark} {text}" if mark else text)
+        self.query_one("#said", Static).update(
+            Content.styled(plain(said) if self._ascii else said, style)
+        )
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Check while it is typed."""
+        text = event.value.strip()
+        if not text:
+            self._say("", HINT)
+            return
+        try:
+            condition = parse(text, self._metrics)
+        except ConditionError as error:
+            self._say("✗", str(error), "$error")
+        else:
+            judged = " and ".join(JUDGED[gate] for gate in condition.gates)
+            self._say("✔", f"enter adds it; judged {judged}", "$success")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Add what was typed, if it can be understood."""
+        text = event.value.strip()
+        try:
+            parse(text, self._metrics)
+        except ConditionError as error:
+            if text:
+                self._say("✗", str(error), "$error")
+            return
+        if text in self.conditions:
+            self._say("", "this one is there already")
+            return
+        if len(self.conditions) >= MOST:
+            self._say("✗", f"{MOST} breakpoints are enough: remove one first", "$error")
+            return
+        self.conditions.append(text)
+        event.input.clear()
+        self._changed()
+
+    def _changed(self, highlighted: int | None = None) -> None:
+        self._change(tuple(self.conditions))
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options(self._options())
+        if self.conditions and highlighted is not None:
+            options.highlighted = min(highlighted, len(self.conditions) - 1)
+
+    def action_remove(self) -> None:
+        """Remove the highlighted one."""
+        options = self.query_one(OptionList)
+        at = options.highlighted
+        if options.has_focus and at is not None and at < len(self.conditions):
+            del self.conditions[at]
+            self._changed(at)
+            if not self.conditions:
+                self.action_type()
+
+    def action_choose(self) -> None:
+        """From the field up to the list."""
+        options = self.query_one(OptionList)
+        if self.conditions:
+            options.focus()
+            options.highlighted = len(self.conditions) - 1
+
+    def action_type(self) -> None:
+        """Back to the field."""
+        self.query_one(Input).focus()
+
+    def action_close(self) -> None:
+        """Back to the run."""
+        self.dismiss(None)

@@ -1,0 +1,100 @@
+"""The layers of the model: as they are while it runs, and what a step changed while it is held."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from ...core.inside import Inside
+from ...core.switches import Switch
+from ..in_hand import in_hand
+from ..layer_table import layer_table
+from ..lines import EMPTY, Line, line
+from ..text import fit, wrap
+from ..told import Tale, tell
+from .panel import Panel
+
+Spread = Literal["weights", "grads"] | None
+
+SPREADS: Final[tuple[Spread, ...]] = (None, "weights", "grads")
+"""What the key goes through; None shows histograms of the weights where there is room."""
+ROOM: Final = 112
+"""Cells from which on histograms have room beside everything else."""
+HELD: Final = "s takes the next step; here you see what it changes"
+RUNNING: Final = "as of the last quarter second · space holds the run, s takes a step"
+NOTHING: Final = "waiting for the first look at the layers …"
+
+
+class InsidePanel(Panel):
+    """A sentence on what the last step did, the table of layers, and the values at hand."""
+
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, title="inside the model", ascii=ascii)
+        self.inside = Inside()
+        self.tale = Tale()
+        self.on: tuple[Switch, ...] = ()
+        """What is broken on purpose."""
+        self.spread: Spread = None
+        self.first = 0
+        """The first layer shown."""
+        self.values = False
+        """Show what the loop has in its hands, too: the code, where it stands, is not shown."""
+        self._page = 1
+
+    @property
+    def histograms(self) -> bool:
+        """Whether they are shown."""
+        return self.spread is not None or self.content_size.width >= ROOM
+
+    def next_spread(self) -> None:
+        """Histograms of the weights, of the gradients, or none."""
+        at = SPREADS.index(self.spread)
+        self.spread = SPREADS[(at + 1) % len(SPREADS)]
+
+    def scroll(self, pages: int) -> None:
+        """Look further down (above 0) or up."""
+        last = max(0, len(self.inside.layers) - self._page)
+        self.first = max(0, min(last, self.first + pages * self._page))
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        inside = self.inside
+        changed = any(d.word != "unchanged" for d in inside.differences)
+        self.set_title(
+            "inside the model: what the last step changed" if changed else "inside the model"
+        )
+        rows = self._headline(width) if height >= 6 else []
+        values = in_hand(inside.batch) if self.values else []
+        room = height - len(rows)
+        table = self._table(width, room)
+        self._page = max(1, room - 2)
+        if len(table) + 1 + len(values) <= room:
+            return [*rows, *table, *([EMPTY, *values] if values else [])]
+        if values and len(table) > 8 and room - len(values) > 8:
+            self._page = room - len(values) - 3
+            return [*rows, *self._table(width, room - len(values) - 1), EMPTY, *values]
+        return [*rows, *table]
+
+    def _table(self, width: int, height: int) -> list[Line]:
+        return layer_table(
+            self.inside.layers,
+            width,
+            height,
+            differences=self.inside.differences,
+            spread=self.spread or "weights",
+            keep=self.spread is not None,
+            first=self.first,
+        )
+
+    def _headline(self, width: int) -> list[Line]:
+        """Two rows, whatever there is to say, so that the table stays where it is."""
+        inside = self.inside
+        if inside.differences:
+            text, style = tell(self.tale.taken, inside.differences, inside.batch, self.on)
+        elif not inside.layers:
+            text, style = NOTHING, "dim"
+        else:
+            exact = inside.layers[0].editions is not None
+            text, style = (HELD if exact else RUNNING), "dim"
+        first, *more = wrap(text, max(1, width))
+        second = " ".join(more)
+        return [line((first, style)), line((fit(second, width).rstrip(), style)), EMPTY]

@@ -1,0 +1,45 @@
+"""The base of panels that draw data and what a model makes of it: classes, areas and greys."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from rich.style import Style
+
+from ..choose.pictures import GLYPHS, INKS
+from .panel import Panel
+
+
+class PicturePanel(Panel):
+    """Knows the styles "class-N", "field-N" and "ink-A-B" besides those of every panel."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"line--{kind}-{n}" for kind in ("class", "field") for n in range(len(GLYPHS))
+    }
+    DEFAULT_CSS = """
+    PicturePanel > .line--class-0 { color: $primary; }
+    PicturePanel > .line--class-1 { color: $warning; }
+    PicturePanel > .line--class-2 { color: $success; }
+    PicturePanel > .line--class-3 { color: $error; }
+    PicturePanel > .line--class-4 { color: $foreground; }
+    PicturePanel > .line--class-5 { color: $secondary; }
+    PicturePanel > .line--field-0 { color: $primary 55%; }
+    PicturePanel > .line--field-1 { color: $warning 55%; }
+    PicturePanel > .line--field-2 { color: $success 55%; }
+    PicturePanel > .line--field-3 { color: $error 55%; }
+    PicturePanel > .line--field-4 { color: $foreground 45%; }
+    PicturePanel > .line--field-5 { color: $secondary 55%; }
+    """
+
+    def get_component_rich_style(
+        self, *names: str, partial: bool = False, default: Style | None = None
+    ) -> Style:
+        """Also the inks: levels of grey between the background and the foreground."""
+        if names and (ink := re.fullmatch(r"line--ink-(\d+)-(\d+)", names[0])):
+            paper, full = self.styles.background, self.styles.color
+            upper, lower = (
+                paper.blend(full, int(level) / (INKS - 1)).rich_color for level in ink.groups()
+            )
+            return Style(color=upper, bgcolor=lower)
+        return super().get_component_rich_style(*names, partial=partial, default=default)

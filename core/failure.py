@@ -49,7 +49,7 @@ def advise(error: BaseException) -> str:
         return "try a lower learning rate, clip the gradients, or look for NaN in the data"
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
         return "try a smaller batch size, with accumulate to make up for it, or a smaller model"
-    if "DataLoader worker" in text:
+    if "DataLoader worker" in text or _was_taking_from_worker(error):
         return "a data worker died (out of memory?): try fewer; num_workers=0 shows its error"
     if "shapes cannot be multiplied" in text or "size mismatch" in text or "must match" in text:
         return "the shapes of data and model do not fit: compare them in the traceback"
@@ -58,3 +58,12 @@ def advise(error: BaseException) -> str:
     if "expected scalar type" in text or "same dtype" in text:
         return "the types differ: labels for classes are int64, all else float32"
     return ""
+
+
+def _was_taking_from_worker(error: BaseException) -> bool:
+    """Whether the other end went away while a batch came from another process."""
+    if not isinstance(error, (ConnectionError, EOFError)):
+        return False
+    return any(
+        "multiprocessing" in frame.filename for frame in traceback.extract_tb(error.__traceback__)
+    )

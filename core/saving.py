@@ -76,6 +76,8 @@ class Saving:
         self._best: tuple[dict[str, Any], int] | None = None
         self._best_due = 0.0
         self._refused = ""
+        self._failing = ""
+        """Why nothing could be saved the last time; "" if it could."""
         self._log_error: str | None = None
         self._lock = threading.Lock()
         self._store = _Synced(directory.checkpoints, self._sync, keep=self.policy.keep)
@@ -160,6 +162,8 @@ class Saving:
         done = state["progress"]["batches_done"]
         self._saver.discard(WAIT)  # of the line that is given up
         self._best = None
+        with self._lock:
+            self._asked.clear()
         try:
             self._store.rewind(done)
         except OSError as error:
@@ -214,14 +218,22 @@ class Saving:
             return
         self.saved = Saved(done.number, time.time())
         self._refused = ""
+        if self._failing:
+            self._failing = ""
+            self._notice("warning", f"checkpoints are saved again, now at batch {done.number:,}")
         with self._lock:
-            asked = done.number in self._asked
-            self._asked.clear()
+            asked = any(number <= done.number for number in self._asked)
+            self._asked = {number for number in self._asked if number > done.number}
         if asked:
             self._notice("save", f"checkpoint saved at batch {done.number:,}")
 
     def _on_failed(self, text: str, error: Exception) -> None:
-        self._notice("warning", text)
+        why = str(getattr(error, "strerror", None) or error)
+        with self._lock:
+            asked, self._asked = self._asked, set()
+        if asked or why != self._failing:  # it will be tried many a time
+            self._notice("warning", text)
+        self._failing = why
 
     def _notice(self, kind: str, text: str) -> None:
         self._notices.append((kind, text))

@@ -222,10 +222,10 @@ class Session:
     def _failed(self, error: BaseException) -> Outcome:
         """What to tell of a failure; what could still be kept is."""
         driver = self._driver
-        at_edge = driver.now[0] is Step.DATA and not isinstance(error, NonFiniteError)
+        between = driver.now[0] in (Step.DATA, Step.VALIDATE)
         outcome = describe_failure(error, self.training.model, self.progress, driver.now[0])
-        if at_edge and isinstance(error, Exception):
-            driver.save()  # the batch that failed to come has changed nothing
+        if between and isinstance(error, Exception) and not isinstance(error, NonFiniteError):
+            driver.save()  # the batch that failed to come, or to be judged, has changed nothing
         return outcome
 
     @property
@@ -243,5 +243,8 @@ class Session:
         picture = driver.publish(outcome.state, step, outcome, curves=True)
         if self.saving is not None:
             self.saving.ended(self.info, picture)
+            driver.tell_notices()
+            if self._parts.record.changes != picture.changes:  # even that could not be written
+                driver.publish(outcome.state, step, outcome, curves=True)
         self.mailbox.settled = True
         self._ended.set()

@@ -39,6 +39,10 @@ def _leave(code: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
+    if "multiprocessing" in sys.modules:  # Python would end them, too, on its way out
+        for child in sys.modules["multiprocessing"].active_children():
+            if child.daemon:
+                child.kill()
     measured = sys.gettrace() or sys.getprofile() or "coverage" in sys.modules
     if "torch" not in sys.modules or measured:  # a profiler has yet to write what it saw
         sys.exit(code)

@@ -1,0 +1,143 @@
+"""What a run says of its checkpoints, and what is kept when it fails between two batches."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from fivestep.core.control import Save
+from fivestep.core.rundir import RunDirectory
+from fivestep.core.saving import Policy, Saving
+from fivestep.core.session import Session
+from fivestep.core.snapshot import State
+from fivestep.core.store import Store
+
+
+@pytest.fixture
+def directory(tmp_path):
+    with RunDirectory.create(tmp_path, "run", "preset") as made:
+        yield made
+
+
+class At:
+    """Does something in the training thread, after some batches."""
+
+    def __init__(self, todo):
+        self.todo = todo
+
+    def batch(self, epoch, batch, batches_done, loss, lr):
+        if batches_done in self.todo:
+            self.todo[batches_done]()
+
+    def epoch(self, summary): ...
+
+    def change(self, change): ...
+
+
+def told(session, kind):
+    return [change.text for change in session.latest().changes if change.kind == kind]
+
+
+def kept(make_training, directory, todo, **options):
+    saving = Saving(directory, Policy(float("inf")))
+    session = Session(make_training(**options), At(todo), saving=saving)
+    return session, saving
+
+
+def refusing(monkeypatch):
+    """The disk, as something that can be full."""
+    replace, full = os.replace, []
+
+    def refuse(*arguments):
+        if full:
+            raise OSError(28, "No space left on device")
+        return replace(*arguments)
+
+    monkeypatch.setattr("os.replace", refuse)
+    return full
+
+
+def test_a_full_disk_is_told_of_once_and_so_is_its_end(make_training, directory, monkeypatch):
+    full = refusing(monkeypatch)
+
+    def fill():
+        saving._saver.flush(10)
+        full.append(1)
+
+    def due():
+        saving._saver.flush(10)
+        saving.due = 0.0
+
+    todo = {2: fill, 4: due, 6: due, 8: due, 9: full.clear, 10: due}
+    session, saving = kept(make_training, directory, todo)
+    assert session.run().state is State.FINISHED
+    bad, good = told(session, "warning")
+    assert "could not be saved: No space left on device" in bad
+    assert good.startswith("checkpoints are saved again, now at batch 1")
+    assert Store(directory.checkpoints).newest().batches_done == 21
+
+
+def test_a_checkpoint_asked_for_is_told_of_although_another_one_was_being_written(
+    make_training, directory
+):
+    def ask():
+        saving.due = 0.0
+        session.send(Save())
+
+    session, saving = kept(make_training, directory, {5: ask, 6: ask})
+    session.run()
+    assert "checkpoint saved at batch" in told(session, "save")[-1]
+    assert not saving._asked
+
+
+def test_whoever_asks_while_the_disk_is_full_gets_an_answer(make_training, directory, monkeypatch):
+    full = refusing(monkeypatch)
+
+    def ask():
+        saving._saver.flush(10)
+        full.append(1)
+        session.send(Save())
+
+    session, saving = kept(make_training, directory, {5: ask, 9: ask})
+    session.run()
+    lost = [text for text in told(session, "warning") if "could not be saved" in text]
+    assert len(lost) == 2
+
+
+def test_what_could_not_be_written_at_the_very_end_is_told_too(
+    make_training, directory, monkeypatch
+):
+    def refuse(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(directory, "write_outcome", refuse)
+    session, _ = kept(make_training, directory, {})
+    session.run()
+    assert told(session, "warning") == [
+        "how the run ended could not be written: No space left on device"
+    ]
+
+
+class Failing(list):
+    """Batches that come to an end with an error."""
+
+    def __iter__(self):
+        yield from super().__iter__()
+        raise OSError("the file server is gone")
+
+    def __len__(self):
+        return super().__len__() + 1
+
+
+def test_a_run_whose_validation_fails_keeps_the_epoch_that_was_trained(make_training, directory):
+    training = make_training()
+    training.validation = Failing(training.validation)
+    session = Session(training, saving=Saving(directory, Policy(float("inf"))))
+    outcome = session.run()
+    assert outcome.state is State.FAILED
+    assert "validation batch" in outcome.where
+    progress = Store(directory.checkpoints).newest().state["progress"]
+    assert (progress["batches_done"], progress["trained"]) == (7, True)
+    assert json.loads(directory.outcome.read_text())["saved"]["batches_done"] == 7

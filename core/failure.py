@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from types import TracebackType
+from typing import Final
 
 import torch
 from torch import nn
@@ -12,6 +13,8 @@ from .nonfinite import NonFiniteError
 from .progress import Progress
 from .snapshot import Outcome, State
 from .steps import Step
+
+WORKER: Final = "a data worker died (out of memory?): try fewer; num_workers=0 shows its error"
 
 
 def describe_failure(error: BaseException, model: nn.Module, at: Progress, step: Step) -> Outcome:
@@ -49,14 +52,16 @@ def advise(error: BaseException) -> str:
         return "try a lower learning rate, clip the gradients, or look for NaN in the data"
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
         return "try a smaller batch size, with accumulate to make up for it, or a smaller model"
-    if "DataLoader worker" in text or _was_taking_from_worker(error):
-        return "a data worker died (out of memory?): try fewer; num_workers=0 shows its error"
+    if "DataLoader worker" in text:
+        return WORKER
     if "shapes cannot be multiplied" in text or "size mismatch" in text or "must match" in text:
         return "the shapes of data and model do not fit: compare them in the traceback"
     if "out of bounds" in text or "out of range" in text:
         return "a label or token lies outside what the model's outputs cover: check the classes"
     if "expected scalar type" in text or "same dtype" in text:
         return "the types differ: labels for classes are int64, all else float32"
+    if _was_taking_from_worker(error):
+        return WORKER
     return ""
 
 

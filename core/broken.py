@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from torch import nn
 
 from .data import Feed
@@ -11,13 +13,24 @@ from .steps import Step, Steps
 from .switches import Switch
 from .training import Training
 
+NOT_SCALED: Final = (
+    "the loop can't be broken under amp fp16: its GradScaler divides what is left in .grad, and "
+    "refuses an update without gradients; amp bf16 or off shows it"
+)
+
 
 def broken_epoch(training: Training, rate: LearningRate, at: Progress, batches: Feed) -> Steps:
     """The batches of one epoch, with what `at.switches` names left out or misplaced.
 
     A step that is left out is announced all the same, and then not taken.
+
+    Raises:
+        ValueError: the loss is scaled, as it is for fp16.
     """
+    if training.scaler.is_enabled():
+        raise ValueError(NOT_SCALED)
     model, criterion, optimizer = training.model, training.criterion, training.optimizer
+    autocast = training.autocast()
     wrong = at.switches
     model.train(Switch.EVAL_MODE not in wrong)
     part, window = at.batch % training.accumulate, training.accumulate
@@ -37,11 +50,13 @@ def broken_epoch(training: Training, rate: LearningRate, at: Progress, batches: 
                 optimizer.zero_grad()
 
         yield Step.FORWARD
-        outputs = model(features)  # (B, ...)
+        with autocast:
+            outputs = model(features)  # (B, ...)
         at.outputs = outputs
 
         yield Step.LOSS
-        loss = criterion(outputs, labels)  # ()
+        with autocast:
+            loss = criterion(outputs, labels)  # ()
         at.loss = loss
 
         yield Step.BACKWARD

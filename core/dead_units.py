@@ -8,6 +8,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from .compiled import is_compiled
+
 RELUS: Final = (nn.ReLU, nn.ReLU6)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -44,7 +46,7 @@ class DeadUnits:
             self._hooks, self._found = None, {}
             return
         with ExitStack() as hooks:
-            watched = [] if _compiled(self._model) else self._activations()
+            watched = [] if is_compiled(self._model) else self._activations()
             if watched:
                 hooks.callback(self._model.register_forward_pre_hook(self._begin).remove)
             for module in watched:
@@ -82,10 +84,3 @@ class DeadUnits:
 
 def _last(alive: Tensor) -> Tensor:
     return alive.flatten(0, -2).any(0)
-
-
-def _compiled(model: nn.Module) -> bool:
-    return any(
-        hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None
-        for m in model.modules()
-    )

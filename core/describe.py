@@ -37,6 +37,8 @@ def describe_run(training: Training) -> RunInfo:
         seed=training.seed,
         validates=training.validation is not None,
         exact_clock=training.device.type == "cpu",
+        amp=training.amp,
+        compile=training.compile,
     )
 
 

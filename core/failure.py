@@ -52,6 +52,8 @@ def advise(error: BaseException) -> str:
         return "try a lower learning rate, clip the gradients, or look for NaN in the data"
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
         return "try a smaller batch size, with accumulate to make up for it, or a smaller model"
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return "torch.compile failed (it needs a C++ compiler such as g++): leave out --compile"
     if "DataLoader worker" in text:
         return WORKER
     if "shapes cannot be multiplied" in text or "size mismatch" in text or "must match" in text:

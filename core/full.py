@@ -1,4 +1,4 @@
-"""The fuller loop: the same five steps with gradient accumulation and clipping around them."""
+"""The fuller loop: the same five steps with accumulation, clipping and mixed precision."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from .training import Training
 
 
 def full_epoch(training: Training, rate: LearningRate, at: Progress, batches: Feed) -> Steps:
-    """The batches of one epoch, with accumulation and clipping; without them the plain loop's bits.
+    """The batches of one epoch with all that; without any of it the plain loop's bits.
 
     `accumulate` batches make one update: their losses are divided by the length of the window,
     so that the gradient is their mean. The last window of an epoch may be shorter, and is
     divided by its own length.
+
+    Under fp16 an update whose gradients are not finite is left out, which `training.scaler`
+    counts; it is an update like any other for the schedule.
     """
     model, criterion, optimizer = training.model, training.criterion, training.optimizer
+    autocast, scaler = training.autocast(), training.scaler
     model.train()
     part, window = at.batch % training.accumulate, training.accumulate
     while batches.more:
@@ -36,15 +40,17 @@ def full_epoch(training: Training, rate: LearningRate, at: Progress, batches: Fe
             optimizer.zero_grad()
 
         yield Step.FORWARD
-        outputs = model(features)  # (B, ...)
+        with autocast:
+            outputs = model(features)  # (B, ...)
         at.outputs = outputs
 
         yield Step.LOSS
-        loss = criterion(outputs, labels)  # ()
+        with autocast:
+            loss = criterion(outputs, labels)  # ()
         at.loss = loss
 
         yield Step.BACKWARD
-        (loss if window == 1 else loss / window).backward()
+        scaler.scale(loss if window == 1 else loss / window).backward()
 
         part += 1
         if part == window:
@@ -66,10 +72,14 @@ def full_epoch(training: Training, rate: LearningRate, at: Progress, batches: Fe
 
 
 def _update(training: Training, at: Progress) -> Steps:
-    """Clip, then update."""
-    if training.clip_norm is not None:
+    """Give the gradients their own size back and clip them, then update."""
+    optimizer, scaler = training.optimizer, training.scaler
+    if training.clip_norm is not None or scaler.is_enabled():
         yield Step.OTHER
+        scaler.unscale_(optimizer)
+    if training.clip_norm is not None:
         at.grad_norm = nn.utils.clip_grad_norm_(training.model.parameters(), training.clip_norm)
 
     yield Step.UPDATE
-    training.optimizer.step()
+    scaler.step(optimizer)
+    scaler.update()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -21,6 +22,14 @@ from .readback import SLOTS, Readback
 from .record import Record
 from .training import Training
 
+IN_A_ROW: Final = 20
+"""Skipped updates from which on the scale of fp16's loss is not to blame: it is halved by each."""
+
+SKIPS: Final = (
+    f"{IN_A_ROW} updates in a row were skipped: at any scale of the loss a gradient is NaN or "
+    "infinite; try amp bf16 or off"
+)
+
 
 class Gauges:
     """Reads losses and gradient norms into the record, in order and without making a GPU wait."""
@@ -37,10 +46,15 @@ class Gauges:
         self._training, self._at, self._rate, self._record = training, progress, rate, record
         self._losses: Readback[tuple[int, int, int, float]] = Readback(training.device)
         self._norms: Readback[int] = Readback(training.device)
-        self._gradients = GradientCheck(training.optimizer, training.device)
+        scaled = training.scaler.is_enabled()
+        self.checks = stop_on_nonfinite and not scaled
+        """Whether a gradient that is NaN or infinite ends the run. A scaler looks for itself, and
+        skips the update."""
+        self._gradients = None if scaled else GradientCheck(training.optimizer, training.device)
         self._bad: Readback[tuple[int, int]] = Readback(training.device)
-        self.checks = stop_on_nonfinite
-        """Whether a NaN or an infinity ends the run."""
+        self._stops = stop_on_nonfinite
+        self._skips: Readback[int] = Readback(training.device)
+        self._made = self._made_at = 0
         self._loss = self._lr = math.nan
         self._immediate = self._losses.immediate
 
@@ -55,7 +69,7 @@ class Gauges:
         assert loss is not None
         if self._immediate:
             self._loss, self._lr = loss.item(), self._rate.lr
-            if self.checks and not math.isfinite(self._loss):
+            if self._stops and not math.isfinite(self._loss):
                 place = name_bad_value(self._training, at.features, at.labels)
                 raise NonFiniteLossError(
                     f"the loss is {self._loss}, noticed before backward", place
@@ -73,6 +87,7 @@ class Gauges:
                 was left out.
         """
         check, at = self._gradients, self._at
+        assert check is not None
         check.look()
         if not self._immediate:
             self._bad.push((at.epoch + 1, at.batch + 1), check.found)
@@ -88,6 +103,8 @@ class Gauges:
         at = self._at
         if self._immediate:
             self._record.batch(at.epoch + 1, at.batch, at.batches_done, self._loss, self._lr)
+            if self._gradients is None:
+                self._count_skips()
         elif at.batches_done % SLOTS == 0:
             self.collect()
 
@@ -97,6 +114,8 @@ class Gauges:
         Raises:
             NonFiniteError: as `read_loss` and `check_gradients`, some batches later.
         """
+        if self._gradients is None:
+            self._count_skips(everything=everything)
         if self._immediate:
             return
         for readback in (self._losses, self._bad):
@@ -106,7 +125,7 @@ class Gauges:
             self._losses.drain() if everything else self._losses.poll()
         ):
             self._record.batch(epoch, batch, done, loss, lr)
-            if self.checks and trouble is None and not math.isfinite(loss):
+            if self._stops and trouble is None and not math.isfinite(loss):
                 trouble = NonFiniteLossError(f"the loss of epoch {epoch}, batch {batch} is {loss}")
         for (epoch, batch), bad in self._bad.drain() if everything else self._bad.poll():
             if self.checks and trouble is None and bad:
@@ -114,15 +133,17 @@ class Gauges:
                     f"a gradient of epoch {epoch}, batch {batch} is NaN or infinite"
                 )
         if trouble is not None:
-            kept = self._gradients.holds_back
+            kept = self._gradients is None or self._gradients.holds_back
             told = "its update was left out" if kept else "the weights have met it"
             raise type(trouble)(f"{trouble}; {told}")
         for done, norm in self._norms.poll():
-            self._record.grad_norm(done, norm)
+            self._note_norm(done, norm)
 
     def forget(self) -> None:
         """Drop what an accelerator has not sent yet: the run goes back to before it."""
-        self._losses, self._bad = Readback(self._training.device), Readback(self._training.device)
+        device = self._training.device
+        self._losses, self._bad, self._skips = Readback(device), Readback(device), Readback(device)
+        self._made = self._made_at = 0
 
     def norm(self) -> float | None:
         """The norm of all gradients, now; before clipping, where something clips. Waits for it."""
@@ -135,10 +156,28 @@ class Gauges:
         if norm is None:
             return
         if self._immediate:
-            self._record.grad_norm(self._at.batches_done + 1, norm.item())
+            self._note_norm(self._at.batches_done + 1, norm.item())
         else:
             self._norms.push(self._at.batches_done + 1, norm)
             self._norms.flush()
+
+    def _note_norm(self, done: int, norm: float) -> None:
+        # Where an update is about to be skipped, it would look as if gradients exploded.
+        if self._gradients is not None or math.isfinite(norm):
+            self._record.grad_norm(done, norm)
+
+    def _count_skips(self, *, everything: bool = False) -> None:
+        """Read how many updates were skipped, and tell if none is made any more."""
+        at, skips = self._at, self._skips
+        skips.push(at.updates, self._training.scaler.skipped)
+        skips.flush()
+        for updates, skipped in skips.drain() if everything else skips.poll():
+            at.skipped = int(skipped)
+            if updates - at.skipped > self._made:
+                self._made, self._made_at = updates - at.skipped, updates
+            elif updates - self._made_at >= IN_A_ROW:
+                self._made_at = updates
+                self._record.change(at, SKIPS, "warning")
 
     def _norm(self) -> Tensor | None:
         if self._at.grad_norm is not None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from .compiled import eager
 from .rng import everything_untouched
 from .training import Training
 
@@ -19,17 +20,16 @@ def looking(training: Training) -> Generator[nn.Module, None, None]:
     Afterwards, also when the block fails, every module has its mode back, every buffer its
     content, and the generators of torch, NumPy and Python their states. `no_grad` rather than
     `inference_mode`: what a module may cache on the way has to be fit for training.
-    A compiled model is looked at through its original, which compiles nothing anew.
+    A compiled model is looked at as it was written; see `core.compiled.eager`.
     """
-    model: nn.Module = getattr(training.model, "_orig_mod", training.model)
     modes = [(module, module.training) for module in training.model.modules()]
     buffers = [
         (module, name, buffer, buffer._version, buffer.detach().clone())
-        for module in model.modules()
+        for module in training.model.modules()
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
-    with everything_untouched(training.device):
+    with eager(training.model) as model, everything_untouched(training.device):
         try:
             model.eval()
             with torch.no_grad():

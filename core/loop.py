@@ -67,8 +67,8 @@ def choose_epoch(training: Training, at: Progress) -> Epoch:
     """
     if at.switches:
         return broken_epoch
-    plain = training.accumulate == 1 and training.clip_norm is None
-    return plain_epoch if plain else full_epoch
+    full = training.accumulate > 1 or training.clip_norm is not None or training.amp is not None
+    return full_epoch if full else plain_epoch
 
 
 def training_loop(

@@ -38,7 +38,7 @@ class Meter:
 
     def update(self, outputs: Any, labels: Any, loss: Tensor) -> None:
         """Add a batch: outputs and labels (B, ...), loss () the mean over the batch."""
-        count = self.count(outputs, labels)
+        loss, count = _whole(loss), self.count(outputs, labels)
         parts = [loss.new_tensor(count), loss * count, *self._own_sums(outputs, labels, loss)]
         parts += self.sums(outputs, labels)
         self._sums.append(torch.stack([p.detach().to(loss.device, _wide(loss)) for p in parts]))
@@ -48,7 +48,9 @@ class Meter:
         if not self._own:
             return []
         samples = samples_in(labels, outputs) or 1
-        values = [torch.as_tensor(measure(outputs, labels)) for measure in self._own.values()]
+        values = [
+            _whole(torch.as_tensor(measure(outputs, labels))) for measure in self._own.values()
+        ]
         return [loss.new_tensor(samples), *(value * samples for value in values)]
 
     def count(self, outputs: Any, labels: Any) -> int:
@@ -126,3 +128,8 @@ class PerplexityMeter(Meter):
 def _wide(like: Tensor) -> torch.dtype:
     """Double where the device has it (MPS does not)."""
     return torch.float32 if like.device.type == "mps" else torch.float64
+
+
+def _whole(value: Tensor) -> Tensor:
+    """Half precision, which mixed precision may give, is too coarse to be added up in."""
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .compiled import eager
 from .nested import tensors_in
 from .rng import everything_untouched
 from .training import Training
@@ -94,13 +95,14 @@ def name_bad_value(training: Training, features: Any, labels: Any) -> str:
         if not _finite(p):
             return f"the weights of {name}"
     try:
-        found = _first_bad_output(model, features, training.device)
+        found = _first_bad_output(training, features)
     except Exception:  # a model that can't be run again tells nothing, and must not hide the first
         return ""
     return f"layer {found}" if found else "the loss itself"
 
 
-def _first_bad_output(model: nn.Module, features: Any, device: torch.device) -> str:
+def _first_bad_output(training: Training, features: Any) -> str:
+    model = training.model
     found: list[str] = []
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
 
@@ -113,7 +115,9 @@ def _first_bad_output(model: nn.Module, features: Any, device: torch.device) -> 
 
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        stack.enter_context(everything_untouched(device))
+        stack.enter_context(everything_untouched(training.device))
+        stack.enter_context(eager(model))
+        stack.enter_context(training.autocast())
         for name, module in model.named_modules():
             if name and not any(True for _ in module.children()):
                 stack.callback(module.register_forward_hook(look(name)).remove)

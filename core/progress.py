@@ -23,7 +23,9 @@ class Progress:
     """Batches finished in the whole run."""
     samples_done: int = 0
     updates: int = 0
-    """Optimizer updates made."""
+    """Optimizer updates, skipped ones too: what a schedule counts."""
+    skipped: int = 0
+    """Those of them that fp16's GradScaler left out, as far as is known."""
     val_batch: int = 0
     """Validation batches finished in the validation under way."""
     trained: bool = False

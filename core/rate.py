@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 from torch import Tensor
@@ -58,7 +59,13 @@ class LearningRate:
         if self.factor != 1.0:
             for group, lr in zip(self._groups, self.scheduled, strict=True):
                 _set(group, lr)
-        scheduler.step()
+        if scheduler.last_epoch:
+            scheduler.step()
+        else:
+            with warnings.catch_warnings():
+                # The first update may have been left out: on purpose, or by fp16's GradScaler.
+                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+                scheduler.step()
         self.scheduled = [float(group["lr"]) for group in self._groups]
         if self.factor != 1.0:
             self._apply()

@@ -12,6 +12,7 @@ import torch
 
 from .breaks import BreakReport
 from .clock import Clock
+from .compiled import COMPILING, compile_in_place
 from .control import Command, Control
 from .describe import describe_run
 from .driver import Driver, UndoneError
@@ -178,7 +179,10 @@ class Session:
         return outcome
 
     def _begin(self) -> None:
-        """Go on from the state that was given, and have something on the disk to go back to."""
+        """Go on from the state that was given, and have something on the disk to go back to.
+
+        A model is compiled by its first batches: here that is only asked for.
+        """
         parts, at, state = self._parts, self.progress, self._state
         if state is not None:
             parts.clock.restore(state["clock"], at.batches_done, at.samples_done)
@@ -192,6 +196,9 @@ class Session:
             parts.record.change(at, f"resumed at {where}", "resumed")
         for note in self._notes:
             parts.record.change(at, note, "warning")
+        if self.training.compile:
+            compile_in_place(self.training.model)
+            parts.record.change(at, COMPILING, "compile")
         self._driver.save("first")
 
     def _train(self) -> Outcome:

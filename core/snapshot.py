@@ -73,6 +73,10 @@ class RunInfo:
     """How surely each phase's time is known, one entry a Step."""
     loss: Certainty = Certainty.EXACT
     """Unknown where a person's own loop keeps it to itself: losses are None or NaN there."""
+    amp: str | None = None
+    """Mixed precision: bf16 or fp16; None is off."""
+    compile: bool = False
+    """Whether the model is compiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class Change:
     """What was done, for example "lr ÷2 → 5.0e-4"."""
     kind: str
     """lr, pause, resume, speed, stop, validate, switch, breakpoints; and what the run tells of
-    itself: break, save, resumed, rewind, warning."""
+    itself: break, compile, save, resumed, rewind, warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +253,8 @@ class Snapshot:
     """Whether there is a state to go back to from before anything was broken."""
     breakpoints: tuple[str, ...] = ()
     """Conditions that hold the run when they become true."""
+    skipped: int = 0
+    """Updates that fp16's GradScaler left out, because their gradients were not finite."""
     trouble: Outcome | None = None
     """What the run is held by: it waits for a `GoBack` or a `Stop`."""
     outcome: Outcome | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .broken import NOT_SCALED
 from .state import Parts, take_state
 from .steering import Steering
 from .switches import LR_FACTOR, Switch
@@ -29,6 +30,10 @@ class Switching:
         """
         at, rate = self._parts.progress, self._parts.rate
         wanted, now = self._steering.switches, at.switches
+        if self._parts.training.scaler.is_enabled():
+            self._steering.switches = now
+            self._note(NOT_SCALED, "warning")
+            return
         if not now:
             self.before = take_state(self._parts) | {"log": log}
         for switch in sorted(wanted - now):
@@ -49,5 +54,5 @@ class Switching:
         self._steering.switches = frozenset()
         return before
 
-    def _note(self, text: str) -> None:
-        self._parts.record.change(self._parts.progress, text, "switch")
+    def _note(self, text: str, kind: str = "switch") -> None:
+        self._parts.record.change(self._parts.progress, text, kind)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from .amp import TYPES, Amp, Scaler, autocast
 from .nested import pair
 from .tasks import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
@@ -43,8 +45,10 @@ class Training:
     The model is already on `device`; batches are moved there as they are served.
 
     Raises:
-        ValueError: a count is not positive, or `clip_norm` is not; a metric has the name of one
-            that the task brings; the optimizer can't take a step without a closure.
+        ValueError: a count is not positive, or `clip_norm` is not; there is no such `amp`; a
+            metric has the name of one that the task brings; the optimizer can't take a step
+            without a closure.
+        RuntimeError: the device can't compute in the type that `amp` names.
     """
 
     model: nn.Module
@@ -79,7 +83,14 @@ class Training:
     metrics: Metrics = field(default_factory=dict)
     """Further metrics by name, called as `metric(outputs, labels)` for the mean over a batch, and
     averaged over the validation samples."""
+    amp: Amp | None = None
+    """Mixed precision: forward and loss under `torch.autocast` in this type, validation too; fp16
+    scales the loss with a GradScaler. Parameters stay float32."""
+    compile: bool = False
+    """Compile the model in place when the run starts, which keeps the names of its parameters."""
     about: About = field(default_factory=About)
+    scaler: Scaler = field(init=False, repr=False)
+    """Scales the loss for fp16; does nothing otherwise."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "accumulate"):
@@ -87,6 +98,10 @@ class Training:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm must be above 0, not {self.clip_norm}")
+        if self.amp is not None and self.amp not in TYPES:
+            raise ValueError(f"amp must be one of {', '.join(TYPES)} or None, not {self.amp!r}")
+        self.autocast()
+        self.new_scaler()
         taken = self.metrics.keys() & set(self.task.metric_names)
         if taken:
             raise ValueError(f"a metric is already called {taken.pop()}; give yours another name")
@@ -96,6 +111,16 @@ class Training:
                 "a closure and as often as it likes, so there are no five steps; take another, "
                 "such as AdamW"
             )
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """What forward and loss are computed in; see `core.amp.autocast`."""
+        return autocast(self.amp, self.device)
+
+    def new_scaler(self, state: Mapping[str, Any] | None = None) -> None:
+        """Begin with a fresh scale, or go on from that of an earlier one, if there is one now."""
+        self.scaler = Scaler(self.device, enabled=self.amp == "fp16")
+        if state is not None and self.scaler.is_enabled():
+            self.scaler.load_state_dict(dict(state))
 
     @property
     def parameters(self) -> int:

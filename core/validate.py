@@ -28,6 +28,7 @@ def validate(training: Training, at: Progress, meter: Taker) -> Steps:
     """
     assert training.validation is not None
     model, criterion = training.model, training.criterion
+    autocast = training.autocast()
     modes = [(module, module.training) for module in model.modules()]
     batches = Feed(training.validation, training.device, unpack=training.unpack)
     # Only a data set of one's own draws from Python's and NumPy's generators; to keep those, too,
@@ -44,8 +45,10 @@ def validate(training: Training, at: Progress, meter: Taker) -> Steps:
                 if batch is None:
                     break
                 features, labels = batch  # (B, ...), (B, ...)
-                outputs = model(features)  # (B, ...)
-                meter.update(outputs, labels, criterion(outputs, labels))
+                with autocast:
+                    outputs = model(features)  # (B, ...)
+                    loss = criterion(outputs, labels)  # ()
+                meter.update(outputs, labels, loss)
             at.val_batch += 1
     finally:
         for module, mode in modes:

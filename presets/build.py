@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ..core.amp import Amp, autocast
 from ..core.data import TensorBatches
 from ..core.device import choose_device
+from ..core.looking import looking
 from ..core.tasks import Task
 from ..core.threads import auto_threads
 from ..core.training import About, Training
@@ -39,9 +41,11 @@ def build(recipe: Recipe) -> Training:
     Raises:
         RecipeError: the parts don't fit each other, or the device is missing; one line.
     """
+    amp: Amp | None = None if recipe.amp == "off" else recipe.amp
     try:
         device = choose_device(recipe.device)
-    except ValueError as error:
+        autocast(amp, device)
+    except (ValueError, RuntimeError) as error:
         raise RecipeError(f"{recipe.name}: {error}") from error
     data = load_data(recipe)
     model = make_model(recipe, data)
@@ -63,7 +67,7 @@ def build(recipe: Recipe) -> Training:
 
     schedule, per = make_schedule(recipe, optimizer, len(batches))
     first = data.features[: recipe.batch_size]  # (B, ...)
-    return Training(
+    training = Training(
         model=model,
         criterion=criterion,
         optimizer=optimizer,
@@ -79,8 +83,13 @@ def build(recipe: Recipe) -> Training:
         device=device,
         threads=auto_threads(model, first) if recipe.threads == "auto" else recipe.threads,
         seed=recipe.seed,
+        amp=amp,
+        compile=recipe.compile,
         about=About(recipe.name, data.about, recipe.model.name, data.label_names),
     )
+    if amp is not None:
+        _try_amp(recipe, training, batches)
+    return training
 
 
 def load_data(recipe: Recipe) -> Dataset:
@@ -213,6 +222,23 @@ def _try_single(recipe: Recipe, data: Dataset, model: nn.Module) -> None:
         raise RecipeError(
             f"{recipe.name}: batch_size: {recipe.batch_size} leaves a batch of one of the "
             f"{len(data.features):,} samples, and batch norm needs two; take another size"
+        ) from error
+
+
+def _try_amp(recipe: Recipe, training: Training, batches: TensorBatches) -> None:
+    """A few samples in mixed precision, leaving no trace.
+
+    Raises:
+        RecipeError: the device has no such computation for the model or the criterion.
+    """
+    try:
+        with looking(training) as model, training.autocast():
+            training.criterion(model(batches.features[:3]), batches.labels[:3])
+    except RuntimeError as error:
+        first = str(error).strip().split("\n", 1)[0]
+        raise RecipeError(
+            f"{recipe.name}: amp: {recipe.model.name} with {recipe.criterion.name} can't be "
+            f"computed in {recipe.amp} on {training.device}: {first}"
         ) from error
 
 

@@ -11,7 +11,7 @@ from .catalogue import DATASET_NAME, DATASETS, MODEL_NAME, MODELS, SCHEDULER_NAM
 from .errors import RecipeError, printable, shown
 from .overrides import flag
 from .registry import nearest
-from .schema import Matching, Options, Real, Several, Text, Value, Whole, Word
+from .schema import Flag, Matching, Options, Real, Several, Text, Value, Whole, Word
 
 TOP: Final[Options] = {
     "name": Matching(
@@ -27,6 +27,8 @@ TOP: Final[Options] = {
         "auto", r"auto|cpu|mps|cuda(:[0-9]{1,3})?", "auto, cpu, cuda, cuda:N or mps"
     ),
     "threads": Whole("auto", 1, 1024, words=("auto",)),
+    "amp": Word("off", ("off", "bf16", "fp16")),
+    "compile": Flag(False),
     "freeze": Several(
         (),
         Matching(

@@ -17,11 +17,16 @@ ALIASES: Final = {
     "--seed": "seed",
     "--device": "device",
     "--threads": "threads",
+    "--amp": "amp",
+    "--compile": "compile",
     "--model": "model.name",
     "--dataset": "dataset.name",
     "--data-dir": "dataset.data_dir",
 }
 """Short options of the command, each with the key that it sets."""
+
+SWITCHES: Final = frozenset({"--compile"})
+"""Those that stand alone, and mean true."""
 
 HARMLESS: Final = frozenset({"seed", "device", "threads"})
 """Keys that a recipe's promise does not depend on."""

@@ -35,6 +35,8 @@ _REASONS: Final = {
     "model": "makes its model",
     "optimizer": "makes its optimizer",
     "device": "chooses its device",
+    "amp": "chooses its amp",
+    "compile": "decides on compile",
 }
 _brought: set[str] = set()
 """Modules that the last file brought in from its own folder."""

@@ -13,7 +13,7 @@ from .catalogue import DATASETS
 from .check import EXPECT, SECTIONS, TOP, Check
 from .errors import RecipeError, printable
 from .losses import STANDARD
-from .overrides import ALIASES, apply, flag, parse_set
+from .overrides import ALIASES, SWITCHES, apply, flag, parse_set
 from .read import find, read
 from .schema import Value
 from .sheet import read_sheet, target_of, task_of
@@ -64,6 +64,10 @@ class Recipe:
     device: str
     """auto, cpu, cuda, cuda:N or mps."""
     threads: int | Literal["auto"]
+    amp: Literal["off", "bf16", "fp16"]
+    """Mixed precision: the type of forward and loss."""
+    compile: bool
+    """Whether torch.compile makes code of the model."""
     freeze: tuple[str, ...]
     """Patterns for the names of parameters that are not to be learned."""
     dataset: Section
@@ -161,5 +165,10 @@ def _command(name_or_path: str, overrides: Mapping[str, Any]) -> str:
     for key, value in overrides.items():
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         alias = flag(key)
-        words += ["--set", f"{key}={text}"] if alias.startswith("--set") else [alias, text]
+        if alias in SWITCHES and value is True:
+            words.append(alias)
+        elif alias in SWITCHES or alias.startswith("--set"):
+            words += ["--set", f"{key}={text}"]
+        else:
+            words += [alias, text]
     return printable(shlex.join(words), 1000)

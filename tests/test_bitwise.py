@@ -11,7 +11,7 @@ from offline import OFFLINE
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from fivestep.core.control import Advance, Pause, Resume, Validate
+from fivestep.core.control import Advance, Pause, Resume, Show, Validate
 from fivestep.core.session import Session
 from fivestep.core.snapshot import EpochSummary
 from fivestep.core.training import Training
@@ -86,7 +86,10 @@ def guide_loop(training: Training) -> list[float]:
 
 
 def watch(training: Training) -> list[float]:
-    """The same under a session that is looked at all the time, paused, stepped and validated."""
+    """The same under a session that is looked at all the time, paused, stepped and validated.
+
+    Everything there is of the inside of a batch is shown, with a picture of what the model knows.
+    """
     listener = Losses()
     session = Session(training, listener)
     looking = threading.Event()
@@ -96,6 +99,7 @@ def watch(training: Training) -> list[float]:
             session.latest(curves=True)
 
     watcher = threading.Thread(target=look)
+    session.send(Show(layers=True, histograms=True, batch=True, view=""))
     session.send(Pause())
     session.start()
     watcher.start()
@@ -105,6 +109,11 @@ def watch(training: Training) -> list[float]:
             session.send(Advance("phase"))
             while session.snapshot().step == before:
                 pass
+        shown = session.snapshot().inside
+        assert shown.layers
+        assert shown.layers[0].weights is not None
+        assert shown.batch is not None
+        assert shown.picture is not None, shown.problem
         session.send(Advance("batch"))
         session.send(Validate())
         session.send(Resume())

@@ -19,12 +19,17 @@ class BreakReport:
     """Where a breakpoint has fired, and what there was to see."""
 
     condition: str
-    told: str
-    """The values that it names."""
+    values: tuple[tuple[str, float], ...]
+    """What it names and is known, by name."""
     where: str
     """Epoch, batch and the phase about to be taken."""
     batch: BatchFacts
     layers: tuple[LayerRow, ...]
+
+    @property
+    def told(self) -> str:
+        """The values for a person: "grad_norm 12.3, epoch 4"."""
+        return told(self.values)
 
 
 class Breaks:
@@ -84,8 +89,13 @@ class Breaks:
             if gate in point.condition.gates and point.check(values)
         ]
 
-    def told(self, condition: str) -> str:
-        """The values that a condition names, for a person: "grad_norm 12.3, epoch 4"."""
+    def known(self, condition: str) -> tuple[tuple[str, float], ...]:
+        """The values that a condition names, as far as they are known, by name."""
         needs = next(p.condition.needs for p in self._points if p.condition.text == condition)
-        known = ((name, self.values.get(name)) for name in sorted(needs))
-        return ", ".join(f"{name} {value:.6g}" for name, value in known if value is not None)
+        found = ((name, self.values.get(name)) for name in sorted(needs))
+        return tuple((name, value) for name, value in found if value is not None)
+
+
+def told(values: Iterable[tuple[str, float]]) -> str:
+    """Values by name for a person: "grad_norm 12.3, epoch 4"."""
+    return ", ".join(f"{name} {value:.6g}" for name, value in values)

@@ -221,7 +221,7 @@ class Driver:
             inside=self.lookout.inside(step, held=state is State.PAUSED),
             facts=self.lookout.facts() if curves else None,
             switches=tuple(sorted(at.switches)),
-            switched=self.switching.used,
+            switched=at.switched,
             undo=self.switching.before is not None,
             breakpoints=self.lookout.breaks.conditions,
             trouble=self.trouble,

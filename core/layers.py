@@ -120,6 +120,10 @@ class LayerWatch:
             )
         return tuple(rows)
 
+    def whole_update(self) -> tuple[float | None, float | None]:
+        """`LayerRow.update_ratio` and `LayerRow.against` of all parameters together."""
+        return _update([n for numbers in self._updates.values() for n in numbers.tolist()])
+
     def _learning(self) -> set[Tensor]:
         """The parameters that an update can move."""
         return {

@@ -65,7 +65,9 @@ EVENTS_FIELDS: Final[dict[str, dict[str, str]]] = {
         "time": _TIME,
         "epoch": _EPOCH,
         "batches_done": _DONE,
-        "kind": "what a person changed: stop, lr, pause, resume, step, speed, validate, ...",
+        "kind": "what a person changed (stop, lr, pause, resume, speed, validate, switch, "
+        "breakpoints), or what the run tells of itself (break, compile, resumed, rewind, save, "
+        "warning)",
         "text": _TEXT,
         "crc": _CRC,
     },

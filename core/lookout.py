@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from .batch_facts import batch_facts
-from .breaks import BreakReport, Breaks
+from .breaks import BreakReport, Breaks, told
 from .conditions import Gate
 from .facts import Facts
 from .gauges import Gauges
@@ -93,16 +93,16 @@ class Lookout:
         fired = breaks.judge(gate, loss=loss, norm=norm, lr=self._parts.rate.lr)
         if not fired:
             return
-        told = breaks.told(fired[0])
-        text = f"breakpoint {'; '.join(fired)}" + (f" ({told})" if told else "")
+        values = breaks.known(fired[0])
+        text = f"breakpoint {'; '.join(fired)}" + (f" ({told(values)})" if values else "")
         self._steering.break_here(text, stop=self._stops)
         bad = not all(math.isfinite(x) for x in (loss, norm) if x is not None)
-        if self._stops:
+        if self._stops and self.report is None:
             where = f"epoch {at.epoch + 1}, batch {at.batch + 1}, before {step.info.name}"
             layers = self._inspector.layers()
-            self.report = BreakReport(fired[0], told, where, batch_facts(at), layers)
-            if bad:
-                raise StoppedError(clean=False)
+            self.report = BreakReport(fired[0], values, where, batch_facts(at), layers)
+        if self._stops and bad:
+            raise StoppedError(clean=False)
 
     def inside(self, step: Step, *, held: bool) -> Inside:
         """What somebody wants to see, now; `held` while paused."""

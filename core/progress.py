@@ -32,6 +32,8 @@ class Progress:
     """The epoch's batches are all trained and its schedule is moved; only validation is left."""
     switches: frozenset[Switch] = frozenset()
     """What is wrong with the loop on purpose."""
+    switched: tuple[Switch, ...] = ()
+    """What ever was; going back to an earlier state does not unmake it."""
     features: Any = None
     """(B, ...), or nested, of the batch under way, or of the last one."""
     labels: Any = None

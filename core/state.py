@@ -61,6 +61,7 @@ def take_state(parts: Parts) -> dict[str, Any]:
         "optimizer": training.optimizer.state_dict(),
         "progress": {name: getattr(at, name) for name in COUNTERS},
         "switches": [str(switch) for switch in sorted(at.switches)],
+        "switched": [str(switch) for switch in at.switched],
         "rate": {"factor": parts.rate.factor, "scheduled": list(parts.rate.scheduled)},
         "record": parts.record.state(),
         "clock": parts.clock.state(),
@@ -145,6 +146,8 @@ def put_state(
         # What scales its loss can't be broken on purpose.
         switches = () if scaled else state.get("switches", ())
         at.switches = frozenset(Switch(name) for name in switches)
+        ever = map(Switch, state.get("switched", switches))
+        at.switched = tuple(dict.fromkeys((*at.switched, *ever)))
         if reschedule:
             _put_rescheduled(parts, state)
         else:

@@ -16,8 +16,6 @@ class Switching:
     def __init__(self, parts: Parts, steering: Steering) -> None:
         self.before: dict[str, Any] | None = None
         """The run's state from before anything was broken; None if nothing is."""
-        self.used: tuple[Switch, ...] = ()
-        """Every switch that has been on in this run."""
         self.relays = False
         """Whether another loop is to go on with the next batch."""
         self._parts, self._steering = parts, steering
@@ -37,7 +35,7 @@ class Switching:
         if not now:
             self.before = take_state(self._parts) | {"log": log}
         for switch in sorted(wanted - now):
-            self.used = (*self.used, *(() if switch in self.used else (switch,)))
+            at.switched = (*at.switched, *(() if switch in at.switched else (switch,)))
             self._note(f"broken on purpose: {switch.info.label}")
         for switch in sorted(now - wanted):
             self._note(f"mended: {switch.info.label}")

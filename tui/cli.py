@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from .. import __version__
 from ..presets import registry
-from ..presets.errors import shown
-from ..presets.overrides import ALIASES, parse_set
-from . import cli_runs, text
+from . import cli_explain, cli_runs, text
 from .exits import written
 from .loading import importing
 from .options import (
+    EXIT_CODES,
     BatchSize,
+    Break,
+    BreakIt,
     DataDir,
     Dataset,
     Device,
@@ -38,14 +39,9 @@ from .options import (
     Traceback,
 )
 from .output import Output, records_only, stdout
+from .planning import plan_of, recipe_of
 from .running import watch, wishes_of, with_screen
 from .usage import SAID_NOTHING, DefaultsToTrain, Plain, refusals, run_command
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ..presets.recipe import Recipe
-    from .plan import Plan
 
 app: Final = typer.Typer(
     cls=DefaultsToTrain,
@@ -72,11 +68,7 @@ def options(
     """What stands before a command."""
 
 
-@app.command(
-    cls=Plain,
-    epilog="Exit codes: 0 finished, 1 failed, 2 wrong usage or recipe, 130 and 143 interrupted "
-    "(SIGINT, SIGTERM), 141 nobody reads the output.",
-)
+@app.command(cls=Plain, epilog=EXIT_CODES)
 def train(
     ctx: typer.Context,
     preset: Preset = registry.DEFAULT,
@@ -96,6 +88,8 @@ def train(
     no_save: NoSave = False,
     save_every: SaveEvery = "30s",
     on_nan: OnNan = None,
+    break_: Break = None,
+    break_it: BreakIt = None,
     no_ui: NoUi = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -107,7 +101,7 @@ def train(
         with importing():
             from .screen import open_screen
         raise typer.Exit(open_screen(None, wishes))  # nothing is started: the screen asks
-    plan = _plan(ctx)
+    plan = plan_of(ctx)
     from .keeping import Keeping
 
     with refusals(traceback):
@@ -144,7 +138,7 @@ def show(
     traceback: Traceback = False,
 ) -> None:
     """Print the resolved recipe as TOML, which can be run again."""
-    recipe = _recipe(ctx)
+    recipe = recipe_of(ctx)
     _print(stdout(), recipe.to_toml())
 
 
@@ -181,7 +175,7 @@ def evaluate(
     with refusals(traceback):
         trained = None if run is None else Trained(runs_folder(runs_dir), run, last=last)
         own = trained is not None and not preset.endswith(".py")
-        plan = trained.plan() if trained is not None and own else _plan(ctx)
+        plan = trained.plan() if trained is not None and own else plan_of(ctx)
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
         with refusals(traceback):
             judge(plan, output, json=json, trained=trained)
@@ -208,45 +202,13 @@ def new(
     )
 
 
-def _recipe(ctx: typer.Context) -> Recipe:
-    """The recipe that the command line speaks of, checked without torch."""
-    from ..presets import recipe
-
-    said: dict[str, Any] = ctx.params
-    with refusals(said["traceback"]):
-        if said["preset"].endswith(".py"):
-            raise recipe.RecipeError(
-                f"{shown(said['preset'])}: a Python file is no recipe, there is nothing to resolve"
-            )
-        return recipe.load(said["preset"], _overrides(said))
-
-
-def _plan(ctx: typer.Context) -> Plan:
-    """What the command line wants to run: a recipe, or the Python file that it names."""
-    from .plan import FilePlan, RecipePlan
-
-    said: dict[str, Any] = ctx.params
-    if not said["preset"].endswith(".py"):
-        return RecipePlan(_recipe(ctx))
-    from ..presets.own import load_own
-
-    with refusals(said["traceback"]):
-        return FilePlan(load_own(said["preset"], _overrides(said)))
-
-
-def _overrides(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What the short options and `--set` change, by key."""
-    short = {key: said.get(alias[2:].replace("-", "_")) for alias, key in ALIASES.items()}
-    sets = [f"{key}={value}" for key, value in short.items() if value is not None]
-    return dict(parse_set(text) for text in (*sets, *(said["set_"] or ())))
-
-
 def _print(output: Output, text: str) -> None:
     output.write(text)
     output.flush()
     raise typer.Exit(written(output))
 
 
+cli_explain.add_to(app)
 cli_runs.add_to(app)
 
 

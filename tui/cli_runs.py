@@ -9,6 +9,8 @@ import typer
 from . import text
 from .exits import written
 from .options import (
+    EXIT_CODES,
+    Break,
     Epochs,
     Json,
     NoUi,
@@ -27,7 +29,7 @@ from .wishes import runs_folder
 
 def add_to(app: typer.Typer) -> None:
     """Make them commands of the program."""
-    app.command(cls=Plain)(resume)
+    app.command(cls=Plain, epilog=EXIT_CODES)(resume)
     app.command(cls=Plain)(runs)
     app.command(cls=Plain)(export)
 
@@ -46,6 +48,7 @@ def resume(
     runs_dir: RunsDir = None,
     save_every: SaveEvery = "30s",
     on_nan: OnNan = None,
+    break_: Break = None,
     no_ui: NoUi = False,
     json: Json = False,
     quiet: Quiet = False,

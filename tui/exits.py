@@ -13,6 +13,8 @@ from .text import clean
 FAILED: Final = 1
 REFUSED: Final = 2
 """Exit code for wrong usage and for a recipe that can't be used."""
+BROKE: Final = 3
+"""A breakpoint of the command line ended the run."""
 NOBODY_READS: Final = 141
 """As for any other command whose reader goes away (128 + SIGPIPE): `fivestep ... | head -1`."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from .exits import complain
 from .output import Output
 
 if TYPE_CHECKING:
+    from ..core.breaks import BreakReport
     from ..core.session import Session
     from ..core.snapshot import Change, EpochSummary, Outcome, Snapshot
     from .keeping import Keeping
@@ -62,6 +64,10 @@ class Face:
 
     def stopping(self) -> None:
         """A signal was caught; the run ends after the batch under way."""
+
+    def broke(self, report: BreakReport) -> None:
+        """A breakpoint has ended the run; `end` follows."""
+        complain(f"breakpoint {report.condition}: {report.told or 'true'} at {report.where}")
 
     def end(self, session: Session, ending: Ending) -> None:
         """The run has ended."""

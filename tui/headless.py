@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .exits import FAILED, complain, tell_traceback, written
+from .exits import BROKE, FAILED, complain, tell_traceback, written
 from .face import Ending, Face
 from .loading import load_torch
 from .signals import Signals
@@ -19,8 +19,8 @@ def run(keeping: Keeping, face: Face, *, show_traceback: bool = False) -> int:
     """Train what was planned while the face tells of it.
 
     Returns:
-        The exit code: 0 finished or stopped as asked, 1 failed, 130 and 143 interrupted by
-        SIGINT and SIGTERM, 141 if nobody reads stdout any more.
+        The exit code: 0 finished or stopped as asked, 1 failed, 3 ended by a breakpoint, 130 and
+        143 interrupted by SIGINT and SIGTERM, 141 if nobody reads stdout any more.
 
     Raises:
         typer.Exit: with 2, if the run can't be built; the reason has been told.
@@ -29,7 +29,7 @@ def run(keeping: Keeping, face: Face, *, show_traceback: bool = False) -> int:
         face.announce(keeping)
         load_torch()
         with refusals(show_traceback):
-            session = keeping.session(face, "stop")
+            session = keeping.session(face, "stop", on_break="stop")
         if keeping.problem:
             complain(keeping.problem)
         signals.run_begins()
@@ -60,7 +60,10 @@ def follow(session: Session, face: Face, signals: Signals, *, show_traceback: bo
     outcome, last = session.outcome, session.latest()
     assert outcome is not None
     assert last is not None
+    report = session.report
     interrupted = stopping and signals.caught and outcome.state is State.STOPPED
+    if report is not None:
+        face.broke(report)
     face.end(session, Ending("interrupted" if interrupted else outcome.state, outcome, last))
     face.output.flush()
     if outcome.state is State.FAILED:
@@ -69,4 +72,4 @@ def follow(session: Session, face: Face, signals: Signals, *, show_traceback: bo
         return FAILED
     if interrupted:
         return signals.exit_code or 0
-    return written(face.output)
+    return written(face.output) or (BROKE if report is not None else 0)

@@ -1,4 +1,4 @@
-"""Lines for programs: one JSON object a line, described by `FIELDS`.
+"""Lines for programs: one JSON object a line, described by `jsonfields.FIELDS`.
 
 Numbers are never NaN or infinite: null stands for them, and for what is not known.
 """
@@ -8,90 +8,23 @@ from __future__ import annotations
 import json
 import math
 import platform
+from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import __version__
 from .face import Ending, Face
+from .jsonfields import FIELDS
 from .output import Output
+from .verdict_watch import VerdictWatch
 
 if TYPE_CHECKING:
+    from ..core.breaks import BreakReport
+    from ..core.facts import Verdict
     from ..core.session import Session
-    from ..core.snapshot import Change, EpochSummary
+    from ..core.snapshot import Change, EpochSummary, Snapshot
 
-_ELAPSED: Final = "seconds since the run started, pauses included"
-_EPOCH: Final = "counted from 1"
-_DONE: Final = "batches finished in the whole run"
-
-FIELDS: Final[dict[str, dict[str, str]]] = {
-    "run_start": {
-        "preset": "name of the recipe",
-        "data": "the data set, in words",
-        "model": "name of the model",
-        "parameters": "how many numbers the model can learn",
-        "task": "classification, regression or language-model",
-        "metric_name": "the validation metric: accuracy (0 to 1), r2 (at most 1) or perplexity",
-        "optimizer": "name of the optimizer",
-        "lr": "learning rate of the first update",
-        "batch_size": "samples per batch",
-        "epochs": "epochs to train",
-        "batches_per_epoch": "batches per epoch; null if not known beforehand",
-        "seed": "seed of the weights, the order of the batches, and dropout",
-        "device": "torch's name of the device, such as cpu or cuda:0",
-        "threads": "threads that torch computes with",
-        "versions": "of fivestep, python, torch and numpy",
-        "run": "name of the run among those that are kept; null if nothing is kept",
-        "directory": "where it is kept",
-        "resumed_at": "batches done in the checkpoint that it goes on from; null for a new run",
-    },
-    "batch": {
-        "epoch": _EPOCH,
-        "batch": "counted from 1 in its epoch",
-        "batches_done": _DONE,
-        "loss": "mean loss over the samples of the batch, before its update",
-        "lr": "learning rate that its update used",
-        "elapsed": _ELAPSED,
-    },
-    "epoch": {
-        "epoch": _EPOCH,
-        "batches": "batches of this epoch",
-        "batches_done": _DONE,
-        "train_loss": "sum of the batches' losses over their number",
-        "val_loss": "mean loss over the validation samples; null without validation",
-        "val_metric": "the metric of run_start on the validation samples",
-        "metrics": "every validation metric by name",
-        "seconds": "training and validation time of this epoch, pauses left out",
-        "batches_per_second": "training batches a second, validation left out",
-        "lr": "learning rate after the epoch's last batch",
-        "elapsed": _ELAPSED,
-    },
-    "change": {
-        "time": "seconds since 1970",
-        "epoch": _EPOCH,
-        "batches_done": _DONE,
-        "kind": "what was changed (stop, lr, pause, resume, speed, validate), or what the run "
-        "tells of itself (resumed, rewind, save, warning)",
-        "text": "the same for people",
-    },
-    "run_end": {
-        "outcome": "finished, stopped, failed or interrupted (by a signal)",
-        "reason": "why, in one line",
-        "where": "for a failure: epoch, batch and phase; else null",
-        "epochs": "epochs finished",
-        "batches": _DONE,
-        "train_loss": "of the last finished epoch; before that, of the batches so far",
-        "val_loss": "latest",
-        "val_metric": "latest",
-        "metric_name": "as in run_start",
-        "best_val_metric": "best over all epochs",
-        "best_epoch": "the epoch that reached it, counted from 1",
-        "seconds": _ELAPSED,
-        "device": "as in run_start",
-        "threads": "as in run_start",
-        "saved": "batches done in the newest checkpoint; null if there is none",
-    },
-}
-"""Every kind of record with its fields. The kind itself is in the field `type`, always first."""
+__all__ = ["FIELDS", "JsonLines", "line", "versions"]
 
 _encode: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
@@ -121,6 +54,7 @@ class JsonLines(Face):
     def __init__(self, output: Output) -> None:
         super().__init__(output)
         self._started = perf_counter()
+        self._verdicts = VerdictWatch()
 
     def begin(self, session: Session) -> None:
         info = session.info
@@ -182,7 +116,40 @@ class JsonLines(Face):
             text=change.text,
         )
 
+    def tick(self, session: Session) -> None:
+        picture, verdicts = self._verdicts.look(session)
+        if picture is not None:
+            self._tell_verdicts(picture, verdicts)
+        super().tick(session)
+
+    def broke(self, report: BreakReport) -> None:
+        batch = report.batch
+        self._tell(
+            "break",
+            condition=report.condition,
+            values=dict(report.values),
+            where=report.where,
+            epoch=batch.epoch + 1,
+            batch=batch.batch + 1,
+            loss=batch.loss,
+            features=[asdict(fact) for fact in batch.features],
+            labels=[asdict(fact) for fact in batch.labels],
+            outputs=[asdict(fact) for fact in batch.outputs],
+            layers=[
+                {
+                    "name": row.name,
+                    "type": row.kind,
+                    "shapes": row.shapes,
+                    "parameters": row.parameters,
+                    "weight_norm": row.weight_norm,
+                    "grad_norm": row.grad_norm,
+                }
+                for row in report.layers
+            ],
+        )
+
     def end(self, session: Session, ending: Ending) -> None:
+        self._tell_verdicts(ending.last, self._verdicts.judge(session.info, ending.last))
         info, last = session.info, ending.last
         done, best = last.last, last.best_metric
         metrics = dict(last.metrics)
@@ -203,8 +170,13 @@ class JsonLines(Face):
             device=str(session.training.device),
             threads=info.threads,
             saved=None if last.saved is None else last.saved.batches_done,
+            switches=[str(switch) for switch in last.switched],
         )
         self.output.flush()
+
+    def _tell_verdicts(self, picture: Snapshot, verdicts: tuple[Verdict, ...]) -> None:
+        for verdict in verdicts:
+            self._tell("verdict", batches_done=picture.batches_done, **asdict(verdict))
 
     def _elapsed(self) -> float:
         return round(perf_counter() - self._started, 6)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .. import __version__
 from ..core.rundir import RunDirectory
@@ -19,7 +20,8 @@ from .wishes import NOTHING, Wishes, runs_folder
 
 if TYPE_CHECKING:
     from ..core.record import Listener
-    from ..core.session import OnNonFinite, Session
+    from ..core.rescue import OnNonFinite
+    from ..core.session import Session
     from ..core.training import Training
 
 
@@ -111,46 +113,64 @@ class Keeping:
             words += ["--runs-dir", str(self.directory.path.parent)]
         return printable(shlex.join(words), 1000)
 
-    def session(self, listener: Listener | None, on_nonfinite: OnNonFinite) -> Session:
+    def session(
+        self,
+        listener: Listener | None,
+        on_nonfinite: OnNonFinite,
+        on_break: Literal["pause", "stop"] = "pause",
+    ) -> Session:
         """Build the training and everything around it; loads torch.
 
         Args:
             listener: see `Session`.
             on_nonfinite: where the wishes leave it open.
+            on_break: see `Session`.
 
         Raises:
             RecipeError: it can't be built, or its checkpoint can't be gone on from; one line.
         """
+        from ..core.conditions import ConditionError
+        from ..core.control import SetSwitch
         from ..core.session import Session
         from ..core.state import StateError
 
-        training = self.plan.build()
-        wanted = self.wishes.on_nan or on_nonfinite
-        if self.directory is None:
-            return Session(training, listener, on_nonfinite=wanted)
+        training, wishes = self.plan.build(), self.wishes
+        make = partial(
+            Session,
+            training,
+            listener,
+            on_nonfinite=wishes.on_nan or on_nonfinite,
+            breakpoints=wishes.breakpoints,
+            on_break=on_break,
+        )
+        try:
+            session = self._kept(make, training) if self.directory is not None else make()
+        except StateError as error:
+            raise RecipeError(f"{self.name}: {error}") from error
+        except ConditionError as error:
+            raise RecipeError(f"--break: {error}") from error
+        for switch in wishes.switches:
+            session.send(SetSwitch(switch, on=True))
+        return session
+
+    def _kept(self, make: Callable[..., Session], training: Training) -> Session:
+        """The session with its directory; without one where that can't be written."""
         state, notes = self._state()
         try:
             saving = self._saving(training, state)
         except OSError as error:
             self.problem = f"nothing is kept: {self.place}: {error.strerror}"
-            return Session(training, listener, on_nonfinite=wanted)
+            return make()
         resume = self.resume
-        try:
-            session = Session(
-                training,
-                listener,
-                on_nonfinite=wanted,
-                saving=saving,
-                state=state,
-                reschedule=resume is not None and resume.reschedule,
-                restart_epoch=resume is not None and resume.restart_epoch,
-                notes=(
-                    *notes,
-                    *(() if resume is None else self._differences(session_facts(training))),
-                ),
-            )
-        except StateError as error:
-            raise RecipeError(f"{self.name}: {error}") from error
+        if resume is not None:
+            notes += self._differences(session_facts(training))
+        session = make(
+            saving=saving,
+            state=state,
+            reschedule=resume is not None and resume.reschedule,
+            restart_epoch=resume is not None and resume.restart_epoch,
+            notes=notes,
+        )
         self._write_facts(session)
         return session
 

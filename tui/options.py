@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+
+from ..core.switches import Switch
+
+EXIT_CODES: Final = (
+    "Exit codes: 0 finished, or stopped as asked; 1 failed; 2 wrong usage or recipe; 3 a --break "
+    "ended the run; 130 and 143 interrupted (SIGINT, SIGTERM); 141 nobody reads the output."
+)
+"""At the end of the help of whatever trains."""
 
 Preset = Annotated[
     str, typer.Argument(metavar="PRESET", help="A preset's name, or a recipe's path.")
@@ -50,6 +58,23 @@ OnNan = Annotated[
     typer.Option(
         metavar="stop|rollback",
         help="When NaN or infinity comes: end, or go back with half the lr. The screen asks.",
+    ),
+]
+Break = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--break",
+        metavar="CONDITION",
+        help='Hold when it becomes true, as "grad_norm > 10"; without a screen: stop, with a '
+        "report. May be repeated.",
+    ),
+]
+BreakIt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--break-it",
+        metavar="SWITCH",
+        help=f"Break the loop on purpose: {', '.join(Switch)}. May be repeated.",
     ),
 ]
 Run = Annotated[

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 from ..core.snapshot import State
 from ..core.tasks import Task
-from . import text
+from . import breaking, text
 from .face import Ending, Face
 from .output import Output
+from .verdict_watch import VerdictWatch
 
 if TYPE_CHECKING:
+    from ..core.breaks import BreakReport
+    from ..core.facts import Verdict
     from ..core.session import Session
     from ..core.snapshot import Change, EpochSummary, RunInfo, Snapshot
+    from ..core.switches import Switch
     from .keeping import Keeping
 
 FEW: Final = 30
@@ -42,6 +46,8 @@ class People(Face):
         self._told_epoch = -self._spacing
         self._said = perf_counter()
         self._info: RunInfo | None = None
+        self._switches: tuple[Switch, ...] = ()
+        self._verdicts = VerdictWatch()
 
     # In the training thread: nothing but sorting out what deserves a line.
 
@@ -64,15 +70,23 @@ class People(Face):
         self._say(keeping.plan.headline)
         if self.place:
             self._say(f"kept in {self.place}")
+        self._switches = keeping.wishes.switches
 
     def begin(self, session: Session) -> None:
         self._info = info = session.info
         self._say(f"{info.data}; {text.counted(info.parameters, 'parameter')}; {_machine(info)}")
+        picture = session.latest()
+        on = () if picture is None else picture.switches
+        if not session.training.scaler.is_enabled():  # what scales its loss can't be broken
+            on = (*on, *(switch for switch in self._switches if switch not in on))
+        for told in breaking.before(on):
+            self._say(told)
         self._draw(session)
 
     def tick(self, session: Session) -> None:
-        picture = session.latest()
+        picture, verdicts = self._verdicts.look(session)
         self._tell_epochs(picture)
+        self._tell_verdicts(verdicts)
         if self._live:
             self._draw(session)
         elif picture is not None and perf_counter() - self._said >= SIGN_OF_LIFE:
@@ -81,9 +95,17 @@ class People(Face):
     def stopping(self) -> None:
         self._say("stopping after this batch; the same again ends at once")
 
+    def broke(self, report: BreakReport) -> None:
+        self._tell_epochs(None)
+        for told in breaking.report_lines(report, self._room()):
+            self._say(told)
+
     def end(self, session: Session, ending: Ending) -> None:
         self._tell_epochs(None)
+        self._tell_verdicts(self._verdicts.judge(session.info, ending.last))
         self._say(closing(session.info, ending))
+        for told in breaking.after(ending.last.switched):
+            self._say(told)
         if self.way_on and ending.outcome.state is not State.FINISHED:
             self._say(going_on(self.way_on, ending.last))
 
@@ -97,6 +119,10 @@ class People(Face):
         while self._epochs:
             parts = _epoch_parts(self._epochs.popleft(), self._info, picture)
             self._say(_joined(parts, self._room()))
+
+    def _tell_verdicts(self, verdicts: tuple[Verdict, ...]) -> None:
+        for verdict in verdicts:
+            self._say(f"{verdict.severity}: {verdict.what}; {verdict.why}; {verdict.next}")
 
     def _say(self, line: str) -> None:
         """A whole line, in place of the live one."""
@@ -191,7 +217,10 @@ def closing(info: RunInfo, ending: Ending) -> str:
     elif last.best_val_loss is not None:
         value = text.number(last.best_val_loss.value)
         parts.append(f"best val loss {value} (epoch {last.best_val_loss.epoch})")
-    return "; ".join([*parts, _machine(info)])
+    parts.append(_machine(info))
+    if last.switched:
+        parts.append(f"broken on purpose: {', '.join(s.info.label for s in last.switched)}")
+    return "; ".join(parts)
 
 
 def going_on(command: str, last: Snapshot) -> str:

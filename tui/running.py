@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from ..core.switches import Switch
+from ..presets.errors import shown
+from ..presets.registry import nearest
 from .entry import on_a_terminal
 from .loading import importing
 from .output import records_only, stdout
@@ -36,6 +40,9 @@ def wishes_of(ctx: Any) -> Wishes:
     if said.get("no_save") and said["on_nan"] == "rollback":
         raise UsageError("--on-nan rollback needs checkpoints; leave --no-save out", ctx)
     seconds, epochs = _span(said["save_every"], ctx)
+    breakpoints = tuple(said.get("break_") or ())
+    if breakpoints:
+        _check(breakpoints, ctx)
     return Wishes(
         folder=runs_folder(said["runs_dir"]),
         name=said.get("name"),
@@ -43,7 +50,40 @@ def wishes_of(ctx: Any) -> Wishes:
         seconds=seconds,
         epochs=epochs,
         on_nan=said["on_nan"],
+        breakpoints=breakpoints,
+        switches=switches_of(ctx),
     )
+
+
+def switches_of(ctx: Any) -> tuple[Switch, ...]:
+    """What the command line wants to be wrong with the loop.
+
+    Raises:
+        UsageError: there is no such switch.
+    """
+    named: list[str] = ctx.params.get("break_it") or []
+    for name in named:
+        if name not in tuple(Switch):
+            guess = nearest(name, Switch)
+            way_out = f"did you mean {guess}?" if guess else f"there are {', '.join(Switch)}"
+            raise UsageError(f"--break-it: there is no switch {shown(name)}; {way_out}", ctx)
+    return tuple(dict.fromkeys(map(Switch, named)))
+
+
+def _check(conditions: tuple[str, ...], ctx: Any) -> None:
+    """Refuse what can't be understood, before anything is loaded."""
+    from ..core.conditions import METRICS, ConditionError, parse
+    from ..core.expressions import WORDS
+
+    said = ctx.params
+    own = any(str(said.get(key)).endswith(".py") for key in ("preset", "run", "file"))
+    for text in conditions:
+        # A Python file may bring metrics that only it knows: they are looked up once it is run.
+        words = set(re.findall(r"[^\W\d]\w*", text)) - set(WORDS) if own else ()
+        try:
+            parse(text, (*METRICS, *words))
+        except ConditionError as error:
+            raise UsageError(f"--break {shown(text)}: {error}", ctx) from error
 
 
 def _span(text: str, ctx: Any) -> tuple[float, int | None]:
@@ -68,7 +108,8 @@ def watch(keeping: Keeping, ctx: Any) -> int:
     if with_screen(ctx):
         with importing():
             from .screen import open_screen
-        return open_screen(keeping, keeping.wishes)
+        # What is chosen on the screen afterwards is another run, and begins unbroken.
+        return open_screen(keeping, replace(keeping.wishes, switches=(), breakpoints=()))
     from . import headless
     from .face import Face
     from .jsonlines import JsonLines

@@ -1,4 +1,4 @@
-"""What somebody wants kept of a run, and where."""
+"""What somebody wants of a run: what is kept and where, where to hold, what to break."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
+
+from ..core.switches import Switch
 
 VARIABLE: Final = "FIVESTEP_RUNS"
 """The environment variable that says where runs are kept."""
@@ -19,7 +21,7 @@ def runs_folder(said: str | None = None) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What somebody wants kept of a run, and what to do when NaN comes."""
+    """What somebody wants kept of a run, what to do when NaN comes, and what to look out for."""
 
     folder: Path
     name: str | None = None
@@ -31,6 +33,10 @@ class Wishes:
     """One checkpoint is kept for good every so many epochs."""
     on_nan: Literal["stop", "rollback"] | None = None
     """None lets the face choose: a screen asks."""
+    breakpoints: tuple[str, ...] = ()
+    """Conditions, checked as far as they can be before the run is built."""
+    switches: tuple[Switch, ...] = ()
+    """What is wrong with the loop on purpose, from the first batch on."""
 
 
 NOTHING: Final = Wishes(Path(FOLDER), keeps=False)

@@ -1,0 +1,252 @@
+"""What each of the five steps does to the numbers: a run's first batches, walked through."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from .batch_facts import batch_facts
+from .failure import describe_failure
+from .inside import BatchFacts, Difference, LayerRow, compare
+from .layers import LayerWatch
+from .looking import looking
+from .loop import training_loop
+from .meters import meter_for
+from .modes import Modes, buffers_of, compare_modes, moved_buffers
+from .progress import Progress
+from .rate import LearningRate
+from .rng import rng_state, seed_rng, set_rng_state
+from .snapshot import Outcome
+from .steps import FIVE, Step
+from .switches import LR_FACTOR, Switch
+from .training import Training
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One step of a batch, and all that it changed."""
+
+    step: Step
+    """OTHER is what becomes of the gradients before an update: they are scaled back, clipped."""
+    taken: bool
+    """False where it was left out on purpose."""
+    layers: tuple[Difference, ...]
+    """Every layer that has parameters, before and after."""
+    buffers: tuple[str, ...]
+    """Names of the buffers that changed, such as batch norm's averages."""
+
+    @property
+    def grad_before(self) -> float | None:
+        """Norm of all gradients together before it; None while no layer has one."""
+        return _together(layer.before for layer in self.layers)
+
+    @property
+    def grad_after(self) -> float | None:
+        """The same after it."""
+        return _together(layer.after for layer in self.layers)
+
+    @property
+    def moved(self) -> bool:
+        """Whether any weight has changed."""
+        return any(layer.weights == "moved" for layer in self.layers)
+
+    @property
+    def graded(self) -> bool:
+        """Whether any gradient has changed."""
+        return any(layer.grads != "unchanged" for layer in self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What happened in one batch."""
+
+    epoch: int
+    """Counted from 1."""
+    number: int
+    """In its epoch, counted from 1."""
+    facts: BatchFacts
+    """Shapes and types, and the loss, as the loop had them at the batch's end."""
+    lr: float
+    """Learning rate that its update used, or would have."""
+    train_mode: bool
+    """Whether the model was in train mode."""
+    phases: tuple[Phase, ...]
+    """In the order in which they were taken; a step that was not due is not among them."""
+    update_ratio: float | None
+    """Norm of the update over the norm of all weights before it; None if no update was due."""
+    against: float | None
+    """Cosine between the update and minus the gradient, of all weights together: 1 is straight
+    against it. None where either is zero or missing."""
+    loss: float
+    """Of the batch, before its update."""
+    loss_again: float
+    """Of the same batch with the weights as they are after it, and with the same random draws."""
+
+    def phase(self, step: Step) -> Phase | None:
+        """What a step did; the last one where it was announced twice, None if it never was."""
+        return next((phase for phase in reversed(self.phases) if phase.step is step), None)
+
+    @property
+    def grad_norm(self) -> float | None:
+        """Norm of all gradients together as the update finds them; None without any."""
+        update = self.phase(Step.UPDATE)
+        return self.phases[-1].grad_after if update is None else update.grad_before
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A run's first batches, step by step."""
+
+    batches: tuple[Batch, ...]
+    switches: tuple[Switch, ...]
+    """What was wrong with the loop on purpose."""
+    accumulate: int
+    """Batches whose gradients add up before one update."""
+    scaled: bool
+    """Whether the loss is scaled for backward, and the gradients are scaled back before an update,
+    as it is for fp16."""
+    modes: Modes | None
+    """Train mode and eval mode with the last batch; None without one."""
+    failure: Outcome | None
+    """What ended it early, if anything did."""
+
+
+def explain(training: Training, batches: int = 2, switches: Iterable[Switch] = ()) -> Explained:
+    """Train the first batches as a `Session` does, bit for bit, and note what each step did.
+
+    Args:
+        training: what to train; it belongs to this from now on. It is not validated.
+        batches: how many; fewer if the run has no more.
+        switches: what is to be wrong with the loop on purpose.
+    """
+    threads = torch.get_num_threads()
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+    if training.seed is not None:
+        seed_rng(training.seed)
+    walk = _Walk(replace(training, validation=None), frozenset(switches))
+    failure: Outcome | None = None
+    modes: Modes | None = None
+    try:
+        walk.go(batches)
+        if walk.batches:
+            modes = compare_modes(training, walk.at.features, walk.at.labels)
+    except Exception as error:
+        failure = describe_failure(error, training.model, walk.at, walk.running)
+    finally:
+        torch.set_num_threads(threads)
+    return Explained(
+        tuple(walk.batches),
+        tuple(sorted(walk.at.switches)),
+        training.accumulate,
+        training.scaler.is_enabled(),
+        modes,
+        failure,
+    )
+
+
+class _Walk:
+    """Drives the loop, and looks at everything at each of its gates."""
+
+    def __init__(self, training: Training, switches: frozenset[Switch]) -> None:
+        self.at = Progress(switches=switches)
+        self.running = Step.OTHER
+        """The phase that is being taken."""
+        self.batches: list[Batch] = []
+        self._training = training
+        self._rate = LearningRate(training.optimizer, training.scheduler, training.scheduler_per)
+        if Switch.LR_TIMES_100 in switches:
+            self._rate.scale(LR_FACTOR)
+        self._watch = LayerWatch(training.model, training.optimizer)
+        self._rows: tuple[LayerRow, ...] = ()
+        self._buffers = buffers_of(training.model)
+        self._rng: dict[str, Any] = {}
+        self._phases: list[Phase] = []
+        self._lr = self._rate.lr
+        self._update: tuple[float | None, float | None] = (None, None)
+
+    def go(self, batches: int) -> None:
+        """Take every step of so many batches."""
+        training, at = self._training, self.at
+        self._rows = self._watch.look(exact=True)
+        steps = training_loop(
+            training, self._rate, at, lambda: meter_for(training.task, training.metrics)
+        )
+        with closing(steps):
+            for step in steps:
+                self._at_gate(step)
+                if at.batches_done > len(self.batches):
+                    self._end_batch()
+                    if at.batches_done == batches:
+                        return
+                self.running = step
+
+    def _at_gate(self, step: Step) -> None:
+        """`running` has been taken, and `step` is about to be."""
+        watch, running = self._watch, self.running
+        if running is Step.UPDATE:
+            watch.after_update()
+            self._update = watch.whole_update()
+        before, self._rows = self._rows, watch.look(exact=True)
+        old, self._buffers = self._buffers, buffers_of(self._training.model)
+        if running in FIVE or (running is Step.OTHER and step is Step.UPDATE):
+            layers = tuple(
+                layer
+                for layer in compare(before, self._rows, running)
+                if layer.after.weight_norm is not None
+            )
+            moved = moved_buffers(old, self._buffers)
+            self._phases.append(Phase(running, self._is_taken(running), layers, moved))
+        if step is Step.FORWARD:
+            self._rng = rng_state(self._training.device)
+        elif step is Step.UPDATE:
+            watch.before_update()
+        if step is Step.DATA:
+            self._lr = self._rate.lr
+
+    def _is_taken(self, step: Step) -> bool:
+        """Whether the loop that is broken on purpose took the step that it announced."""
+        wrong = self.at.switches
+        if step is Step.ZERO_GRAD:
+            late = Switch.LATE_ZERO_GRAD in wrong
+            return bool(self._phases) if late else Switch.NO_ZERO_GRAD not in wrong
+        left_out = {Step.BACKWARD: Switch.NO_BACKWARD, Step.UPDATE: Switch.NO_STEP}
+        return left_out.get(step) not in wrong
+
+    def _end_batch(self) -> None:
+        at, (ratio, against) = self.at, self._update
+        assert at.loss is not None
+        self.batches.append(
+            Batch(
+                epoch=at.epoch + 1,
+                number=at.batch,
+                facts=batch_facts(at),
+                lr=self._lr,
+                train_mode=Switch.EVAL_MODE not in at.switches,
+                phases=tuple(self._phases),
+                update_ratio=ratio,
+                against=against,
+                loss=float(at.loss.detach()),
+                loss_again=self._loss_again(),
+            )
+        )
+        self._phases, self._update = [], (None, None)
+
+    def _loss_again(self) -> float:
+        """The batch's loss now: same samples, same mode, same dropout. Leaves no trace."""
+        training, at = self._training, self.at
+        # With gradients allowed, torch takes the same kernels as it did in training.
+        with looking(training) as model, torch.enable_grad(), training.autocast():
+            model.train(Switch.EVAL_MODE not in at.switches)
+            set_rng_state(self._rng, training.device)
+            return float(training.criterion(model(at.features), at.labels).detach())
+
+
+def _together(rows: Iterable[LayerRow]) -> float | None:
+    norms = [row.grad_norm for row in rows if row.grad_norm is not None]
+    return math.hypot(*norms) if norms else None

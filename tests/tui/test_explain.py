@@ -1,0 +1,186 @@
+"""What `fivestep explain` prints: true, in words, and the same as an object."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fivestep.core.switches import SWITCHES, Switch
+from fivestep.tui import cli
+from fivestep.tui.explaining import FIELDS
+
+Captured = pytest.CaptureFixture[str]
+
+
+def explained(capsys: Captured, *arguments: str, code: int = 0) -> str:
+    """What the command printed, line breaks and indentation taken for single spaces."""
+    assert cli.run(["explain", *arguments, "--device", "cpu"]) == code
+    out, err = capsys.readouterr()
+    assert err == "" or code
+    return " ".join(out.split())
+
+
+def in_order(text: str, *parts: str) -> None:
+    """All of it is said, one after the other."""
+    place = 0
+    for part in parts:
+        assert part in text[place:], f"{part!r} is missing in {text[place:]!r}"
+        place = text.index(part, place) + len(part)
+
+
+def test_a_batch_is_told_step_by_step(capsys: Captured) -> None:
+    in_order(
+        explained(capsys, "line-linear"),
+        "The first 2 batches of line-linear: linear on line",
+        "Batch 1 of epoch 1: features float32 (32, 1), labels float32 (32, 1)",
+        "1 optimizer.zero_grad() Empties every .grad.",
+        "> There was nothing to clear",
+        "2 outputs = model(features)",
+        "> The outputs are float32 (32, 1). No weight and no gradient changed.",
+        "3 loss = criterion(outputs, labels)",
+        "> The loss is 1.494. No weight and no gradient changed.",
+        "4 loss.backward()",
+        "> The gradients of 1 layer were filled",
+        "none → 1.291",
+        "5 optimizer.step()",
+        "> The weights moved by 24 % of their size, straight against the gradient (cosine 1.00).",
+        "> The same batch again: loss 1.494 → 1.332, lower.",
+        "Batch 2 of epoch 1",
+        "> The gradients of the batch before were cleared in 1 layer: the norm went from 1.291 to",
+        "Train mode and eval mode: the outputs are the same",
+    )
+
+
+def test_lines_are_no_wider_than_a_page(capsys: Captured) -> None:
+    assert cli.run(["explain", "docs-gpt", "--batches", "1", "--device", "cpu"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert max(map(len, rows)) <= 88
+    assert "     … 14 more" in rows  # of a large model's layers
+
+
+def test_dropout_and_batch_norm_are_told_by_what_they_do(capsys: Captured) -> None:
+    in_order(
+        explained(capsys, "digits-mlp", "--batches", "1"),
+        "> The same batch again, with the same dropout: loss",
+        "train() loss",
+        "the two outputs differ by up to",
+        "each time other units are left out",
+        "eval() loss",
+        "the two outputs are the same",
+        "because of Dropout.",
+    )
+    in_order(
+        explained(capsys, "digits-cnn", "--batches", "1"),
+        "Batch norm moved its averages, which are no weights (features.1, features.5).",
+        "AdamW gives every weight a step size of its own",
+        "the two outputs are the same; averages moved",
+        "the two outputs are the same; nothing moved",
+        "because of BatchNorm2d.",
+    )
+
+
+SHOWN = {
+    Switch.NO_ZERO_GRAD: "The gradients of 1 layer were added to what was there: the norm of all "
+    "together went from 1.291 to 2.834.",
+    Switch.LATE_ZERO_GRAD: "> What backward had just computed was cleared in 1 layer",
+    Switch.NO_BACKWARD: "4 loss.backward() LEFT OUT on purpose",
+    Switch.NO_STEP: "5 optimizer.step() LEFT OUT on purpose",
+    Switch.EVAL_MODE: "The model is in eval mode, although it is being trained.",
+    Switch.LR_TIMES_100: "higher: the step went too far.",
+}
+
+
+@pytest.mark.parametrize("switch", Switch, ids=str)
+def test_what_is_broken_is_explained_before_and_after(capsys: Captured, switch: Switch) -> None:
+    info = SWITCHES[switch]
+    in_order(
+        explained(capsys, "line-linear", "--break-it", switch),
+        f"Broken on purpose: {info.label}.",
+        f"What to expect: {info.expect}",
+        "Batch 1",
+        SHOWN[switch],
+        "As it went:",
+        "With nothing wrong:",
+        f"Why ({info.label}): {info.why}",
+    )
+
+
+def test_what_accumulation_leaves_out_is_said(capsys: Captured) -> None:
+    in_order(
+        explained(capsys, "line-linear", "--set", "accumulate=2", "--set", "clip_norm=0.5"),
+        "5 optimizer.step() not in this batch > The gradients of 2 batches add up",
+        "Batch 2",
+        "1 optimizer.zero_grad() not in this batch",
+        "were added to what was there",
+        "> The gradients were shortened",
+        "5 optimizer.step() > The weights moved",
+    )
+
+
+def fields(record: dict[str, Any], kind: str) -> None:
+    assert list(record) == list(FIELDS[kind])
+
+
+def test_the_object_has_the_fields_that_are_documented(capsys: Captured) -> None:
+    text = explained(capsys, "digits-mlp", "--json", "--break-it", "no-step")
+    record = json.loads(text)
+    assert record.pop("type") == "explain"
+    fields(record, "explain")
+    fields(record["modes"], "modes")
+    assert len(record["batches"]) == len(record["intact"]) == 2
+    for batch in (*record["batches"], *record["intact"]):
+        fields(batch, "batch")
+        for phase in batch["phases"]:
+            fields(phase, "phase")
+            for layer in phase["layers"]:
+                fields(layer, "layer")
+    first, intact = record["batches"][0], record["intact"][0]
+    assert first["loss"] == intact["loss"] == first["loss_again"] > intact["loss_again"]
+    assert [phase["taken"] for phase in first["phases"]] == [True] * 4 + [False]
+    assert [s["switch"] for s in record["switches"]] == ["no-step"]
+
+
+def test_a_python_file_is_explained_too_and_a_failing_step_is_told(
+    capsys: Captured, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import torch\n"
+        "from fivestep.core.training import Training\n"
+        "def training():\n"
+        "    model = torch.nn.Linear(3, 2)\n"
+        "    data = [(torch.ones(4, 3), torch.zeros(4, 2)), (torch.ones(4, 5), torch.ones(4, 2))]\n"
+        "    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+        "    return Training(model, torch.nn.MSELoss(), optimizer, data)\n"
+    )
+    assert cli.run(["explain", str(file)]) == 1
+    out, err = capsys.readouterr()
+    assert "Batch 1 of epoch 1: features float32 (4, 3)" in out
+    assert "Batch 2" not in out
+    assert err.startswith("fivestep: epoch 1, batch 2, forward: RuntimeError: mat1 and mat2")
+
+
+def test_nothing_is_kept(capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FIVESTEP_RUNS")
+    explained(capsys, "line-linear")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--batches", "0"], "--batches: expected a number from 1 to 1,000"),
+        (["--break-it", "no-stepp"], '"no-stepp"; did you mean no-step?'),
+        (["line-linaer"], "did you mean line-linear?"),
+    ],
+)
+def test_wrong_usage_gets_one_line(capsys: Captured, arguments: list[str], line: str) -> None:
+    assert cli.run(["explain", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert line in err

@@ -1,0 +1,61 @@
+"""What lines for people say of a loop that is broken on purpose, and of a breakpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from ..core.switches import Switch
+from . import text
+from .layer_table import layer_table
+
+if TYPE_CHECKING:
+    from ..core.breaks import BreakReport
+    from ..core.inside import TensorFact
+
+WIDE: Final = 100
+"""Cells of the table of layers where no terminal has an end."""
+ROWS: Final = 12
+"""Its lines."""
+
+
+def before(switches: Iterable[Switch]) -> Iterator[str]:
+    """What is broken, and what to expect of that."""
+    for switch in switches:
+        info = switch.info
+        yield f"broken on purpose: {info.label}. What to expect: {info.expect}"
+
+
+def after(switches: Iterable[Switch]) -> Iterator[str]:
+    """Why it happened."""
+    for switch in switches:
+        info = switch.info
+        yield f"why ({info.label}): {info.why}"
+
+
+def report_lines(report: BreakReport, room: int | None) -> Iterator[str]:
+    """Where a breakpoint has ended the run, and what there was to see."""
+    values = f" ({report.told})" if report.told else ""
+    yield f"breakpoint {report.condition}{values} at {report.where}"
+    batch = report.batch
+    facts = [
+        f"{name} {_tensors(found)}"
+        for name, found in (
+            ("features", batch.features),
+            ("labels", batch.labels),
+            ("outputs", batch.outputs),
+        )
+        if found
+    ]
+    if batch.loss is not None:
+        facts.append(f"loss {text.number(batch.loss)}")
+    if facts:
+        yield f"the newest batch: {', '.join(facts)}"
+    width = min(room or WIDE, WIDE)
+    rows = [row for row in report.layers if row.weight_norm is not None]
+    for row in layer_table(rows, width, ROWS):
+        yield "".join(part for part, _ in row).rstrip()
+
+
+def _tensors(facts: tuple[TensorFact, ...]) -> str:
+    return ", ".join(f"{fact.path} {fact.text}".strip() for fact in facts)

@@ -67,6 +67,18 @@ def test_an_accumulation_window_goes_on_with_its_gradients(make_training, accumu
     assert_goes_on_exactly(lambda: make_training(epochs=2, accumulate=accumulate, clip_norm=0.5))
 
 
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_mixed_precision_goes_on_with_its_scale(make_training, amp):
+    def criterion(outputs, labels):  # its first gradients are too large for fp16
+        return 3000 * nn.functional.cross_entropy(outputs, labels)
+
+    assert_goes_on_exactly(
+        lambda: make_training(
+            epochs=2, amp=amp, accumulate=2, clip_norm=0.5, criterion=criterion, batch_size=6
+        )
+    )
+
+
 SCHEDULES = {
     "step": (lambda o: schedules.StepLR(o, 1, 0.5), "epoch"),
     "cosine": (lambda o: schedules.CosineAnnealingLR(o, 14), "update"),

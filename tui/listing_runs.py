@@ -94,6 +94,7 @@ def one(folder: Path, name: str | None, *, as_object: bool) -> str:
         ("run", f"{run.name}  ({directory.path})"),
         ("state", run.state + (f": {run.reason}" if run.reason else "")),
         ("where", outcome.get("where")),
+        ("broken", _broken(outcome.get("switches"))),
         ("command", meta.get("command")),
         ("started", f"{_when(run.started)} in {meta.get('cwd', '?')}"),
         ("trained", _trained(run)),
@@ -115,6 +116,13 @@ def one(folder: Path, name: str | None, *, as_object: bool) -> str:
             for event in events[-LATEST:]
         ]
     return "".join(text.clean(line) + "\n" for line in lines)
+
+
+def _broken(switches: Any) -> str | None:
+    """What was wrong with the loop on purpose."""
+    if not isinstance(switches, list) or not switches:
+        return None
+    return f"on purpose: {', '.join(map(str, switches))}"
 
 
 def export(folder: Path, name: str | None, *, epochs: bool, to: str | None) -> int:

@@ -169,6 +169,9 @@ def test_its_records_and_its_directory_say_so(capsys: Captured, tmp_path: Path) 
     assert [(c["kind"], c["batches_done"]) for c in changes] == [("switch", 0)] * 2
     assert {b["loss"] for b in records(out, "batch") if b["batch"] == 1} != set()
     assert sorted(end["switches"]) == ["eval-mode", "no-step"]
+    assert cli.run(["runs", "show", "one"]) == 0
+    shown = capsys.readouterr().out
+    assert f"broken       on purpose: {', '.join(end['switches'])}" in shown
     folder = tmp_path / "runs" / "one"
     outcome = json.loads((folder / "outcome.json").read_text())
     assert outcome["switches"] == end["switches"]

@@ -10,6 +10,7 @@ import typer
 from ..presets import registry
 from .exits import written
 from .options import (
+    Amp,
     BatchSize,
     BreakIt,
     DataDir,
@@ -51,6 +52,7 @@ def explain(
     seed: Seed = None,
     device: Device = None,
     threads: Threads = None,
+    amp: Amp = None,
     model: Model = None,
     dataset: Dataset = None,
     data_dir: DataDir = None,

@@ -24,6 +24,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "seed": "seed of the weights, the order of the batches, and dropout",
         "device": "torch's name of the device, such as cpu or cuda:0",
         "threads": "threads that torch computes with",
+        "amp": "mixed precision: bf16 or fp16; null is off",
+        "compile": "whether the model is compiled",
         "versions": "of fivestep, python, torch and numpy",
         "run": "name of the run among those that are kept; null if nothing is kept",
         "directory": "where it is kept",
@@ -97,6 +99,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "device": "as in run_start",
         "threads": "as in run_start",
         "saved": "batches done in the newest checkpoint; null if there is none",
+        "skipped_updates": "updates that fp16's GradScaler left out, their gradients not finite",
         "switches": "what was wrong with the loop on purpose at any time, by name",
     },
 }

@@ -75,6 +75,8 @@ class JsonLines(Face):
             seed=info.seed,
             device=str(session.training.device),
             threads=info.threads,
+            amp=info.amp,
+            compile=info.compile,
             versions=versions(),
             run=self.run_name or None,
             directory=self.place or None,
@@ -170,6 +172,7 @@ class JsonLines(Face):
             device=str(session.training.device),
             threads=info.threads,
             saved=None if last.saved is None else last.saved.batches_done,
+            skipped_updates=last.skipped,
             switches=[str(switch) for switch in last.switched],
         )
         self.output.flush()

@@ -73,11 +73,11 @@ class Launch:
 
     @property
     def full_loop(self) -> bool:
-        """The loop with accumulation and clipping is the one that runs, once it is built."""
+        """The loop with accumulation, clipping and mixed precision is the one that runs."""
         if self.session is None:
             return False
         training = self.session.training
-        return training.accumulate > 1 or training.clip_norm is not None
+        return training.accumulate > 1 or training.clip_norm is not None or bool(training.amp)
 
     @property
     def info(self) -> RunInfo:

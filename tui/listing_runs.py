@@ -185,7 +185,7 @@ def _machine(meta: dict[str, Any]) -> str | None:
     versions = found if isinstance(found, dict) else {}
     threads = meta.get("threads", "?")
     told = text.counted(threads, "thread") if isinstance(threads, int) else f"{threads} threads"
-    parts = [f"{meta.get('device', '?')}, {told}"]
+    parts = [f"{meta.get('device', '?')}, {told}", *([str(meta["amp"])] if meta.get("amp") else [])]
     return ", ".join(parts + [f"{key} {value}" for key, value in versions.items()])
 
 

@@ -24,6 +24,8 @@ Optimizer = Annotated[str | None, typer.Option(metavar="NAME", help="An optimize
 Seed = Annotated[str | None, typer.Option(metavar="N", help="Of weights, order and dropout.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
 Threads = Annotated[str | None, typer.Option(metavar="N", help="Threads of torch, or auto.")]
+Amp = Annotated[str | None, typer.Option(metavar="bf16|fp16", help="Mixed precision.")]
+Compile = Annotated[bool, typer.Option("--compile", help="Run the model through torch.compile.")]
 Model = Annotated[str | None, typer.Option(metavar="NAME", help="Another model.")]
 Dataset = Annotated[str | None, typer.Option(metavar="NAME", help="Another data set.")]
 DataDir = Annotated[

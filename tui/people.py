@@ -27,7 +27,7 @@ SPACING: Final = 3.0
 """Seconds between two epochs' lines of a longer run that is written to a file or pipe."""
 LIVE_SPACING: Final = 0.2
 """The same on a terminal."""
-TOLD: Final = ("resumed", "rewind", "warning")
+TOLD: Final = ("compile", "resumed", "rewind", "warning")
 """Kinds of changes that deserve a line."""
 SIGN_OF_LIFE: Final = 30.0
 """Seconds after which a line is written in the middle of an epoch, where there is no live one."""
@@ -218,6 +218,8 @@ def closing(info: RunInfo, ending: Ending) -> str:
         value = text.number(last.best_val_loss.value)
         parts.append(f"best val loss {value} (epoch {last.best_val_loss.epoch})")
     parts.append(_machine(info))
+    if last.skipped:
+        parts.append(f"{text.counted(last.skipped, 'update')} skipped by fp16's GradScaler")
     if last.switched:
         parts.append(f"broken on purpose: {', '.join(s.info.label for s in last.switched)}")
     return "; ".join(parts)
@@ -231,4 +233,5 @@ def going_on(command: str, last: Snapshot) -> str:
 
 
 def _machine(info: RunInfo) -> str:
-    return f"{info.device}, {text.counted(info.threads, 'thread')}"
+    how = [info.amp or "", "compiled" if info.compile else ""]
+    return ", ".join([info.device, text.counted(info.threads, "thread"), *filter(None, how)])

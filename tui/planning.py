@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..presets.errors import shown
-from ..presets.overrides import ALIASES, parse_set
+from ..presets.overrides import ALIASES, SWITCHES, parse_set
 from .usage import refusals
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def plan_of(ctx: Any) -> Plan:
 
 def _overrides(said: Mapping[str, Any]) -> dict[str, Any]:
     """What the short options and `--set` change, by key."""
+    said = {**said, **{alias[2:]: "true" if said.get(alias[2:]) else None for alias in SWITCHES}}
     short = {key: said.get(alias[2:].replace("-", "_")) for alias, key in ALIASES.items()}
     sets = [f"{key}={value}" for key, value in short.items() if value is not None]
     return dict(parse_set(text) for text in (*sets, *(said["set_"] or ())))

@@ -29,6 +29,8 @@ def session_facts(training: Training) -> dict[str, Any]:
     return {
         "device": str(training.device),
         "threads": training.threads or torch.get_num_threads(),
+        "amp": training.amp,
+        "compile": training.compile,
         "versions": {
             "fivestep": __version__,
             "python": platform.python_version(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from offline import OFFLINE
 from fivestep.core.tasks import Task
 from fivestep.presets import registry
 from fivestep.presets.build import build
-from fivestep.presets.recipe import ALIASES, Recipe, load, parse_set
+from fivestep.presets.recipe import ALIASES, Recipe, RecipeError, load, parse_set
 
 CHANGES: list[dict[str, Any]] = [
     {},
@@ -118,6 +119,8 @@ def test_every_alias_sets_a_key() -> None:
         "seed": 5,
         "device": "cpu",
         "threads": 1,
+        "amp": "bf16",
+        "compile": True,
         "model.name": "mlp",
         "dataset.name": "mnist",
         "dataset.data_dir": "here",
@@ -127,7 +130,35 @@ def test_every_alias_sets_a_key() -> None:
     for key, value in values.items():
         section, dot, rest = key.partition(".")
         found = table[section][rest] if dot else table[key]
-        assert str(found).lower() == str(value)
+        assert str(found).lower() == str(value).lower()
+
+
+def test_mixed_precision_and_compiling_are_off_unless_asked_for() -> None:
+    recipe = load("iris-mlp")
+    assert (recipe.amp, recipe.compile) == ("off", False)
+    asked = load("iris-mlp", {"amp": "BF16", "compile": True})
+    assert (asked.amp, asked.compile) == ("bf16", True)
+    assert asked.command == "fivestep train iris-mlp --amp BF16 --compile"
+    assert load("iris-mlp", {"compile": False}).command.endswith("--set compile=false")
+
+
+def test_a_recipe_written_with_them_gives_them_back(write: Any) -> None:
+    recipe = load("iris-mlp", {"amp": "fp16", "compile": True})
+    again = load(write(recipe.to_toml()))
+    assert (again.amp, again.compile) == ("fp16", True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("amp", "fp8", '--amp: expected one of off, bf16, fp16, not "fp8"'),
+        ("amp", False, "--amp: expected one of off, bf16, fp16, not false"),
+        ("compile", "yes", '--compile: expected true or false, not "yes"'),
+    ],
+)
+def test_other_values_are_refused(key: str, value: Any, told: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(told)):
+        load("iris-mlp", {key: value})
 
 
 def options(recipe: Recipe, section: str) -> dict[str, Any]:

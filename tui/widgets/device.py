@@ -39,7 +39,8 @@ class DevicePanel(Panel):
         threads = f"{self.info.threads} torch thread" + "s" * (self.info.threads != 1)
         name = clean(r.name if r else self.info.device)
         gpu = "" if r is None or r.gpu_name else ", no gpu in use"
-        about = (f", {threads}{gpu}", "dim")
+        amp = f", {self.info.amp}" if self.info.amp else ""
+        about = (f", {threads}{amp}{gpu}", "dim")
         rows = [line((fit("runs on", LABEL), "dim"), (name, "bold"), about)]
         if r is not None:
             rows += self._cpu(r, length)

@@ -40,6 +40,8 @@ class NumbersPanel(Panel):
             )
             rows += self._metrics(s)
         rows.append(_row("grad norm", number(s.grad_norm if s else None)))
+        if s is not None and s.skipped:
+            rows.append(_row("skipped", count(s.skipped)))
         rows.append(self._lr(s))
         if height >= len(rows) + 2:
             rows.append(_row("last epoch", "", f"{last.seconds:.1f} s" if last else NOTHING))

@@ -98,7 +98,7 @@ class Driver:
                 lookout.at_gate(step, running, here)
             if step is Step.BACKWARD:
                 gauges.read_loss()
-            elif step is Step.UPDATE:
+            elif running is Step.BACKWARD:  # before they are clipped, or added to
                 if checks:
                     gauges.check_gradients()
             elif running is Step.OTHER or running is Step.VALIDATE:

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import nn
 
-from .nonfinite import NonFiniteError
+from .nonfinite import NonFiniteError, NonFiniteGradientError
 from .progress import Progress
 from .snapshot import Outcome, State
 from .steps import Step
@@ -19,6 +19,8 @@ WORKER: Final = "a data worker died (out of memory?): try fewer; num_workers=0 s
 
 def describe_failure(error: BaseException, model: nn.Module, at: Progress, step: Step) -> Outcome:
     """The outcome of a run that `error` ended while `step` was being taken."""
+    if isinstance(error, NonFiniteGradientError):
+        step = Step.UPDATE  # what it was kept from, whatever else comes before
     where = f"epoch {at.epoch + 1}, batch {at.batch + 1}, {step.info.name}"
     if step is Step.VALIDATE:
         where = f"epoch {at.epoch + 1}, validation batch {at.val_batch + 1}"

@@ -70,7 +70,7 @@ class Gauges:
         if self._immediate:
             self._loss, self._lr = loss.item(), self._rate.lr
             if self._stops and not math.isfinite(self._loss):
-                place = name_bad_value(self._training, at.features, at.labels)
+                place = name_bad_value(self._training, at.features, at.labels, at.outputs)
                 raise NonFiniteLossError(
                     f"the loss is {self._loss}, noticed before backward", place
                 )
@@ -79,7 +79,7 @@ class Gauges:
             self._losses.push(tag, loss)
 
     def check_gradients(self) -> None:
-        """Look at the gradients at the gate before the update.
+        """Look at the gradients at the gate behind backward.
 
         Raises:
             NonFiniteGradientError: one is NaN or infinite and the run is to stop on that. From
@@ -93,7 +93,7 @@ class Gauges:
             self._bad.push((at.epoch + 1, at.batch + 1), check.found)
         elif check.found.item():
             check.found.zero_()  # on the CPU it is 0 otherwise
-            place = name_bad_gradient(self._training.model)
+            place = name_bad_gradient(self._training.model, at.features)
             raise NonFiniteGradientError(
                 "a gradient is NaN or infinite, noticed before the update", place
             )

@@ -73,15 +73,19 @@ class GradientCheck:
                 found.logical_or_(values.isfinite().all().logical_not())
 
 
-def name_bad_gradient(model: nn.Module) -> str:
-    """The layer where backward, which goes from the last to the first, met it first."""
+def name_bad_gradient(model: nn.Module, features: Any) -> str:
+    """Where NaN or infinity came from: the features, if a layer has hidden theirs from the loss;
+    else the layer where backward, which goes from the last to the first, met it first.
+    """
+    if not _finite(features):
+        return "the features"
     for name, p in reversed(list(model.named_parameters())):
         if p.grad is not None and not _finite(p.grad):
             return f"the gradient of {name}"
     return ""
 
 
-def name_bad_value(training: Training, features: Any, labels: Any) -> str:
+def name_bad_value(training: Training, features: Any, labels: Any, outputs: Any) -> str:
     """Where NaN or infinity first appears on the way to the loss.
 
     Runs the batch once more, with what that draws and averages put back.
@@ -98,6 +102,8 @@ def name_bad_value(training: Training, features: Any, labels: Any) -> str:
         found = _first_bad_output(training, features)
     except Exception:  # a model that can't be run again tells nothing, and must not hide the first
         return ""
+    if not found and not _finite(outputs):
+        return "the model's output, though not when it is run again"
     return f"layer {found}" if found else "the loss itself"
 
 

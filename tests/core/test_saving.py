@@ -75,7 +75,7 @@ def test_a_full_disk_is_told_of_once_and_so_is_its_end(make_training, directory,
     assert session.run().state is State.FINISHED
     bad, good = told(session, "warning")
     assert "could not be saved: No space left on device" in bad
-    assert good.startswith("checkpoints are saved again, now at batch 1")
+    assert good.startswith("checkpoints are saved again, now at batch ")
     assert Store(directory.checkpoints).newest().batches_done == 21
 
 

@@ -1,8 +1,8 @@
 """F11: hostile text wherever a run has text, on a real terminal, in lines and on the screen.
 
 Names of data, models, classes, metrics and layers, what a run prints, warns of and fails with,
-names of files and of runs, arguments, and what somebody wrote into the files of a run. Lost is each
-command that crashes, or that lets a control character or a sequence of ours through to the terminal.
+names of files and of runs, arguments, and what somebody wrote into the files of a run. Lost is
+each command that crashes, or lets a control character or a sequence of ours through.
 """
 
 from __future__ import annotations
@@ -27,51 +27,16 @@ MARK: Final = "7731"
 """In every sequence of ours, and in nothing that fivestep sends."""
 PIECES: Final = (
     *(f"\x1b]0;{MARK}\x07", f"\x1b]52;c;{MARK}\x07", f"\x1b]8;;http://{MARK}\x1b\\link"),
-    *(
-        f"\x1b[{MARK};{MARK}H",
-        f"\x1b[?{MARK}h",
-        f"\x9b{MARK}m",
-        f"\x1bP{MARK}\x1b\\",
-        f"\x9d{MARK}\x9c",
-    ),
-    *(
-        f"\x1b_{MARK}\x1b\\",
-        f"\x1b^{MARK}\x1b\\",
-        f"\x90{MARK}\x9c",
-        "\x1bc",
-        "\x07",
-        "\x08\x08",
-        "\x7f",
-    ),
-    *("\x00", "\x0e", "\x85", "\x1b", "\r", "\n", "\t", "\u2028", "\u202e", "\u2066", "\ufeff"),
-    *(
-        "[red]",
-        "[/]",
-        "[/red",
-        "[@click=app.quit]q[/]",
-        "[link=file:///]",
-        "[[",
-        "\\[",
-        ":warning:",
-    ),
-    *(
-        "{}",
-        "{0}",
-        "%s",
-        "%(x)s",
-        "\\x1b[31m",
-        "a",
-        "Zürich",
-        "日本語",
-        "👩\u200d🚀",
-        "e\u0301",
-        "\ud800",
-    ),
+    *(f"\x1b[{MARK};{MARK}H", f"\x1b[?{MARK}h", f"\x9b{MARK}m", f"\x1bP{MARK}\x1b\\"),
+    *(f"\x9d{MARK}\x9c", f"\x1b_{MARK}\x1b\\", f"\x1b^{MARK}\x1b\\", f"\x90{MARK}\x9c"),
+    *("\x1bc", "\x07", "\x08\x08", "\x7f", "\x00", "\x0e", "\x85", "\x1b", "\r", "\n", "\t"),
+    *("\u2028", "\u202e", "\u2066", "\ufeff", "[red]", "[/]", "[/red", "[link=file:///]"),
+    *("[@click=app.quit]q[/]", "[[", "\\[", ":warning:", "{}", "{0}", "%s", "%(x)s", "\\x1b[31m"),
+    *("a", "Zürich", "日本語", "👩\u200d🚀", "e\u0301", "\ud800"),
 )
 OURS: Final = re.compile(
-    rb"\x1b(?:\[\??|\][0-9;a-z:/]*|[P_^])"
-    + MARK.encode()
-    + rb"|\x07|\xc2[\x80-\x9f]|\x1bc|[\x00\x0e\x7f]"
+    rb"\x1b(?:\[\??|\][0-9;a-z:/]*|[P_^])" + MARK.encode() + rb"|\x1bc|"
+    rb"\xc2[\x80-\x9f]|[\x00\x07\x0e\x7f]"
 )
 """What must not reach a terminal: any sequence of ours, and control characters of every kind."""
 POINTER: Final = b"\x1b]22;default\x07"

@@ -103,9 +103,6 @@ def campaign(trials: int, seed: int) -> Result:
         wrong.append(f"memory grows: {growth:.1f} MB in the second half, {slope:.2f} per million")
     if size > SIZE:
         wrong.append(f"the directory has {size:.0f} MB")
-    notes = (
-        f"memory grew by {growth:.2f} MB in the second half ({slope:.3f} MB per million batches), "
-        f"the directory has {size:.1f} MB",
-        *wrong,
-    )
+    grew = f"memory grew by {growth:.2f} MB in the second half, {slope:.3f} per million batches"
+    notes = (f"{grew}; the directory has {size:.1f} MB", *wrong)
     return Result("F14", "a long run", trials, len(wrong), notes)

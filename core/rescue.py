@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Final, Literal
 
-from .control import Control, GoBack, Note, Stop
+from .control import Control, GoBack, Note, Show, Stop, Undo
 from .driver import Driver
 from .saving import Saving
 from .snapshot import Outcome, State
 from .state import Parts, put_rng, put_state
 
 OnNonFinite = Literal["stop", "rollback", "ask", "ignore"]
+Answer = Literal["back", "undo", "stop"]
 REWINDS: Final = 3
 """How often a run goes back because of one batch."""
 
@@ -44,13 +45,19 @@ class Rescue:
         """
         at, rate, saving = self._parts.progress, self._parts.rate, self._saving
         self._rewinds[at.batches_done] += 1
-        if saving is None or self._on_nonfinite not in ("rollback", "ask"):
+        asks, broken = self._on_nonfinite == "ask", self._driver.switching.before is not None
+        if self._rewinds[at.batches_done] > REWINDS and not (asks and broken):
             return False
-        if self._rewinds[at.batches_done] > REWINDS:
+        if asks and (saving is not None or broken):
+            said = self._asked(trouble)
+            if said == "undo" or (said == "back" and saving is None):
+                self.undo()
+                return True
+            if said == "stop":
+                return False
+        elif self._on_nonfinite != "rollback":
             return False
-        if self._on_nonfinite == "ask" and not self._asked(trouble):
-            return False
-        good = saving.newest()
+        good = None if saving is None else saving.newest()
         if good is None:
             return False
         factor, batch = rate.factor / 2, at.batches_done
@@ -78,22 +85,25 @@ class Rescue:
         driver.gauges.forget()
         driver.judge.forget()
         driver.steering.switches = parts.progress.switches
+        if not parts.progress.switches:
+            driver.switching.before = None
         if self._saving is not None:
             self._saving.rewound(state)
+        self._control.poke()  # a pause goes on from the very first gate
 
     def _told(self, text: str) -> None:
         self._parts.record.change(self._parts.progress, text, "rewind")
         self._driver.save()  # whoever resumes must not run into it again
 
-    def _asked(self, trouble: Outcome) -> bool:
-        """Hold the run until a person says whether to go back."""
+    def _asked(self, trouble: Outcome) -> Answer:
+        """Hold the run until a person says whether to go back, and how far."""
         driver, mailbox = self._driver, self._driver.mailbox
         driver.trouble, driver.steering.paused = trouble, True
         before = perf_counter()
         step = driver.now[0]
         mailbox.begin()
         driver.publish(State.PAUSED, step, curves=True)
-        said: bool | None = None
+        said: Answer | None = None
         while said is None:
             mailbox.settled = not mailbox.wanted
             self._control.wait()
@@ -106,12 +116,17 @@ class Rescue:
         self._parts.clock.waited += perf_counter() - before
         return said
 
-    def _answer(self) -> bool | None:
+    def _answer(self) -> Answer | None:
+        driver = self._driver
         for command in self._control.take():
-            if isinstance(command, GoBack):
-                return True
-            if isinstance(command, Stop):
-                return False
-            if isinstance(command, Note):
-                self._driver.steering.apply(command)
+            match command:
+                case GoBack():
+                    return "back"
+                case Undo() if driver.switching.before is not None:
+                    return "undo"
+                case Stop():
+                    return "stop"
+                case Note() | Show():
+                    driver.steering.apply(command)
+                    driver.lookout.take_up()
         return None

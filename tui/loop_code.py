@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final, Literal
 
 from ..core import steps
 from ..core.steps import Step
+from ..core.switches import Switch
+
+Which = Literal["plain", "full", "broken"]
+
+_PLACES: Final[dict[Which, tuple[str, tuple[str, ...]]]] = {
+    "plain": ("loop.py", ("plain_epoch",)),
+    "full": ("full.py", ("full_epoch", "_update")),
+    "broken": ("broken.py", ("broken_epoch",)),
+}
+"""File and functions of each loop."""
+Fate = Literal["", "left out", "misplaced", "idle"]
+"""Of a line while something is broken: what a healthy loop takes and this one doesn't, the other
+way round, or what neither of them does."""
+Taken = tuple[frozenset[str], bool]
+"""Names of switches, and whether one of them has to be on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,41 +37,62 @@ class CodeLine:
     """The phase that this line is, if it is one of the phases."""
     gate: bool = False
     """A `yield`: where the loop can be held."""
+    only: Taken | None = None
+    """The switches that decide whether it is executed; None always is."""
+
+    def fate(self, on: Iterable[Switch]) -> Fate:
+        """What these switches do to it."""
+        if self.only is None:
+            return ""
+        names, wanted = self.only
+        met = bool(names & {switch.name for switch in on})
+        if wanted:
+            return "misplaced" if met else "idle"
+        return "left out" if met else ""
 
 
 @cache
-def loop_code(full: bool = False) -> tuple[CodeLine, ...]:
+def loop_code(which: Which = "plain") -> tuple[CodeLine, ...]:
     """The loop over an epoch's batches, without importing it (that would load torch).
 
     Args:
-        full: the one with accumulation and clipping.
+        which: the guide's, the one with accumulation and clipping, or the one that can be broken.
 
     Returns:
         Nothing where the source is not at hand.
     """
-    path = Path(steps.__file__).with_name("full.py" if full else "loop.py")
+    name, names = _PLACES[which]
     try:
-        source = path.read_text(encoding="utf-8")
+        source = Path(steps.__file__).with_name(name).read_text(encoding="utf-8")
     except OSError:
         return ()
-    names = ("full_epoch", "_update") if full else ("plain_epoch",)
     functions = [
         node
         for node in ast.parse(source).body
         if isinstance(node, ast.FunctionDef) and node.name in names
     ]
     lines: list[CodeLine] = []
-    for function in functions:
-        body = next((node for node in function.body if isinstance(node, ast.While)), function)
-        lines += [CodeLine("")] * bool(lines) + _part(source.splitlines(), body)
+    for i, function in enumerate(functions):
+        lines += [CodeLine("")] * bool(lines) + _part(source.splitlines(), function, head=i > 0)
     return tuple(lines)
 
 
-def _part(source: list[str], node: ast.While | ast.FunctionDef) -> list[CodeLine]:
-    """The lines of a loop or function, moved to the left edge."""
+def _part(source: list[str], function: ast.FunctionDef, *, head: bool) -> list[CodeLine]:
+    """The lines of a function from `model.train()` on, at the left edge.
+
+    Args:
+        head: begin with its head; one that does not call `model.train` is shown whole.
+    """
     gates: dict[int, Step] = {}
     taken: dict[int, Step] = {}
-    for parent in ast.walk(node):
+    only: dict[int, Taken] = {}
+    for parent in ast.walk(function):
+        if isinstance(parent, ast.If) and (condition := _condition(parent.test)) is not None:
+            end = parent.body[-1].end_lineno or parent.body[-1].lineno
+            only |= dict.fromkeys(range(parent.body[0].lineno, end + 1), condition)
+        elif isinstance(parent, ast.Expr) and isinstance(parent.value, ast.Call):
+            conditions = [c for arg in parent.value.args if (c := _condition(arg)) is not None]
+            only |= dict.fromkeys([parent.lineno] if conditions else [], *conditions)
         body = getattr(parent, "body", None)
         if not isinstance(body, list):
             continue
@@ -63,14 +101,45 @@ def _part(source: list[str], node: ast.While | ast.FunctionDef) -> list[CodeLine
             if step is not None:
                 gates[gate.lineno] = step
                 if following is not None:
-                    taken[following.lineno] = step
-    docstring = ast.get_docstring(node) if isinstance(node, ast.FunctionDef) else None
-    skipped = {node.body[0].lineno} if docstring else set()
+                    taken[_core(following).lineno] = step
+    # What is unpacked before the guide's first line would only take room.
+    body = function.body[ast.get_docstring(function) is not None :]
+    trains = (n for n in body if source[n.lineno - 1].lstrip().startswith("model.train("))
+    first = next(trains, body[0])
+    numbers = [*([function.lineno] if head else []), *range(first.lineno, _last(function) + 1)]
+    margin = function.col_offset if head else first.col_offset
     return [
-        CodeLine(source[n - 1][node.col_offset :], taken.get(n), n in gates)
-        for n in range(node.lineno, (node.end_lineno or node.lineno) + 1)
-        if n not in skipped
+        CodeLine(source[n - 1][margin:], taken.get(n), n in gates, only.get(n)) for n in numbers
     ]
+
+
+def _core(node: ast.stmt) -> ast.stmt:
+    """The step itself, out of a `with`, or out of the condition that can leave it out."""
+    while isinstance(node, ast.With) or (isinstance(node, ast.If) and _condition(node.test)):
+        node = node.body[0]
+    return node
+
+
+def _last(node: ast.FunctionDef) -> int:
+    return node.end_lineno or node.lineno
+
+
+def _condition(node: ast.expr) -> Taken | None:
+    """The switches that a condition asks for, and whether one of them has to be on."""
+    names = frozenset(
+        part.attr
+        for part in ast.walk(node)
+        if isinstance(part, ast.Attribute)
+        and isinstance(part.value, ast.Name)
+        and part.value.id == Switch.__name__
+    )
+    if not names:
+        return None
+    match node:
+        case ast.UnaryOp(op=ast.Not()) | ast.Compare(ops=[ast.NotIn()]):
+            return names, False
+        case _:
+            return names, True
 
 
 def _yielded(node: ast.AST) -> Step | None:

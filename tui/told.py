@@ -33,6 +33,8 @@ class Tale:
     def __init__(self) -> None:
         self.taken: Step | None = None
         """The step that made the differences of the newest picture; None if there were several."""
+        self.went_back = False
+        """The newest picture is of an earlier batch than the one before it."""
         self._at: Place | None = None
 
     def follow(self, s: Snapshot) -> None:
@@ -40,9 +42,11 @@ class Tale:
         layers = s.inside.layers
         if not layers or layers[0].editions is None:
             self._at = self.taken = None
+            self.went_back = False
             return
         place = (s.step, s.batches_done, s.val_batch)
         if place != self._at:
+            self.went_back = self._at is not None and place[1] < self._at[1]
             self.taken = self._at[0] if self._at and _next(self._at, place) else None
             self._at = place
 

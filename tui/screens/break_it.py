@@ -85,7 +85,9 @@ class BreakItScreen(ModalScreen[None]):
         yield box
 
     def on_mount(self) -> None:
-        """Keep up with the run."""
+        """Begin with what is on, and keep up with the run."""
+        on = [i for i, switch in enumerate(SWITCHES) if switch in self._wished()]
+        self.query_one(OptionList).highlighted = on[0] if on else 0
         self.set_interval(LOOK, self._refresh)
 
     def _plain(self, text: str) -> str:
@@ -108,9 +110,9 @@ class BreakItScreen(ModalScreen[None]):
             note = "  broken now"
         elif s is not None and switch in s.switched:
             note = "  has been on"
-        style = "bold $error" if switch in wished else ""
+        style = "bold" if switch in wished else ""
         return Content.assemble(
-            (self._plain(f"{mark} {switch.info.label}"), style), (note, "$text-muted")
+            (self._plain(f"{mark} {switch.info.label}"), style), (note, "italic")
         )
 
     def _explained(self, width: int) -> list[Line]:

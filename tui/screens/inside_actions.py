@@ -5,17 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ...core.control import Advance, SetBreakpoints, SetSwitch, Show, Undo
+from ...core.facts import Severity
 from ...core.snapshot import Snapshot, State
 from ...core.steps import INSIDE_BATCH
 from ...core.switches import Switch
 from ...core.tasks import Task
 from ...core.verdicts import judge
 from ..text import clean
+from ..widgets.messages import Severity as Message
 from .actions import Actions
 from .break_it import BreakItScreen
 from .breakpoints import BreakpointsScreen
 from .verdicts import VerdictsScreen
 
+SEVERITY: Final[dict[Severity, Message]] = {
+    "danger": "error",
+    "warning": "warning",
+    "note": "info",
+}
 EVERY: Final = 0.5
 """Seconds between two drawings of tables and pictures while the run moves."""
 AGAIN: Final = 1.2
@@ -193,8 +200,9 @@ class InsideActions(Actions):
         """What will be wrong, and what is."""
         on = frozenset(s.switches)
         self.notice.coming = tuple(sorted(self.wished - on))
-        self.notice.mending = bool(on) and not self.wished
+        self.notice.mending, self.notice.undo = bool(on) and not self.wished, s.undo
         self.notice.show()
+        self.set_class(self.notice.display or self.verdict.display, "-alert")
 
     def do_break_it(self) -> None:
         self.app.push_screen(
@@ -218,10 +226,9 @@ class InsideActions(Actions):
 
     def do_undo(self) -> None:
         s = self.snapshot
-        coming = self.wished - frozenset(s.switches)
-        self._wished, self._factor = frozenset(), None
-        if not s.undo:
-            for switch in coming:
+        wished, self._wished, self._factor = self.wished, frozenset(), None
+        if not s.undo:  # nothing has come of it yet, or an earlier session broke it
+            for switch in sorted(wished):
                 self._send(SetSwitch(switch, False))
             return
         self._send(Undo())
@@ -248,9 +255,8 @@ class InsideActions(Actions):
         if not s.curves or s.facts is None:
             return
         for verdict in self.verdict.take(judge(self.source.info, s, s.facts)):
-            severity = "error" if verdict.severity == "danger" else "warning"
-            text = f"{verdict.what}: {verdict.why}. Try: {verdict.next}"
-            self.messages.add(clean(text), "info" if verdict.severity == "note" else severity)
+            text = f"{verdict.what}. Try: {verdict.next} (y tells why)"
+            self.messages.add(clean(text), SEVERITY[verdict.severity])
         self.verdict.redraw()
 
     def do_verdicts(self) -> None:

@@ -1,41 +1,94 @@
-"""The loop's own source, with the line that runs marked."""
+"""The loop's own source, with the line that runs marked, and what it has in its hands."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from ...core.inside import BatchFacts
 from ...core.steps import FIVE, Step
-from ..lines import Line, line, restyled, sized
-from ..loop_code import loop_code
+from ...core.switches import Switch
+from ..in_hand import in_hand
+from ..lines import EMPTY, Line, line, restyled, sized
+from ..loop_code import CodeLine, Which, loop_code
 from ..text import wrap
 from .panel import Panel
 
 
 class CodePanel(Panel):
-    """The loop over the batches as it is executed, and why the marked line is there."""
+    """The loop over the batches as it is executed, its values, and why the marked line is there."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"line--gone"}
     DEFAULT_CSS = """
     CodePanel > .line--now { color: $accent; background: $accent 12%; text-style: bold; }
+    CodePanel > .line--gone { color: $text-muted; text-style: strike; }
     """
 
     def __init__(self, *, full: bool = False, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, title="the loop, as it runs", ascii=ascii)
-        self.code = loop_code(full)
+        self._whole: Which = "full" if full else "plain"
         self.now: Step | None = None
         self.explained = Step.ZERO_GRAD
+        self.on: tuple[Switch, ...] = ()
+        """What is broken on purpose."""
+        self.values: BatchFacts | None = None
+        """What the loop has in its hands."""
+        self._first = 0
+
+    @property
+    def code(self) -> tuple[CodeLine, ...]:
+        """The source of the loop that runs at the moment."""
+        return loop_code("broken" if self.on else self._whole)
 
     def lines(self, width: int, height: int) -> list[Line]:
-        rows: list[Line] = []
-        for code in self.code:
-            here = code.step is not None and code.step is self.now
-            number = str(code.step.info.number or " ") if code.step is not None else " "
-            body, mark, note = code.text.partition("  #")
-            style = "dim" if code.gate else "bold" if code.step and code.step.info.number else ""
-            row = line(f"{'▶' if here else ' '}{number} ", (body, style), (mark + note, "dim"))
-            rows.append(restyled(sized(row, width), "now") if here else row)
-        rows.append(())
+        self.set_title(f"the loop, as it runs{': broken on purpose' if self.on else ''}")
+        code, values = list(self.code), in_hand(self.values)
+        if len(code) + 1 + len(values) > height:
+            code = [row for row in code if row.text.strip()]
+        room = height - 1 - len(values)
+        if room < 3:
+            room, values = height, []
+        marked = self._marked(code)
+        rows = [self._row(row, i in marked, width) for i, row in enumerate(code)]
+        if len(rows) > room:
+            self._follow(marked, len(rows), room)
+            rows = rows[self._first : self._first + room]
+        if values:
+            rows += [EMPTY, *values]
         every = [row for step in FIVE for row in self._why(step, width)]
-        if len(rows) + len(every) <= height:
-            return rows + every
-        return rows + self._why(self.explained, width)
+        why = every if len(rows) + 1 + len(every) <= height else self._why(self.explained, width)
+        return [*rows, EMPTY, *why] if len(rows) + 1 + len(why) <= height else rows
+
+    def _marked(self, code: list[CodeLine]) -> list[int]:
+        """The lines that run now. Which of two zero_grads it is, the loss tells."""
+        found = [i for i, row in enumerate(code) if row.step is not None and row.step is self.now]
+        if self.now is Step.ZERO_GRAD and len(found) > 1:
+            late = self.values is not None and self.values.loss is not None
+            return found[-1:] if late and Switch.LATE_ZERO_GRAD in self.on else found[:1]
+        return found
+
+    def _follow(self, marked: list[int], rows: int, room: int) -> None:
+        """Move what is seen no further than the marked line asks for."""
+        if marked:
+            at = marked[-1]
+            self._first = min(max(self._first, at - room + 2), max(0, at - 2))
+        self._first = max(0, min(self._first, rows - room))
+
+    def _row(self, code: CodeLine, here: bool, width: int) -> Line:
+        number = str(code.step.info.number or " ") if code.step is not None else " "
+        body, mark, note = code.text.partition("  #")
+        fate = code.fate(self.on)
+        wrong = fate in ("left out", "misplaced")
+        style = "bold" if code.step and code.step.info.number else ""
+        if code.gate or fate == "idle":
+            style = "dim"
+        lead = f"{'▶' if here else '✗' if wrong else ' '}{number} "
+        if wrong:
+            text = body.lstrip()
+            indent, struck = body[: len(body) - len(text)], fate == "left out"
+            words = (text, "gone" if struck else style)
+            return sized(line((lead, "bad"), indent, words, (f"  {fate}", "bad")), width)
+        row = line(lead, (body, style), (mark + note, "dim"))
+        return restyled(sized(row, width), "now") if here else row
 
     def _why(self, step: Step, width: int) -> list[Line]:
         """Why a step is there; the one that is explained at the moment stands out."""

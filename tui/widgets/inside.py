@@ -21,6 +21,7 @@ ROOM: Final = 112
 """Cells from which on histograms have room beside everything else."""
 HELD: Final = "s takes the next step; here you see what it changes"
 RUNNING: Final = "as of the last quarter second · space holds the run, s takes a step"
+WENT_BACK: Final = "the run went back: weights and gradients are as they were then"
 NOTHING: Final = "waiting for the first look at the layers …"
 
 
@@ -88,7 +89,9 @@ class InsidePanel(Panel):
     def _headline(self, width: int) -> list[Line]:
         """Two rows, whatever there is to say, so that the table stays where it is."""
         inside = self.inside
-        if inside.differences:
+        if self.tale.went_back:
+            text, style = WENT_BACK, "hand"
+        elif inside.differences:
             text, style = tell(self.tale.taken, inside.differences, inside.batch, self.on)
         elif not inside.layers:
             text, style = NOTHING, "dim"

@@ -28,6 +28,8 @@ class NoticeBar(Panel):
         """What will be, from the next batch on."""
         self.mending = False
         """It is to be undone as soon as no batch is under way."""
+        self.undo = True
+        """There is a state to go back to."""
         self.held = ""
         """The breakpoint that holds the run, and its numbers."""
         self._break: object = None
@@ -62,12 +64,10 @@ class NoticeBar(Panel):
     def _notices(self) -> list[tuple[str, str, str]]:
         """Text, what can be done, and style of each."""
         rows = []
-        if self.on and self.mending:
-            rows.append(
-                (f"BROKEN ON PURPOSE: {in_short(self.on)}", "undone after this batch", "bad")
-            )
-        elif self.on:
-            rows.append((f"BROKEN ON PURPOSE: {in_short(self.on)}", "u undoes", "bad"))
+        if self.on:
+            way = "u undoes" if self.undo else "u mends it"
+            way = "undone before the next batch" if self.mending else way
+            rows.append((f"BROKEN ON PURPOSE: {in_short(self.on)}", way, "bad"))
         elif self.coming:
             what = f"BROKEN ON PURPOSE from the next batch on: {in_short(self.coming)}"
             rows.append((what, "u takes it back", "bad"))

@@ -74,8 +74,8 @@ class Panel(Widget):
     def redraw(self) -> None:
         """Compute the lines again and refresh those that differ."""
         width, height = self.content_size
-        if not self.is_mounted or width < 1 or height < 1:
-            return
+        if width < 1 or height < 1 or not self.is_mounted or not self.is_on_screen:
+            return  # whatever comes to be seen is drawn in its new size
         try:
             new = self.lines(width, height)[:height]
         except Exception as error:  # one broken panel must not take the screen, or the run, down

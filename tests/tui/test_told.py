@@ -1,0 +1,205 @@
+"""What is said of a step, of the code that runs, and of what the loop has in its hands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fivestep.core.facts import Verdict
+from fivestep.core.inside import BatchFacts, Difference, Inside, LayerRow, TensorFact
+from fivestep.core.snapshot import Change, State
+from fivestep.core.steps import Step
+from fivestep.core.switches import SWITCHES, Switch
+from fivestep.tui.in_hand import in_hand
+from fivestep.tui.lines import Line
+from fivestep.tui.switch_words import change_in_short, in_short
+from fivestep.tui.told import Tale, tell
+from fivestep.tui.widgets.code import CodePanel
+from fivestep.tui.widgets.inside import InsidePanel
+from fivestep.tui.widgets.notice import NoticeBar
+from fivestep.tui.widgets.verdict import VerdictBar, in_full
+
+NONE = LayerRow("a", "Linear", "2x2", 6, weight_norm=1.0)
+FULL = replace(NONE, grad_norm=0.5)
+DOWN = replace(FULL, weight_norm=1.1, against=0.7)
+BATCH = BatchFacts(
+    (TensorFact("", "float32", (32, 1, 8, 8)),),
+    (TensorFact("", "int64", (32,)),),
+    (TensorFact("", "float32", (32, 10)),),
+    2.675,
+    None,
+    *(0, 2, 2, 64, 2),
+)
+
+
+def text(rows: list[Line]) -> str:
+    return "\n".join("".join(part for part, _ in row) for row in rows)
+
+
+def difference(
+    before: LayerRow, after: LayerRow, weights: Any = "unchanged", grads: Any = "unchanged"
+) -> Difference:
+    return Difference(before, after, weights, grads)
+
+
+SAME = difference(FULL, FULL)
+EMPTY = difference(NONE, NONE)
+FILLED = difference(NONE, FULL, grads="filled")
+ADDED = difference(FULL, replace(FULL, grad_norm=0.9), grads="added to")
+CLEARED = difference(FULL, NONE, grads="cleared")
+MOVED = difference(FULL, DOWN, weights="moved")
+ALONG = difference(FULL, replace(DOWN, against=-0.1), weights="moved")
+
+
+@pytest.mark.parametrize(
+    ("step", "differences", "on", "said"),
+    [
+        (Step.ZERO_GRAD, [CLEARED, CLEARED], "", "zero_grad cleared the gradients of 2 layers"),
+        (Step.ZERO_GRAD, [EMPTY], "", "zero_grad found no gradients to clear"),
+        (Step.ZERO_GRAD, [SAME], "no-zero-grad", "is left out: the old gradients are still there"),
+        (Step.ZERO_GRAD, [EMPTY], "late-zero-grad", "left out here: it comes after backward"),
+        (Step.ZERO_GRAD, [CLEARED], "late-zero-grad", "threw away the gradients of 1 layer"),
+        (Step.BACKWARD, [FILLED, EMPTY], "", "backward filled the gradients of 1 of 2 layers"),
+        (Step.BACKWARD, [ADDED], "", "backward added to the gradients of 1 layer"),
+        (Step.BACKWARD, [SAME], "no-backward", "backward is left out"),
+        (Step.UPDATE, [MOVED, MOVED], "", "moved the weights of 2 layers, against the gradient"),
+        (Step.UPDATE, [MOVED, ALONG], "", "of 2 layers, 1 of them against the gradient"),
+        (Step.UPDATE, [ALONG], "", "carried by momentum or weight decay"),
+        (Step.UPDATE, [SAME], "no-step", "step is left out: no weight moved"),
+        (Step.UPDATE, [EMPTY], "late-zero-grad", "step found no gradients to follow"),
+        (Step.FORWARD, [EMPTY], "", "made the outputs: float32 (32, 10); no weight and no grad"),
+        (Step.LOSS, [EMPTY], "", "the loss is 2.675; no weight and no gradient changed"),
+        (Step.DATA, [SAME], "", "a batch came: float32 (32, 1, 8, 8)"),
+        (Step.OTHER, [SAME], "", "nothing changed in the model"),
+        (Step.OTHER, [difference(FULL, FULL, grads="clipped")], "", "clipping shortened the grad"),
+        (None, [MOVED], "", "since the last pause: weights of 1 layer moved"),
+        (None, [SAME], "", "since the last pause: nothing changed"),
+    ],
+)
+def test_each_step_is_told_in_the_words_of_the_guide(
+    step: Step | None, differences: list[Difference], on: str, said: str
+) -> None:
+    switches = (Switch(on),) if on else ()
+    assert said in tell(step, differences, BATCH, switches)[0]
+
+
+def test_which_step_was_taken_is_known_only_of_single_steps(make_picture: Any) -> None:
+    exact = Inside(layers=(replace(NONE, editions=(1, 1)),))
+    tale = Tale()
+    for step, batch, taken in (
+        (Step.LOSS, 3, None),
+        (Step.BACKWARD, 3, Step.LOSS),
+        (Step.BACKWARD, 3, Step.LOSS),  # the same picture again
+        (Step.OTHER, 3, Step.BACKWARD),  # clipping
+        (Step.UPDATE, 3, Step.OTHER),
+        (Step.OTHER, 3, Step.UPDATE),
+        (Step.DATA, 4, Step.OTHER),
+        (Step.FORWARD, 9, None),
+        (Step.UPDATE, 9, None),
+    ):
+        tale.follow(make_picture(state=State.PAUSED, step=step, batches_done=batch, inside=exact))
+        assert tale.taken is taken, (step, batch)
+    assert not tale.went_back
+    tale.follow(make_picture(state=State.PAUSED, step=Step.DATA, batches_done=2, inside=exact))
+    assert tale.went_back
+    panel = InsidePanel()
+    panel.tale, panel.inside = tale, exact
+    assert "the run went back" in text(panel.lines(60, 12))
+
+
+@pytest.mark.parametrize(
+    ("switch", "marked"),
+    [
+        (Switch.NO_ZERO_GRAD, ["✗1 optimizer.zero_grad()  left out"]),
+        (
+            Switch.LATE_ZERO_GRAD,
+            [
+                "✗1 optimizer.zero_grad()  left out",
+                "✗  yield Step.ZERO_GRAD  misplaced",
+                "✗1 optimizer.zero_grad()  misplaced",
+            ],
+        ),
+        (Switch.NO_BACKWARD, ["✗4 (loss if window == 1 else loss / window).backward()  left out"]),
+        (Switch.NO_STEP, ["✗5 optimizer.step()  left out"]),
+        (Switch.EVAL_MODE, ["✗  model.train(Switch.EVAL_MODE not in wrong)  left out"]),
+        (Switch.LR_TIMES_100, []),
+    ],
+)
+def test_what_a_switch_does_to_the_code_is_marked_in_it(switch: Switch, marked: list[str]) -> None:
+    panel = CodePanel()
+    panel.on, panel.values, panel.now = (switch,), BATCH, Step.FORWARD
+    drawn = text(panel.lines(90, 70))
+    rows = [" ".join(row.split()) for row in drawn.splitlines() if row.startswith("✗")]
+    assert rows == [" ".join(row.split()) for row in marked]
+    assert "features float32 (32, 1, 8, 8)" in drawn
+    assert "Switch." in drawn
+    assert "Switch." not in text(CodePanel().lines(90, 70))
+
+
+def test_a_low_code_panel_follows_the_marked_line() -> None:
+    panel = CodePanel(full=True)
+    for step in (Step.DATA, Step.ZERO_GRAD, Step.FORWARD, Step.LOSS, Step.BACKWARD, Step.UPDATE):
+        panel.now = step
+        shown = text(panel.lines(60, 14))
+        assert "▶" in shown, step
+        assert "features" in shown
+        assert len(shown.splitlines()) <= 14
+
+
+def test_a_nested_batch_is_told_by_its_paths() -> None:
+    facts = tuple(TensorFact(f"['part {i}']", "float32", (4, i)) for i in range(5))
+    shown = text(in_hand(replace(BATCH, features=facts, loss=float("nan"), grad_norm=3.0)))
+    assert "['part 2'] float32 (4, 2)   and 2 more" in shown
+    assert "loss     NaN   grad norm 3.000 before clipping" in shown
+    assert len(in_hand(None)) == 5
+
+
+def test_switches_have_short_names() -> None:
+    for switch, info in SWITCHES.items():
+        assert change_in_short(f"broken on purpose: {info.label}") == in_short([switch])
+        assert change_in_short(f"mended: {info.label}") == "mended"
+
+
+def test_notices_say_what_is_wrong_and_what_to_do(make_picture: Any) -> None:
+    bar = NoticeBar()
+    bar.take(make_picture(switches=(Switch.NO_STEP, Switch.LR_TIMES_100)))
+    bar.undo = True
+    (row,) = text(bar.lines(100, 2)).splitlines()
+    assert row.strip() == "✗ BROKEN ON PURPOSE: step left out, lr ×100  —  u undoes"
+    narrow = text(bar.lines(40, 2))
+    assert narrow.endswith("u undoes ")
+    assert len(narrow) == 40
+    bar.mending = True
+    assert "undone before the next batch" in text(bar.lines(100, 2))
+
+    bar, change = NoticeBar(), Change(0.0, 1, 301, "breakpoint loss > 3 (loss 3.2)", "break")
+    held = make_picture(state=State.PAUSED, changes=(change,))
+    for picture, shown in (
+        (held, True),
+        (replace(held, elapsed=99.0), True),
+        (replace(held, step=Step.UPDATE), False),  # a step was taken
+        (held, False),
+    ):
+        bar.take(picture)
+        assert ("HELD by breakpoint loss > 3 (loss 3.2)" in text(bar.lines(100, 2))) is shown
+
+
+def test_the_worst_verdict_is_told_and_the_others_counted() -> None:
+    first = Verdict("lr too high", "danger", "the loss explodes", "updates too far", "lower the lr")
+    second = Verdict("data-bound", "note", "it waits for data", "it could be faster", "workers")
+    bar = VerdictBar()
+    assert bar.take((first,)) == [first]
+    assert bar.take((first, second)) == [second]
+    assert "✗ the loss explodes: updates too far" in text(bar.lines(100, 2))
+    assert "try: lower the lr" in text(bar.lines(100, 2))
+    assert "+1 more" in text(bar.lines(100, 2))
+    assert "the loss explodes  try: lower the lr" in text(bar.lines(80, 1))
+    assert bar.take(()) == []
+    assert "nothing wrong any more" in text(bar.lines(80, 1))
+    page = text(in_full((first, second), 60))
+    assert "danger: the loss explodes" in page
+    assert "why it could be faster" in page
+    assert "try workers" in page
+    assert "Nothing is wrong" in text(in_full((), 60))

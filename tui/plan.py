@@ -78,6 +78,8 @@ class RecipePlan:
             device=recipe.device,
             threads=recipe.threads if isinstance(recipe.threads, int) else 0,
             seed=recipe.seed,
+            amp=None if recipe.amp == "off" else recipe.amp,
+            compile=recipe.compile,
         )
 
     def build(self) -> Training:

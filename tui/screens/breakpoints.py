@@ -101,7 +101,8 @@ class BreakpointsScreen(ModalScreen[None]):
     def _options(self) -> list[Option]:
         if not self.conditions:
             return [Option(Content.styled("none yet", "$text-muted"), disabled=True)]
-        return [Option(Content.assemble(("• ", "bold"), clean(text))) for text in self.conditions]
+        mark = plain("• ") if self._ascii else "• "
+        return [Option(Content.assemble((mark, "bold"), clean(text))) for text in self.conditions]
 
     def _names(self, width: int) -> list[Line]:
         rows: list[Line] = []

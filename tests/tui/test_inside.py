@@ -1,0 +1,308 @@
+"""Inside a batch, on real runs: what each step does is said, broken loops are undone, runs held."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from textual.widgets import Input, OptionList
+
+from fivestep.core.control import Pause, Show, Stop
+from fivestep.core.session import Session
+from fivestep.core.snapshot import State
+from fivestep.core.switches import SWITCHES, Switch
+from fivestep.presets.build import build
+from fivestep.presets.recipe import load
+from fivestep.tui.screens.break_it import BreakItScreen
+from fivestep.tui.screens.breakpoints import BreakpointsScreen
+from fivestep.tui.widgets.panel import Panel
+
+Make = Callable[..., Any]
+LONG = {"epochs": 100_000}
+
+
+def seen(app: Any) -> str:
+    """What is on the screen, as text."""
+    rows = app.screen._compositor.render_strips()
+    return "\n".join(strip.text for strip in rows)
+
+
+class Run:
+    """A session, held, on a watch screen that draws when it is told to."""
+
+    def __init__(self, session: Session, app: Any, pilot: Any) -> None:
+        self.session, self.app, self.pilot = session, app, pilot
+
+    @property
+    def screen(self) -> Any:
+        return self.app.watch_screen
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Draw until the condition holds."""
+        async with asyncio.timeout(30):
+            while not condition():
+                self.screen.tick()
+                await self.pilot.pause()
+
+    async def press(self, *keys: str) -> None:
+        """Press keys of the watch screen, and wait for what they do."""
+        for key in keys:
+            self.screen.action_press(key)
+            await self.pilot.pause()
+            self.screen.tick()
+
+    async def step(self) -> str:
+        """Take one step; the sentence on what it did."""
+        s = self.screen.snapshot
+        before = (s.step, s.batches_done)
+        await self.press("s")
+        await self.until(
+            lambda: (
+                (self.screen.snapshot.step, self.screen.snapshot.batches_done) != before
+                and self.screen.snapshot.state is State.PAUSED
+            )
+        )
+        await self.pilot.pause()
+        rows = seen(self.app).splitlines()
+        at = next(i for i, row in enumerate(rows) if "inside the model" in row)
+        return " ".join(row.split("│")[-2].strip() for row in rows[at + 1 : at + 3]).strip()
+
+    async def through(self) -> dict[str, str]:
+        """Walk through the batch under way, or the next one; each step's sentence by its name."""
+        said = {}
+        done = self.screen.snapshot.batches_done
+        while self.screen.snapshot.batches_done == done:
+            name = self.screen.snapshot.step.info.name
+            said[name] = await self.step()
+        return said
+
+
+@pytest.fixture
+def run(make_app: Make) -> Iterator[Callable[..., Any]]:
+    """Gives an async context: a preset's run, held before its first batch, at a window's size."""
+    sessions: list[Session] = []
+
+    class Context:
+        def __init__(
+            self, name: str, size: tuple[int, int], overrides: Any = LONG, **options: Any
+        ) -> None:
+            self.session = Session(build(load(name, overrides)), **options)
+            self.app = make_app(self.session)
+            self.test = self.app.run_test(size=size)
+
+        async def __aenter__(self) -> Run:
+            sessions.append(self.session)
+            self.session.send(Pause())
+            self.session.start()
+            self.session.snapshot()
+            run = Run(self.session, self.app, await self.test.__aenter__())
+            await run.until(lambda: run.screen.snapshot.state is State.PAUSED)
+            return run
+
+        async def __aexit__(self, *error: Any) -> None:
+            assert all(p.failure is None for p in self.app.watch_screen.query(Panel))
+            self.session.send(Stop())  # an app takes seconds to end beside a run at full speed
+            await self.test.__aexit__(*error)
+
+    yield Context
+    for session in sessions:
+        session.send(Stop())
+        assert session.join(20)
+
+
+async def test_a_walk_through_a_batch_says_what_the_guide_says(run: Make) -> None:
+    async with run("moons-mlp", (120, 36)) as at:
+        await at.press("i")
+        await at.until(lambda: bool(at.screen.snapshot.inside.layers))
+        first = await at.through()
+        assert first["zero_grad"] == "nothing changed: zero_grad found no gradients to clear"
+        said = await at.through()
+        layers = sum(row.parameters > 0 for row in at.screen.snapshot.inside.layers)
+        assert said["data"].startswith("a batch came: float32 (")
+        assert said["zero_grad"] == f"zero_grad cleared the gradients of {layers} layers"
+        assert said["forward"].startswith("forward made the outputs: float32 (")
+        assert said["loss"].startswith("the loss is ")
+        filled = f"backward filled the gradients of {layers} layers; no weight has moved yet"
+        assert said["backward"] == filled
+        moved = f"step moved the weights of {layers} layers, against the gradient"
+        assert said["update"] == moved
+
+
+async def test_without_zero_grad_gradients_add_up_and_undo_brings_the_batch_back(run: Make) -> None:
+    async with run("moons-mlp", (120, 36)) as at:
+        await at.press("i", "b")
+        await at.until(lambda: at.screen.snapshot.batches_done == 1)
+        await at.press("k")
+        assert isinstance(at.app.screen, BreakItScreen)
+        expect = SWITCHES[Switch.NO_ZERO_GRAD].expect.split(",")[0]
+        assert expect in seen(at.app)
+        assert "Nobody empties it" not in seen(at.app)
+        at.app.screen.action_turn()
+        await at.until(lambda: at.screen.snapshot.switches == (Switch.NO_ZERO_GRAD,))
+        at.app.screen.action_close()
+        await at.pilot.pause()
+        assert "BROKEN ON PURPOSE: zero_grad left out  —  u undoes" in seen(at.app)
+        said = await at.through()
+        assert said["zero_grad"] == "zero_grad is left out: the old gradients are still there"
+        assert said["backward"].startswith("backward added to the gradients of ")
+        assert "they add up" in said["backward"]
+        await at.step()
+        assert "zero_grad()  left out" in seen(at.app)
+        await at.step()  # the way back begins in the middle of a batch
+        await at.press("k")
+        await at.press("u")
+        at.app.screen.action_close()
+        await at.until(lambda: not at.screen.snapshot.undo)
+        assert at.screen.snapshot.batches_done == 1
+        assert at.screen.snapshot.state is State.PAUSED
+        await at.pilot.pause()
+        assert "BROKEN ON PURPOSE" not in seen(at.app)
+        assert any("undone: back from batch" in e.text for e in at.screen.messages.entries())
+
+
+async def test_why_it_broke_is_told_once_it_could_be_seen(run: Make) -> None:
+    async with run("moons-mlp", (80, 24)) as at:
+        await at.press("k")
+        at.app.screen.action_turn()
+        for done in range(1, 4):
+            await at.press("b")
+            await at.until(lambda n=done: at.screen.snapshot.batches_done == n)
+        await at.until(lambda: at.screen.snapshot.state is State.PAUSED)
+        at.app.screen._refresh()
+        await at.pilot.pause()
+        assert "Nobody empties it" in seen(at.app)
+        assert "[x] leave out optimizer.zero_grad()  broken now" in seen(at.app)
+
+
+async def test_nan_from_a_broken_loop_is_undone_too(run: Make) -> None:
+    slow = {**LONG, "optimizer.lr": 0.1}
+    async with run("line-linear", (120, 36), slow, on_nonfinite="ask") as at:
+        await at.press("k")
+        at.app.screen.query_one(OptionList).highlighted = list(SWITCHES).index(Switch.LR_TIMES_100)
+        at.app.screen.action_turn()
+        at.app.screen.action_close()
+        await at.press("space")
+        await at.until(lambda: at.screen.snapshot.trouble is not None)
+        await at.pilot.pause()
+        assert "u undo what was broken on purpose" in seen(at.app)
+        await at.press("u")
+        await at.until(lambda: at.screen.snapshot.trouble is None)
+        assert at.session.outcome is None
+        assert at.screen.snapshot.switches == ()
+        assert at.screen.snapshot.lr == pytest.approx(0.1)
+
+
+async def test_the_run_is_asked_for_what_is_seen_and_no_more(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    source = make_source(make_picture(state=State.PAUSED))
+    app = make_app(source)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = app.watch_screen
+
+        async def shows(*keys: str) -> list[Any]:
+            source.sent.clear()
+            for key in keys:
+                screen.action_press(key)
+                await pilot.pause()
+                screen.tick()
+            return source.sent
+
+        assert await shows() == []
+        assert await shows("i") == [Show(layers=True, batch=True)]
+        assert await shows("h") == [Show(layers=True, histograms=True, batch=True)]
+        assert await shows("i", "p") == [Show(), Show(view="")]
+        await pilot.resize_terminal(200, 50)
+        await pilot.pause()
+        assert source.sent[-1] == Show(batch=True, view="")
+        assert (await shows("p"))[-1] == Show(batch=True)
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert source.sent[-1] == Show()
+        assert await shows("i", "i", "i") == [
+            Show(layers=True, histograms=True, batch=True),
+            Show(batch=True),
+            Show(),
+        ]
+        await shows("i")
+        assert (await shows("escape"))[-1] == Show()
+
+
+async def test_pictures_of_what_it_knows_take_turns(run: Make) -> None:
+    async with run("moons-mlp", (120, 36)) as at:
+        assert "╭─ loss " in seen(at.app)
+        await at.press("p")
+        await at.until(lambda: at.screen.snapshot.inside.picture is not None)
+        await at.pilot.pause()
+        assert "what the model knows: decision map" in seen(at.app)
+        assert "╭─ loss " not in seen(at.app)
+        await at.press("p")
+        await at.until(lambda: at.screen.snapshot.inside.view == "confusion")
+        await at.pilot.pause()
+        assert "what the model knows: confusion matrix" in seen(at.app)
+        assert "is ↓ as →" in seen(at.app)
+        await at.press("p")
+        await at.pilot.pause()
+        assert "╭─ loss " in seen(at.app)
+
+
+async def test_a_breakpoint_from_the_screen_holds_the_run(run: Make) -> None:
+    async with run("moons-mlp", (120, 36)) as at:
+        await at.press("B")
+        dialogue = at.app.screen
+        assert isinstance(dialogue, BreakpointsScreen)
+        assert "norm of all gradients together" in seen(at.app)
+        field = dialogue.query_one(Input)
+        field.value = "gradnorm > 1"
+        await at.pilot.pause()
+        assert 'there is no "gradnorm"; did you mean grad_norm?' in seen(at.app)
+        await field.action_submit()
+        await at.pilot.pause()
+        assert dialogue.conditions == []
+        for text in ("loss < 0", "batches_done >= 7"):
+            field.value = text
+            await at.pilot.pause()
+            await field.action_submit()
+            await at.pilot.pause()
+        assert "• batches_done >= 7" in seen(at.app)
+        dialogue.action_choose()
+        dialogue.query_one(OptionList).highlighted = 0
+        await at.pilot.pause()
+        await at.pilot.press("delete")
+        dialogue.action_close()
+        await at.until(lambda: at.screen.snapshot.breakpoints == ("batches_done >= 7",))
+        await at.press("space")
+        await at.until(lambda: bool(at.screen.notice.held))
+        await at.pilot.pause()
+        assert at.screen.snapshot.batches_done == 7
+        assert "HELD by breakpoint batches_done >= 7 (batches_done 7)" in seen(at.app)
+        await at.press("s")
+        await at.until(lambda: not at.screen.notice.held)
+        assert at.screen.snapshot.state is State.PAUSED
+
+
+@pytest.mark.parametrize(("lr", "healthy"), [(0.05, True), (40.0, False)])
+async def test_a_verdict_appears_where_a_run_goes_wrong_and_nowhere_else(
+    run: Make, lr: float, healthy: bool
+) -> None:
+    overrides = {"epochs": 12, "optimizer.lr": lr}
+    async with run("line-linear", (120, 36), overrides, on_nonfinite="ignore") as at:
+        await at.press("space")
+        await at.until(lambda: at.session.outcome is not None)
+        at.screen.tick()
+        await at.pilot.pause()
+        told = [e.text for e in at.screen.messages.entries() if "Try: " in e.text]
+        if healthy:
+            assert told == []
+            assert not at.screen.verdict.display
+            return
+        rules = len(at.screen.verdict.verdicts)
+        assert len(told) == rules > 0
+        verdict = at.screen.verdict.verdicts[0]
+        assert f"✗ {verdict.what}" in seen(at.app)
+        assert f"try: {verdict.next}" in seen(at.app)
+        await at.press("y")
+        await at.pilot.pause()
+        assert f"danger: {verdict.what}" in seen(at.app)

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 COMPILING: Final = "compiling the model: the first batches are slow"
+COMPILED_ANEW: Final = f"{COMPILING}, and bits may differ from those of a run without a break"
+"""The code depends on the batch that it is made for, and a smaller one may come first now."""
 
 
 def compile_in_place(model: nn.Module) -> None:

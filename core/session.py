@@ -12,7 +12,7 @@ import torch
 
 from .breaks import BreakReport
 from .clock import Clock
-from .compiled import COMPILING, compile_in_place
+from .compiled import COMPILED_ANEW, COMPILING, compile_in_place
 from .control import Command, Control
 from .describe import describe_run
 from .driver import Driver, UndoneError
@@ -198,7 +198,8 @@ class Session:
             parts.record.change(at, note, "warning")
         if self.training.compile:
             compile_in_place(self.training.model)
-            parts.record.change(at, COMPILING, "compile")
+            anew = self.resumed_at is not None
+            parts.record.change(at, COMPILED_ANEW if anew else COMPILING, "compile")
         self._driver.save("first")
 
     def _train(self) -> Outcome:

@@ -7,7 +7,13 @@ import torch
 from states import EveryState  # tests/core is on the path
 from torch import nn
 
-from fivestep.core.compiled import COMPILING, compile_in_place, eager, is_compiled
+from fivestep.core.compiled import (
+    COMPILED_ANEW,
+    COMPILING,
+    compile_in_place,
+    eager,
+    is_compiled,
+)
 from fivestep.core.looking import looking
 from fivestep.core.session import Session
 from fivestep.core.snapshot import State
@@ -49,6 +55,17 @@ def test_a_checkpoint_has_the_names_of_a_plain_model(make_training, calls):
     session = Session(plain, state=keeper.states[9])
     assert session.run().state is State.FINISHED
     assert not is_compiled(plain.model)
+
+
+def test_going_on_says_that_other_code_may_give_other_bits(make_training, calls):
+    keeper = EveryState()
+    Session(make_training(compile=True), saving=keeper).run()
+    session = Session(make_training(compile=True), state=keeper.states[9])
+    session.run()
+    assert [c.text for c in session.latest().changes if c.kind == "compile"] == [
+        COMPILING,
+        COMPILED_ANEW,
+    ]
 
 
 def test_it_is_off_by_default(make_training, calls):

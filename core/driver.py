@@ -272,7 +272,9 @@ class Driver:
         """Put what was told about checkpoints on record."""
         if self._saving is not None:
             for kind, text in self._saving.take_notices():
-                self._record.change(self._at, text, kind)
+                self.mailbox.settled = False  # a picture from before is outdated
+                if text:
+                    self._record.change(self._at, text, kind)
 
     def _watched(self, step: Step, since: float) -> None:
         """Count the time from `since` to now as watching, and let the step begin now."""

@@ -131,7 +131,9 @@ class Saving:
             self._notice("warning", f"no checkpoint was saved: {why}; {last}")
 
     def take_notices(self) -> list[tuple[str, str]]:
-        """What was told since the last call: a kind of change, and a line."""
+        """What was told since the last call: a kind of change, and a line, which is empty where
+        it is not worth telling.
+        """
         told = []
         while self._notices:
             told.append(self._notices.popleft())
@@ -225,8 +227,7 @@ class Saving:
         with self._lock:
             asked = any(number <= done.number for number in self._asked)
             self._asked = {number for number in self._asked if number > done.number}
-        if asked:
-            self._notice("save", f"checkpoint saved at batch {done.number:,}")
+        self._notice("save", f"checkpoint saved at batch {done.number:,}" if asked else "")
 
     def _on_failed(self, text: str, error: Exception) -> None:
         why = str(getattr(error, "strerror", None) or error)

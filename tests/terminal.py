@@ -48,6 +48,7 @@ class Terminal:
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - tests only
         )  # fmt: skip
         self._slave = slave
+        self._open = [self.master, slave]
 
     def resize(self, columns: int, rows: int) -> None:
         """Give the window another size."""
@@ -105,11 +106,16 @@ class Terminal:
         """The terminal's settings, as termios has them."""
         return termios.tcgetattr(self._slave)
 
+    def close(self) -> None:
+        """Take the terminal away from the command."""
+        for fd in self._open:
+            os.close(fd)
+        self._open.clear()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self.master)
-        os.close(self._slave)
+        self.close()

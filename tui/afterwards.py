@@ -1,20 +1,18 @@
-"""What is told once the screen is gone, and the run when it was the screen that failed."""
+"""What is told of a run once its screen was left."""
 
 from __future__ import annotations
-
-import sys
 
 from ..core.snapshot import Outcome, RunInfo, Snapshot, State
 from . import text
 from .exits import FAILED, complain
 from .face import Ending
 from .launch import Launch
-from .people import People, closing
-from .signals import Signals
+from .people import closing, going_on
+from .switch_words import in_short
 
 
 def told(launch: Launch, signal: int | None) -> int:
-    """How the run ended, in two lines; the exit code.
+    """How the run ended, in some lines; the exit code.
 
     Args:
         launch: what was watched last.
@@ -29,9 +27,21 @@ def told(launch: Launch, signal: int | None) -> int:
     assert last is not None
     for line in summary(launch.info, last, outcome):
         print(text.clean(line))
+    for line in lines_kept(launch, last, outcome):
+        print("  " + text.clean(line))
     if signal is not None:
         return 128 + signal
     return FAILED if outcome is not None and outcome.state is State.FAILED else 0
+
+
+def lines_kept(launch: Launch, last: Snapshot, outcome: Outcome | None) -> list[str]:
+    """Where the run is kept, and how to go on with it unless it is finished."""
+    kept = launch.kept
+    if not kept.place:
+        return []
+    finished = outcome is not None and outcome.state is State.FINISHED
+    told = [f"kept in {kept.place}"]
+    return told if finished else [*told, going_on(kept.way_on, last)]
 
 
 def summary(info: RunInfo, last: Snapshot, outcome: Outcome | None) -> tuple[str, str]:
@@ -51,22 +61,6 @@ def summary(info: RunInfo, last: Snapshot, outcome: Outcome | None) -> tuple[str
     parts += [f"{name} {text.metric(name, value)}" for name, value in last.metrics]
     hand = f" (by hand ×{last.lr_factor:g})" if last.lr_factor != 1 else ""
     parts.append(f"lr {text.number(last.lr)}{hand}")
+    if last.switched and outcome.state is State.FAILED:  # else the first line says so
+        parts.append(f"broken on purpose: {in_short(last.switched)}")
     return first, "  last: " + ", ".join(parts)
-
-
-def go_on(launch: Launch) -> int:
-    """Without the screen, which failed: that is no reason to lose the run. The exit code."""
-    session = launch.session
-    if session is None or session.outcome is not None:
-        return FAILED
-    complain("training goes on without it; Ctrl+C stops after the batch under way")
-    from .headless import follow
-    from .output import stdout
-
-    face = People(stdout())
-    with Signals(face.leave) as signals:
-        signals.run_begins()
-        face.begin(session)
-        code = follow(session, face, signals)
-    sys.stdout.flush()
-    return code or FAILED

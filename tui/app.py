@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import App
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
+from textual.events import Resize
 from textual.timer import Timer
 
 from ..presets.recipe import load
 from .capture import print_to_descriptors
+from .resizing import Resizing
 from .screens.choose import Choice, ChooseScreen
-from .signals import STOPPING
+from .signals import ScreenSignals
+from .terminal import is_gone
 from .theme import DARK, THEMES
 from .widgets.messages import MessageLog
 from .wishes import NOTHING, Wishes
@@ -27,7 +30,9 @@ if TYPE_CHECKING:
     from .screens.watch import WatchScreen
 
 PATIENCE = 30.0
-"""Seconds that leaving waits for the batch under way."""
+"""Seconds that leaving waits for the batch under way, and for its checkpoint."""
+GLANCE = 0.5
+"""Seconds between two looks whether the terminal is still there."""
 
 
 class FivestepApp(App[None]):
@@ -37,18 +42,22 @@ class FivestepApp(App[None]):
         start: this run, at once; None opens the choosing screen.
         log: takes what the run prints.
         wishes: what to keep of a run that is chosen on the screen.
+        signals: in force while the screen is open.
     """
 
     TITLE = "fivestep"
     CSS_PATH = Path(__file__).with_name("app.tcss")
     ENABLE_COMMAND_PALETTE = True
-    BINDINGS: ClassVar[list[BindingType]] = []
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "leave_at_once", show=False, priority=True)
+    ]
 
     def __init__(
         self,
         start: Keeping | None = None,
         log: MessageLog | None = None,
         wishes: Wishes = NOTHING,
+        signals: ScreenSignals | None = None,
     ) -> None:
         super().__init__()
         for theme in THEMES:
@@ -57,20 +66,34 @@ class FivestepApp(App[None]):
         self.messages = log or MessageLog()
         self.launch: Launch | None = None
         """The run that is watched, or was watched last."""
-        self.caught: signal.Signals | None = None
-        """The signal that ended the screen."""
+        self.leaving = False
+        """The run was told to stop, and is waited for."""
+        self._signals = signals or ScreenSignals()
         self._start, self._wishes = start, wishes
         self._choice: Choice | None = None
         """What was started from the choosing screen: it is there again on coming back."""
         self._timer: Timer | None = None
+        self._resizing = Resizing()
+        self._resize_later: Timer | None = None
+
+    def on_resize(self, event: Resize) -> None:
+        """Take a new size of the window, or wait for the last one of many."""
+        wait = 0.0 if self.is_headless else self._resizing.wait()
+        if self._resize_later is not None:
+            self._resize_later.stop()
+        if wait > 0:
+            event.prevent_default()
+            event.stop()
+            again = Resize(event.size, event.virtual_size, pixel_size=event.pixel_size)
+            self._resize_later = self.set_timer(wait, partial(self.post_message, again))
 
     def on_mount(self) -> None:
         """Open the first screen."""
         if not self.is_headless:
             print_to_descriptors()
-            loop = asyncio.get_running_loop()
-            for number in STOPPING:
-                loop.add_signal_handler(number, self.interrupt, number)
+            self._signals.tell(asyncio.get_running_loop(), self._look_around)
+            self.set_interval(GLANCE, self._look_around)
+            self._look_around()
         if self._start is None:
             self.push_screen(ChooseScreen())
         else:
@@ -83,7 +106,8 @@ class FivestepApp(App[None]):
 
         self.launch = launch = Launch(keeping)
         launch.start()
-        self.push_screen(LoadingScreen(keeping.plan.name))
+        resumed = keeping.name if keeping.resume is not None else ""
+        self.push_screen(LoadingScreen(keeping.plan.name, resumed))
         self._timer = self.set_interval(0.03, self._watch_when_built)
 
     def _watch_when_built(self) -> None:
@@ -101,6 +125,7 @@ class FivestepApp(App[None]):
                 device=launch.probe,
                 log=self.messages,
                 full_loop=launch.full_loop,
+                kept=launch.kept,
             )
         )
 
@@ -132,12 +157,14 @@ class FivestepApp(App[None]):
         """The run has ended, or has been told to."""
         self.action_leave()
 
-    def interrupt(self, caught: signal.Signals) -> None:
-        """A signal asks the process to end: finish the batch under way, then leave."""
-        if self.caught is not None:  # a second one: at once
+    def _look_around(self) -> None:
+        """Whether a signal asks for the end, or the terminal is gone: then training goes on."""
+        signals = self._signals
+        if signals.hung_up or is_gone():
+            signals.hung_up = True
             self.exit()
-        self.caught = caught
-        self.action_leave()
+        elif signals.caught is not None and not self.leaving:
+            self.action_leave(f"interrupted by {signals.caught.name}")
 
     def action_pause_at_start(self) -> None:
         """Hold the run before its first phase."""
@@ -148,12 +175,27 @@ class FivestepApp(App[None]):
             self.launch.send(Pause())
             self.screen.say_paused()
 
-    def action_leave(self) -> None:
-        """Leave once the batch under way is done."""
-        self._leave()
+    def action_leave(self, reason: str = "stopped by hand") -> None:
+        """Leave once the batch under way is done, and on the disk."""
+        if not self.leaving:
+            self.leaving = True
+            self.refresh_bindings()
+            self._leave(reason)
 
-    @work(thread=True, exclusive=True)
-    def _leave(self) -> None:
+    async def action_quit(self) -> None:
+        """Ctrl+Q."""
+        self.action_leave()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Ctrl+C leaves at once where leaving takes its time."""
+        return self.leaving if action == "leave_at_once" else True
+
+    def action_leave_at_once(self) -> None:
+        """Wait no longer."""
+        self._signals.end_at_once(2)
+
+    @work(thread=True)
+    def _leave(self, reason: str) -> None:
         if self.launch is not None:
-            self.launch.leave(PATIENCE)
+            self.launch.leave(PATIENCE, reason)
         self.call_from_thread(self.exit)

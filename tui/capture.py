@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from .terminal import stream_to
+
 LONGEST: Final = 4000
 """Characters of one line; what a program prints without ever ending its line is cut here."""
 
@@ -60,9 +62,7 @@ def captured(say: Callable[[str], None]) -> Iterator[None]:
     thread = threading.Thread(target=_read, args=(reader, say), name="fivestep-output", daemon=True)
     thread.start()
     streams = sys.__stdout__, sys.__stderr__
-    sys.__stdout__, sys.__stderr__ = (  # type: ignore[misc]
-        os.fdopen(os.dup(fd), "w", encoding="utf-8", errors="replace") for fd in kept
-    )
+    sys.__stdout__, sys.__stderr__ = (stream_to(fd) for fd in kept)  # type: ignore[misc]
     try:
         yield
     finally:

@@ -75,7 +75,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something done by hand, at a batch."""
+    """Something that was done, or happened, at a batch."""
 
     x: float
     text: str
@@ -103,7 +103,7 @@ def chart(
     """Curves with axes: an envelope from low to high, and the mean on top of it.
 
     A row of ✗ above the canvas shows where values were NaN or infinite, with their number; a row
-    of ▲ below it what was changed by hand.
+    of ▲ below it what was changed, or happened, in the middle of the run.
 
     Returns:
         `height` lines of `width` cells.
@@ -155,9 +155,7 @@ def chart(
         corner = "┤" if i in labels else "│"
         lines.append((_gutter(labels.get(i, ""), gutter, corner), *sized(painted, inner)))
     if marks:
-        lines.append(
-            (_gutter("by hand" if gutter > 7 else "", gutter, "│"), *_marks(marks, column, inner))
-        )
+        lines.append((_gutter("", gutter, "│"), *_marks(marks, column, inner)))
     if height >= 4:
         lines += _x_axis(left, right, inner, gutter, column)
     return [sized(row, width) for row in lines]
@@ -259,13 +257,17 @@ def _marks(marks: Sequence[Mark], column: Callable[[float], int], inner: int) ->
     """▲ at each change, followed by its text where that fits before the next one."""
     cells: list[Run] = [(" ", "")] * inner
     places = sorted({column(m.x): m.text for m in marks}.items())
+    taken = -1
     for i, (place, text) in enumerate(places):
         after = places[i + 1][0] if i + 1 < len(places) else inner
         put(cells, place, HAND, "hand")
         if place + 2 + len(text) < after + (i + 1 == len(places)):
             put(cells, place + 2, text, "dim")
-        elif i + 1 == len(places) and place - 1 - len(text) > (places[i - 1][0] if i else -1):
+            taken = place + 1 + len(text)
+        elif i + 1 == len(places) and place - 1 - len(text) > taken + 1:
             put(cells, place - 1 - len(text), text, "dim")
+        else:
+            taken = place
     return joined(cells)
 
 

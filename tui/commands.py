@@ -24,6 +24,20 @@ class Situation:
     searching: bool = False
     narrow: bool = False
     """Messages are behind a key."""
+    warned: bool = False
+    """There is a warning among them that has not been seen yet."""
+    kept: bool = False
+    """The run is kept on the disk."""
+    trouble: bool = False
+    """The run is held by a NaN or an infinity, and waits for an answer."""
+    leaving: bool = False
+    """The screen closes as soon as the run has stopped and is saved."""
+    inside: bool = False
+    """The layers are shown."""
+    viewed: bool = False
+    """A picture of what the model knows is shown."""
+    broken: bool = False
+    """Something is broken on purpose, and can be undone."""
 
     @property
     def live(self) -> bool:
@@ -53,6 +67,8 @@ class Command:
     """0 is not in the footer; otherwise 1 stays longest when room is short."""
     short: str | None = None
     """The footer's label, if not `label`; an empty one leaves it to the neighbour."""
+    style: str = "dim"
+    """Of the footer's label."""
 
     @property
     def footer_runs(self) -> tuple[str, str]:
@@ -62,15 +78,19 @@ class Command:
 
 
 def _live(at: Situation) -> bool:
-    return at.live
+    return at.live and not at.trouble
 
 
 def _paused(at: Situation) -> bool:
-    return at.state is State.PAUSED
+    return at.state is State.PAUSED and not at.trouble
 
 
 def _moving(at: Situation) -> bool:
-    return at.live and not _paused(at)
+    return _live(at) and not _paused(at)
+
+
+def _trouble(at: Situation) -> bool:
+    return at.live and at.trouble
 
 
 def _ended(at: Situation) -> bool:
@@ -84,7 +104,7 @@ COMMANDS: Final = (
     Command("step", ("s",), "s", "step",
             "Take one phase, then hold: walk through the five steps", "Steer", _live, 2),
     Command("batch", ("b",), "b", "batch", "Train one batch, then hold", "Steer", _live, 3),
-    Command("epoch", ("e",), "e", "epoch", "Train one epoch, then hold", "Steer", _live, 7),
+    Command("epoch", ("e",), "e", "epoch", "Train one epoch, then hold", "Steer", _live, 8),
     Command("slower", ("less_than_sign", "comma"), "<", "slower",
             "Slow motion, down to one phase a second", "Steer", _live, 5, ""),
     Command("faster", ("greater_than_sign", "full_stop"), ">", "faster",
@@ -93,12 +113,26 @@ COMMANDS: Final = (
             "Double the learning rate, on top of any schedule", "Steer", _live, 4, ""),
     Command("lr_down", ("minus",), "-", "lr ÷2",
             "Halve the learning rate, on top of any schedule", "Steer", _live, 4, "lr"),
+    Command("save", ("c",), "c", "save", "Save a checkpoint now; inside a batch, at its end",
+            "Steer", lambda at: _live(at) and at.kept, 7),
     Command("validate", ("x",), "x", "validate",
             "Validate now, at the next edge between two batches", "Steer",
-            lambda at: at.live and at.validation, 8),
+            lambda at: _live(at) and at.validation, 9),
+    Command("break_it", ("k",), "k", "break it",
+            "Break the loop on purpose, and see what happens", "Steer", _live, 6),
+    Command("undo", ("u",), "u", "undo",
+            "Undo what was broken on purpose: back to the batch before it was", "Steer",
+            lambda at: at.live and at.broken, 1, style="warn"),
+    Command("breakpoints", ("B",), "B", "breakpoints",
+            "Hold when a condition becomes true, such as grad_norm > 10", "Steer", _live, 9),
+    Command("go_back", ("g",), "g", "go back",
+            "After NaN or infinity: back to the last checkpoint, with half the lr",
+            "Steer", _trouble, 1),
+    Command("give_up", ("q", "ctrl+c"), "q", "stop", "After NaN or infinity: end the run as failed",
+            "Steer", lambda at: _trouble(at) and not at.leaving, 1),
     Command("traceback", ("T",), "T", "traceback",
             "Show where in the code it failed", "After the run",
-            lambda at: at.state is State.FAILED and at.traceback, 1),
+            lambda at: at.traceback and (at.trouble or at.state is State.FAILED), 1),
     Command("again", ("r",), "r", "run again", "The same run from the start",
             "After the run", _ended, 2),
     Command("another", ("n",), "n", "another preset", "Back to the choosing screen",
@@ -108,25 +142,45 @@ COMMANDS: Final = (
     Command("follow", ("escape",), "esc", "follow",
             "Explain the running step again; leave a search or the messages", "Look",
             lambda at: at.selected or at.searching),
+    Command("inside", ("i",), "i", "inside",
+            "Inside the batch: the code, the layers, what each step changes in them", "Look",
+            lambda at: at.live or at.inside, 4),
+    Command("spread", ("h",), "h", "histograms",
+            "Inside: histograms of the weights, of the gradients, or none", "Look",
+            lambda at: at.inside, 6),
+    Command("picture", ("p",), "p", "picture",
+            "What the model knows by now, in pictures; then the chart again", "Look",
+            lambda at: at.live or at.viewed, 5),
+    Command("verdicts", ("y",), "y", "why",
+            "What is wrong with the run, why, and what to try", "Look"),
     Command("window", ("w",), "w", "recent/whole", "Chart: recent batches or the whole run",
-            "Look", _always, 9),
+            "Look", _always, 10, "span"),
     Command("log", ("l",), "l", "log scale", "Chart: logarithmic or linear",
-            "Look", _always, 10),
-    Command("smooth", ("m",), "m", "smooth", "Chart: smoothing off, light, strong",
             "Look", _always, 11),
+    Command("smooth", ("m",), "m", "smooth", "Chart: smoothing off, light, strong",
+            "Look", _always, 12),
     Command("metric", ("t",), "t", "next metric",
             "Chart: loss, validation metric, learning rate, gradient norm, throughput",
-            "Look", _always, 9),
+            "Look", _always, 10),
     Command("messages", ("v",), "v", "messages", "Show or hide the messages", "Messages",
-            lambda at: at.narrow, 6),
+            lambda at: at.narrow and not at.warned, 6),
+    Command("warning", ("v",), "v", "! warning", "Show the messages: a warning is among them",
+            "Messages", lambda at: at.narrow and at.warned, 1, style="warn"),
     Command("search", ("slash",), "/", "search", "Show only messages that contain a text",
-            "Messages", _always, 12),
-    Command("back", ("pageup",), "PgUp", "older", "Older messages", "Messages"),
-    Command("ahead", ("pagedown",), "PgDn", "newer", "Newer messages", "Messages"),
-    Command("theme", ("d",), "d", "dark/light", "Dark or light colours", "Program", _always, 13),
+            "Messages", _always, 13),
+    Command("back", ("pageup",), "PgUp", "older", "Older messages; layers further up",
+            "Messages"),
+    Command("ahead", ("pagedown",), "PgDn", "newer", "Newer messages; layers further down",
+            "Messages"),
+    Command("theme", ("d",), "d", "dark/light", "Dark or light colours", "Program", _always, 14),
     Command("stop", ("q", "ctrl+c"), "q", "stop",
-            "Ask: stop after this batch, after this epoch, or go on", "Program", _live, 1),
-    Command("quit", ("q", "ctrl+c"), "q", "quit", "Leave fivestep", "Program", _ended, 1),
+            "Ask: stop after this batch, after this epoch, or go on", "Program",
+            lambda at: _live(at) and not at.leaving, 1),
+    Command("leave_at_once", ("ctrl+c",), "ctrl+c", "leave at once",
+            "While leaving waits for a batch or a checkpoint: wait no longer", "Program",
+            lambda at: at.leaving, 1),
+    Command("quit", ("q", "ctrl+c"), "q", "quit", "Leave fivestep", "Program",
+            lambda at: _ended(at) and not at.leaving, 1),
     Command("help", ("question_mark", "f1"), "?", "help", "This page", "Program", _always, 1),
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from .exits import BROKE, FAILED, complain, tell_traceback, written
 from .face import Ending, Face
 from .loading import load_torch
 from .signals import Signals
+from .terminal import Terminals, surviving_streams
 from .usage import refusals
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def run(keeping: Keeping, face: Face, *, show_traceback: bool = False) -> int:
     Raises:
         typer.Exit: with 2, if the run can't be built; the reason has been told.
     """
-    with Signals(face.leave) as signals:
+    terminals = Terminals()
+    with surviving_streams(), Signals(face.leave) as signals:
         face.announce(keeping)
         load_torch()
         with refusals(show_traceback):
@@ -35,21 +37,43 @@ def run(keeping: Keeping, face: Face, *, show_traceback: bool = False) -> int:
         signals.run_begins()
         face.begin(session)
         session.start()
-        return follow(session, face, signals, show_traceback=show_traceback)
+        return follow(session, face, signals, terminals, show_traceback=show_traceback)
 
 
-def follow(session: Session, face: Face, signals: Signals, *, show_traceback: bool = False) -> int:
+def follow(
+    session: Session,
+    face: Face,
+    signals: Signals,
+    terminals: Terminals,
+    *,
+    alone: bool = False,
+    show_traceback: bool = False,
+) -> int:
     """Tell of a run that has begun, and stop it when a signal or a lost reader says so.
+
+    A terminal that goes away stops nothing.
+
+    Args:
+        session: the run, in a thread of its own.
+        face: tells of it.
+        signals: in force.
+        terminals: those that the process was started on.
+        alone: the run may ask what to do (see `Session`), and nobody is there to answer.
+        show_traceback: tell of a failure in full.
 
     Returns:
         The exit code, as `run`.
     """
-    from ..core.control import Stop
+    from ..core.control import Note, Stop
     from ..core.snapshot import State
 
     stopping = False
     while not session.join(face.interval):
         face.tick(session)
+        if terminals.went_away():
+            session.send(Note("the terminal went away; training goes on"))
+        if alone:
+            _answer(session)
         if not stopping and (signals.caught or face.output.gone):
             stopping = True
             if signals.caught:
@@ -73,3 +97,15 @@ def follow(session: Session, face: Face, signals: Signals, *, show_traceback: bo
     if interrupted:
         return signals.exit_code or 0
     return written(face.output) or (BROKE if report is not None else 0)
+
+
+def _answer(session: Session) -> None:
+    """A run that is held waits for a person, and there is none."""
+    from ..core.control import Resume, Stop
+    from ..core.snapshot import State
+
+    picture = session.latest()
+    if picture is None or picture.state is not State.PAUSED:
+        return
+    held = picture.trouble is not None
+    session.send(Stop("nobody is there to be asked") if held else Resume())

@@ -13,6 +13,7 @@ from ..presets.errors import RecipeError
 from .keeping import Keeping
 from .loading import load_torch
 from .plan import FilePlan
+from .source import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,8 @@ class Launch:
         self.session: Session | None = None
         self.probe: Callable[[], DeviceReading] | None = None
         """Takes readings of the device, once it is known."""
+        self.built = threading.Event()
+        """Set once there is a session, or it is clear that there will be none."""
         self._preview = plan.preview
         self._failed: Outcome | None = None
         self._early: list[Command] = []
@@ -47,6 +50,14 @@ class Launch:
 
     def _run(self) -> None:
         try:
+            session = self._build()
+        finally:
+            self.built.set()
+        if session is not None:
+            session.run()
+
+    def _build(self) -> Session | None:
+        try:
             load_torch()
             from ..core.device import DeviceProbe
 
@@ -58,18 +69,26 @@ class Launch:
             text = "".join(traceback.format_exception(cause)) if own else ""
             advice = "" if own else "n goes back to the settings"
             self._failed = Outcome(State.FAILED, str(error), "building the run", advice, text)
-            return
+            return None
         except Exception as error:
             text = "".join(traceback.format_exception(error))
             reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
             self._failed = Outcome(State.FAILED, reason, "building the run", "", text)
-            return
+            return None
         with self._lock:
             self.probe = probe.read
             for command in self._early:
                 session.send(command)
             self.session = session
-        session.run()
+        return session
+
+    @property
+    def kept(self) -> Kept:
+        """Where the run is kept, once it is built."""
+        session, keeping = self.session, self.keeping
+        if session is None or session.saving is None:
+            return Kept(problem=keeping.problem)
+        return Kept(keeping.place, keeping.way_on, keeping.problem)
 
     @property
     def full_loop(self) -> bool:
@@ -105,16 +124,20 @@ class Launch:
             else:
                 self.session.send(command)
 
-    def leave(self, patience: float) -> bool:
-        """Stop after the batch under way and wait for it, for at most `patience` seconds.
+    def leave(self, patience: float, reason: str = "stopped by hand") -> bool:
+        """Stop after the batch under way; wait for it, and for its checkpoint.
+
+        Args:
+            patience: wait at most so many seconds.
+            reason: goes on record.
 
         Returns:
-            Whether the run came to its end; a step that takes longer is given up.
+            Whether the run came to its end; a step or a disk that takes longer is given up.
         """
         if not self._thread.is_alive():
             return True
         if self.session is None:
             return False  # loading: there is nothing yet that could be lost
-        self.send(Stop("stopped by hand"))
+        self.send(Stop(reason))
         self._thread.join(patience)
         return not self._thread.is_alive()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from ..core.control import Command
@@ -28,3 +29,15 @@ class Source(Protocol):
 
     def send(self, command: Command) -> None:
         """Ask the run for something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where a run is kept, for a person."""
+
+    place: str = ""
+    """The run's directory; "" if nothing is kept."""
+    way_on: str = ""
+    """The command that goes on with the run."""
+    problem: str = ""
+    """What could not be kept, although it was wished for, and why."""

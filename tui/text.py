@@ -175,6 +175,14 @@ def clock(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def ago(seconds: float) -> str:
+    """A span in its largest whole unit: "12 s", "5 min", "3 h", "2 d"."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
 def size(value: int | None) -> str:
     """Bytes as "512 MiB" or "1.2 GiB"."""
     if value is None:

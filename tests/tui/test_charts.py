@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -145,3 +146,11 @@ def test_ticks_are_round() -> None:
     assert nice_ticks(Scale(0.06, 2.3), 5) == [0.5, 1.0, 1.5, 2.0]
     assert nice_ticks(Scale(0.01, 10, log=True), 4) == pytest.approx([0.01, 0.1, 1, 10])
     assert nice_ticks(Scale(1, 3), 9, whole=True) == [1, 2, 3]
+
+
+def test_the_words_of_two_marks_never_run_into_each_other() -> None:
+    for first in range(1, 100):
+        marks = [Mark(first, "resumed"), Mark(98, "went back")]
+        rows = shown(chart([Series(curve([0.5] * 100), "train")], 60, 12, None, marks))
+        (row,) = (row for row in rows if "▲" in row)
+        assert set(re.sub(r"\b(resumed|went back)\b", "", row.partition("│")[2])) <= set(" ▲")

@@ -14,6 +14,7 @@ from fivestep.core.snapshot import Outcome, RunInfo, Snapshot, State
 from fivestep.core.steps import Step
 from fivestep.tui.lines import Line
 from fivestep.tui.loop_code import loop_code
+from fivestep.tui.source import Kept
 from fivestep.tui.widgets.code import CodePanel
 from fivestep.tui.widgets.curves import CurvesPanel
 from fivestep.tui.widgets.device import DevicePanel
@@ -175,11 +176,12 @@ def test_a_failed_run_says_what_where_and_what_to_try(info: RunInfo, make_pictur
     panel = OutcomePanel(info)
     panel.snapshot = make_picture(state=State.FAILED)
     panel.outcome = Outcome(State.FAILED, "the loss is nan", "epoch 7", "lower the lr", "Trace")
-    panel.kept = "runs/7"
+    panel.kept = Kept("runs/7", "fivestep resume 7")
     shown = text(panel.lines(100, 10))
     for part in ("FAILED  the loss is nan", "where epoch 7", "try lower the lr", "T traceback"):
         assert part in shown
-    assert "results kept in runs/7" in shown
+    assert "kept in runs/7" in shown
+    assert "to go on: fivestep resume 7" in shown
     assert "best accuracy 91.0 % in epoch 6" in shown
 
 
@@ -212,12 +214,12 @@ def test_messages_can_be_looked_back_at() -> None:
 
 @pytest.mark.parametrize("full", [False, True])
 def test_the_code_panel_shows_the_loop_that_runs(full: bool) -> None:
-    code = loop_code(full)
+    code = loop_code("full" if full else "plain")
     steps = {line.step: line.text.strip() for line in code if line.step is not None}
     assert steps[Step.ZERO_GRAD] == "optimizer.zero_grad()"
     assert steps[Step.FORWARD].startswith("outputs = model(features)")
     assert steps[Step.BACKWARD].endswith("loss.backward()") or full
-    assert steps[Step.UPDATE].endswith("optimizer.step()")
+    assert steps[Step.UPDATE].endswith("optimizer.step()") or full
     panel = CodePanel(full=full)
     panel.now = Step.FORWARD
     (marked,) = [row for row in text(panel.lines(60, 60)).splitlines() if row.startswith("▶")]

@@ -9,14 +9,18 @@ from textual.widgets import Input
 from ...core.control import (
     SPEEDS,
     Advance,
+    GoBack,
     KeepGoing,
     Pause,
     Resume,
+    Save,
     ScaleLR,
     SetSpeed,
     Stop,
     Validate,
 )
+from ...core.snapshot import State
+from ...core.steps import INSIDE_BATCH
 from .. import commands
 from ..theme import DARK, LIGHT
 from ..widgets.command_bar import CommandBar
@@ -43,6 +47,7 @@ class Actions(Base):
         steps: Any
         curves: Any
         said: Any
+        messages: Any
         ascii: bool
         Again: Any
         Another: Any
@@ -93,6 +98,18 @@ class Actions(Base):
     def do_validate(self) -> None:
         self._send(Validate())
 
+    def do_save(self) -> None:
+        if self.snapshot.state is State.PAUSED and self.snapshot.step in INSIDE_BATCH:
+            self.messages.add("a checkpoint is saved at the end of this batch")
+        self._send(Save())
+
+    def do_go_back(self) -> None:
+        self._factor = None  # it will be another one
+        self._send(GoBack())
+
+    def do_give_up(self) -> None:
+        self._send(Stop())
+
     def do_slower(self) -> None:
         self._change_speed(-1)
 
@@ -138,6 +155,9 @@ class Actions(Base):
     def do_quit(self) -> None:
         self.post_message(self.Quit())
 
+    def do_leave_at_once(self) -> None:
+        self.app.action_leave_at_once()  # type: ignore[attr-defined]
+
     def do_again(self) -> None:
         self.post_message(self.Again())
 
@@ -145,7 +165,8 @@ class Actions(Base):
         self.post_message(self.Another())
 
     def do_traceback(self) -> None:
-        self.app.push_screen(FailureScreen(self.source.outcome, ascii=self.ascii))
+        outcome = self.source.outcome or self.snapshot.trouble
+        self.app.push_screen(FailureScreen(outcome, ascii=self.ascii))
 
     def do_help(self) -> None:
         self.app.push_screen(HelpScreen(ascii=self.ascii))
@@ -189,6 +210,9 @@ class Actions(Base):
 
     def do_messages(self) -> None:
         self.toggle_class("-messages")
+
+    def do_warning(self) -> None:
+        self.add_class("-messages")
 
     def do_back(self) -> None:
         self.said.look_back(max(1, self.said.content_size.height - 1))

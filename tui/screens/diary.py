@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ...core.snapshot import Change, Outcome, RunInfo, Snapshot, State
+from ..source import Kept
 from ..text import clean, count, metric
 from ..widgets.messages import MessageLog, Severity
+
+SEVERITY: Final[dict[str, Severity]] = {
+    "save": "info",
+    "compile": "info",
+    "resumed": "info",
+    "rewind": "warning",
+    "warning": "warning",
+}
+"""Kinds of changes that nobody made by hand; where the batch matters, their text tells it."""
 
 
 class Diary:
     """Turns what is new in a Snapshot into messages."""
 
-    def __init__(self, info: RunInfo, log: MessageLog) -> None:
-        self._info, self._log = info, log
+    def __init__(self, info: RunInfo, log: MessageLog, kept: Kept) -> None:
+        self._info, self._log, self._kept = info, log, kept
         self._last: Change | None = None
         self._best: tuple[int, float] | None = None
         self._begun = False
@@ -22,9 +34,14 @@ class Diary:
             self._begun = True
             seed = f", seed {self._info.seed}" if self._info.seed is not None else ""
             self._log.add(f"run {clean(self._info.name)}{seed}")
+            if self._kept.place:
+                self._log.add(f"kept in {clean(self._kept.place)}")
+            if self._kept.problem:
+                self._log.add(clean(self._kept.problem), "warning")
         for change in self._new(snapshot.changes):
-            text = f"{clean(change.text)} · batch {count(change.batch)}"
-            self._log.add(text, "hand", change.time)
+            place = "" if change.kind in SEVERITY else f" · batch {count(change.batch)}"
+            severity = SEVERITY.get(change.kind, "hand")
+            self._log.add(clean(change.text) + place, severity, change.time)
         best = snapshot.best_metric
         if best is not None and self._best != (best.epoch, best.value):
             self._best = (best.epoch, best.value)

@@ -27,15 +27,17 @@ class LoadingScreen(Screen[None]):
     }
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, resumed: str = "") -> None:
+        """A new run of `name`, or the earlier one that is called `resumed`."""
         super().__init__()
-        self._name_of_run = clean(name)
+        self._doing = "going on with " if resumed else "building "
+        self._name_of_run = clean(resumed or name)
 
     def compose(self) -> ComposeResult:
         yield Static(
             Content.assemble(
                 ("fivestep", "bold $primary"),
-                "\n\nloading torch and building ",
+                f"\n\nloading torch and {self._doing}",
                 (self._name_of_run, "bold $foreground"),
                 " ...\n\nspace starts it paused, q leaves",
             ),
@@ -47,7 +49,7 @@ class LoadingScreen(Screen[None]):
         self.query_one("#what", Static).update(
             Content.assemble(
                 ("fivestep", "bold $primary"),
-                "\n\nloading ",
+                f"\n\nloading torch and {self._doing}",
                 (self._name_of_run, "bold $foreground"),
                 " ...\n\nit will start paused: s takes the first step, space lets it run",
             )

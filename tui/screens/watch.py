@@ -7,9 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Vertical
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
@@ -20,37 +18,27 @@ from .. import commands
 from ..commands import Situation
 from ..pace import FASTEST, Pace
 from ..palette import RunCommands
-from ..source import Source
+from ..source import Kept, Source
+from ..text import ago
 from ..theme import ascii_only
-from ..widgets.code import CodePanel
-from ..widgets.command_bar import CommandBar
-from ..widgets.curves import CurvesPanel
-from ..widgets.device import DevicePanel
-from ..widgets.header import Header
-from ..widgets.messages import MessageLog, MessagesPanel
-from ..widgets.numbers import NumbersPanel
-from ..widgets.outcome import OutcomePanel
-from ..widgets.panel import Panel
-from ..widgets.progress import ProgressBars
-from ..widgets.steps import StepsPanel
+from ..widgets.messages import MessageLog
 from . import layout
-from .actions import Actions
 from .diary import Diary
+from .inside_actions import InsideActions
+from .parts import Parts
 
 if TYPE_CHECKING:
     from ...core.device import DeviceReading
 
 CHARTS = 0.5
 """Seconds between two drawings of the charts."""
-DEVICE = 1.0
-"""Seconds between two readings of the device."""
 HURRY = 0.02
 """Seconds between two looks while a command's effect is awaited."""
 STILL = 0.25
 """The same while nothing moves."""
 
 
-class WatchScreen(Actions, Screen[None]):
+class WatchScreen(InsideActions, Parts, Screen[None]):
     """Watch one run.
 
     Args:
@@ -87,57 +75,25 @@ class WatchScreen(Actions, Screen[None]):
         device: Callable[[], DeviceReading] | None = None,
         log: MessageLog | None = None,
         full_loop: bool = False,
+        kept: Kept | None = None,
         ascii: bool | None = None,
         clock: Callable[[], float] = time.perf_counter,
         live: bool = True,
     ) -> None:
         super().__init__()
-        self.source, self.read_device = source, device
-        self.messages = log or MessageLog()
+        self.source, self._read_device = source, device
+        self.messages, self._kept = log or MessageLog(), kept or Kept()
         self.ascii = ascii_only() if ascii is None else ascii
         self.snapshot: Snapshot | None = None
         self.hurry_until = 0.0
         self._full, self._clock, self._live = full_loop, clock, live
         self._pace = Pace()
-        self._diary = Diary(source.info, self.messages)
+        self._diary = Diary(source.info, self.messages, self._kept)
         self._charted: Snapshot | None = None
-        self._charts_due = self._device_due = float("-inf")
+        self._charts_due = float("-inf")
         self._marked: tuple[Step | None, ...] = ()
+        self._warnings_seen = self.messages.warnings
         self._timer: Any = None
-
-    def compose(self) -> ComposeResult:
-        info, ascii = self.source.info, self.ascii
-        self.header = Header(info, id="header", ascii=ascii)
-        self.progress = ProgressBars(info, id="progress", ascii=ascii)
-        self.ending = OutcomePanel(info, id="outcome", ascii=ascii)
-        self.steps = StepsPanel(info, id="steps", ascii=ascii)
-        self.numbers = NumbersPanel(info, id="numbers", ascii=ascii)
-        self.device = DevicePanel(info, id="device", ascii=ascii)
-        self.curves = CurvesPanel(info, id="curves", ascii=ascii)
-        self.said = MessagesPanel(self.messages, id="messages", ascii=ascii)
-        self.code = CodePanel(full=self._full, id="code", ascii=ascii)
-        self.bar = CommandBar(id="bar", ascii=ascii)
-        yield self.header
-        yield self.progress
-        yield self.ending
-        with Container(id="body"):
-            with Vertical(id="left"):
-                yield self.steps
-                yield self.numbers
-                yield self.device
-            with Vertical(id="right"):
-                yield self.curves
-                yield self.said
-                yield Input(
-                    placeholder="show messages that contain ...", id="search", disabled=True
-                )
-            yield self.code
-        yield self.bar
-
-    @property
-    def panels(self) -> tuple[Panel, ...]:
-        """Those that show a Snapshot."""
-        return (self.header, self.progress, self.ending, self.steps, self.numbers, self.device)
 
     @property
     def situation(self) -> Situation:
@@ -146,15 +102,24 @@ class WatchScreen(Actions, Screen[None]):
         state = (
             outcome.state if outcome else self.snapshot.state if self.snapshot else State.LOADING
         )
+        trouble = self.snapshot.trouble if self.snapshot and not outcome else None
         return Situation(
             state,
             validation=self.source.info.validates,
-            traceback=bool(outcome and outcome.traceback),
+            traceback=any(one.traceback for one in (outcome, trouble) if one is not None),
             selected=self.steps.selected is not None,
             searching=bool(self.said.search)
             or self.has_class("-messages")
+            or self.covers
             or isinstance(self.focused, Input),
             narrow=self.has_class("-narrow"),
+            warned=self.messages.warnings > self._warnings_seen,
+            kept=bool(self._kept.place),
+            trouble=trouble is not None,
+            leaving=getattr(self.app, "leaving", False),
+            inside=self.has_class("-inside"),
+            viewed=self.has_class("-view"),
+            broken=self.broken,
         )
 
     def on_mount(self) -> None:
@@ -166,6 +131,7 @@ class WatchScreen(Actions, Screen[None]):
     def on_unmount(self) -> None:
         """Draw no more."""
         self._live = False
+        self.show_nothing()
         if self._timer is not None:
             self._timer.stop()
 
@@ -177,6 +143,7 @@ class WatchScreen(Actions, Screen[None]):
         for name, on in layout.classes(self.app.size).items():
             self.set_class(on, name)
         self.steps.shows_why = not self.has_class("-wide")
+        self.make_room()
         self._marked = ()
         self.call_after_refresh(self.tick)
 
@@ -218,24 +185,48 @@ class WatchScreen(Actions, Screen[None]):
         if ended and self.header.outcome is not outcome:
             self.header.outcome = self.ending.outcome = outcome
             self._diary.end(outcome)
-            self.ending.display = True
-            self.ending.refresh(layout=True)
             self.add_class("-ended")
             fresh = turned = True
+        if fresh:
+            self._tell(ended or (s is not None and s.trouble is not None))
         self._move_marker(self._stands_at(s, moving), now, fresh)
         if fresh:
             for panel in (self.header, self.progress, self.ending, self.numbers):
                 panel.redraw()
+        self.look_inside(s, now, fresh=fresh, moving=moving)
+        self._tell_saved(s)
         if s is not None and s is not self._charted and (turned or now >= self._charts_due):
             self._charted = s  # the last picture before a rest is drawn too, if later
             self.curves.take(s)
             self.curves.redraw()
             self.numbers.curves = self.curves.curves
+            self.judge_run(s)
             # A turn brings a picture without curves at first: then the next one shall have them.
             self._charts_due = now + (CHARTS if s.curves else 0.0)
-        self._look_at_device(now, moving, turned)
+        if self._read_device is not None:
+            self.device.look(self._read_device, now, moving=moving, turned=turned)
         self.said.refresh_if_new()
+        if self.has_class("-messages") or not self.has_class("-narrow"):
+            self._warnings_seen = self.messages.warnings
         self._update_bar()
+
+    def _tell(self, something: bool) -> None:
+        """Show the panel that tells of an outcome or of a trouble, or hide it again."""
+        if something or self.ending.display:
+            self.ending.display = something
+            self.set_class(something, "-told")
+            self.ending.refresh(layout=True)
+
+    def _tell_saved(self, s: Snapshot | None) -> None:
+        """How old the newest checkpoint is, which changes in a pause too."""
+        if not self._kept.place:
+            return
+        saved = s.saved if s is not None else None
+        words = "not yet" if saved is None else f"{ago(self.messages.now() - saved.time)} ago"
+        if self.numbers.saved != words:
+            self.numbers.saved = self.device.saved = words
+            self.numbers.redraw()
+            self.device.redraw()
 
     def _move_marker(self, step: Step | None, now: float, fresh: bool) -> None:
         self.steps.follow(step, now)
@@ -244,9 +235,8 @@ class WatchScreen(Actions, Screen[None]):
             return
         self._marked = marked
         self.steps.redraw()
-        if self.code.display:
-            self.code.now, self.code.explained = self.steps.now, self.steps.explained
-            self.code.redraw()
+        self.code.now, self.code.explained = self.steps.now, self.steps.explained
+        self.code.redraw()
 
     def _stands_at(self, s: Snapshot | None, moving: bool) -> Step | None:
         """What the marker stands at: what runs now, or what comes next in a pause."""
@@ -254,19 +244,6 @@ class WatchScreen(Actions, Screen[None]):
             running = self.source.now()
             return running[0] if running else None
         return s.step if s is not None and s.state is State.PAUSED else None
-
-    def _look_at_device(self, now: float, moving: bool, turned: bool) -> None:
-        """Read the device while the run moves, and once more a moment after it came to rest."""
-        if self.read_device is None:
-            return
-        if turned and not moving:
-            self._device_due = now + DEVICE
-        if now >= self._device_due or self.device.reading is None:
-            self.device.take(self.read_device())
-            self._device_due = now + DEVICE if moving else float("inf")
-            self.device.redraw()
-        elif moving and self._device_due == float("inf"):
-            self._device_due = now + DEVICE
 
     def _update_bar(self) -> None:
         situation = self.situation

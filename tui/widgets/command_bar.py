@@ -34,7 +34,7 @@ class CommandBar(Panel):
         place = 0
         for command in footer(self.situation, width):
             key, label = command.footer_runs
-            runs += [(key, "key"), (label, "dim")]
+            runs += [(key, "key"), (label, command.style)]
             end = place + len(key) + len(label)
             self._spans.append((place, end, command.id))
             place = end

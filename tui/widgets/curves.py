@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...core.snapshot import Curve, RunInfo, Snapshot
+from ...core.snapshot import Change, Curve, RunInfo, Snapshot
 from ..charts import Mark, Series, View, chart, sparkline
 from ..lines import Line, line, spread, width
+from ..switch_words import change_in_short
 from ..text import clean, number
 from .panel import Panel
 
 EMPTY: Final = Curve((), (), (), (), ())
 SMOOTH: Final = (("", 0.0), ("smooth", 0.8), ("smoother", 0.96))
 NAMES: Final = {"lr": "learning rate", "grad_norm": "gradient norm", "throughput": "batches/s"}
+
+
+MARKED: Final = ("lr", "switch", "rewind", "resumed")
+"""Kinds of changes that a curve may bend at."""
 
 
 class CurvesPanel(Panel):
@@ -58,11 +63,8 @@ class CurvesPanel(Panel):
         room = height - 2 if height >= 6 else height - 1
         series, span = self._series()
         view = View(span, self.logarithmic, self.ascii)
-        marks = [
-            Mark(float(c.batch), clean(c.text).partition(" →")[0].removesuffix(" by hand"))
-            for c in (self.snapshot.changes if self.snapshot else ())
-            if c.kind == "lr"
-        ]
+        changes = self.snapshot.changes if self.snapshot else ()
+        marks = [Mark(float(c.batch), _called(c)) for c in changes if c.kind in MARKED]
         rows += chart(series, width, room, view, marks)
         if height >= 6:
             rows += self._spark(width, 1)
@@ -124,6 +126,17 @@ class CurvesPanel(Panel):
             )
             for y, row in enumerate(rows)
         ]
+
+
+def _called(change: Change) -> str:
+    """A change in a word or two."""
+    if change.kind == "rewind":
+        return "went back"
+    if change.kind == "resumed":
+        return "resumed"
+    if change.kind == "switch":
+        return change_in_short(change.text)
+    return clean(change.text).partition(" →")[0].removesuffix(" by hand")
 
 
 def points(values: tuple[float, ...], done: float) -> Curve:

@@ -12,9 +12,13 @@ from .numbers import words
 from .panel import Panel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ...core.device import DeviceReading
 
 LABEL = 8
+EVERY = 1.0
+"""Seconds between two readings of the device."""
 
 
 class DevicePanel(Panel):
@@ -25,6 +29,22 @@ class DevicePanel(Panel):
         self.info = info
         self.snapshot: Snapshot | None = None
         self.reading: DeviceReading | None = None
+        self.saved = ""
+        """How old the newest checkpoint is; told in the single line."""
+        self._due = float("-inf")
+
+    def look(
+        self, read: Callable[[], DeviceReading], now: float, *, moving: bool, turned: bool
+    ) -> None:
+        """Read the device while the run moves, and once more a moment after it came to rest."""
+        if turned and not moving:
+            self._due = now + EVERY
+        if now >= self._due or self.reading is None:
+            self.take(read())
+            self._due = now + EVERY if moving else float("inf")
+            self.redraw()
+        elif moving and self._due == float("inf"):
+            self._due = now + EVERY
 
     def take(self, reading: DeviceReading) -> None:
         """A new reading; a GPU needs more rows."""
@@ -93,6 +113,8 @@ class DevicePanel(Panel):
                 parts.append(("gpu", f"{r.gpu_percent:3.0f} %"))
             if r.gpu_memory_used is not None:
                 parts.append(("gpu memory", size(r.gpu_memory_used)))
+        if self.saved:
+            parts.append(("saved", fit(self.saved, 10)))
         cost = self.snapshot.watching if self.snapshot else None
         if cost is not None:
             parts.append(("watching costs", percent(cost, 1)))

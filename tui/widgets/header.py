@@ -33,6 +33,8 @@ class Header(Panel):
     def lines(self, width: int, height: int) -> list[Line]:
         state, words = describe(self.snapshot, self.outcome, self.info)
         style = STYLE.get(state, "bold")
+        if self.outcome is None and self.snapshot is not None and self.snapshot.trouble is not None:
+            style = "bad"
         right = line((f"  {ICONS[state]} {words} ", style))
         return [spread(self._facts(width - _cells(right)), right, width)]
 
@@ -69,6 +71,8 @@ def describe(
         return State.LOADING, "LOADING"
     state = snapshot.state
     words = state.upper()
+    if snapshot.trouble is not None:
+        return state, f"HELD: {clean(snapshot.trouble.reason).partition(',')[0]}"
     if state is State.PAUSED:
         words = f"PAUSED before {snapshot.step.info.name}, batch {snapshot.batch + 1}"
         if snapshot.val_batch:

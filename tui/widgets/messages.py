@@ -36,22 +36,32 @@ class MessageLog:
     """The last `KEPT` messages. `add` may be called from any thread."""
 
     def __init__(self, clock: Callable[[], float] = _time.time) -> None:
-        self._clock = clock
+        self.now = clock
+        """Seconds since 1970."""
         self._entries: deque[Entry] = deque(maxlen=KEPT)
         self.added = 0
         """Messages ever added: tells a reader whether there is something new."""
+        self.warnings = 0
+        """Warnings among them."""
 
     def add(self, text: str, severity: Severity = "info", time: float | None = None) -> None:
         """Append a message; escape sequences and control characters are dropped."""
         text = clean(text[:LONGEST], lines=True).rstrip()
         if text:
-            self._entries.append(Entry(self._clock() if time is None else time, text, severity))
+            self._entries.append(Entry(self.now() if time is None else time, text, severity))
             self.added += 1
+            self.warnings += severity == "warning"
 
     def entries(self, search: str = "") -> list[Entry]:
         """The messages that contain `search` (in any case), oldest first."""
         entries = list(self._entries.copy())
         return [e for e in entries if search.casefold() in e.text.casefold()] if search else entries
+
+    def last_from(self, text: str) -> list[str]:
+        """What was said since the text was said last."""
+        said = [entry.text for entry in self.entries()]
+        start = next((i for i in range(len(said) - 1, -1, -1) if text in said[i]), len(said))
+        return said[start:]
 
 
 class MessagesPanel(Panel):
@@ -93,8 +103,14 @@ class MessagesPanel(Panel):
             shown = [line(("nothing found" if self.search else "nothing so far", "dim"))]
         return shown
 
+    def _stamp(self, at: float) -> str:
+        """The time of day; of another day, as an earlier part of the run may be, its date."""
+        then, now = _time.localtime(at), _time.localtime(self.log_of_run.now())
+        today = (then.tm_year, then.tm_yday) == (now.tm_year, now.tm_yday)
+        return _time.strftime("%H:%M:%S" if today else "%d %b  ", then)
+
     def _rows(self, entry: Entry, width: int) -> list[Line]:
-        stamp = _time.strftime("%H:%M:%S", _time.localtime(entry.time)) if width >= 30 else ""
+        stamp = self._stamp(entry.time) if width >= 30 else ""
         indent = len(stamp) + 3 if stamp else 2
         style = STYLE[entry.severity]
         rows = []

@@ -19,6 +19,8 @@ class NumbersPanel(Panel):
         self.info = info
         self.snapshot: Snapshot | None = None
         self.curves: dict[str, Curve] = {}
+        self.saved = ""
+        """How old the newest checkpoint is, "12 s ago"; "" if nothing is kept."""
 
     def lines(self, width: int, height: int) -> list[Line]:
         if height == 1:
@@ -43,6 +45,8 @@ class NumbersPanel(Panel):
         if s is not None and s.skipped:
             rows.append(_row("skipped", count(s.skipped)))
         rows.append(self._lr(s))
+        if self.saved:
+            rows.append((*line((fit("saved", NAME), "dim")), *self._saved()))
         if height >= len(rows) + 2:
             rows.append(_row("last epoch", "", f"{last.seconds:.1f} s" if last else NOTHING))
         extra = [
@@ -89,6 +93,14 @@ class NumbersPanel(Panel):
             for name in names
             if name != "val_loss"
         ]
+
+    def _saved(self) -> Line:
+        """The newest checkpoint, and how old it is."""
+        saved = self.snapshot.saved if self.snapshot is not None else None
+        place = "" if saved is None else f"batch {count(saved.batches_done)}"
+        return line(
+            (fit(place, 2 * COLUMN, right=True), "bold"), fit(self.saved, COLUMN + 2, right=True)
+        )
 
     def _lr(self, s: Snapshot | None) -> Line:
         """The learning rate, and what it is made of."""

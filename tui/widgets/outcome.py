@@ -1,16 +1,18 @@
-"""How the run ended, and what can be done next."""
+"""How the run ended, or what holds it, and what can be done next."""
 
 from __future__ import annotations
 
 from ...core.snapshot import Outcome, RunInfo, Snapshot, State
 from ..lines import Line, Run, line
+from ..source import Kept
+from ..switch_words import in_short
 from ..text import clean, clock, count, metric, number, wrap
 from .header import ICONS, STYLE
 from .panel import Panel
 
 
 class OutcomePanel(Panel):
-    """Hidden until the run has ended; then the outcome, the reason, the best epoch, the keys."""
+    """Hidden until the run has ended or is in trouble; then what, why, where, and the keys."""
 
     DEFAULT_CSS = "OutcomePanel { display: none; height: auto; max-height: 10; }"
 
@@ -19,8 +21,7 @@ class OutcomePanel(Panel):
         self.info = info
         self.snapshot: Snapshot | None = None
         self.outcome: Outcome | None = None
-        self.kept = ""
-        """Where the results are kept, if they are: "runs/2026-11-22 digits-cnn"."""
+        self.kept = Kept()
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         """As many rows as there is something to say."""
@@ -28,8 +29,12 @@ class OutcomePanel(Panel):
 
     def lines(self, width: int, height: int) -> list[Line]:
         outcome = self.outcome
+        trouble = self.snapshot.trouble if self.snapshot is not None else None
+        if outcome is None and trouble is not None:
+            return self._trouble(trouble, width)
         if outcome is None or width < 1:
             return []
+        self.set_title("outcome")
         head = f"{ICONS[outcome.state]} {outcome.state.upper()}"
         style = STYLE.get(outcome.state, "bold")
         first, *more = wrap(f"{head}  {clean(outcome.reason)}", width)
@@ -37,13 +42,33 @@ class OutcomePanel(Panel):
         rows += [line((text, "bold")) for text in more[:2]]
         if outcome.state is State.FAILED:
             rows += _labelled("where", outcome.where, width)
-            rows += _labelled("try", outcome.advice, width)
+            rows += _labelled("try", outcome.advice.removeprefix("try "), width)
         facts = self._facts()
         if facts:
             rows += [line((text, "")) for text in wrap(facts, width)]
-        if self.kept:
-            rows += _labelled("results kept in", self.kept, width)
+        if self.snapshot is not None and self.snapshot.switched:
+            rows.append(line((f"✗ broken on purpose: {in_short(self.snapshot.switched)}", "warn")))
+        rows += _labelled("kept in", self.kept.place, width)
+        if outcome.state is not State.FINISHED:
+            rows += _labelled("to go on:", self.kept.way_on, width)
         rows.append(self._keys(outcome))
+        return rows
+
+    def _trouble(self, trouble: Outcome, width: int) -> list[Line]:
+        """What holds the run, and the answers that it waits for."""
+        self.set_title("trouble")
+        head = f"{ICONS[State.PAUSED]} HELD"
+        first, *more = wrap(f"{head}  {clean(trouble.reason)}", width)
+        rows = [line((first[: len(head)], "bad"), (first[len(head) :], "bold"))]
+        rows += [line((text, "bold")) for text in more[:2]]
+        rows += _labelled("where", trouble.where, width)
+        rows += _labelled("try", trouble.advice.removeprefix("try "), width)
+        saved = self.snapshot.saved if self.snapshot is not None else None
+        place = "the last checkpoint" if saved is None else f"batch {count(saved.batches_done)}"
+        if self.snapshot is not None and self.snapshot.undo:
+            rows.append(line(("u", "key"), " undo what was broken on purpose, and go on"))
+        rows.append(line(("g", "key"), f" go back to {place}, with half the learning rate"))
+        rows.append(line(("q", "key"), " stop   ", ("T", "key"), (" traceback", "")))
         return rows
 
     def _facts(self) -> str:

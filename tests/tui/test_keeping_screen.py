@@ -1,0 +1,174 @@
+"""What the screen tells of a run that is kept: saved, in trouble, gone back, taken up again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from fivestep.core.control import GoBack, Pause, Save, Stop
+from fivestep.core.snapshot import Change, Outcome, Saved, State
+from fivestep.core.steps import Step
+from fivestep.presets.recipe import load
+from fivestep.tui.app import FivestepApp
+from fivestep.tui.keeping import Keeping
+from fivestep.tui.plan import RecipePlan
+from fivestep.tui.resuming import take_up
+from fivestep.tui.screens.failure import FailureScreen
+from fivestep.tui.screens.loading import LoadingScreen
+from fivestep.tui.screens.watch import WatchScreen
+from fivestep.tui.source import Kept
+from fivestep.tui.widgets.messages import MessageLog
+from fivestep.tui.wishes import Wishes
+
+Make = Callable[..., Any]
+KEPT = Kept("runs/one", "fivestep resume one")
+NAN = Outcome(State.FAILED, "the loss is nan, noticed", "epoch 7, layer 2", "try less", "Trace")
+
+
+def seen(app: Any) -> str:
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+async def test_c_saves_where_the_run_is_kept_and_nowhere_else(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    source = make_source(make_picture(state=State.PAUSED, step=Step.LOSS))
+    async with make_app(source).run_test(size=(120, 36)) as pilot:
+        await pilot.press("c")
+        assert source.sent == []
+    app = make_app(source, kept=KEPT)
+    async with app.run_test(size=(120, 36)) as pilot:
+        assert "c save" in seen(app)
+        assert "kept in runs/one" in seen(app)
+        await pilot.press("c")
+        assert source.sent == [Save()]
+        assert "a checkpoint is saved at the end of" in seen(app)
+        source.snapshot = make_picture(
+            changes=(Change(0.0, 7, 301, "checkpoint saved at batch 301", "save"),)
+        )
+        app.watch_screen.tick()
+        await pilot.pause()
+        assert "checkpoint saved at batch 301" in seen(app)
+        assert "301 ·" not in seen(app)  # it says where by itself
+
+
+@pytest.mark.parametrize(("size", "words"), [((120, 36), "batch 288"), ((80, 24), "saved")])
+async def test_how_old_the_checkpoint_is_is_told_in_a_pause_too(
+    make_app: Make, make_source: Make, make_picture: Make, size: tuple[int, int], words: str
+) -> None:
+    clock = [1000.0]
+    source = make_source(make_picture(state=State.PAUSED))
+    app = make_app(source, kept=KEPT, log=MessageLog(lambda: clock[0]))
+    async with app.run_test(size=size) as pilot:
+        assert "not yet" in seen(app)
+        source.snapshot = make_picture(state=State.PAUSED, saved=Saved(288, 988.0))
+        for now, told in ((1000.0, "12 s ago"), (1049.0, "1 min ago"), (9000.0, "2 h ago")):
+            clock[0] = now
+            app.watch_screen.tick()
+            await pilot.pause()
+            assert words in seen(app)
+            assert told in seen(app)
+
+
+async def test_a_warning_is_seen_where_messages_are_behind_a_key(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    source = make_source(make_picture())
+    app = make_app(source, kept=Kept(problem="nothing is kept: no room [/b]"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert "v ! warning" in seen(app)
+        await pilot.press("v")
+        await pilot.pause()
+        assert "! nothing is kept: no room [/b]" in seen(app)
+        await pilot.press("v")
+        await pilot.pause()
+        assert "warning" not in seen(app)
+
+
+async def test_trouble_asks_and_is_answered(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    held = make_picture(state=State.PAUSED, trouble=NAN, saved=Saved(288, 0.0))
+    source = make_source(held)
+    app = make_app(source, kept=KEPT)
+    async with app.run_test(size=(120, 36)) as pilot:
+        for part in ("HELD: the loss is nan", "epoch 7, layer 2", "try less", "batch 288"):
+            assert part in seen(app)
+        await pilot.press("space", "s", "b", "e", "c", "x", "plus", "minus", "less_than_sign")
+        assert source.sent == []
+        await pilot.press("T")
+        await pilot.pause()
+        assert isinstance(app.screen, FailureScreen)
+        await pilot.press("escape", "g")
+        assert source.sent == [GoBack()]
+        text = "went back from batch 301 to 288, lr ÷2 → 5e-4"
+        source.snapshot = make_picture(changes=(Change(0.0, 7, 288, text, "rewind"),))
+        app.watch_screen.tick()
+        await pilot.pause()
+        assert "HELD" not in seen(app)
+        assert "go back to" not in seen(app)
+        assert "! went back from batch 301" in seen(app)
+        assert "went back ▲" in seen(app)  # on the chart
+        source.snapshot = held
+        app.watch_screen.tick()
+        await pilot.press("q")
+        assert source.sent == [GoBack(), Stop()]
+        assert app.screen is app.watch_screen  # there is nothing to be asked
+
+
+async def test_at_its_end_the_run_tells_where_it_is_and_how_to_go_on(
+    make_app: Make, make_source: Make, make_picture: Make
+) -> None:
+    source = make_source(make_picture(state=State.STOPPED))
+    source.outcome = Outcome(State.STOPPED, "stopped by hand")
+    app = make_app(source, kept=KEPT)
+    async with app.run_test(size=(120, 36)):
+        assert "kept in runs/one" in seen(app)
+        assert "to go on: fivestep resume one" in seen(app)
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await pilot.pause(0.01)
+
+
+class Held(FivestepApp):
+    """Starts paused."""
+
+    def _begin(self, keeping: Keeping) -> None:
+        super()._begin(keeping)
+        assert self.launch is not None
+        self.launch.send(Pause())
+
+
+async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:
+    plan = RecipePlan(load("line-linear", {"epochs": 3, "device": "cpu"}))
+    wishes = Wishes(tmp_path, name="one")
+    first = Keeping.begin(plan, wishes)
+    session = first.session(None, "stop")
+    session.run()
+    app = Held(take_up("one", wishes, epochs=9))
+    async with app.run_test(size=(120, 36)) as pilot:
+        assert isinstance(app.screen, LoadingScreen)
+        assert "going on with one" in seen(app)
+        await until(pilot, lambda: isinstance(app.screen, WatchScreen))
+        screen = app.screen
+        assert isinstance(screen, WatchScreen)
+        await until(pilot, lambda: "resumed at the start of epoch 4" in seen(app))
+        assert screen.snapshot is not None
+        assert (screen.snapshot.state, screen.snapshot.batches_done) == (State.PAUSED, 75)
+        assert screen.curves.curves["loss"].x[-1] == 75.0  # the chart goes back to the beginning
+        assert screen.curves.curves["loss"].x[0] == 1.0
+        await until(pilot, lambda: "batch 75" in seen(app))
+        screen.action_press("c")
+        await until(pilot, lambda: "checkpoint saved at batch 75" in seen(app))
+        await pilot.press("q", "l")
+    assert app.launch is not None
+    assert app.launch.outcome is not None
+    assert app.launch.outcome.state is State.STOPPED

@@ -1,0 +1,34 @@
+"""New sizes of the window: as many as are pleasant, but never at the run's expense."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+BUDGET: Final = 0.06
+"""Largest share of the time since the last size that the screen's thread may have used."""
+LONGEST: Final = 2.0
+"""Seconds until a size is shown all the same."""
+
+
+class Resizing:
+    """Which of many sizes are shown. Laying out a large window anew takes a quarter of a second."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        used: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._clock, self._used = clock, used
+        self._last = clock() - LONGEST, used()
+
+    def wait(self) -> float:
+        """Seconds until the next size may be shown; 0 if it may be now, and then it counts."""
+        now, used = self._clock(), self._used()
+        last, used_then = self._last
+        left = min(LONGEST, (used - used_then) / BUDGET) - (now - last)
+        if left > 0:
+            return left
+        self._last = now, used
+        return 0.0

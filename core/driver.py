@@ -266,6 +266,8 @@ class Driver:
                 )
             except StateError as error:
                 saving.refuse(str(error))
+            except MemoryError:
+                saving.refuse("there is no memory for a copy of the run's state")
         self.tell_notices()
 
     def tell_notices(self) -> None:

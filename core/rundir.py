@@ -26,6 +26,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: Path, lock: RunLock | None) -> None:
+        path = path.absolute()  # wherever a person's own code goes from here
         self.path, self.name = path, clean(path.name)
         self._lock = lock
         self.recipe = path / "recipe.toml"

@@ -46,7 +46,6 @@ class Saving:
         directory: open, and ours.
         policy: what to keep.
         about: goes into every checkpoint, to be compared when somebody resumes.
-        state: of the checkpoint that the run goes on from: the log is cut back to it.
         higher_is_better: of the task's metric.
 
     Raises:
@@ -59,7 +58,6 @@ class Saving:
         policy: Policy | None = None,
         *,
         about: Mapping[str, Any] | None = None,
-        state: Mapping[str, Any] | None = None,
         higher_is_better: bool = True,
     ) -> None:
         self.directory = directory
@@ -83,9 +81,15 @@ class Saving:
         self._store = _Synced(directory.checkpoints, self._sync, keep=self.policy.keep)
         self._store.sweep()
         self.log = RunLog(directory.metrics, directory.events, higher_is_better=higher_is_better)
-        if state is not None:
-            self.log.restore(state["log"])
         self._saver = saver.Saver(self._store, on_saved=self._on_saved, on_failed=self._on_failed)
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Cut the log back to the checkpoint that the run goes on from.
+
+        Raises:
+            OSError: it can't be.
+        """
+        self.log.restore(state["log"])
 
     # For the run, at its gates.
 

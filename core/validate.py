@@ -50,7 +50,10 @@ def validate(training: Training, at: Progress, meter: Taker) -> Steps:
                     loss = criterion(outputs, labels)  # ()
                 meter.update(outputs, labels, loss)
             at.val_batch += 1
+        at.val_batch = 0
+    except GeneratorExit:
+        at.val_batch = 0  # given up; where a validation fails is told
+        raise
     finally:
         for module, mode in modes:
             module.training = mode
-        at.val_batch = 0

@@ -15,12 +15,13 @@ from ..core.rundir import RunDirectory
 from ..core.runname import RunError
 from ..presets.errors import RecipeError, printable
 from .plan import FilePlan, Plan
-from .run_facts import describe, session_facts
+from .run_facts import describe, plan_facts, session_facts, write_plan
 from .wishes import NOTHING, Wishes, runs_folder
 
 if TYPE_CHECKING:
     from ..core.record import Listener
     from ..core.rescue import OnNonFinite
+    from ..core.saving import Saving
     from ..core.session import Session
     from ..core.training import Training
 
@@ -31,12 +32,8 @@ class Resume:
 
     meta: Mapping[str, Any]
     """Its run.json."""
-    reschedule: bool = False
-    """It is longer now, or was changed: its schedule is made anew and moved to its place."""
-    restart_epoch: bool = False
-    """Its data were changed: the epoch under way starts over."""
     force: bool = False
-    notes: tuple[str, ...] = ()
+    """Train from the start where no checkpoint can be gone on from."""
 
 
 class Keeping:
@@ -128,7 +125,21 @@ class Keeping:
 
         Raises:
             RecipeError: it can't be built, or its checkpoint can't be gone on from; one line.
+                Nothing of an earlier run is changed then, and it is let go.
         """
+        try:
+            return self._session(listener, on_nonfinite, on_break)
+        except BaseException:
+            if self.directory is not None:
+                self.directory.close()
+            raise
+
+    def _session(
+        self,
+        listener: Listener | None,
+        on_nonfinite: OnNonFinite,
+        on_break: Literal["pause", "stop"],
+    ) -> Session:
         from ..core.conditions import ConditionError
         from ..core.control import SetSwitch
         from ..core.session import Session
@@ -154,78 +165,58 @@ class Keeping:
         return session
 
     def _kept(self, make: Callable[..., Session], training: Training) -> Session:
-        """The session with its directory; without one where that can't be written."""
-        state, notes = self._state()
-        try:
-            saving = self._saving(training, state)
-        except OSError as error:
-            self.problem = f"nothing is kept: {self.place}: {error.strerror}"
-            return make()
-        resume = self.resume
+        """The session with its directory; a new run goes without one that can't be written."""
+        from .going_on import Start, start_of
+
+        directory, resume, about = self.directory, self.resume, self._about(training)
+        assert directory is not None
+        start = Start()
         if resume is not None:
-            notes += self._differences(session_facts(training))
-        session = make(
-            saving=saving,
-            state=state,
-            reschedule=resume is not None and resume.reschedule,
-            restart_epoch=resume is not None and resume.restart_epoch,
-            notes=notes,
-        )
-        self._write_facts(session)
+            facts = session_facts(training)
+            start = start_of(directory, resume.meta, facts, about, force=resume.force)
+        saving = None
+        try:
+            if resume is not None and start.state is None:
+                directory.metrics.unlink(missing_ok=True)
+            saving = self._saving(training, about)
+            session = make(saving=saving, **start.options)
+            # Only now is it known that the checkpoint fits: until here all is as it was.
+            if start.state is not None:
+                saving.go_on(start.state)
+            directory.clear_outcome()
+        except BaseException as error:
+            if saving is not None:
+                saving.log.close()
+            if not isinstance(error, OSError):
+                raise
+            if resume is not None:
+                text = f"{self.name}: its folder can't be written: {error.strerror}"
+                raise RecipeError(text) from error
+            self.problem = f"nothing is kept: {self.place}: {error.strerror}"
+            directory.close()
+            self.directory = None
+            return make()
+        self._write_facts(session, rewrite=bool(start.changes))
         return session
 
-    def _state(self) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
-        """What an earlier run goes on from, and what there is to say about it."""
-        if self.resume is None or self.directory is None:
-            return None, ()
-        from ..core.checkpoint import CheckpointError
-        from ..core.store import Store
+    def _about(self, training: Training) -> dict[str, Any]:
+        """What a checkpoint was trained with."""
+        about = {"fivestep": __version__, "run": self.name, "epochs": training.epochs}
+        return about | {key: plan_facts(self.plan).get(key) for key in ("recipe", "file")}
 
-        store = Store(self.directory.checkpoints)
-        try:
-            loaded = store.newest()
-        except CheckpointError as error:
-            if store.last_batch() is not None and not self.resume.force:
-                raise RecipeError(
-                    f"{self.name}: no checkpoint can be gone on from ({error}); "
-                    "--force trains from the start"
-                ) from error
-            self.directory.metrics.unlink(missing_ok=True)
-            return None, (*self.resume.notes, "no checkpoint: training from the start")
-        passed = tuple(f"passed over a damaged checkpoint: {one}" for one in loaded.skipped)
-        return loaded.state, (*self.resume.notes, *passed)
-
-    def _saving(self, training: Training, state: dict[str, Any] | None) -> Any:
+    def _saving(self, training: Training, about: Mapping[str, Any]) -> Saving:
         from ..core.saving import Policy, Saving
 
         assert self.directory is not None
-        self.directory.clear_outcome()
         return Saving(
             self.directory,
             Policy(self.wishes.seconds, self.wishes.epochs),
-            about={"fivestep": __version__, "run": self.name},
-            state=state,
+            about=about,
             higher_is_better=training.task.higher_is_better,
         )
 
-    def _differences(self, facts: Mapping[str, Any]) -> tuple[str, ...]:
-        """What is not as it was when the run began, and may make other bits."""
-        assert self.resume is not None
-        meta, told = self.resume.meta, []
-        for key, label in (("device", "device"), ("threads", "threads")):
-            if key in meta and meta[key] not in (None, facts[key]):
-                told.append(f"{label} {meta[key]} → {facts[key]}")
-        then = meta.get("versions")
-        for name, now in facts["versions"].items():
-            before = then.get(name) if isinstance(then, dict) else None
-            if before not in (None, now):
-                told.append(f"{name} {before} → {now}")
-        if not told:
-            return ()
-        return (f"not as it was before, bits may differ: {printable(', '.join(told), 300)}",)
-
-    def _write_facts(self, session: Session) -> None:
-        """Complete run.json with what only the built run knows."""
+    def _write_facts(self, session: Session, *, rewrite: bool) -> None:
+        """Complete run.json with what only the built run knows, and what is trained from now on."""
         assert self.directory is not None
         info = session.info
         facts = session_facts(session.training) | {
@@ -242,6 +233,9 @@ class Keeping:
         try:
             meta = self.directory.read_meta() or {}
             if self.resume is not None:
+                if rewrite:
+                    write_plan(self.directory, self.plan)
+                meta |= plan_facts(self.plan)
                 at = session.progress.batches_done
                 again = {"time": time.time(), "batches_done": at, "fivestep": __version__}
                 meta["resumes"] = [*_listed(meta.get("resumes")), again]

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import __version__
 from ..core.environment import git_state
@@ -17,6 +17,13 @@ from .plan import FilePlan, Plan, RecipePlan
 
 if TYPE_CHECKING:
     from ..core.training import Training
+
+
+DATA: Final = ("dataset", "batch_size", "accumulate")
+"""Where these are others, the epoch's batches are others too."""
+SHA256: Final = "dataset.sha256"
+"""Of the table that a recipe reads; not a key of the recipe itself."""
+UNIMPORTANT: Final = ("name", "description", "expect")
 
 
 def session_facts(training: Training) -> dict[str, Any]:
@@ -70,6 +77,59 @@ def file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def data_digest(plan: RecipePlan) -> str | None:
+    """SHA-256 of the table that a recipe reads; None where it reads none, or it can't be read."""
+    options = plan.recipe.dataset.options
+    if plan.recipe.dataset.name != "csv":
+        return None
+    try:
+        return file_digest(Path(str(options["data_dir"]), str(options["path"])))
+    except OSError:
+        return None
+
+
+def recipe_facts(plan: RecipePlan) -> dict[str, Any]:
+    """A recipe as a run was trained with it: what a later one is compared with."""
+    table = flat(tomllib.loads(recipe_text(plan)))
+    digest = data_digest(plan)
+    return table if digest is None else table | {SHA256: digest}
+
+
+def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """What differs between two recipes, by key, each as "key old → new". {} knows nothing."""
+    keys = sorted(before.keys() | now.keys()) if before else ()
+    told = {}
+    for key in keys:
+        if key == SHA256 and key not in now:  # whoever builds the run will say what is wrong
+            continue
+        old, new = before.get(key, "unset"), now.get(key, "unset")
+        if old != new and key.split(".")[0] not in UNIMPORTANT:
+            told[key] = f"{key} {old} → {new}"
+    if SHA256 in told:
+        told[SHA256] = "the table in dataset.path"
+    return told
+
+
+def plan_facts(plan: Plan) -> dict[str, Any]:
+    """What is trained, as run.json has it. Raises OSError if a file can't be read."""
+    if isinstance(plan, RecipePlan):
+        return {
+            "kind": "recipe",
+            "file": None,
+            "recipe": recipe_facts(plan),
+            "command": plan.recipe.command,
+        }
+    if isinstance(plan, FilePlan):
+        path = plan.run.path
+        return {
+            "kind": "file",
+            "file": {"path": str(path.absolute()), "sha256": file_digest(path)},
+            "changes": dict(plan.run.changes),
+            "command": f"fivestep train {path}",
+        }
+    return {}
+
+
 def describe(directory: RunDirectory, plan: Plan) -> None:
     """Write down what is known before anything is built. Raises OSError if the disk refuses it."""
     meta: dict[str, Any] = {
@@ -83,21 +143,11 @@ def describe(directory: RunDirectory, plan: Plan) -> None:
         "versions": {"fivestep": __version__},
         "resumes": [],
     }
+    write_plan(directory, plan)
+    directory.write_meta(meta | plan_facts(plan))
+
+
+def write_plan(directory: RunDirectory, plan: Plan) -> None:
+    """Keep the recipe, so that it can be trained again. Raises OSError if the disk refuses it."""
     if isinstance(plan, RecipePlan):
-        text = recipe_text(plan)
-        directory.write_recipe(text)
-        meta |= {
-            "kind": "recipe",
-            "file": None,
-            "recipe": flat(tomllib.loads(text)),
-            "command": plan.recipe.command,
-        }
-    if isinstance(plan, FilePlan):
-        path = plan.run.path
-        meta |= {
-            "kind": "file",
-            "file": {"path": str(path.absolute()), "sha256": file_digest(path)},
-            "changes": dict(plan.run.changes),
-            "command": f"fivestep train {path}",
-        }
-    directory.write_meta(meta)
+        directory.write_recipe(recipe_text(plan))

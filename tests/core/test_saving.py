@@ -137,7 +137,7 @@ def test_a_run_whose_validation_fails_keeps_the_epoch_that_was_trained(make_trai
     session = Session(training, saving=Saving(directory, Policy(float("inf"))))
     outcome = session.run()
     assert outcome.state is State.FAILED
-    assert "validation batch" in outcome.where
+    assert "validation batch 4" in outcome.where
     progress = Store(directory.checkpoints).newest().state["progress"]
     assert (progress["batches_done"], progress["trained"]) == (7, True)
     assert json.loads(directory.outcome.read_text())["saved"]["batches_done"] == 7

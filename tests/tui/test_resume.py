@@ -1,0 +1,450 @@
+"""Going on with a run, as a person would: moved, damaged, changed, longer, from anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fivestep.core import checkpoint
+from fivestep.core.control import Stop
+from fivestep.core.logfile import read_log
+from fivestep.core.rundir import RunDirectory
+from fivestep.core.state import digest
+from fivestep.core.store import Store
+from fivestep.tui import cli, people
+
+TIMES = ("elapsed", "seconds", "batches_per_second", "crc")
+SIZE = ("--epochs", "4", "--batch-size", "30")  # of iris: 3 batches an epoch
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIVESTEP_RUNS", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+
+
+class Shell:
+    """Types commands, and can stop a run after a batch."""
+
+    def __init__(self, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys, self._patch = capsys, monkeypatch
+        self.out = self.err = ""
+
+    def __call__(self, *arguments: str, stop: int = 0, code: int = 0) -> str:
+        """The command's output, stderr behind it."""
+        with self._patch.context() as patch:
+            if stop:
+                begin, sessions = people.People.begin, []
+
+                def begins(face: Any, session: Any) -> None:
+                    sessions.append(session)
+                    begin(face, session)
+
+                def batch(_: Any, __: int, ___: int, done: int, *____: Any) -> None:
+                    if done == stop:
+                        sessions[0].send(Stop())
+
+                patch.setattr(people.People, "begin", begins)
+                patch.setattr(people.People, "batch", batch)
+            found = cli.run(list(arguments))
+        self.out, self.err = self._capsys.readouterr()
+        assert found == code, self.out + self.err
+        return self.out + self.err
+
+    def train(self, name: str, *more: str, preset: str = "iris-mlp", stop: int = 0) -> str:
+        return self("train", preset, *SIZE, "--name", name, "--no-ui", *more, stop=stop)
+
+    def resume(self, *arguments: str, code: int = 0, stop: int = 0) -> str:
+        return self("resume", *arguments, "--no-ui", code=code, stop=stop)
+
+    def refused(self, *arguments: str) -> str:
+        """The one line that says why a run can't be gone on with."""
+        self("resume", *arguments, "--no-ui", code=2)
+        assert self.err.count("\n") == 1
+        assert self.err.startswith("fivestep: ")
+        return self.err
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    return Shell(capsys, monkeypatch)
+
+
+def run(name: str) -> Path:
+    return Path(os.environ["FIVESTEP_RUNS"]) / name
+
+
+def mark(path: Path) -> str:
+    """All that training decides in a run's last checkpoint."""
+    state = Store(path / "checkpoints").newest().state
+    left_out = ("about", "log", "clock")
+    return digest({key: value for key, value in state.items() if key not in left_out})
+
+
+def log(path: Path) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in record.items() if key not in TIMES}
+        for record in read_log(path / "metrics.jsonl")
+    ]
+
+
+def same(one: Path, other: Path) -> bool:
+    return mark(one) == mark(other) and log(one) == log(other)
+
+
+def damage(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def files(path: Path) -> dict[str, bytes]:
+    """Everything in a run's folder but the lock."""
+    there = (file for file in path.rglob("*") if file.is_file() and file.name != "lock")
+    return {str(file.relative_to(path)): file.read_bytes() for file in there}
+
+
+@pytest.fixture
+def stopped(shell: Shell) -> Path:
+    """A run that was stopped in its second epoch, and `whole`, which was not."""
+    shell.train("whole")
+    shell.train("stopped", stop=5)
+    assert "saved at batch 5; to go on: fivestep resume stopped" in shell.out
+    return run("stopped")
+
+
+def test_a_run_goes_on_to_the_very_end_that_it_would_have_had(shell: Shell, stopped: Path) -> None:
+    assert "resumed at epoch 2, after batch 2" in shell.resume("stopped")
+    assert same(stopped, run("whole"))
+    kinds = [event.get("kind") for event in read_log(stopped / "events.jsonl")]
+    assert "resumed" in kinds
+    assert len(json.loads((stopped / "run.json").read_text())["resumes"]) == 1
+
+
+def test_the_last_run_is_gone_on_with_by_default(shell: Shell, stopped: Path) -> None:
+    shell.resume()
+    assert same(stopped, run("whole"))
+
+
+def test_a_moved_folder_goes_on_from_anywhere(
+    shell: Shell, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "else where"
+    place.mkdir()
+    shutil.move(stopped, place / "renamed")
+    monkeypatch.chdir(place)
+    assert "epoch 2, after batch 2" in shell.resume("./renamed")
+    assert same(place / "renamed", run("whole"))
+
+
+def test_another_folder_of_runs(shell: Shell, stopped: Path, tmp_path: Path) -> None:
+    shutil.move(stopped, tmp_path / "other" / "stopped")
+    assert "there is no run stopped" in shell.refused("stopped")
+    shell.resume("stopped", "--runs-dir", str(tmp_path / "other"))
+    assert same(tmp_path / "other" / "stopped", run("whole"))
+
+
+def test_nothing_to_go_on_with(shell: Shell) -> None:
+    assert "there is no run in" in shell.refused()
+    assert "there is no run nope" in shell.refused("nope")
+    assert "not the folder of a run" in shell.refused("./nope")
+
+
+@pytest.mark.parametrize("name", ["..", "../..", "a/../b", "x\ny", "\x1b[31m", "a" * 300, "-x\0"])
+def test_a_hostile_name_is_one_clean_line(shell: Shell, name: str) -> None:
+    shell.train("first")
+    shell("resume", "--no-ui", "--", name, code=2)
+    assert shell.err.rstrip("\n").isprintable()
+    assert shell.err.count("\n") == 1
+
+
+def test_a_damaged_checkpoint_is_passed_over_loudly(shell: Shell, stopped: Path) -> None:
+    damage(stopped / "checkpoints" / "batch-000000005.pt")
+    told = shell.resume("stopped")
+    assert "passed over a damaged checkpoint: batch-000000005.pt: damaged" in told
+    assert "resumed at epoch 1, after batch 0" in told or "resumed at the start of epoch 1" in told
+    assert same(stopped, run("whole"))
+
+
+def test_where_all_are_damaged_nothing_is_touched_until_it_is_said_so(
+    shell: Shell, stopped: Path
+) -> None:
+    for file in (stopped / "checkpoints").iterdir():
+        damage(file)
+    before = files(stopped)
+    assert "--force trains from the start" in shell.refused("stopped")
+    assert files(stopped) == before
+    assert "no checkpoint: training from the start" in shell.resume("stopped", "--force")
+    assert same(stopped, run("whole"))
+
+
+def test_a_checkpoint_of_a_newer_fivestep_is_not_guessed_at(
+    shell: Shell, stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = Store(stopped / "checkpoints").newest().state
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "FORMAT", 2)
+        checkpoint.save(stopped / "checkpoints" / "batch-000000009.pt", state)
+    assert "saved by a newer fivestep" in shell.resume("stopped")
+    assert same(stopped, run("whole"))
+
+
+def test_before_the_first_checkpoint_it_starts_over(shell: Shell, stopped: Path) -> None:
+    shutil.rmtree(stopped / "checkpoints")
+    assert "no checkpoint: training from the start" in shell.resume("stopped")
+    assert same(stopped, run("whole"))
+
+
+def test_a_run_that_another_process_trains_is_left_alone(shell: Shell, stopped: Path) -> None:
+    with RunDirectory.open(stopped.parent, "stopped"):
+        assert f"is being trained by process {os.getpid()}" in shell.refused("stopped")
+    shell.resume("stopped")
+
+
+def test_a_finished_run_stays_as_it_is(shell: Shell) -> None:
+    shell.train("whole")
+    shutil.copytree(run("whole"), run("copy"))
+    assert "resumed at the end: 4 epochs are trained" in shell.resume("copy")
+    assert same(run("copy"), run("whole"))
+
+
+def test_less_than_is_trained_is_refused_and_nothing_touched(shell: Shell, stopped: Path) -> None:
+    before = files(run("whole"))
+    assert "4 epochs are trained already, more than --epochs 2" in shell.refused(
+        "whole", "--epochs", "2"
+    )
+    assert files(run("whole")) == before
+    assert "1 epochs and part of epoch 2" in shell.refused("stopped", "--epochs", "1")
+
+
+# A changed recipe.
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = (path / "recipe.toml").read_text()
+    assert old in text
+    (path / "recipe.toml").write_text(text.replace(old, new))
+
+
+def test_a_changed_recipe_is_refused_with_the_difference(shell: Shell, stopped: Path) -> None:
+    edit(stopped, "lr = 0.01", "lr = 0.02")
+    before = files(stopped)
+    assert "optimizer.lr 0.01 → 0.02; --force" in shell.refused("stopped")
+    assert files(stopped) == before
+    assert "recipe changed: optimizer.lr 0.01 → 0.02" in shell.resume("stopped", "--force", stop=7)
+    assert "changed" not in shell.resume("stopped")
+    twice = [2 * lr for lr in rates(run("whole"))]
+    assert rates(stopped)[5:] == pytest.approx(twice[5:])
+
+
+def test_other_batches_start_the_epoch_over(shell: Shell, stopped: Path) -> None:
+    edit(stopped, "batch_size = 30", "batch_size = 45")
+    told = shell.resume("stopped", "--force")
+    assert "epoch 2 starts over from its first batch" in told
+    assert "its batches are others now" in told
+
+
+def test_a_checkpoint_that_does_not_fit_changes_nothing(shell: Shell, stopped: Path) -> None:
+    shell.resume("stopped")
+    edit(stopped, "widths = [16]", "widths = [20]")
+    before = files(stopped)
+    assert "does not fit this run" in shell.refused("stopped", "--force")
+    assert files(stopped) == before
+
+
+def test_a_broken_recipe_is_told(shell: Shell, stopped: Path) -> None:
+    (stopped / "recipe.toml").write_text("epochs = ")
+    assert "recipe.toml" in shell.refused("stopped")
+    (stopped / "recipe.toml").unlink()
+    assert "its recipe.toml is missing" in shell.refused("stopped")
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_to_train_anew(
+    shell: Shell, stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files(stopped)
+
+    def refuse(_: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(RunDirectory, "clear_outcome", refuse)
+    assert "can't be written: Read-only file system" in shell.refused("stopped")
+    assert {name for name, data in files(stopped).items() if data != before[name]} <= {
+        "metrics.jsonl"
+    }
+
+
+# Further than it was to go.
+
+SCHEDULES = {
+    "none": "",
+    "step": "",
+    "cosine": "cosine now reaches its end in epoch 6",
+    "onecycle": "onecycle now reaches its end in epoch 6",
+    "warmup-cosine": "warmup-cosine now reaches its end in epoch 6",
+}
+
+
+def rates(path: Path) -> list[float]:
+    return [record["lr"] for record in log(path) if record["type"] == "batch"]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_trained_further_the_lr_is_that_of_a_run_of_that_length(shell: Shell, name: str) -> None:
+    options = ["--set", f"scheduler.name={name}"]
+    if name == "step":
+        options += ["--set", "scheduler.step_size=2"]
+    shell.train("short", *options)
+    shell.train("long", *options, "--epochs", "6")
+    told = shell.resume("short", "--epochs", "6")
+    assert "epochs 4 → 6" in told
+    assert SCHEDULES[name] in told
+    assert "finished after 6 epochs" in told
+    assert rates(run("short"))[12:] == rates(run("long"))[12:]
+    assert "epochs = 6" in (run("short") / "recipe.toml").read_text()
+
+
+class Killed(BaseException):
+    """In the place of SIGKILL."""
+
+
+def killed_at_the_start(shell: Shell, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """Go on, and be killed before the first checkpoint of the longer run."""
+    with monkeypatch.context() as patch:
+
+        def kill(_: Any) -> None:
+            raise Killed
+
+        patch.setattr("fivestep.core.session.Session.start", kill)
+        with pytest.raises(Killed):
+            cli.run(["resume", *arguments, "--no-ui"])
+    release()
+
+
+def release() -> None:
+    """The locks of a process that is gone are free."""
+    from fivestep.core import runlock
+
+    for lock in list(runlock._held):
+        lock.release()
+
+
+@pytest.mark.parametrize("name", ["cosine", "onecycle"])
+def test_killed_before_its_first_checkpoint_a_longer_run_still_has_its_schedule(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    options = ["--set", f"scheduler.name={name}"]
+    shell.train("short", *options)
+    shell.train("long", *options, "--epochs", "6")
+    killed_at_the_start(shell, monkeypatch, "short", "--epochs", "6")
+    shell.resume("short")
+    assert rates(run("short"))[12:] == rates(run("long"))[12:]
+
+
+# Tables, and files of one's own.
+
+TABLE = "a,b,kind\n" + "".join(f"{i},{i * i % 7},{'xyz'[i % 3]}\n" for i in range(40))
+
+
+@pytest.fixture
+def table(shell: Shell, tmp_path: Path) -> Path:
+    file = tmp_path / "table.csv"
+    file.write_text(TABLE)
+    changes = ["dataset.name=csv", "dataset.path=table.csv", "batch_size=8"]
+    sets = [word for change in changes for word in ("--set", change)]
+    shell.train("table", *sets, stop=4)
+    return file
+
+
+def test_a_table_that_was_moved_or_changed_is_told(
+    shell: Shell, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.rename(tmp_path / "gone.csv")
+    before = files(run("table"))
+    assert "table.csv" in shell.refused("table")
+    table.write_text(TABLE.replace("39,2,x", "39,4,x"))
+    assert "the table in dataset.path" in shell.refused("table")
+    assert files(run("table")) == before
+    table.write_text(TABLE)
+    monkeypatch.chdir("/")
+    assert "finished" in shell.resume("table")
+
+
+OWN = """
+import os
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from fivestep.core.training import Training
+
+def training():
+    torch.manual_seed(0)
+    os.chdir("/")
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.3), nn.Linear(8, 3))
+    data = TensorDataset(torch.randn(24, 4), torch.arange(24) % 3)
+    own = torch.Generator().manual_seed(1)
+    return Training(
+        model, nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters(), lr=0.01),
+        DataLoader(data, 8, shuffle=True, generator=own), epochs=4, seed=3, threads=1,
+    )
+"""
+
+
+@pytest.fixture
+def own(shell: Shell, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Trains a file of one's own, under a name."""
+    file = tmp_path / "own.py"
+    file.write_text(OWN)
+
+    def train(name: str, *more: str, stop: int = 0) -> str:
+        os.chdir(tmp_path)
+        return shell("train", str(file), "--name", name, "--no-ui", *more, stop=stop)
+
+    yield train
+    os.chdir("/")
+
+
+def test_a_file_of_ones_own_is_asked_for_and_goes_on_exactly(
+    shell: Shell, own: Callable[..., str], tmp_path: Path
+) -> None:
+    file = str(tmp_path / "own.py")
+    own("whole")
+    own("own", stop=5)
+    assert f"only if you name it: fivestep resume own {file}" in shell.refused("own")
+    shell.resume("own", file)
+    assert same(run("own"), run("whole"))
+
+
+def test_another_file_or_a_changed_one_is_refused(
+    shell: Shell, own: Callable[..., str], tmp_path: Path
+) -> None:
+    own("own", stop=5)
+    other = tmp_path / "other.py"
+    other.write_text(OWN + "\n# changed\n")
+    assert "is not the file that own came from" in shell.refused("own", str(other))
+    assert "there is no such file" in shell.refused("own", "nowhere.py")
+    assert "other.py was changed since" in shell.resume("own", str(other), "--force", stop=7)
+    assert "was changed" not in shell.resume("own", str(other))
+
+
+def test_a_file_of_ones_own_stays_as_long_as_it_was_made(
+    shell: Shell, own: Callable[..., str], tmp_path: Path
+) -> None:
+    file = str(tmp_path / "own.py")
+    own("long", "--epochs", "6")
+    own("own")
+    told = shell.resume("own", file, "--epochs", "6", stop=14)
+    assert "the file's own schedule, if there is one, goes on from where it was" in told
+    shell.resume("own", file)
+    assert same(run("own"), run("long"))
+
+
+def test_a_recipe_needs_no_file(shell: Shell, stopped: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    assert "came from a recipe" in shell.refused("stopped", str(tmp_path / "own.py"))

@@ -1,0 +1,124 @@
+"""What an earlier run goes on from, and what is not as it was when that was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.checkpoint import CheckpointError
+from ..core.rundir import RunDirectory
+from ..core.store import Store
+from ..presets.errors import RecipeError, printable
+from .run_facts import DATA, changed
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a run begins: anew, or from a checkpoint."""
+
+    state: Mapping[str, Any] | None = None
+    changes: Mapping[str, str] = field(default_factory=dict)
+    """What is not as the checkpoint's recipe has it, by key."""
+    notes: tuple[str, ...] = ()
+    """What a person has to know."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For `Session`."""
+        return {
+            "state": self.state,
+            "reschedule": bool(self.changes),
+            "restart_epoch": any(key.split(".")[0] in DATA for key in self.changes),
+            "notes": self.notes,
+        }
+
+
+def start_of(
+    directory: RunDirectory,
+    meta: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    about: Mapping[str, Any],
+    *,
+    force: bool,
+) -> Start:
+    """Where an earlier run is taken up. Changes nothing on the disk.
+
+    Args:
+        directory: the run's.
+        meta: its run.json.
+        facts: where it is to run now, and with what.
+        about: what it is to be trained with now, as the checkpoint has it for then.
+        force: begin anew where no checkpoint can be gone on from.
+
+    Raises:
+        RecipeError: it can't be gone on with; one line.
+    """
+    store = Store(directory.checkpoints)
+    try:
+        loaded = store.newest()
+    except CheckpointError as error:
+        if store.last_batch() is not None and not force:
+            raise RecipeError(
+                f"{directory.name}: no checkpoint can be gone on from ({error}); "
+                "--force trains from the start"
+            ) from error
+        return Start(notes=("no checkpoint: training from the start",))
+    at, then = (loaded.state.get(key) for key in ("progress", "about"))
+    if not isinstance(at, dict) or not isinstance(then, dict):
+        raise RecipeError(f"{directory.name}: {loaded.path.name} is no checkpoint of a run")
+    if (at["epoch"], bool(at["batch"])) > (about["epochs"], False):
+        part = f" and part of epoch {at['epoch'] + 1}" if at["batch"] else ""
+        raise RecipeError(
+            f"{directory.name}: {at['epoch']} epochs{part} are trained already, more than "
+            f"--epochs {about['epochs']}"
+        )
+    changes = changed(then.get("recipe") or {}, about["recipe"] or {})
+    passed = tuple(f"passed over a damaged checkpoint: {one}" for one in loaded.skipped)
+    notes = (*passed, *_differences(meta, facts), *_told(changes, then, about))
+    return Start(loaded.state, changes, notes)
+
+
+def _differences(meta: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is not as it was when the run began, and may make other bits."""
+    versions = meta.get("versions")
+    then = {**meta, **(versions if isinstance(versions, dict) else {})}
+    now = {key: facts[key] for key in ("device", "threads")} | facts["versions"]
+    told = [
+        f"{key} {then[key]} → {value}"
+        for key, value in now.items()
+        if then.get(key) not in (None, value)
+    ]
+    if not told:
+        return ()
+    return (f"not as it was before, bits may differ: {printable(', '.join(told), 300)}",)
+
+
+def _told(
+    changes: Mapping[str, str], then: Mapping[str, Any], now: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """What changed since the checkpoint, for a person."""
+    notes = [
+        f"recipe changed: {printable(one, 300)}" for key, one in changes.items() if key != "epochs"
+    ]
+    file, own = then.get("file"), now["file"]
+    if file and own and file["sha256"] != own["sha256"]:
+        notes.append(f"{printable(own['path'])} was changed since")
+    before, epochs = then.get("epochs"), now["epochs"]
+    if isinstance(before, int) and before != epochs:
+        schedule = "its own" if own else now["recipe"].get("scheduler.name", "none")
+        notes.append(_longer(before, epochs, schedule))
+    return tuple(notes)
+
+
+def _longer(before: int, now: int, schedule: str) -> str:
+    """What another number of epochs means for the learning rate."""
+    told = f"epochs {before} → {now}"
+    if schedule in ("cosine", "onecycle", "warmup-cosine"):
+        return (
+            f"{told}; {schedule} now reaches its end in epoch {now}: the lr is what a run of "
+            f"{now} epochs would have here"
+        )
+    if schedule == "its own":
+        return f"{told}; the file's own schedule, if there is one, goes on from where it was"
+    return told

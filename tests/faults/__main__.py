@@ -42,7 +42,7 @@ FULL: Final = {
 """Trials of each campaign; for F14 batches, for F13 window sizes."""
 QUICK: Final = {
     "f01_kill_while_saving": 30,
-    "f02_resume_anywhere": 4,
+    "f02_resume_anywhere": 3,
     "f02_kill_and_resume": 1,
     "f03_disk_full": 3,
     "f04_signals": 2,
@@ -52,10 +52,10 @@ QUICK: Final = {
     "f08_damaged_log": 200,
     "f09_hostile_checkpoints": 200,
     "f10_hostile_recipes": 500,
-    "f11_hostile_text": 2,
+    "f11_hostile_text": 1,
     "f12_hostile_names": 500,
     "f13_resize_storm": 100,
-    "f14_long_run": 50_000,
+    "f14_long_run": 30_000,
     "f15_out_of_memory": 1,
     "f16_two_processes": 10,
 }

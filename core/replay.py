@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
@@ -51,6 +53,22 @@ def unrepeatable(batches: Batches) -> str:
 
 def _has_own(owner: object) -> bool:
     return isinstance(getattr(owner, "generator", None), torch.Generator)
+
+
+def hidden_generators(batches: Batches) -> list[str]:
+    """A line for a person if a data set keeps random generators for itself."""
+    known = generators(batches)
+    kinds = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+    found, dataset = [], getattr(batches, "dataset", None)
+    while dataset is not None:
+        for name, value in getattr(dataset, "__dict__", {}).items():
+            if isinstance(value, kinds) and not any(value is one for one in known):
+                found.append(name)
+        dataset = getattr(dataset, "dataset", None)  # what a Subset is one of
+    if not found:
+        return []
+    told = f"the data set draws from a generator of its own ({', '.join(found)})"
+    return [f"{told}, which no checkpoint knows: what it gives from here on may be other numbers"]
 
 
 class Loaders:

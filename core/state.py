@@ -6,7 +6,6 @@ never been interrupted.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from .clock import Clock
 from .progress import Progress
 from .rate import LearningRate
 from .record import Record
-from .replay import Loaders, unrepeatable
+from .replay import Loaders, hidden_generators, unrepeatable
 from .rng import rng_state, set_rng_state
 from .switches import Switch
 from .training import Training
@@ -173,6 +172,8 @@ def put_state(
         at.batch = 0
         training.optimizer.zero_grad()
         parts.record.begin_epoch_anew()
+    if at.batches_done and not rewinding:
+        notes += hidden_generators(training.batches)
     return tuple(notes)
 
 
@@ -181,58 +182,11 @@ def put_rng(state: Mapping[str, Any], device: torch.device) -> None:
     set_rng_state(_kept(state["rng"], "rng"), device)
 
 
-def digest(state: Mapping[str, Any], *, times: bool = False) -> str:
-    """A SHA-256 of a state, equal exactly if all of it is, bit for bit.
-
-    Args:
-        state: as `take_state` gives it.
-        times: let the clock's seconds and the throughput count too: no two runs agree in those.
-    """
-    hasher = hashlib.sha256()
-    for path, leaf in _leaves(state, ""):
-        if not times and _is_time(path):
-            continue
-        hasher.update(path.encode())
-        if isinstance(leaf, Tensor):
-            hasher.update(f"{leaf.dtype}{tuple(leaf.shape)}".encode())
-            hasher.update(leaf.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        else:
-            hasher.update(repr(leaf).encode())
-    return hasher.hexdigest()
-
-
 def _unfitting(error: Exception) -> str:
     lines = [line.strip() for line in str(error).strip().split("\n")]
     # load_state_dict says in its first line only whose state it is
     told = lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else lines[0]
     return f"the checkpoint does not fit this run: {type(error).__name__}: {told}"
-
-
-_TIMES: Final = (
-    "/clock",
-    "/record/epoch_so_far",
-    "/record/val_seconds",
-    "/record/last/seconds",
-    "/record/last/batches_per_second",
-    "/record/series/throughput",
-    "/record/series/grad_norm",  # sampled when somebody looks
-    "/record/changes",
-)
-
-
-def _is_time(path: str) -> bool:
-    return path.startswith(_TIMES)
-
-
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key in sorted(value, key=str):
-            yield from _leaves(value[key], f"{path}/{key}")
-    elif isinstance(value, (list, tuple)):
-        for i, inner in enumerate(value):
-            yield from _leaves(inner, f"{path}/{i}")
-    else:
-        yield path, value
 
 
 def _kept(value: Any, path: str) -> Any:

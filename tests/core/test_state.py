@@ -15,13 +15,15 @@ from torch.utils.data import (
     Dataset,
     IterableDataset,
     RandomSampler,
+    Subset,
     TensorDataset,
 )
 
 from fivestep.core.control import ScaleLR, Stop
+from fivestep.core.digest import digest
 from fivestep.core.session import Session
 from fivestep.core.snapshot import State
-from fivestep.core.state import StateError, digest
+from fivestep.core.state import StateError
 
 
 def every_state(training, **options):
@@ -253,6 +255,32 @@ def test_a_loader_that_cannot_be_repeated_starts_its_epoch_over_and_says_so(make
     assert any("starts over from its first batch" in c.text for c in session.latest().changes)
     per_epoch = whole.latest().last.batches
     assert session.latest().batches_done == middle["progress"]["batches_done"] + per_epoch
+
+
+class Augmented(Noisy):
+    """Draws from a generator that only it has."""
+
+    def __init__(self):
+        super().__init__()
+        self.rng = np.random.default_rng(0)
+
+    def __getitem__(self, i):
+        x, y = super().__getitem__(i)
+        return x + self.rng.random(), y
+
+
+def test_a_data_set_with_a_generator_of_its_own_is_told_of(make_training):
+    def make():
+        data = Subset(Augmented(), range(12))
+        own = torch.Generator().manual_seed(5)
+        return with_loader(make_training, DataLoader(data, 4, shuffle=True, generator=own))
+
+    states, _ = every_state(make())
+    for state, warned in ((states[0], False), (states[2], True)):
+        session = Session(make(), state=state)
+        session.run()
+        told = [c.text for c in session.latest().changes if "generator of its own (rng)" in c.text]
+        assert bool(told) is warned
 
 
 def test_a_learning_rate_set_by_hand_comes_back(make_training):

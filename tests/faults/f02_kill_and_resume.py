@@ -24,7 +24,7 @@ from faults.f02_resume_anywhere import Log, log_of
 from faults.result import Result
 
 from fivestep.core.checkpoint import CheckpointError
-from fivestep.core.state import digest
+from fivestep.core.digest import digest
 from fivestep.core.store import Store
 from fivestep.presets import registry
 from fivestep.presets.recipe import load

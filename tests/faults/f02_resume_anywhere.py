@@ -26,10 +26,10 @@ from faults.result import Result
 from sklearn.model_selection import train_test_split  # noqa: F401
 
 from fivestep.core import loop, saving
+from fivestep.core.digest import digest
 from fivestep.core.logfile import read_log
 from fivestep.core.progress import Progress
 from fivestep.core.snapshot import State
-from fivestep.core.state import digest
 from fivestep.core.steps import Step
 from fivestep.core.training import Training
 from fivestep.core.validate import validate

@@ -26,7 +26,7 @@ from faults.f02_resume_anywhere import Case
 from faults.result import Result
 
 from fivestep.core.checkpoint import CheckpointError
-from fivestep.core.state import digest
+from fivestep.core.digest import digest
 from fivestep.core.store import Store
 from fivestep.tui import cli, entry, headless, people, resuming  # noqa: F401
 

@@ -13,9 +13,9 @@ import pytest
 
 from fivestep.core import checkpoint
 from fivestep.core.control import Stop
+from fivestep.core.digest import digest
 from fivestep.core.logfile import read_log
 from fivestep.core.rundir import RunDirectory
-from fivestep.core.state import digest
 from fivestep.core.store import Store
 from fivestep.tui import cli, people
 

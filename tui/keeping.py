@@ -235,7 +235,9 @@ class Keeping:
             if self.resume is not None:
                 if rewrite:
                     write_plan(self.directory, self.plan)
-                meta |= plan_facts(self.plan)
+                now = plan_facts(self.plan)
+                changing = {key: now[key] for key in ("recipe", "file", "changes") if key in now}
+                meta = now | meta | changing  # the command stays the one that began it
                 at = session.progress.batches_done
                 again = {"time": time.time(), "batches_done": at, "fivestep": __version__}
                 meta["resumes"] = [*_listed(meta.get("resumes")), again]

@@ -133,7 +133,9 @@ def test_a_run_goes_on_to_the_very_end_that_it_would_have_had(shell: Shell, stop
     assert same(stopped, run("whole"))
     kinds = [event.get("kind") for event in read_log(stopped / "events.jsonl")]
     assert "resumed" in kinds
-    assert len(json.loads((stopped / "run.json").read_text())["resumes"]) == 1
+    meta = json.loads((stopped / "run.json").read_text())
+    assert len(meta["resumes"]) == 1
+    assert meta["command"].startswith("fivestep train iris-mlp")
 
 
 def test_the_last_run_is_gone_on_with_by_default(shell: Shell, stopped: Path) -> None:

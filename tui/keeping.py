@@ -168,8 +168,10 @@ class Keeping:
         """The session with its directory; a new run goes without one that can't be written."""
         from .going_on import Start, start_of
 
-        directory, resume, about = self.directory, self.resume, self._about(training)
+        directory, resume, trained = self.directory, self.resume, plan_facts(self.plan)
         assert directory is not None
+        about = {"fivestep": __version__, "run": self.name, "epochs": training.epochs}
+        about |= {key: trained.get(key) for key in ("recipe", "file")}
         start = Start()
         if resume is not None:
             facts = session_facts(training)
@@ -196,13 +198,8 @@ class Keeping:
             directory.close()
             self.directory = None
             return make()
-        self._write_facts(session, rewrite=bool(start.changes))
+        self._write_facts(session, trained, rewrite=bool(start.changes))
         return session
-
-    def _about(self, training: Training) -> dict[str, Any]:
-        """What a checkpoint was trained with."""
-        about = {"fivestep": __version__, "run": self.name, "epochs": training.epochs}
-        return about | {key: plan_facts(self.plan).get(key) for key in ("recipe", "file")}
 
     def _saving(self, training: Training, about: Mapping[str, Any]) -> Saving:
         from ..core.saving import Policy, Saving
@@ -215,7 +212,7 @@ class Keeping:
             higher_is_better=training.task.higher_is_better,
         )
 
-    def _write_facts(self, session: Session, *, rewrite: bool) -> None:
+    def _write_facts(self, session: Session, trained: Mapping[str, Any], *, rewrite: bool) -> None:
         """Complete run.json with what only the built run knows, and what is trained from now on."""
         assert self.directory is not None
         info = session.info
@@ -235,9 +232,8 @@ class Keeping:
             if self.resume is not None:
                 if rewrite:
                     write_plan(self.directory, self.plan)
-                now = plan_facts(self.plan)
-                changing = {key: now[key] for key in ("recipe", "file", "changes") if key in now}
-                meta = now | meta | changing  # the command stays the one that began it
+                now = {key: trained[key] for key in trained.keys() & {"recipe", "file", "changes"}}
+                meta = {**trained, **meta, **now}  # the command stays the one that began it
                 at = session.progress.batches_done
                 again = {"time": time.time(), "batches_done": at, "fivestep": __version__}
                 meta["resumes"] = [*_listed(meta.get("resumes")), again]

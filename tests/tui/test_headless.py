@@ -227,7 +227,8 @@ class Ends(Face):
         self.number: signal.Signals | None = number
 
     def tick(self, session: Session) -> None:
-        if self.number is not None:
+        picture = session.latest()
+        if self.number is not None and picture is not None and picture.batches_done:
             signal.raise_signal(self.number)
             self.number = None
 

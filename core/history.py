@@ -14,7 +14,9 @@ BUCKETS: Final = 512
 """Most buckets a series is kept in; more points make wider buckets, never more of them."""
 RECENT: Final = 240
 """Recent points kept one by one."""
-_BLOCK: Final = 4096
+_BLOCK: Final = 1024
+"""Points that are put into buckets at a time. Sums round, so when this happens may depend on
+nothing but the number of points: not on who looks, nor on when a state is taken."""
 
 _X, _LOW, _SUM, _HIGH, _COUNT, _BAD = range(6)
 
@@ -35,6 +37,7 @@ class Series:
         self._width = 1
         self._points = 0
         self._curve: Curve | None = None
+        """As it was built last; None if points were added since."""
 
     def __len__(self) -> int:
         return self._points + len(self._y)
@@ -54,14 +57,17 @@ class Series:
         self._x.append(x)
         self._y.append(y)
         self._recent.append(y)
-        if len(self._y) >= _BLOCK:
-            self._fold()
+        self._curve = None
+        if len(self._y) == _BLOCK:
+            self._table, self._width = self._folded()
+            self._points += _BLOCK
+            self._x.clear()
+            self._y.clear()
 
     def curve(self) -> Curve:
         """The whole run in at most `BUCKETS` buckets."""
-        if self._y or self._curve is None:
-            self._fold()
-            x, low, total, high, count, bad = self._table
+        if self._curve is None:
+            x, low, total, high, count, bad = self._folded()[0]
             some = count > 0
             mean = np.divide(total, count, out=np.zeros_like(total), where=some)
             self._curve = Curve(
@@ -75,11 +81,11 @@ class Series:
 
     def state(self) -> dict[str, Any]:
         """Everything there is to the series, in tensors and plain numbers."""
-        self._fold()
         return {
             "table": torch.from_numpy(self._table.copy()),  # (6, buckets)
             "width": self._width,
             "points": self._points,
+            "waiting": torch.tensor([self._x, self._y], dtype=torch.float64),  # (2, points)
             "recent": list(self._recent),
         }
 
@@ -89,27 +95,24 @@ class Series:
         self._width, self._points = state["width"], state["points"]
         self._recent.clear()
         self._recent.extend(state["recent"])
-        self._x.clear()
-        self._y.clear()
+        self._x, self._y = state["waiting"].tolist()
         self._curve = None
 
-    def _fold(self) -> None:
-        """Move the pending points into the table, then merge pairs while it is too long."""
+    def _folded(self) -> tuple[np.ndarray, int]:
+        """The table (6, buckets) with the waiting points in it, and how wide its buckets are."""
+        table, width = self._table, self._width
         if not self._y:
-            return
+            return table, width
         block = self._buckets(np.array(self._x), np.array(self._y))
-        if self._points % self._width:  # the last bucket is still open
-            self._table[:, -1:] = _merge(self._table[:, -1:], block[:, :1])
-            block = block[:, 1:]
-        self._points += len(self._y)
-        self._x.clear()
-        self._y.clear()
-        self._table = np.concatenate([self._table, block], axis=1)
-        while self._table.shape[1] > self._limit:
-            even = self._table.shape[1] // 2 * 2
-            pairs = _merge(self._table[:, 0:even:2], self._table[:, 1:even:2])
-            self._table = np.concatenate([pairs, self._table[:, even:]], axis=1)
-            self._width *= 2
+        if self._points % width:  # the last bucket is still open
+            opened = _merge(table[:, -1:], block[:, :1])
+            table, block = np.concatenate([table[:, :-1], opened], axis=1), block[:, 1:]
+        table = np.concatenate([table, block], axis=1)
+        while table.shape[1] > self._limit:  # pairs become one
+            even = table.shape[1] // 2 * 2
+            pairs = _merge(table[:, 0:even:2], table[:, 1:even:2])
+            table, width = np.concatenate([pairs, table[:, even:]], axis=1), 2 * width
+        return table, width
 
     def _buckets(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Points as buckets (6, n); the first may belong to the bucket that is still open."""

@@ -186,7 +186,7 @@ def _find(folder: Path, name_or_path: str) -> Path:
         try:
             path = Path(name_or_path).resolve()
             found = path.is_dir() and is_run(path)
-        except (OSError, RuntimeError):  # a path too long, a loop of links
+        except (OSError, RuntimeError, ValueError):  # too long, a loop of links, no path at all
             found = False
         if not found:
             raise RunError(f"{shown(name_or_path)} is not the folder of a run")

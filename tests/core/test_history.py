@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -61,6 +62,23 @@ def test_recent_points_are_kept_one_by_one():
         series.add(i, float(i))
     assert series.recent == tuple(float(i) for i in range(1000 - RECENT, 1000))
     assert series.last == 999.0
+
+
+def test_neither_looking_nor_saving_changes_a_bit():
+    draw = random.Random(1)
+    values = [draw.gauss(0, 1) for _ in range(5000)]
+    plain, watched = Series(), Series()
+    for i, value in enumerate(values):
+        plain.add(i, value)
+        watched.add(i, value)
+        if i % 37 == 0:
+            watched.curve()
+        if i % 411 == 0:
+            state, watched = watched.state(), Series()
+            watched.restore(state)
+    assert plain.curve() == watched.curve()
+    assert plain.recent == watched.recent
+    assert len(plain) == len(watched)
 
 
 def test_a_curve_that_did_not_change_is_the_same_object():

@@ -34,6 +34,8 @@ KINDS = (
     "held",
     "choosing",
 )
+PATIENCE = 60.0
+"""Seconds after which a process that is still there is killed."""
 BUSY = 0.6
 """Share of a core; a batch waits most of its time, and whoever spins leaves none of it."""
 
@@ -108,8 +110,14 @@ def trial(kind: str, folder: Path, wait: float) -> str:
 
 def _wait(process: subprocess.Popen[bytes]) -> tuple[int, float]:
     """The exit code of a process, and the processor time it used from now on, in seconds."""
-    before = _used(process.pid)
-    _, status, usage = os.wait4(process.pid, 0)
+    before, end = _used(process.pid), time.monotonic() + PATIENCE
+    while True:
+        if time.monotonic() > end:
+            process.kill()
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            break
+        time.sleep(0.01)
     process.returncode = os.waitstatus_to_exitcode(status)
     return process.returncode, usage.ru_utime + usage.ru_stime - before
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from fivestep.core.snapshot import Outcome, State
+from fivestep.core.facts import Facts
+from fivestep.core.inside import BatchFacts, Difference, Histogram, Inside, LayerRow, TensorFact
+from fivestep.core.pictures import DecisionMap
+from fivestep.core.snapshot import Change, Outcome, State
+from fivestep.core.steps import Step
+from fivestep.core.switches import Switch
 
 Make = Callable[..., Any]
+NOON = 1_795_348_800.0
 FAILURE = Outcome(
     State.FAILED,
     "the loss is nan, noticed before backward",
@@ -18,6 +25,48 @@ FAILURE = Outcome(
     "Lower the learning rate (--lr), or clip the gradients (clip_norm = 1.0).",
     'Traceback (most recent call last):\n  File "session.py"\nNonFiniteLossError: the loss is nan',
 )
+NORMS = {"features.0": 0.98, "features.1": 0.1021, "features.4": 3.06, "head": 3.6}
+
+
+def inside_after_backward() -> Inside:
+    """What the table and the code show once backward was taken."""
+    spread = Histogram(-0.5, 0.5, tuple(range(10)) + tuple(range(10, 0, -1)))
+    before = [
+        LayerRow(name, kind, "20x1x3x3", 200, 2.733, None, 1e-3, 0.7, None, spread, None)
+        for name, kind in zip(NORMS, ("Conv2d", "BatchNorm2d", "Conv2d", "Linear"), strict=True)
+    ]
+    after = [replace(row, grad_norm=NORMS[row.name], editions=(1, 2)) for row in before]
+    rows = zip(before, after, strict=True)
+    return Inside(
+        layers=tuple(after),
+        differences=tuple(Difference(a, b, "unchanged", "filled") for a, b in rows),
+        batch=BatchFacts(
+            (TensorFact("", "float32", (32, 1, 8, 8)),),
+            (TensorFact("", "int64", (32,)),),
+            (TensorFact("", "float32", (32, 10)),),
+            0.0832,
+            None,
+            *(6, 31, 301, 9632, 301),
+        ),
+        views=(("decisions", "decision map"),),
+        view="decisions",
+        picture=decisions(),
+    )
+
+
+def decisions() -> DecisionMap:
+    """Two classes with a slanted border between them."""
+    grid = [(x - 20) + (y - 10) for y in range(20) for x in range(40)]
+    return DecisionMap(
+        (-2.0, 2.0),
+        (-1.5, 1.5),
+        40,
+        20,
+        tuple(int(d > 0) for d in grid),
+        tuple(min(1.0, 0.5 + abs(d) / 16) for d in grid),
+        ((-1.0, 0.6, 0), (-1.2, -0.7, 0), (1.0, 0.4, 1), (1.3, -1.0, 1), (0.2, 0.9, 0)),
+        ("left", "right"),
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +97,14 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("running", ("question_mark",), (120, 36), "light"),
         ("running", ("q",), (80, 24), "dark"),
         ("running", ("w", "l"), (120, 36), "dark"),
+        ("inside", ("i",), (80, 24), "light"),
+        ("inside", ("i",), (120, 36), "dark"),
+        ("inside", ("i", "p"), (200, 50), "dark"),
+        ("inside", ("p",), (120, 36), "light"),
+        ("broken", (), (120, 36), "dark"),
+        ("broken", ("k",), (80, 24), "light"),
+        ("held", ("B",), (120, 36), "dark"),
+        ("held", (), (80, 24), "dark"),
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else str(value),
 )
@@ -74,5 +131,25 @@ def test_picture(
         recent = (*make_picture().recent, nan)
         source.snapshot = make_picture(state=State.FAILED, loss=nan, recent=recent)
         source.outcome = FAILURE
+    elif kind == "inside":
+        source.snapshot = make_picture(
+            state=State.PAUSED, step=Step.UPDATE, inside=inside_after_backward()
+        )
+    elif kind == "broken":
+        change = Change(
+            NOON, 6, 240, f"broken on purpose: {Switch.LR_TIMES_100.info.label}", "switch"
+        )
+        source.snapshot = make_picture(
+            changes=(change,),
+            switches=(Switch.LR_TIMES_100,),
+            switched=(Switch.LR_TIMES_100,),
+            undo=True,
+            facts=Facts(label_low=1, label_high=10, classes=10),
+        )
+    elif kind == "held":
+        change = Change(NOON, 7, 301, "breakpoint loss > 0.08 (loss 0.0832)", "break")
+        source.snapshot = make_picture(
+            state=State.PAUSED, changes=(change,), breakpoints=("loss > 0.08", "nonfinite")
+        )
     app = make_app(source, theme=f"fivestep-{theme}")
     assert snap_compare(app, press=keys, terminal_size=size)

@@ -203,3 +203,20 @@ def test_the_worst_verdict_is_told_and_the_others_counted() -> None:
     assert "why it could be faster" in page
     assert "try workers" in page
     assert "Nothing is wrong" in text(in_full((), 60))
+
+
+def test_a_long_table_of_layers_is_paged() -> None:
+    panel = InsidePanel()
+    panel.inside = Inside(layers=tuple(replace(FULL, name=f"layer.{i}") for i in range(30)))
+    first = text(panel.lines(60, 14))
+    assert "layer.0 " in first
+    assert "more below" in first
+    assert "layer.29" not in first
+    for _ in range(9):
+        panel.scroll(1)
+        shown = text(panel.lines(60, 14))
+    assert "layer.29" in shown
+    assert "more below" not in shown
+    for _ in range(9):
+        panel.scroll(-1)
+    assert text(panel.lines(60, 14)) == first

@@ -65,7 +65,9 @@ class Driver:
         self.gauges = Gauges(
             training, progress, parts.rate, record, stop_on_nonfinite=stop_on_nonfinite
         )
-        self.lookout = Lookout(parts, self.steering, self.gauges, breaks, stops=stop_on_break)
+        self.lookout = Lookout(
+            parts, self.steering, self.gauges, breaks, control, stops=stop_on_break
+        )
         self.judge = Judge(training.task, training.metrics, progress, record, clock, parts.loaders)
         self.trouble: Outcome | None = None
         """What the run is held by, while a person is asked how to go on."""
@@ -94,8 +96,9 @@ class Driver:
             self.now = (step, here)
             if events is not None:
                 events.gate(step)
-            if control.attention and lookout.active:
+            if lookout.active:
                 lookout.at_gate(step, running, here)
+                self._watched(step, here)
             if step is Step.BACKWARD:
                 gauges.read_loss()
             elif running is Step.BACKWARD:  # before they are clipped, or added to
@@ -176,7 +179,7 @@ class Driver:
             self.now = (Step.OTHER, perf_counter())
             self.gauges.sample_norm()
         # Whatever concerns every gate keeps their attention until it is over.
-        if steering.alert or self._norm_wanted or self.lookout.active:
+        if steering.alert or self._norm_wanted:
             self._control.attention = True
         self._watched(step, busy_since)
 

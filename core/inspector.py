@@ -24,7 +24,7 @@ SAMPLED: Final = 0.25
 VIEWED: Final = 1.0
 """Seconds between two views."""
 COST: Final = 30
-"""A view waits for this many times what the last one took, if that is longer."""
+"""Views and looks wait for this many times what the last one took, if that is longer."""
 
 
 class Inspector:
@@ -37,7 +37,7 @@ class Inspector:
         self._rows: tuple[LayerRow, ...] = ()
         self._differences: tuple[Difference, ...] = ()
         self._exact_at: tuple[Step, int, int] | None = None
-        self._looked = float("-inf")
+        self._look_due = float("-inf")
         self._measuring = False
         self._views: tuple[View, ...] | None = None
         self._picture: Picture | None = None
@@ -57,13 +57,13 @@ class Inspector:
         if show.view != self.show.view:
             self._picture, self._view_due = None, float("-inf")
         self.show = show
-        self._looked = float("-inf")
+        self._look_due = float("-inf")
 
     # Around an update, which is when gradients and weights belong together.
 
     def before_update(self, here: float, *, every: bool) -> None:
         """At the gate before an update: measure it, if a look is due or `every` one is wanted."""
-        if self.show.layers and (every or here - self._looked >= SAMPLED):
+        if self.show.layers and (every or here >= self._look_due):
             self._watch.before_update()
             self._measuring = True
 
@@ -77,7 +77,9 @@ class Inspector:
 
     def _look(self, here: float) -> None:
         self._rows = self._watch.look(histograms=self.show.histograms)
-        self._differences, self._exact_at, self._looked = (), None, here
+        self._differences, self._exact_at = (), None
+        took = perf_counter() - here
+        self._look_due = here + max(SAMPLED, COST * took)
 
     def layers(self) -> tuple[LayerRow, ...]:
         """Every layer as it is at this gate."""
@@ -100,7 +102,7 @@ class Inspector:
             if last is not None:
                 taken = last[0] if _next_of(last, place) else None
                 self._differences = compare(before, self._rows, taken)
-            self._exact_at, self._looked = place, perf_counter()
+            self._exact_at = place
         if show.view is not None:
             self._see(place, held=held)
         views = self._views or ()

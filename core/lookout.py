@@ -8,6 +8,7 @@ from typing import Final
 from .batch_facts import batch_facts
 from .breaks import BreakReport, Breaks, told
 from .conditions import Gate
+from .control import Control
 from .facts import Facts
 from .gauges import Gauges
 from .inside import Inside
@@ -39,11 +40,19 @@ class Lookout:
         steering: is told when a breakpoint has fired.
         gauges: compute a gradient norm where a breakpoint needs one.
         breaks: the breakpoints.
+        control: is told to attend to the gate where one has fired.
         stops: a breakpoint ends the run, instead of holding it.
     """
 
     def __init__(
-        self, parts: Parts, steering: Steering, gauges: Gauges, breaks: Breaks, *, stops: bool
+        self,
+        parts: Parts,
+        steering: Steering,
+        gauges: Gauges,
+        breaks: Breaks,
+        control: Control,
+        *,
+        stops: bool,
     ) -> None:
         self.breaks = breaks
         self.active = False
@@ -51,6 +60,7 @@ class Lookout:
         self.report: BreakReport | None = None
         """Where a breakpoint has ended the run."""
         self._parts, self._steering, self._gauges = parts, steering, gauges
+        self._control = control
         self._inspector = Inspector(parts.training, parts.progress)
         self._stops = stops
         self._validation_trains: bool | None = None
@@ -96,6 +106,7 @@ class Lookout:
         values = breaks.known(fired[0])
         text = f"breakpoint {'; '.join(fired)}" + (f" ({told(values)})" if values else "")
         self._steering.break_here(text, stop=self._stops)
+        self._control.attention = True  # this very gate attends to it
         bad = not all(math.isfinite(x) for x in (loss, norm) if x is not None)
         if self._stops and self.report is None:
             where = f"epoch {at.epoch + 1}, batch {at.batch + 1}, before {step.info.name}"

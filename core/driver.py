@@ -52,12 +52,8 @@ class Driver:
         saving: Saving | None,
         stop_on_break: bool = False,
     ) -> None:
-        training, progress, record, clock = (
-            parts.training,
-            parts.progress,
-            parts.record,
-            parts.clock,
-        )
+        training, progress = parts.training, parts.progress
+        record, clock = parts.record, parts.clock
         self.parts = parts
         breaks = Breaks(progress, record, (*training.task.metric_names, *training.metrics))
         self.steering = Steering(progress, parts.rate, record, breaks)

@@ -68,6 +68,16 @@ async def watching() -> None:
             await until(pilot, lambda s=step: bool(screen.snapshot and screen.snapshot.step != s))
         await pilot.pause(0.6)
         save(app, "paused")
+        screen.action_press("i")
+        await pilot.pause(0.6)
+        for _ in range(2):  # backward, and the update
+            step = screen.snapshot.step if screen.snapshot else None
+            screen.action_press("s")
+            await until(pilot, lambda s=step: bool(screen.snapshot and screen.snapshot.step != s))
+        await pilot.pause(0.6)
+        save(app, "inside")
+        screen.action_press("i")
+        await pilot.pause(0.3)
         screen.action_press("space")
         await until(pilot, lambda: screen.source.outcome is not None)
         screen.action_press("d")

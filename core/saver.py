@@ -117,6 +117,11 @@ class Saver:
             self._changed.wait_for(lambda: self._writing is None, timeout)
             self._waiting.clear()  # that one may have failed
 
+    def settle(self, timeout: float) -> bool:
+        """Wait, at most `timeout` seconds, until what was submitted is written or has failed."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self.busy, timeout)
+
     def flush(self, timeout: float | None = None) -> bool:
         """Wait, at most `timeout` seconds, until all that was submitted is on the disk; whether
         it is. What failed is tried once more.

@@ -20,6 +20,8 @@ from .snapshot import RunInfo, Saved, Snapshot
 
 WAIT: Final = 120.0
 """Seconds that the end of a run waits for the disk."""
+FIRST: Final = 1.0
+"""Seconds that a run waits, before it begins, for something to go back to."""
 COST: Final = 100
 """A checkpoint is due again after this many times what the last one took, if that is longer."""
 
@@ -116,6 +118,10 @@ class Saving:
             self._saver.submit("epoch", whole, epoch)
         else:
             self._saver.submit("last", whole, done)
+        if (
+            kind == "first"
+        ):  # the next one would take its place in the queue, and not stay beside it
+            self._saver.settle(FIRST)
         self.due = perf_counter() + max(self.policy.seconds, COST * self._saver.last_seconds)
 
     def after_epoch(self, epoch: int, *, best: bool) -> tuple[str, ...]:

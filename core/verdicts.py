@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from .facts import Facts, LayerFact, Severity, Verdict, label_range
+from .jsonfile import clean
 from .layer_rules import (
     data_bound,
     dead_units,
@@ -70,4 +71,11 @@ def judge(info: RunInfo, s: Snapshot, facts: Facts = Facts()) -> tuple[Verdict, 
         kept = [
             replace(verdict, next=undo) if verdict.rule in LOOP else verdict for verdict in kept
         ]
-    return tuple(sorted(kept, key=lambda verdict: _ORDER.index(verdict.severity)))
+    kept.sort(key=lambda verdict: _ORDER.index(verdict.severity))
+    return tuple(_on_one_line(verdict) for verdict in kept)
+
+
+def _on_one_line(verdict: Verdict) -> Verdict:
+    """A person's own layers may be called anything."""
+    what, why, then = (clean(text) for text in (verdict.what, verdict.why, verdict.next))
+    return replace(verdict, what=what, why=why, next=then)

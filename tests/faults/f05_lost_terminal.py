@@ -36,7 +36,7 @@ KINDS = (
 )
 PATIENCE = 60.0
 """Seconds after which a process that is still there is killed."""
-BUSY = 0.6
+BUSY = 0.85
 """Share of a core; a batch waits most of its time, and whoever spins leaves none of it."""
 
 

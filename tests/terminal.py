@@ -59,8 +59,8 @@ class Terminal:
         """Press keys."""
         os.write(self.master, keys.encode())
 
-    def read(self, timeout: float = 0.05) -> bytes:
-        """Take what has been sent within `timeout` seconds, if anything."""
+    def read(self, timeout: float = 0.05, *, draw: bool = True) -> bytes:
+        """Take what has been sent within `timeout` seconds, if anything; `screen` shows it."""
         if not select.select([self.master], [], [], timeout)[0]:
             return b""
         with contextlib.suppress(OSError):
@@ -68,7 +68,8 @@ class Terminal:
             self.bytes += len(data)
             if self.keep:
                 self.sent += data
-            self._stream.feed(data)
+            if draw:
+                self._stream.feed(data)
             return data
         return b""
 

@@ -65,7 +65,7 @@ def _hold_and_go_on(terminal: Terminal) -> None:
 def _wait(terminal: Terminal, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        terminal.read(min(0.01, seconds))
+        terminal.read(min(0.01, seconds), draw=False)  # that would cost more than the screen does
 
 
 def campaign(trials: int, seed: int) -> Result:

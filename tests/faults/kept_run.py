@@ -39,6 +39,9 @@ COMMAND = (sys.executable, "-c", SLOWLY)
 """Trains as `fivestep` does; every batch takes at least 1 ms, and 50 ms while there is a file
 `slow` in the folder of `environment`. While there is `hangs`, the disk does."""
 
+PLAIN = (sys.executable, "-m", "fivestep")
+"""The command as it is: torch is loaded while its screen says so."""
+
 
 def environment(folder: Path) -> dict[str, str]:
     """For `COMMAND`: its only run is kept in the folder's `runs`."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from time import perf_counter
 from typing import Any, Literal
 
 import torch
 
+from .backward import lean_backward
 from .breaks import BreakReport
 from .clock import Clock
 from .compiled import COMPILED_ANEW, COMPILING, compile_in_place
@@ -204,10 +205,11 @@ class Session:
 
     def _train(self) -> Outcome:
         driver, training = self._driver, self.training
+        lean = training.device.type == "cpu" and not training.compile
         while True:
             try:
                 steps = training_loop(training, self.rate, self.progress, driver.judge.begin)
-                with closing(steps):
+                with closing(steps), lean_backward() if lean else nullcontext():
                     driver.drive(steps)
             except UndoneError:
                 self._rescue.undo()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import fnmatch
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.optim import Optimizer
 from ..core.amp import Amp, autocast
 from ..core.data import TensorBatches
 from ..core.device import choose_device
+from ..core.fused import OPTIMIZERS
 from ..core.looking import looking
 from ..core.tasks import Task
 from ..core.threads import auto_threads
@@ -168,7 +170,7 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
         RecipeError: its options contradict each other.
     """
     device = next(model.parameters()).device
-    make = getattr(torch.optim, recipe.optimizer.name)  # one of the table's, checked before
+    make = optimizer_class(recipe.optimizer.name)
     try:
         learned = [p for p in model.parameters() if p.requires_grad]
         optimizer: Optimizer = make(learned, **optimizer_options(recipe, device))
@@ -177,12 +179,17 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     return optimizer
 
 
+def optimizer_class(name: str) -> Callable[..., Optimizer]:
+    """The optimizer of this name, which the table has checked: lean where torch fuses it."""
+    return OPTIMIZERS.get(name) or getattr(torch.optim, name)
+
+
 def _fused_works(name: str, device: torch.device) -> bool:
     """Whether torch has this optimizer's fused kernel for this device: tried on one number."""
     weight = nn.Parameter(torch.zeros(1, device=device))
     weight.grad = torch.zeros_like(weight)
     try:
-        getattr(torch.optim, name)([weight], fused=True).step()
+        optimizer_class(name)([weight], fused=True).step()
     except (RuntimeError, NotImplementedError):
         return False
     return True

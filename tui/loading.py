@@ -38,8 +38,8 @@ def importing() -> Iterator[None]:
             gc.enable()
 
 
-def load_torch(*, to_train: bool = True) -> None:
-    """Import torch and, to train, what it imports by itself when it makes its first optimizer.
+def load_torch() -> None:
+    """Import torch and what trains with it.
 
     Raises:
         ImportError: whatever is wrong with the torch that is installed.
@@ -49,7 +49,12 @@ def load_torch(*, to_train: bool = True) -> None:
             with importing():
                 from ..core import session  # noqa: F401
                 from ..presets import build  # noqa: F401
-        if to_train and "torch._dynamo" not in sys.modules:
+
+
+def load_compiler() -> None:
+    """Import what torch imports by itself, a second long, when it makes an optimizer of its own."""
+    with _lock:
+        if "torch._dynamo" not in sys.modules:
             with importing():
                 import torch
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..core.snapshot import RunInfo
 from ..core.tasks import Task
 from . import text
+from .loading import load_compiler
 
 if TYPE_CHECKING:
     from ..core.training import Training
@@ -83,8 +84,11 @@ class RecipePlan:
         )
 
     def build(self) -> Training:
+        from ..core.fused import OPTIMIZERS
         from ..presets.build import build
 
+        if self.recipe.optimizer.name not in OPTIMIZERS:
+            load_compiler()
         return build(self.recipe)
 
 
@@ -125,4 +129,5 @@ class FilePlan:
         )
 
     def build(self) -> Training:
+        load_compiler()
         return self.run.build()

@@ -15,6 +15,7 @@ from fivestep.core.broken import NOT_SCALED
 from fivestep.core.control import SetSwitch
 from fivestep.core.evaluate import evaluate
 from fivestep.core.full import full_epoch
+from fivestep.core.fused import OPTIMIZERS
 from fivestep.core.gauges import IN_A_ROW
 from fivestep.core.loop import choose_epoch, plain_epoch, training_loop
 from fivestep.core.meters import meter_for
@@ -66,9 +67,12 @@ def test_the_fuller_loop_runs_it(make_training):
     assert choose_epoch(make_training(amp="bf16"), Progress()) is full_epoch
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_fp16_is_the_loop_that_torch_recommends_bit_for_bit(make_training, fused):
-    def make():
+@pytest.mark.parametrize(
+    ("kind", "fused"),
+    [(torch.optim.AdamW, False), (torch.optim.AdamW, True), (OPTIMIZERS["AdamW"], True)],
+)
+def test_fp16_is_the_loop_that_torch_recommends_bit_for_bit(make_training, kind, fused):
+    def make(kind):
         return make_training(
             amp="fp16",
             criterion=large,
@@ -76,10 +80,10 @@ def test_fp16_is_the_loop_that_torch_recommends_bit_for_bit(make_training, fused
             scheduler=shrinking,
             scheduler_per="update",
             epochs=2,
-            optimizer=lambda p, lr: torch.optim.AdamW(p, lr=lr, fused=fused),
+            optimizer=lambda p, lr: kind(p, lr=lr, fused=fused),
         )
 
-    ours, bare = make(), make()
+    ours, bare = make(kind), make(torch.optim.AdamW)
     session = Session(ours)
     assert session.run().state is State.FINISHED
 

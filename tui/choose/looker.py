@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,12 +59,6 @@ class Looker:
                 current = self._wanted is None and not self._closed
             if current:
                 self._answer(request, look)
-                self._get_ready()
-
-    def _get_ready(self) -> None:
-        """Load what a start will need, while the person still looks."""
-        with contextlib.suppress(Exception):  # the start will say what is wrong
-            load_torch()
 
     def _next(self) -> Request | None:
         with self._changed:
@@ -77,7 +70,7 @@ class Looker:
 
 def _inspector() -> Callable[[Request], Look]:
     try:
-        load_torch(to_train=False)
+        load_torch()
         from .inspect import Inspector
     except Exception as error:  # a broken torch: what can be chosen can still be seen
         problem = f"torch can't be loaded: {error}".split("\n", 1)[0]

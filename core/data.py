@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler
+from torch.utils.data import DataLoader, IterableDataset
 
 from .nested import pair, to_device
 from .rng import everything_untouched
@@ -23,6 +23,8 @@ Unpack = Callable[[Any], tuple[Any, Any]]
 
 ALIGN = 64
 """Bytes. Kernels may round differently on unaligned rows; a fresh tensor always starts aligned."""
+AT_ONCE = 256
+"""Batches that are cut at a time."""
 
 
 class TensorBatches:
@@ -69,15 +71,19 @@ class TensorBatches:
         features, labels = self.features, self.labels
         if self.generator is not None:
             order = self._order(self.generator).to(features.device)
-            features, labels = features[order], labels[order]
+            # A fifth of the time that indexing takes.
+            features, labels = features.index_select(0, order), labels.index_select(0, order)
         pairs = zip(self._slices(features), self._slices(labels), strict=True)
         return islice(pairs, start, None)
 
     def _order(self, generator: torch.Generator) -> Tensor:
-        """A permutation (N,), drawn as `DataLoader` does: its seed for workers comes first."""
+        """A permutation (N,), drawn as `DataLoader` and its `RandomSampler` do: a seed for workers
+        comes first, and a permutation that only an epoch of more samples would need comes last.
+        """
         torch.empty((), dtype=torch.int64).random_(generator=generator)
-        sampler = RandomSampler(range(len(self.features)), generator=generator)
-        return torch.tensor(list(sampler))
+        order = torch.randperm(len(self.features), generator=generator)
+        torch.randperm(len(self.features), generator=generator)
+        return order
 
     def _slices(self, data: Tensor) -> Iterator[Tensor]:
         """`data` in batches, every one starting at an aligned address."""
@@ -87,10 +93,16 @@ class TensorBatches:
             data, stride = self._padded(data, row)
         else:
             stride = size
-        left = len(self.features)
-        for start in range(0, len(data), stride):
-            yield data[start : start + min(size, left)]
-            left -= size
+        # Many at a time, which takes less than half as long; and not as views in the eyes of
+        # autograd, whose outputs a model may not change in place when there are several.
+        for start in range(0, len(data), AT_ONCE * stride):
+            part = data[start : start + AT_ONCE * stride]
+            if stride == size:
+                yield from part.unsafe_split(size)
+                continue
+            whole, rest = divmod(len(part), stride)
+            sizes = [size, stride - size] * whole + [rest] * (rest > 0)
+            yield from part.unsafe_split_with_sizes(sizes)[::2]
 
     def _padded(self, data: Tensor, row: int) -> tuple[Tensor, int]:
         """A copy with unused rows after each batch, and the rows from one batch to the next."""

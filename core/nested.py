@@ -48,8 +48,8 @@ def samples_in(*parts: Any) -> int:
         parts: features, labels: tensors (B, ...), or tuples, lists and dicts of them.
     """
     first = parts[0] if parts else None
-    if isinstance(first, Tensor) and first.dim():  # the usual case, a hundred times a millisecond
-        return len(first)
+    if isinstance(first, Tensor) and first.dim():  # the usual case, ten times a millisecond
+        return first.size(0)
     return next((len(t) for part in parts for t in tensors_in(part) if t.dim()), 0)
 
 

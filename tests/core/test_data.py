@@ -38,6 +38,29 @@ def test_batches_and_draws_are_those_of_a_data_loader(samples, batch_size, width
             assert torch.equal(ours.get_state(), theirs.get_state())
 
 
+def test_batches_are_cut_many_at_a_time(monkeypatch):
+    monkeypatch.setattr("fivestep.core.data.AT_ONCE", 3)
+    for samples, size in ((40, 4), (41, 4), (38, 5), (12, 4)):
+        for width in (1, 16):
+            features = torch.randn(samples, width)
+            batches = list(TensorBatches(features, torch.arange(samples), size))
+            assert torch.equal(torch.cat([x for x, _ in batches]), features)
+            assert [len(y) for _, y in batches[:-1]] == [size] * (len(batches) - 1)
+            assert all(x.data_ptr() % ALIGN == 0 for x, _ in batches)
+
+
+def test_a_model_may_change_a_batch_in_place():
+    weight = torch.ones(1, requires_grad=True)
+    features = torch.zeros(8, 1)
+    generator = torch.Generator()
+    for x, _ in TensorBatches(features, torch.zeros(8), 2, generator):
+        x.add_(weight)
+        x.sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.item() == 8
+    assert not features.any()
+
+
 def test_an_epoch_can_begin_at_any_batch():
     batches = TensorBatches(torch.randn(20, 3), torch.arange(20), 6)
     whole = list(batches)

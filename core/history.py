@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, Final
 
 import numpy as np
@@ -29,15 +28,16 @@ class Series:
     """
 
     def __init__(self, buckets: int = BUCKETS, recent: int = RECENT) -> None:
-        self._limit = max(2, buckets)
-        self._recent: deque[float] = deque(maxlen=recent)
+        self._limit, self._most = max(2, buckets), recent
+        self._before: list[float] = []
+        """The last points that are in buckets already, one by one."""
         self._x: list[float] = []
         self._y: list[float] = []
         self._table = np.empty((6, 0))
         self._width = 1
         self._points = 0
-        self._curve: Curve | None = None
-        """As it was built last; None if points were added since."""
+        self._curve: tuple[int, Curve] | None = None
+        """As it was built last, and of how many points."""
 
     def __len__(self) -> int:
         return self._points + len(self._y)
@@ -45,39 +45,41 @@ class Series:
     @property
     def recent(self) -> tuple[float, ...]:
         """The last points one by one, oldest first."""
-        return tuple(self._recent)
+        return tuple((self._before + self._y)[-self._most :])
 
     @property
     def last(self) -> float | None:
         """The newest point; None before the first."""
-        return self._recent[-1] if self._recent else None
+        if self._y:
+            return self._y[-1]
+        return self._before[-1] if self._before else None
 
     def add(self, x: float, y: float) -> None:
         """Append a point; x (a batch number) must not go down."""
         self._x.append(x)
         self._y.append(y)
-        self._recent.append(y)
-        self._curve = None
         if len(self._y) == _BLOCK:
             self._table, self._width = self._folded()
+            self._before = list(self.recent)
             self._points += _BLOCK
             self._x.clear()
             self._y.clear()
 
     def curve(self) -> Curve:
         """The whole run in at most `BUCKETS` buckets."""
-        if self._curve is None:
+        if self._curve is None or self._curve[0] != len(self):
             x, low, total, high, count, bad = self._folded()[0]
             some = count > 0
             mean = np.divide(total, count, out=np.zeros_like(total), where=some)
-            self._curve = Curve(
+            curve = Curve(
                 x=tuple(x.tolist()),
                 low=_filled(low, some),
                 mean=_filled(mean, some),
                 high=_filled(high, some),
                 bad=tuple(int(n) for n in bad),
             )
-        return self._curve
+            self._curve = len(self), curve
+        return self._curve[1]
 
     def state(self) -> dict[str, Any]:
         """Everything there is to the series, in tensors and plain numbers."""
@@ -86,16 +88,16 @@ class Series:
             "width": self._width,
             "points": self._points,
             "waiting": torch.tensor([self._x, self._y], dtype=torch.float64),  # (2, points)
-            "recent": list(self._recent),
+            "recent": list(self.recent),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Become the series that `state` was taken of."""
         self._table = state["table"].numpy().copy()
         self._width, self._points = state["width"], state["points"]
-        self._recent.clear()
-        self._recent.extend(state["recent"])
         self._x, self._y = state["waiting"].tolist()
+        recent = list(state["recent"])
+        self._before = recent[: max(0, len(recent) - len(self._y))]
         self._curve = None
 
     def _folded(self) -> tuple[np.ndarray, int]:

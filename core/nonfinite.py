@@ -61,7 +61,7 @@ class GradientCheck:
         found, groups = self.found, self._optimizer.param_groups
         if self._late:
             found.zero_()
-        gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
+        gradients = [g for group in groups for p in group["params"] if (g := p.grad) is not None]
         if not gradients:
             return
         try:

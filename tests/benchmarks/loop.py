@@ -1,9 +1,13 @@
-"""What a session costs a batch, against the guide's loop and against the floor: `make bench`.
+"""A batch of the headless run against the guide's loop and against the floor: `make bench`.
 
-guide: `DataLoader(TensorDataset(...), batch_size, shuffle=True)`, the optimizer with default
-arguments, `loss.item()` every batch. floor: the same bare five lines over permuted slices with the
-recipe's own optimizer. session: a headless run without validation. All with the recipe's threads,
-alternating; the ratios are medians of pairs.
+- guide: the loop of the guide, over `DataLoader(TensorDataset(...), shuffle=True)`, torch's own
+  optimizer with its default arguments, `loss.item()` each batch;
+- floor: the same five lines, bare, over permuted slices, torch's own fused optimizer;
+- session: what fivestep runs.
+
+All three of the same model, batch size and threads; validation and schedule left out. They take
+turns of a fifth of a second, and a pair is what several turns took together: machines that are
+shared change their speed within seconds.
 """
 
 from __future__ import annotations
@@ -22,26 +26,29 @@ from torch.utils.data import DataLoader, TensorDataset
 from fivestep.core.data import TensorBatches
 from fivestep.core.session import Session
 from fivestep.core.training import Training
-from fivestep.presets.build import build
+from fivestep.presets.build import build, optimizer_options
 from fivestep.presets.recipe import load
 
-RUNS = {
-    ("line-linear", "SGD"): 60,
-    ("line-linear", "Adam"): 60,
-    ("spirals-mlp", "SGD"): 20,
-    ("spirals-mlp", "Adam"): 20,
-    ("digits-mlp", "SGD"): 10,
-    ("digits-mlp", "Adam"): 10,
-    ("digits-cnn", "AdamW"): 4,
-    ("docs-gpt", "AdamW"): 1,
-}
-"""Epochs of one measurement: about a second each."""
+RUNS = (
+    ("line-linear", "SGD"),
+    ("line-linear", "Adam"),
+    ("spirals-mlp", "SGD"),
+    ("spirals-mlp", "Adam"),
+    ("digits-mlp", "SGD"),
+    ("digits-mlp", "Adam"),
+    ("digits-cnn", "AdamW"),
+    ("docs-gpt", "AdamW"),
+)
 LARGE = ("digits-cnn", "docs-gpt")
 MOST = 60
 """Batches of an epoch at the most."""
+TURN = 0.4
+"""Seconds that a turn takes, about."""
+TURNS = 3
+"""Of each loop in a pair."""
 
 
-def prepared(preset: str, optimizer: str, epochs: int) -> Training:
+def prepared(preset: str, optimizer: str, epochs: int = 1) -> Training:
     """The preset under this optimizer, without validation or schedule."""
     recipe = load(preset, {"optimizer.name": optimizer, "scheduler.name": "none", "epochs": epochs})
     training = build(recipe)
@@ -53,75 +60,112 @@ def prepared(preset: str, optimizer: str, epochs: int) -> Training:
     return training
 
 
-def guide(training: Training) -> int:
+Turn = Callable[[int], int]
+"""Trains so many epochs, and tells how many batches that were."""
+
+
+def guide(preset: str, name: str) -> Turn:
     """The loop as the guide has it."""
-    assert isinstance(training.batches, TensorBatches)
+    training = prepared(preset, name)
+    batches = training.batches
+    assert isinstance(batches, TensorBatches)
     model, criterion = training.model, training.criterion
     lr = training.optimizer.param_groups[0]["lr"]
-    optimizer = type(training.optimizer)(model.parameters(), lr=lr)
-    data = TensorDataset(training.batches.features, training.batches.labels)
-    loader = DataLoader(data, batch_size=training.batches.batch_size, shuffle=True)
-    done = 0
-    for _ in range(training.epochs):
-        model.train()
-        for features, labels in loader:
-            optimizer.zero_grad()
-            outputs = model(features)
-            loss = criterion(outputs, labels)
-            loss.backward()
-            optimizer.step()
-            loss.item()
-            done += 1
-    return done
+    optimizer = getattr(torch.optim, name)(model.parameters(), lr=lr)
+    data = TensorDataset(batches.features, batches.labels)
+    loader = DataLoader(data, batch_size=batches.batch_size, shuffle=True)
+
+    def turn(epochs: int) -> int:
+        done = 0
+        for _ in range(epochs):
+            model.train()
+            for features, labels in loader:
+                optimizer.zero_grad()
+                outputs = model(features)
+                loss = criterion(outputs, labels)
+                loss.backward()
+                optimizer.step()
+                loss.item()
+                done += 1
+        return done
+
+    return turn
 
 
-def floor(training: Training) -> int:
+def floor(preset: str, name: str) -> Turn:
     """Nothing but the five lines, over permuted slices."""
-    model, criterion, optimizer = training.model, training.criterion, training.optimizer
-    done = 0
-    for _ in range(training.epochs):
-        model.train()
-        for features, labels in training.batches:
-            optimizer.zero_grad()
-            outputs = model(features)
-            loss = criterion(outputs, labels)
-            loss.backward()
-            optimizer.step()
-            done += 1
-    return done
+    training = prepared(preset, name)
+    model, criterion = training.model, training.criterion
+    recipe = load(preset, {"optimizer.name": name})
+    options = optimizer_options(recipe, training.device)
+    optimizer = getattr(torch.optim, name)(model.parameters(), **options)
+
+    def turn(epochs: int) -> int:
+        done = 0
+        for _ in range(epochs):
+            model.train()
+            for features, labels in training.batches:
+                optimizer.zero_grad()
+                outputs = model(features)
+                loss = criterion(outputs, labels)
+                loss.backward()
+                optimizer.step()
+                done += 1
+        return done
+
+    return turn
 
 
-def session(training: Training) -> int:
+def session(preset: str, name: str) -> Turn:
     """The run that fivestep makes of it."""
-    run = Session(training)
-    outcome = run.run()
-    assert outcome.state == "finished", outcome
-    return run.progress.batches_done
+    training = prepared(preset, name)
+
+    def turn(epochs: int) -> int:
+        training.epochs = epochs
+        run = Session(training)
+        outcome = run.run()
+        assert outcome.state == "finished", outcome
+        return run.progress.batches_done
+
+    return turn
 
 
-def microseconds(run: Callable[[Training], int], training: Training) -> float:
+def seconds(turn: Turn, epochs: int) -> float:
     """Of one batch."""
-    torch.set_num_threads(training.threads or 1)
     start = time.perf_counter()
-    return 1e6 / run(training) * (time.perf_counter() - start)
+    done = turn(epochs)
+    return (time.perf_counter() - start) / done
 
 
 def measure(pairs: int) -> Iterator[Row]:
     """Every preset, the three in turn."""
-    for (preset, optimizer), epochs in RUNS.items():
-        times: dict[str, list[float]] = {"guide": [], "floor": [], "session": []}
+    for preset, optimizer in RUNS:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(prepared(preset, optimizer).threads or 1)
+        loops = {make.__name__: make(preset, optimizer) for make in (guide, floor, session)}
+        start = time.perf_counter()
+        loops["guide"](1)  # what happens once is over after this
+        epochs = 1 + int(TURN / (time.perf_counter() - start))
+        for turn in loops.values():
+            turn(1)
+        times: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(pairs):
-            for run in (guide, floor, session):
-                times[run.__name__].append(microseconds(run, prepared(preset, optimizer, epochs)))
+            took = dict.fromkeys(loops, 0.0)
+            for _ in range(TURNS):
+                for name, turn in loops.items():
+                    took[name] += seconds(turn, epochs)
+            for name, total in took.items():
+                times[name].append(total / TURNS)
+        torch.set_num_threads(threads)
         small = preset not in LARGE
         for other, reach in (
             ("guide", 0.55 if small else 0.95),
             ("floor", 1.25 if small else None),
         ):
             ratios = [a / b for a, b in zip(times["session"], times[other], strict=True)]
-            took = statistics.median(times["session"])
+            a, b = (1e6 * statistics.median(times[name]) for name in ("session", other))
             name = f"session / {other}, {preset} {optimizer}"
-            yield Row.of(name, ratios, reach, note=f"{took:.0f} µs a batch")
+            yield Row.of(name, ratios, reach, note=f"{a:.0f} / {b:.0f} µs a batch")
 
 
 if __name__ == "__main__":

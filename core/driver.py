@@ -16,10 +16,10 @@ from .loop import RelayError
 from .mailbox import Mailbox
 from .nonfinite import bad_weights
 from .saving import Saving
-from .snapshot import Outcome, Snapshot, State
+from .snapshot import Outcome, Snapshot
 from .state import Parts, StateError, take_model, take_state
 from .steering import Steering
-from .steps import Step, Steps
+from .steps import State, Step, Steps
 from .switching import Switching
 from .validate import validate
 

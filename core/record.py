@@ -11,8 +11,8 @@ from .clock import WARM_UP, Clock
 from .history import Series
 from .progress import Progress
 from .rate import LearningRate
-from .snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot, State
-from .steps import Step
+from .snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
+from .steps import State, Step
 from .tasks import Task
 
 CHANGES: Final = 200

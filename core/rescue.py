@@ -10,8 +10,9 @@ from typing import Any, Final, Literal
 from .control import Control, GoBack, Note, Show, Stop, Undo
 from .driver import Driver
 from .saving import Saving
-from .snapshot import Outcome, State
+from .snapshot import Outcome
 from .state import Parts, put_rng, put_state
+from .steps import State
 
 OnNonFinite = Literal["stop", "rollback", "ask", "ignore"]
 Answer = Literal["back", "undo", "stop"]

@@ -30,9 +30,9 @@ from .replay import Loaders
 from .rescue import OnNonFinite, Rescue
 from .rng import seed_rng
 from .saving import Saving
-from .snapshot import Outcome, Snapshot, State
+from .snapshot import Outcome, Snapshot
 from .state import Parts, put_rng, put_state
-from .steps import Step
+from .steps import State, Step
 from .training import Training
 
 

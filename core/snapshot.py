@@ -8,27 +8,10 @@ from typing import Final
 
 from .facts import Facts
 from .inside import Inside
-from .steps import Step
+from .steps import State, Step
 from .switches import Switch
 
 NOTHING_SHOWN: Final = Inside()
-
-
-class State(StrEnum):
-    """What a run is doing, in a word."""
-
-    LOADING = "loading"
-    RUNNING = "running"
-    PAUSED = "paused"
-    VALIDATING = "validating"
-    FINISHED = "finished"
-    STOPPED = "stopped"
-    FAILED = "failed"
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will happen in this run."""
-        return self in (State.FINISHED, State.STOPPED, State.FAILED)
 
 
 class Certainty(StrEnum):

@@ -1,4 +1,4 @@
-"""The phases a run goes through, each with its line of code and its reason.
+"""The phases a run goes through, each with its line of code and its reason; what a run is doing.
 
 Standard library only, so that a face can name the steps before torch is loaded.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Final
 
 
@@ -118,3 +118,20 @@ STEPS: Final[dict[Step, StepInfo]] = {
         ),
     )
 }
+
+
+class State(StrEnum):
+    """What a run is doing, in a word."""
+
+    LOADING = "loading"
+    RUNNING = "running"
+    PAUSED = "paused"
+    VALIDATING = "validating"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen in this run."""
+        return self in (State.FINISHED, State.STOPPED, State.FAILED)

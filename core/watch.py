@@ -21,8 +21,8 @@ from .progress import Progress
 from .rate import LearningRate
 from .readback import Readback
 from .record import Listener, Record
-from .snapshot import Certainty, Outcome, RunInfo, Snapshot, State
-from .steps import Step
+from .snapshot import Certainty, Outcome, RunInfo, Snapshot
+from .steps import State, Step
 from .tasks import Task
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 
-from .loading import claim_process, importing
+from .loading import claim_process, under_way
 from .output import open_missing_streams
 
 
@@ -17,13 +17,14 @@ def main() -> None:
     arguments = sys.argv[1:]
     if not arguments and on_a_terminal():
         # What `cli` would do, without the time that it takes to read a command line.
-        with importing():
-            from .screen import open_screen
-            from .wishes import Wishes, runs_folder
-        code = open_screen(None, Wishes(runs_folder()))
+        from .screen import open_screen
+        from .wishes import Wishes, runs_folder
+
+        code = open_screen(None, Wishes(runs_folder()))  # under way with its first picture
     else:
-        with importing():
-            from .cli import run
+        from .cli import run
+
+        under_way()
         code = run(arguments)
     _leave(code)
 

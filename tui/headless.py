@@ -65,7 +65,7 @@ def follow(
         The exit code, as `run`.
     """
     from ..core.control import Note, Stop
-    from ..core.snapshot import State
+    from ..core.steps import State
 
     stopping = False
     while not session.join(face.interval):
@@ -102,7 +102,7 @@ def follow(
 def _answer(session: Session) -> None:
     """A run that is held waits for a person, and there is none."""
     from ..core.control import Resume, Stop
-    from ..core.snapshot import State
+    from ..core.steps import State
 
     picture = session.latest()
     if picture is None or picture.state is not State.PAUSED:

@@ -7,8 +7,8 @@ import traceback
 from typing import TYPE_CHECKING
 
 from ..core.control import Command, Stop
-from ..core.snapshot import Outcome, RunInfo, Snapshot, State
-from ..core.steps import Step
+from ..core.snapshot import Outcome, RunInfo, Snapshot
+from ..core.steps import State, Step
 from ..presets.errors import RecipeError
 from .keeping import Keeping
 from .loading import load_torch

@@ -74,3 +74,9 @@ def joined(cells: Iterable[Run]) -> Line:
         else:
             merged.append((text, style))
     return tuple(merged)
+
+
+def centred_rows(rows: list[Line], columns: int, width: int) -> list[Line]:
+    """Rows of `columns` cells in the middle of `width`."""
+    pad = " " * max(0, (width - columns) // 2)
+    return [line((pad, ""), *row) for row in rows]

@@ -15,26 +15,54 @@ from collections.abc import Iterator
 from typing import Final
 
 _lock: Final = threading.Lock()
-_ours = False
+_count: Final = threading.Lock()
+_ours = _beginning = False
+_holding = 0
+_was_on = True
 
 
 def claim_process() -> None:
-    """Say that this process runs nothing but fivestep."""
-    global _ours  # noqa: PLW0603
-    _ours = True
+    """Say that this process runs nothing but fivestep, which is still being put together."""
+    global _ours, _beginning  # noqa: PLW0603
+    if not _ours:
+        _ours = _beginning = True
+        _hold()
+
+
+def under_way() -> None:
+    """Say that what a process of ours begins with is there."""
+    global _beginning  # noqa: PLW0603
+    if _beginning:
+        _beginning = False
+        _let_go()
 
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
     """Let the collector wait; in a process of ours it never looks at what there is by then."""
-    was_on = gc.isenabled()
-    gc.disable()
+    _hold()
     try:
         yield
     finally:
+        _let_go()
+
+
+def _hold() -> None:
+    global _holding, _was_on  # noqa: PLW0603
+    with _count:
+        if not _holding:
+            _was_on = gc.isenabled()
+        _holding += 1
+        gc.disable()
+
+
+def _let_go() -> None:
+    global _holding  # noqa: PLW0603
+    with _count:
+        _holding -= 1
         if _ours:
             gc.freeze()
-        if was_on:
+        if not _holding and _was_on:
             gc.enable()
 
 

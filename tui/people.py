@@ -6,7 +6,7 @@ from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from ..core.snapshot import State
+from ..core.steps import State
 from ..core.tasks import Task
 from . import breaking, text
 from .face import Ending, Face

@@ -42,6 +42,11 @@ LIGHT: Final = Theme(
 
 THEMES: Final = (DARK, LIGHT)
 
+GLYPHS: Final = "●+×◆▲■"
+"""One for each class, so that colour alone tells nothing."""
+INKS: Final = 9
+"""Levels of grey."""
+
 _PLAIN: Final = str.maketrans(
     {
         **dict.fromkeys("█▉▊▋▌", "#"),

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from ..core.control import Note, Resume, Save, SetBreakpoints, SetSpeed
-from ..core.snapshot import State
+from ..core.steps import State
 from . import terminal
 from .exits import FAILED, complain
 from .face import Face

@@ -10,9 +10,9 @@ from rich.cells import cell_len
 
 from ..core.pictures import ConfusionMatrix, Image, Judged, Mistakes
 from .choose.look import Images
-from .choose.pictures import MOST_SCALE, centred_rows
+from .choose.pictures import MOST_SCALE
 from .choose.pictures import images as draw_images
-from .lines import EMPTY, Line, Run, joined, line
+from .lines import EMPTY, Line, Run, centred_rows, joined, line
 from .lines import width as cells_of
 from .text import clean, count, fit, percent
 

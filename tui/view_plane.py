@@ -10,11 +10,11 @@ from typing import Final
 
 from ..core.pictures import DecisionMap, FittedLine, Point, PredictionsTruth
 from .canvas import Stroke, paint
-from .choose.pictures import GLYPHS, centred_rows
-from .lines import Line, Run, joined, line, sized
+from .lines import Line, Run, centred_rows, joined, line, sized
 from .lines import width as cells_of
 from .scales import Scale
 from .text import clean, count, counted, fit, number, tick
+from .theme import GLYPHS
 
 FIELDS: Final = "·:-~=,"
 """The ground of each class, so that colour alone tells nothing."""

@@ -6,8 +6,8 @@ import sys
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from ..core.snapshot import Certainty, State
-from ..core.steps import Step
+from ..core.snapshot import Certainty
+from ..core.steps import State, Step
 from ..core.watch import Watched
 from . import text
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from fivestep.core.data import TensorBatches
 from fivestep.core.session import Session
-from fivestep.core.snapshot import State
+from fivestep.core.steps import State
 from fivestep.core.training import Training
 
 MILLION = 1_000_000

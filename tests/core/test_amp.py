@@ -22,8 +22,7 @@ from fivestep.core.meters import meter_for
 from fivestep.core.progress import Progress
 from fivestep.core.rate import LearningRate
 from fivestep.core.session import Session
-from fivestep.core.snapshot import State
-from fivestep.core.steps import Step
+from fivestep.core.steps import State, Step
 from fivestep.core.switches import Switch
 
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

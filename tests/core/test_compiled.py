@@ -16,8 +16,7 @@ from fivestep.core.compiled import (
 )
 from fivestep.core.looking import looking
 from fivestep.core.session import Session
-from fivestep.core.snapshot import State
-from fivestep.core.steps import Step
+from fivestep.core.steps import State, Step
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fivestep.core.nested import pair, samples_in, to_device
 from fivestep.core.session import Session
-from fivestep.core.snapshot import State
+from fivestep.core.steps import State
 from fivestep.core.training import Training
 
 Both = namedtuple("Both", "image mask")

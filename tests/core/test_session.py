@@ -20,8 +20,8 @@ from fivestep.core.control import (
     Validate,
 )
 from fivestep.core.session import Session
-from fivestep.core.snapshot import Snapshot, State
-from fivestep.core.steps import FIVE, STEPS, Step
+from fivestep.core.snapshot import Snapshot
+from fivestep.core.steps import FIVE, STEPS, State, Step
 
 
 class Keeper:

@@ -22,8 +22,8 @@ from torch.utils.data import (
 from fivestep.core.control import ScaleLR, Stop
 from fivestep.core.digest import digest
 from fivestep.core.session import Session
-from fivestep.core.snapshot import State
 from fivestep.core.state import StateError
+from fivestep.core.steps import State
 
 
 def every_state(training, **options):

@@ -27,7 +27,7 @@ from fivestep.core.nested import tensors_in
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
-from fivestep.core.snapshot import State
+from fivestep.core.steps import State
 from fivestep.core.store import Store
 from fivestep.core.tasks import Task
 from fivestep.core.training import Training

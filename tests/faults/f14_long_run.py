@@ -23,7 +23,7 @@ from fivestep.core.logfile import read_log
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
-from fivestep.core.snapshot import State
+from fivestep.core.steps import State
 from fivestep.core.store import Store
 from fivestep.core.training import Training
 

@@ -8,7 +8,8 @@ import pytest
 from offline import OFFLINE
 
 from fivestep.core.session import Session
-from fivestep.core.snapshot import Change, EpochSummary, State
+from fivestep.core.snapshot import Change, EpochSummary
+from fivestep.core.steps import State
 from fivestep.core.tasks import Task
 from fivestep.presets.build import build, load_data
 from fivestep.presets.recipe import Recipe, load

@@ -24,9 +24,8 @@ from fivestep.core.snapshot import (
     PhaseTime,
     RunInfo,
     Snapshot,
-    State,
 )
-from fivestep.core.steps import Step
+from fivestep.core.steps import State, Step
 from fivestep.tui.screens.watch import WatchScreen
 from fivestep.tui.theme import DARK, THEMES
 from fivestep.tui.widgets.messages import MessageLog

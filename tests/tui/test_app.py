@@ -11,7 +11,7 @@ import torch
 from textual.pilot import Pilot
 
 from fivestep.core.control import Pause, ScaleLR
-from fivestep.core.snapshot import State
+from fivestep.core.steps import State
 from fivestep.presets import build
 from fivestep.presets.recipe import load
 from fivestep.tui.app import FivestepApp

@@ -11,7 +11,7 @@ from textual.widgets import Input, OptionList
 
 from fivestep.core.control import Pause, Show, Stop
 from fivestep.core.session import Session
-from fivestep.core.snapshot import State
+from fivestep.core.steps import State
 from fivestep.core.switches import SWITCHES, Switch
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load

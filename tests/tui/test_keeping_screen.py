@@ -11,8 +11,8 @@ import pytest
 from textual.pilot import Pilot
 
 from fivestep.core.control import GoBack, Pause, Save, Stop
-from fivestep.core.snapshot import Change, Outcome, Saved, State
-from fivestep.core.steps import Step
+from fivestep.core.snapshot import Change, Outcome, Saved
+from fivestep.core.steps import State, Step
 from fivestep.presets.recipe import load
 from fivestep.tui.app import FivestepApp
 from fivestep.tui.keeping import Keeping
@@ -168,7 +168,9 @@ async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:
         await until(pilot, lambda: "batch 75" in seen(app))
         screen.action_press("c")
         await until(pilot, lambda: "checkpoint saved at batch 75" in seen(app))
-        await pilot.press("q", "l")
-    assert app.launch is not None
-    assert app.launch.outcome is not None
-    assert app.launch.outcome.state is State.STOPPED
+        await pilot.press("q")
+        await until(pilot, lambda: "leave fivestep" in seen(app))
+        await pilot.press("l")
+        assert app.launch is not None
+        await until(pilot, lambda: app.launch.outcome is not None)
+        assert app.launch.outcome.state is State.STOPPED

@@ -12,9 +12,11 @@ from fivestep.tui import loading
 
 READY = """
 import gc, sys
-from fivestep.tui.loading import claim_process, load_torch
+from fivestep.tui.loading import claim_process, load_torch, under_way
 claim_process()
 load_torch()
+assert not gc.isenabled()
+under_way()
 there = set(sys.modules)
 from fivestep.core.session import Session
 from fivestep.presets.recipe import load

@@ -9,8 +9,8 @@ import pytest
 
 from fivestep.core.facts import Verdict
 from fivestep.core.inside import BatchFacts, Difference, Inside, LayerRow, TensorFact
-from fivestep.core.snapshot import Change, State
-from fivestep.core.steps import Step
+from fivestep.core.snapshot import Change
+from fivestep.core.steps import State, Step
 from fivestep.core.switches import SWITCHES, Switch
 from fivestep.tui.in_hand import in_hand
 from fivestep.tui.lines import Line

@@ -21,10 +21,9 @@ from fivestep.core.pictures import (
     PredictionsTruth,
     WrittenText,
 )
-from fivestep.tui.choose.pictures import GLYPHS
 from fivestep.tui.layer_table import layer_table
 from fivestep.tui.lines import Line, width
-from fivestep.tui.theme import plain
+from fivestep.tui.theme import GLYPHS, plain
 from fivestep.tui.views import draw_view
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)

@@ -12,8 +12,8 @@ import pytest
 from fivestep.core.facts import Facts
 from fivestep.core.inside import BatchFacts, Difference, Histogram, Inside, LayerRow, TensorFact
 from fivestep.core.pictures import DecisionMap
-from fivestep.core.snapshot import Change, Outcome, State
-from fivestep.core.steps import Step
+from fivestep.core.snapshot import Change, Outcome
+from fivestep.core.steps import State, Step
 from fivestep.core.switches import Switch
 
 Make = Callable[..., Any]

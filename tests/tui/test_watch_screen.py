@@ -18,8 +18,8 @@ from fivestep.core.control import (
     Stop,
     Validate,
 )
-from fivestep.core.snapshot import Outcome, State
-from fivestep.core.steps import Step
+from fivestep.core.snapshot import Outcome
+from fivestep.core.steps import State, Step
 from fivestep.tui import commands
 from fivestep.tui.commands import Situation
 from fivestep.tui.pace import BUDGET, FASTEST, SLOWEST, Pace

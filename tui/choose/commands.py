@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from ..commands import Command
 from ..lines import Line, Run, line
 from ..text import wrap
 from ..widgets.command_bar import CommandBar
+from ..widgets.panel import styles
 
 CHOOSING: Final = (
     Command("start", ("enter",), "enter", "start", "Start the run", "Choose", footer=1),
@@ -34,8 +35,10 @@ INTRO: Final = (
 FEWEST: Final = 30
 
 
-class ChoosingBar(CommandBar):
+class ChoosingBar(CommandBar, inherit_component_classes=False):
     """The footer of the choosing screen."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim", "key")
 
     def lines(self, width: int, height: int) -> list[Line]:
         shown = list(CHOOSING)

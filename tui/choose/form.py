@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -15,9 +15,11 @@ from textual.widgets import Input
 from ...presets.catalogue import DATASETS, MODELS
 from ..lines import Line, Run, line
 from ..text import clean, count, fit
-from ..widgets.panel import Panel
-from .look import Look
+from ..widgets.panel import Panel, styles
 from .settings import DATASET, MODEL, SETTINGS, Resolved, Setting, nudged
+
+if TYPE_CHECKING:
+    from .look import Look
 
 LONGEST: Final = 80
 """Characters that a field takes."""
@@ -56,9 +58,10 @@ class Field(Input):
         self.cursor_position = len(self.value)
 
 
-class Labels(Panel):
+class Labels(Panel, inherit_component_classes=False):
     """The fields' names; the one that has the focus is marked."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bar", "bold")
     DEFAULT_CSS = "Labels { width: 13; height: 8; }"
     focused: str = ""
 
@@ -71,9 +74,10 @@ class Labels(Panel):
         ]
 
 
-class Notes(Panel):
+class Notes(Panel, inherit_component_classes=False):
     """What is wrong with a field; else what it means, or the names it takes, to be clicked."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bold", "dim", "hand")
     DEFAULT_CSS = "Notes { width: 1fr; height: 8; padding: 0 0 0 2; }"
 
     class Picked(Message):

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from ...presets.catalogue import MODELS
-from ..charts import bar
 from ..lines import Line, line
 from ..text import clean, count, fit, wrap
-from ..widgets.panel import Panel
-from .look import Layer, Look
+from ..widgets.panel import Panel, styles
 from .panels import LOADING, centred, subtitle
 from .settings import DATASET, MODEL, Resolved
+
+if TYPE_CHECKING:
+    from .look import Layer, Look
 
 SHORTEST: Final = 7
 """Lines that a table of layers needs to be worth it."""
 
 
-class LayersPanel(Panel):
+class LayersPanel(Panel, inherit_component_classes=False):
     """The model, layer by layer, with what each gives and how much it can learn."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bar", "bold", "dim")
     DEFAULT_CSS = "LayersPanel { width: 1fr; }"
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
@@ -82,6 +84,8 @@ def table(layers: tuple[Layer, ...], inputs: str, width: int, height: int) -> li
             numbers = max(7, len(count(total.parameters)) + 1)
         kinds = max(8, min(kinds, width - shapes - numbers))
         spare = width - kinds - shapes - numbers
+    from ..charts import bar  # the first picture does without
+
     bars = min(24, spare - 2) if spare >= 10 else 0
     gaps = max(0, min(4, (spare - bars - (2 if bars else 0)) // 3))
     kinds, shapes = kinds + gaps, shapes + gaps

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...presets.recipe import Recipe
 from ..loading import load_torch
-from .look import Look
+
+if TYPE_CHECKING:
+    from .look import Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ def _inspector() -> Callable[[Request], Look]:
         load_torch()
         from .inspect import Inspector
     except Exception as error:  # a broken torch: what can be chosen can still be seen
+        from .look import Look
+
         problem = f"torch can't be loaded: {error}".split("\n", 1)[0]
         return lambda request: Look(picture=problem, layers=problem)
     inspector = Inspector()

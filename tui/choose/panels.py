@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.content import Content
 
 from ...core.steps import FIVE
 from ...presets.catalogue import DATASETS, Kind
 from ...presets.recipe import Recipe
-from ..lines import EMPTY, Line, line, spread
+from ..lines import EMPTY, Line, centred_rows, line, spread
 from ..text import clean, fit, wrap
 from ..theme import plain
-from ..widgets.panel import Panel
-from ..widgets.picture import PicturePanel
-from .look import Look
-from .pictures import centred_rows, draw
+from ..widgets.panel import Panel, styles
+from ..widgets.picture import CLASSES, PicturePanel
 from .settings import Resolved
+
+if TYPE_CHECKING:
+    from .look import Look
 
 LOADING: Final = "loading torch …"
 LOOKING: Final = "looking …"
@@ -34,9 +35,10 @@ TO_COME: Final[dict[Kind, str]] = {
 }
 
 
-class Banner(Panel):
+class Banner(Panel, inherit_component_classes=False):
     """The top line: what the program is for, and how far torch is."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("brand", "dim")
     DEFAULT_CSS = "Banner { height: 1; background: $panel; }"
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
@@ -51,9 +53,10 @@ class Banner(Panel):
         return [spread(line(brand, f"  {purpose}"), line((f" {status}", "dim")), width)]
 
 
-class About(Panel):
+class About(Panel, inherit_component_classes=False):
     """What the highlighted preset is, and what may be expected of it."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim")
     DEFAULT_CSS = "About { padding: 0 2; }"
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
@@ -82,9 +85,10 @@ class About(Panel):
         return [line(text) for text in wrap(f"{about} {promise}", width)]
 
 
-class StepsToCome(Panel):
+class StepsToCome(Panel, inherit_component_classes=False):
     """The five steps by their code lines, and what each does as far as there is room."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bar", "bold", "dim")
     DEFAULT_CSS = "StepsToCome { height: 1fr; }"
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
@@ -108,9 +112,10 @@ class StepsToCome(Panel):
         return rows
 
 
-class DataPanel(PicturePanel):
+class DataPanel(PicturePanel, inherit_component_classes=False):
     """The picture of the data."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim", "train", *CLASSES)
     DEFAULT_CSS = "DataPanel { width: 1fr; }"
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
@@ -132,6 +137,8 @@ class DataPanel(PicturePanel):
             return centred([self.waiting, TO_COME[DATASETS[name].kind]], width, height)
         if isinstance(self.look.picture, str):
             return [line((text, "bad")) for text in wrap(clean(self.look.picture), width)]
+        from .pictures import draw  # the first picture does without
+
         drawn = draw(self.look.picture, width, height, ascii=self.ascii)
         return [EMPTY] * ((height - len(drawn)) // 2) + drawn
 

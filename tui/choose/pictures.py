@@ -14,16 +14,13 @@ from itertools import pairwise
 from typing import Final
 
 from ..canvas import Stroke, paint
-from ..charts import sparkline
-from ..lines import EMPTY, Line, Run, joined, line, sized
+from ..lines import EMPTY, Line, Run, centred_rows, joined, line, sized
 from ..lines import width as cells_of
 from ..scales import Scale
 from ..text import clean, fit, tick, wrap
+from ..theme import GLYPHS, INKS
 from .look import Excerpt, Histograms, Image, Images, Picture, Scatter
 
-GLYPHS: Final = "●+×◆▲■"
-"""One for each class, so that colour alone tells nothing."""
-INKS: Final = 9
 SHADES: Final = " .:-=+*#@"
 """The same levels of grey where there is only ASCII."""
 MOST_SCALE: Final = 4
@@ -237,6 +234,8 @@ def histograms(data: Histograms, width: int, height: int) -> list[Line]:
 
     Where there is no room for everything, how they are spread counts more than the numbers.
     """
+    from ..charts import sparkline  # the first picture does without
+
     rows: list[Line] = []
     names = min(16, max((len(name) for name, *_ in data.columns), default=0))
     spans = [
@@ -266,9 +265,3 @@ def _binned(counts: Sequence[int], most: int) -> list[float]:
     """The counts added up in at most `most` bins."""
     edges = [i * len(counts) // most for i in range(most + 1)]
     return [float(sum(counts[a:b])) for a, b in pairwise(edges)]
-
-
-def centred_rows(rows: list[Line], columns: int, width: int) -> list[Line]:
-    """Rows of `columns` cells in the middle of `width`."""
-    pad = " " * max(0, (width - columns) // 2)
-    return [line((pad, ""), *row) for row in rows]

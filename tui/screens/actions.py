@@ -19,8 +19,7 @@ from ...core.control import (
     Stop,
     Validate,
 )
-from ...core.snapshot import State
-from ...core.steps import INSIDE_BATCH
+from ...core.steps import INSIDE_BATCH, State
 from .. import commands
 from ..theme import DARK, LIGHT
 from ..widgets.command_bar import CommandBar

@@ -7,18 +7,17 @@ It paints before torch is loaded, and must stay free of torch: what needs torch 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import Button, Input
+from textual.widgets import Input
 
 from ...presets import registry
 from ..choose.command_line import CommandLine
@@ -26,12 +25,16 @@ from ..choose.commands import CHOOSING, ChoosingBar, help_lines
 from ..choose.form import Form
 from ..choose.layers import LayersPanel
 from ..choose.layout import LAYOUT, layout_classes
-from ..choose.look import Look
 from ..choose.looker import Looker, Request
 from ..choose.panels import LOADING, LOOKING, About, Banner, DataPanel, StepsToCome
 from ..choose.preset_list import PresetList
 from ..choose.settings import Choice, Resolved, command_line, resolve
-from ..theme import DARK, LIGHT, ascii_only, plain
+from ..choose.start import StartButton
+from ..loading import under_way
+from ..theme import DARK, LIGHT, ascii_only
+
+if TYPE_CHECKING:
+    from ..choose.look import Look
 
 __all__ = ["Choice", "ChooseScreen", "command_line"]
 
@@ -132,10 +135,7 @@ class ChooseScreen(Screen[None]):
                 yield Form(id="form", ascii=a)
                 with Horizontal(id="go"):
                     yield CommandLine(id="command", ascii=a)
-                    start = "▶ Start"
-                    yield Button(
-                        Content(plain(start) if a else start), variant="primary", id="start"
-                    )
+                    yield StartButton(id="start", ascii=a)
         yield ChoosingBar(id="bar", ascii=a)
 
     def on_mount(self) -> None:
@@ -143,10 +143,15 @@ class ChooseScreen(Screen[None]):
         self.query_one(PresetList).choose(self.chosen)
         self._choose(self.chosen)
         self.query_one(ChoosingBar).redraw()
-        self.set_timer(HEADSTART, self._looker.start)
+        self.set_timer(HEADSTART, self._load)
+
+    def _load(self) -> None:
+        under_way()  # the first picture is there
+        self._looker.start()
 
     def on_unmount(self) -> None:
         """Nothing is looked at any more."""
+        under_way()
         self._looker.close()
 
     def _choose(self, name: str) -> None:
@@ -212,7 +217,7 @@ class ChooseScreen(Screen[None]):
         problem = problem or (look.device_problem if look is not None else "")
         command = "" if resolved.problem else command_line(self.chosen, resolved.overrides)
         self.query_one(CommandLine).show(command, problem)
-        self.query_one("#start", Button).disabled = bool(problem)
+        self.query_one(StartButton).disabled = bool(problem)
 
     def on_descendant_focus(self) -> None:
         """Another field has the focus."""
@@ -246,7 +251,7 @@ class ChooseScreen(Screen[None]):
         self.action_run("start")
 
     @on(Input.Submitted)
-    @on(Button.Pressed)
+    @on(StartButton.Pressed)
     def _start(self, event: Message) -> None:
         event.stop()
         self.action_run("start")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...core.control import Advance, SetBreakpoints, SetSwitch, Show, Undo
 from ...core.facts import Severity
-from ...core.snapshot import Snapshot, State
-from ...core.steps import INSIDE_BATCH
+from ...core.snapshot import Snapshot
+from ...core.steps import INSIDE_BATCH, State
 from ...core.switches import Switch
 from ...core.tasks import Task
 from ...core.verdicts import judge

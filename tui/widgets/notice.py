@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ...core.snapshot import Snapshot, State
+from ...core.snapshot import Snapshot
+from ...core.steps import State
 from ...core.switches import Switch
 from ..lines import Line, line, restyled, sized
 from ..lines import width as cells_of

@@ -20,11 +20,18 @@ STYLES = frozenset(
 """Names that a run may use; what they look like is in `Panel.DEFAULT_CSS`."""
 
 
+def styles(*names: str) -> set[str]:
+    """Component classes of a panel that uses these and no others: each is styled for each panel,
+    which a first picture has to wait for. What is wrong can always be said.
+    """
+    return {f"line--{name}" for name in (*names, "bad")}
+
+
 class Panel(Widget):
     """Draws what `lines` gives, cell by cell, without ever reading markup."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"line--{name}" for name in STYLES}
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES)
     DEFAULT_CSS = """
     Panel {
         height: 1fr; color: $foreground; background: $background;
@@ -51,6 +58,10 @@ class Panel(Widget):
     Panel > .line--mark { text-style: bold underline; }
     Panel.-ascii.-boxed { border: ascii $border; }
     """
+
+    def __init_subclass__(cls, *, inherit_component_classes: bool = True, **more: bool) -> None:
+        super().__init_subclass__(**more)
+        cls._inherit_component_classes = inherit_component_classes  # Widget does not pass it on
 
     def __init__(self, *, id: str | None = None, title: str = "", ascii: bool = False) -> None:
         super().__init__(id=id)
@@ -103,7 +114,7 @@ class Panel(Widget):
         base = self.rich_style
         segments = []
         for text, name in sized(row, width):
-            style = self.get_component_rich_style(f"line--{name}") if name else base
+            style = self.get_component_rich_style(f"line--{name}", default=base) if name else base
             segments.append(Segment(plain(text) if self.ascii else text, style))
         return Strip(segments, width)
 

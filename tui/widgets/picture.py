@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from rich.style import Style
 
-from ..choose.pictures import GLYPHS, INKS
-from .panel import Panel
+from ..theme import GLYPHS, INKS
+from .panel import Panel, styles
+
+CLASSES: Final = tuple(f"class-{n}" for n in range(len(GLYPHS)))
+FIELDS: Final = tuple(f"field-{n}" for n in range(len(GLYPHS)))
 
 
 class PicturePanel(Panel):
     """Knows the styles "class-N", "field-N" and "ink-A-B" besides those of every panel."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"line--{kind}-{n}" for kind in ("class", "field") for n in range(len(GLYPHS))
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles(*CLASSES, *FIELDS)
     DEFAULT_CSS = """
     PicturePanel > .line--class-0 { color: $primary; }
     PicturePanel > .line--class-1 { color: $warning; }

@@ -7,14 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.console import RenderableType
 from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.events import Resize
+from textual.screen import Screen
 from textual.timer import Timer
 
 from ..presets.recipe import load
 from .capture import print_to_descriptors
+from .frames import lean
 from .resizing import Resizing
 from .screens.choose import Choice, ChooseScreen
 from .signals import ScreenSignals
@@ -86,6 +89,9 @@ class FivestepApp(App[None]):
             event.stop()
             again = Resize(event.size, event.virtual_size, pixel_size=event.pixel_size)
             self._resize_later = self.set_timer(wait, partial(self.post_message, again))
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        super()._display(screen, lean(renderable))
 
     def on_mount(self) -> None:
         """Open the first screen."""

@@ -16,6 +16,8 @@ Run = tuple[str, str]
 Line = tuple[Run, ...]
 
 EMPTY: Line = ()
+GAP = 8
+"""Cells between two differences that are sent along with them."""
 
 
 def line(*runs: Run | str) -> Line:
@@ -74,6 +76,44 @@ def joined(cells: Iterable[Run]) -> Line:
         else:
             merged.append((text, style))
     return tuple(merged)
+
+
+def changes(old: Line, new: Line, cells: int) -> list[tuple[int, int]]:
+    """Where two lines differ in their first `cells` cells: from each column, up to another.
+
+    Differences that are close together are one: to send a few cells again takes fewer bytes than
+    to go past them.
+    """
+    before, after = _cells(sized(old, cells)), _cells(sized(new, cells))
+    found: list[tuple[int, int]] = []
+    for column, (a, b) in enumerate(zip(before, after, strict=True)):
+        if a == b:
+            continue
+        start, end = column, column + 1
+        while start and not (before[start][0] and after[start][0]):  # a wide character is whole
+            start -= 1
+        while end < cells and not (before[end][0] and after[end][0]):
+            end += 1
+        if found and start - found[-1][1] <= GAP:
+            start, end = found[-1][0], max(end, found.pop()[1])
+        found.append((start, end))
+    return found
+
+
+def _cells(runs: Line) -> list[Run]:
+    """A line cell by cell; the second half of a wide character is empty."""
+    found: list[Run] = []
+    for text, style in runs:
+        if text.isascii():
+            found += [(char, style) for char in text]
+            continue
+        for char in text:
+            size = cell_len(char)
+            if size:
+                found += [(char, style), ("", style)][:size]
+            elif found:  # it joins the one before
+                found[-1] = (found[-1][0] + char, style)
+    return found
 
 
 def centred_rows(rows: list[Line], columns: int, width: int) -> list[Line]:

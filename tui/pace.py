@@ -1,4 +1,6 @@
-"""How often the screen draws: as often as is pleasant, but never at the run's expense."""
+"""How often the screen draws: as often as is pleasant, but never at the run's expense, nor at that
+of a slow line to the terminal.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from .terminal import Surviving
+
 FASTEST: Final = 0.1
 SLOWEST: Final = 2.0
 BUDGET: Final = 0.03
 """Largest share of wall time that drawing may take."""
+BYTES: Final = 6144
+"""A second, to the terminal."""
 FEW: Final = 5
 """Ticks whose cost is remembered."""
 
@@ -24,10 +30,15 @@ class Pace:
     what counts: a screen that is built, or a panel that opens, must not hold up what follows.
     """
 
-    def __init__(self, used: Callable[[], float] = time.thread_time) -> None:
-        self._used = used
-        self._last = used()
+    def __init__(
+        self,
+        used: Callable[[], float] = time.thread_time,
+        sent: Callable[[], int] = lambda: Surviving.sent,
+    ) -> None:
+        self._used, self._sent = used, sent
+        self._last, self._last_sent = used(), sent()
         self._costs: deque[float] = deque(maxlen=FEW)
+        self._bytes: deque[int] = deque(maxlen=FEW)
         self._ticks = 0
 
     @property
@@ -37,10 +48,13 @@ class Pace:
 
     def interval(self, least: float = FASTEST) -> float:
         """Seconds to wait after this tick; between `least` and `SLOWEST`."""
-        used = self._used()
+        used, sent = self._used(), self._sent()
         spent, self._last = used - self._last, used
+        more, self._last_sent = sent - self._last_sent, sent
         self._ticks += 1
         if self._ticks <= FEW:  # the screen is built, every panel drawn for the first time
             return least
         self._costs.append(spent)
-        return min(SLOWEST, max(least, self.cost / BUDGET))
+        self._bytes.append(more)
+        slow = sum(self._bytes) / len(self._bytes) / BYTES  # charts come only now and then
+        return min(SLOWEST, max(least, self.cost / BUDGET, slow))

@@ -27,8 +27,11 @@ class Surviving(io.FileIO):
 
     silent: ClassVar = False
     """Set once nothing more may be drawn: the terminal is the person's again."""
+    sent: ClassVar = 0
+    """Bytes to the terminal so far."""
 
     def write(self, data: Any) -> int:
+        Surviving.sent += memoryview(data).nbytes
         try:
             return len(data) if self.silent else super().write(data)
         except OSError as error:

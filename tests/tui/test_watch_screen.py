@@ -22,7 +22,7 @@ from fivestep.core.snapshot import Outcome
 from fivestep.core.steps import State, Step
 from fivestep.tui import commands
 from fivestep.tui.commands import Situation
-from fivestep.tui.pace import BUDGET, FASTEST, SLOWEST, Pace
+from fivestep.tui.pace import BUDGET, BYTES, FASTEST, SLOWEST, Pace
 from fivestep.tui.screens.ask_stop import AskStop
 from fivestep.tui.screens.failure import FailureScreen
 from fivestep.tui.screens.help import HelpScreen, help_lines
@@ -385,3 +385,14 @@ def test_the_frame_rate_gives_way_to_the_run() -> None:
         interval = pace.interval()
     assert interval == pytest.approx(0.05 / BUDGET, rel=0.01)
     assert pace.interval() <= SLOWEST
+
+
+def test_the_frame_rate_gives_way_to_a_slow_line() -> None:
+    sent = iter([0] * 3 + [9_999] * 4 + [9_999 + 4 * BYTES * i for i in range(1, 9)])
+    pace = Pace(lambda: 0.0, lambda: next(sent))
+    intervals = [pace.interval() for _ in range(14)]
+    assert intervals[:6] == [FASTEST] * 6  # what is drawn for the first time takes what it takes
+    assert intervals[-1] == SLOWEST
+    few = iter(range(0, 10_000, 100))
+    pace = Pace(lambda: 0.0, lambda: next(few))
+    assert {pace.interval() for _ in range(20)} == {FASTEST}

@@ -11,7 +11,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from ..lines import EMPTY, Line, sized
+from ..lines import EMPTY, Line, changes, sized
 from ..theme import plain
 
 STYLES = frozenset(
@@ -100,7 +100,17 @@ class Panel(Widget):
             for y in changed:
                 self._strips.pop(y, None)
             self.redrawn += len(changed)
-            self.refresh(*(Region(0, y, width, 1) for y in changed))
+            self.refresh(*self._regions(old, changed, width))
+
+    def _regions(self, old: list[Line], changed: list[int], width: int) -> list[Region]:
+        """What of these lines is no longer as it was: all else need not be sent again."""
+        if len(old) != len(self._lines):
+            return [Region(0, y, width, 1) for y in changed]
+        return [
+            Region(start, y, end - start, 1)
+            for y in changed
+            for start, end in changes(old[y], self._lines[y], width)
+        ]
 
     def render_line(self, y: int) -> Strip:
         """A row of the content, made once and kept until it changes."""

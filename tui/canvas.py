@@ -60,6 +60,8 @@ def paint(strokes: Sequence[Stroke], width: int, height: int) -> list[Line]:
         elif stroke.kind == "pairs":
             for i in range(1, len(stroke.x), 2):
                 signal.line(i)
+        # plotext would look at every point for colours that it must not give to later signals.
+        signal._get_unique_pixels = list
         figure.draw(signal)
     rows = figure.build().string().split("\n")[:height]
     return [_runs(row, styles) for row in rows]

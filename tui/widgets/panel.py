@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.content import Content
 from textual.geometry import Region
@@ -73,6 +74,7 @@ class Panel(Widget):
         """What went wrong in here, if anything did."""
         self._lines: list[Line] = []
         self._strips: dict[int, Strip] = {}
+        self._base: Style | None = None
         self.set_class(ascii, "-ascii", update=False)  # it is styled when it is mounted
         if title:
             self.add_class("-boxed", update=False)
@@ -121,7 +123,7 @@ class Panel(Widget):
         return strip
 
     def _strip(self, row: Line, width: int) -> Strip:
-        base = self.rich_style
+        base = self._base = self._base or self.rich_style
         segments = []
         for text, name in sized(row, width):
             style = self.get_component_rich_style(f"line--{name}", default=base) if name else base
@@ -139,6 +141,7 @@ class Panel(Widget):
         """Forget the strips: colours have changed."""
         super().notify_style_update()
         self._strips.clear()
+        self._base = None
 
     def on_resize(self, event: events.Resize) -> None:
         """Draw everything again in the new size."""

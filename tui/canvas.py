@@ -27,8 +27,10 @@ class Stroke:
 
 
 @cache
-def _plotext() -> Any:
-    """plotext, loaded with the first chart: nothing else needs it."""
+def load_plotext() -> Any:
+    """plotext, loaded with the first chart, or before a run begins to which that would cost time:
+    nothing else needs it.
+    """
     import plotext
 
     plotext.terminal.limit(False, False)
@@ -39,7 +41,7 @@ def paint(strokes: Sequence[Stroke], width: int, height: int) -> list[Line]:
     """The strokes on a canvas of `width` x `height` cells, later ones on top."""
     if width < 1 or height < 1:
         return []
-    plotext = _plotext()
+    plotext = load_plotext()
     figure = plotext.figure
     figure.clear()
     figure.plot_size(width, height)

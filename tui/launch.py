@@ -10,8 +10,9 @@ from ..core.control import Command, Stop
 from ..core.snapshot import Outcome, RunInfo, Snapshot
 from ..core.steps import State, Step
 from ..presets.errors import RecipeError
+from .canvas import load_plotext
 from .keeping import Keeping
-from .loading import load_torch
+from .loading import importing, load_torch
 from .plan import FilePlan
 from .source import Kept
 
@@ -59,6 +60,8 @@ class Launch:
     def _build(self) -> Session | None:
         try:
             load_torch()
+            with importing():
+                load_plotext()
             from ..core.device import DeviceProbe
 
             session = self.keeping.session(None, "ask")

@@ -84,7 +84,15 @@ def changes(old: Line, new: Line, cells: int) -> list[tuple[int, int]]:
     Differences that are close together are one: to send a few cells again takes fewer bytes than
     to go past them.
     """
-    before, after = _cells(sized(old, cells)), _cells(sized(new, cells))
+    left, right = sized(old, cells), sized(new, cells)
+    first, last, most = 0, 0, min(len(left), len(right))
+    while first < most and left[first] == right[first]:
+        first += 1
+    while last < most - first and left[-1 - last] == right[-1 - last]:
+        last += 1
+    before, after = (_cells(row[first : len(row) - last]) for row in (left, right))
+    offset = width(left[:first])
+    cells = len(before)
     found: list[tuple[int, int]] = []
     for column, (a, b) in enumerate(zip(before, after, strict=True)):
         if a == b:
@@ -97,7 +105,7 @@ def changes(old: Line, new: Line, cells: int) -> list[tuple[int, int]]:
         if found and start - found[-1][1] <= GAP:
             start, end = found[-1][0], max(end, found.pop()[1])
         found.append((start, end))
-    return found
+    return [(offset + start, offset + end) for start, end in found]
 
 
 def _cells(runs: Line) -> list[Run]:

@@ -14,8 +14,12 @@ from .terminal import Surviving
 
 FASTEST: Final = 0.1
 SLOWEST: Final = 2.0
-BUDGET: Final = 0.03
-"""Largest share of wall time that drawing may take."""
+BUDGET: Final = 0.015
+"""Largest share of wall time that drawing may take; charts come on top of that."""
+CHARTS: Final = 0.0075
+"""The same for charts."""
+OFTEN, SELDOM = 0.5, 3.0
+"""Seconds between two charts, at least and at most."""
 BYTES: Final = 6144
 """A second, to the terminal."""
 FEW: Final = 5
@@ -45,6 +49,11 @@ class Pace:
     def cost(self) -> float:
         """Seconds of processor time that a tick takes."""
         return statistics.median(self._costs) if self._costs else 0.0
+
+    def charted(self, cost: float) -> float:
+        """Seconds to wait with the next charts, after some that took so much processor time."""
+        self._last += cost
+        return min(SELDOM, max(OFTEN, cost / CHARTS))
 
     def interval(self, least: float = FASTEST) -> float:
         """Seconds to wait after this tick; between `least` and `SLOWEST`."""

@@ -30,8 +30,6 @@ from .parts import Parts
 if TYPE_CHECKING:
     from ...core.device import DeviceReading
 
-CHARTS = 0.5
-"""Seconds between two drawings of the charts."""
 HURRY = 0.02
 """Seconds between two looks while a command's effect is awaited."""
 STILL = 0.25
@@ -198,11 +196,13 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         if s is not None and s is not self._charted and (turned or now >= self._charts_due):
             self._charted = s  # the last picture before a rest is drawn too, if later
             self.curves.take(s)
+            before = time.thread_time()
             self.curves.redraw()
             self.numbers.curves = self.curves.curves
             self.judge_run(s)
+            wait = self._pace.charted(time.thread_time() - before)
             # A turn brings a picture without curves at first: then the next one shall have them.
-            self._charts_due = now + (CHARTS if s.curves else 0.0)
+            self._charts_due = now + (wait if s.curves else 0.0)
         if self._read_device is not None:
             self.device.look(self._read_device, now, moving=moving, turned=turned)
         self.said.refresh_if_new()

@@ -64,8 +64,8 @@ class RunLog:
         self._rows: list[Any] = []
         self._taken = 0
         """Batches that were taken out of `_rows`."""
-        self._epoch_lines: deque[tuple[int, bytes]] = deque()
-        """Lines that belong behind so many batches."""
+        self._epochs_waiting: deque[tuple[int, dict[str, Any]]] = deque()
+        """Records that belong behind so many batches."""
         self._taking, self._draining = threading.Lock(), threading.Lock()
         self._zero = perf_counter()
         self._closing = threading.Event()
@@ -126,7 +126,7 @@ class RunLog:
         }
         with self._taking:
             place = self._taken + len(self._rows) // ROW
-            self._epoch_lines.append((place, line(record)))
+            self._epochs_waiting.append((place, record))
 
     def change(self, change: Change) -> None:
         """Take in what a person changed."""
@@ -170,7 +170,7 @@ class RunLog:
         rows = self._rows
         while True:
             with self._taking:
-                place = self._epoch_lines[0][0] if self._epoch_lines else math.inf
+                place = self._epochs_waiting[0][0] if self._epochs_waiting else math.inf
                 count = min(len(rows) // ROW, AT_ONCE, place - self._taken)
                 # `batch` takes no lock: a slice and a deletion can't be interrupted, and it
                 # only ever adds behind them.
@@ -179,11 +179,11 @@ class RunLog:
                 self._taken += len(part) // ROW
                 if part:
                     self._done = part[2 - ROW]
-                epoch = self._epoch_lines.popleft()[1] if self._taken == place else None
+                epoch = self._epochs_waiting.popleft()[1] if self._taken == place else None
             if part:
                 self._metrics.append(*self._windows.lines(part))
             if epoch is not None:
-                self._metrics.append(epoch)
+                self._metrics.append(line(epoch))
             elif not part:
                 return
 

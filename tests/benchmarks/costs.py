@@ -4,7 +4,7 @@
 - kept: log, finite checks and a checkpoint a second, against none of them;
 - beside a busy process: with the screen, against the guide's loop with torch's own threads.
 
-The times of a run are those of its log: from the first fifth of its batches to its end.
+The first fifth of each run is left out. What comes first in a pair takes turns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -27,22 +29,25 @@ from fivestep.core.logfile import read_log
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
+from fivestep.core.snapshot import Change, EpochSummary
+from fivestep.core.training import Training
 
 EPOCHS = {
     "line-linear": 1500,
     "spirals-mlp": 200,
     "digits-mlp": 200,
     "digits-cnn": 60,
-    "docs-gpt": 2,
+    "docs-gpt": 1,
 }
 """Epochs of a measurement with or without the screen: some seconds each."""
 KEPT = {
-    ("line-linear", "SGD"): 300,
-    ("spirals-mlp", "SGD"): 60,
-    ("digits-mlp", "Adam"): 60,
-    ("digits-cnn", "AdamW"): 20,
-    ("docs-gpt", "AdamW"): 1,
+    ("line-linear", "SGD"): 1200,
+    ("spirals-mlp", "SGD"): 240,
+    ("digits-mlp", "Adam"): 120,
+    ("digits-cnn", "AdamW"): 25,
+    ("docs-gpt", "AdamW"): 5,
 }
+"""The same, of two or three seconds."""
 FIVESTEP = (sys.executable, "-m", "fivestep")
 
 
@@ -76,30 +81,61 @@ def visible(preset: str, epochs: int, folder: Path) -> float:
 
 
 def screen_cost(preset: str) -> Iterator[float]:
-    """Visible over headless, again and again."""
-    while True:
+    """Visible over headless, again and again; which of them comes first takes turns."""
+    for turn in count():
         with tempfile.TemporaryDirectory() as folder:
-            without = headless(preset, EPOCHS[preset], Path(folder))
-            yield visible(preset, EPOCHS[preset], Path(folder)) / without
+            took = {}
+            for run in (headless, visible) if turn % 2 else (visible, headless):
+                took[run] = run(preset, EPOCHS[preset], Path(folder))
+            yield took[visible] / took[headless]
+
+
+class Epochs:
+    """A listener that knows how long epochs took."""
+
+    def __init__(self) -> None:
+        self.took: list[tuple[float, int]] = []
+
+    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
+        """Nothing: it costs both runs the same."""
+
+    def change(self, change: Change) -> None:
+        """Nothing."""
+
+    def epoch(self, summary: EpochSummary) -> None:
+        """Keep its seconds and its batches."""
+        self.took.append((summary.seconds, summary.batches))
+
+    @property
+    def per_batch(self) -> float:
+        """Seconds, without the first fifth of the run."""
+        took = self.took[-(-len(self.took) // 5) :]
+        return sum(seconds for seconds, _ in took) / sum(batches for _, batches in took)
 
 
 def keeping_cost(preset: str, optimizer: str) -> Iterator[float]:
     """Everything that keeps a run safe, over none of it, again and again."""
-    epochs = KEPT[preset, optimizer]
-    while True:
-        off = _timed(Session(prepared(preset, optimizer, epochs), on_nonfinite="ignore"))
+    bare, kept = (prepared(preset, optimizer, KEPT[preset, optimizer]) for _ in range(2))
+
+    def off() -> float:
+        return _timed(bare, on_nonfinite="ignore")
+
+    def on() -> float:
         with tempfile.TemporaryDirectory() as folder:
             directory = RunDirectory.create(Path(folder), "kept", preset)
             saving = Saving(directory, Policy(seconds=1.0))
-            yield _timed(Session(prepared(preset, optimizer, epochs), saving=saving)) / off
+            return _timed(kept, saving=saving)
+
+    for turn in count():
+        took = {run: run() for run in ((off, on) if turn % 2 else (on, off))}
+        yield took[on] / took[off]
 
 
-def _timed(session: Session) -> float:
-    outcome = session.run()
+def _timed(training: Training, **kept: Any) -> float:
+    listener = Epochs()
+    outcome = Session(training, listener, **kept).run()
     assert outcome.state == "finished", outcome
-    picture = session.latest()
-    assert picture is not None
-    return picture.active / picture.batches_done
+    return listener.per_batch
 
 
 GUIDE = """

@@ -1,19 +1,20 @@
 """What `--amp` and `--compile` do to the time of a batch, against the same run without them.
 
-Headless runs without validation or schedule, all with the recipe's threads, alternating; the
-ratios are medians of pairs, with the lowest and the highest. A compiled model has been compiled
-before that; how long its first batches took is told beside it. There is no target: on a CPU
-mixed precision is often slower, and so is compiled code of small models.
+Headless runs without validation or schedule, all with the recipe's threads, in turn. A compiled
+model has been compiled before that; how long its first run took is told beside it. There is no
+target: on a CPU mixed precision is often slower, and so is compiled code of small models.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
+import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
-import torch
+sys.path.insert(0, str(Path(__file__).parent))
+from rows import Row
 
 from fivestep.core.data import TensorBatches
 from fivestep.core.session import Session
@@ -54,13 +55,8 @@ def milliseconds(training: Training) -> float:
     return 1e3 / run.progress.batches_done * (time.perf_counter() - start)
 
 
-def main() -> None:
-    """Measure; a table, then the same as JSON."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--pairs", type=int, default=7)
-    pairs = parser.parse_args().pairs
-    found = []
-    print(f"{'preset':11} {'kind':15} {'ms/batch':>8}  {'/ off':>6}  {'spread':15} first run")
+def measure(pairs: int) -> Iterator[Row]:
+    """Every kind on every preset, the kinds in turn."""
     for preset in EPOCHS:
         trainings, ready = {}, {}
         for kind in KINDS:
@@ -73,23 +69,13 @@ def main() -> None:
             for kind, training in trainings.items():
                 times[kind].append(milliseconds(training))
         for kind, values in times.items():
-            ratios = sorted(a / b for a, b in zip(values, times["off"], strict=True))
-            row = {
-                "preset": preset,
-                "kind": kind,
-                "threads": trainings[kind].threads,
-                "ms_per_batch": statistics.median(values),
-                "against_off": statistics.median(ratios),
-                "against_off_spread": (ratios[0], ratios[-1]),
-                "first_run_seconds": ready[kind],
-            }
-            found.append(row)
-            print(
-                f"{preset:11} {kind:15} {row['ms_per_batch']:8.2f}  {row['against_off']:6.2f}"
-                f"  {ratios[0]:.2f} to {ratios[-1]:<7.2f} {ready[kind]:5.1f} s"
-            )
-    print(json.dumps({"torch": torch.__version__, "rows": found}))
+            if kind == "off":
+                continue
+            ratios = [a / b for a, b in zip(values, times["off"], strict=True)]
+            note = f"{statistics.median(values):.2f} ms a batch, first run {ready[kind]:.1f} s"
+            yield Row.of(f"{kind} / off, {preset}", ratios, note=note)
 
 
 if __name__ == "__main__":
-    main()
+    for row in measure(7):
+        print(row, flush=True)

@@ -1,6 +1,6 @@
 """What fivestep's comforts cost a batch, each against the same run without: `make bench`.
 
-- visible: the screen on a real pty (120x36) against the same run headless;
+- drawn: the screen on a real pty (120x36) against the same run while nothing is drawn;
 - kept: log, finite checks and a checkpoint a second, against none of them;
 - beside a busy process: with the screen, against the guide's loop with torch's own threads.
 
@@ -9,6 +9,7 @@ The first fifth of each run is left out. What comes first in a pair takes turns.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -32,14 +33,9 @@ from fivestep.core.session import Session
 from fivestep.core.snapshot import Change, EpochSummary
 from fivestep.core.training import Training
 
-EPOCHS = {
-    "line-linear": 1500,
-    "spirals-mlp": 200,
-    "digits-mlp": 200,
-    "digits-cnn": 60,
-    "docs-gpt": 1,
-}
-"""Epochs of a measurement with or without the screen: some seconds each."""
+PRESETS = ("line-linear", "spirals-mlp", "digits-mlp", "digits-cnn", "docs-gpt")
+TURN = 2.0
+"""Seconds that a screen is drawn, and that it is held still."""
 KEPT = {
     ("line-linear", "SGD"): 1200,
     ("spirals-mlp", "SGD"): 240,
@@ -58,13 +54,6 @@ def per_batch(run: Path) -> float:
     return (last["elapsed"] - first["elapsed"]) / (last["batches_done"] - first["batches_done"])
 
 
-def headless(preset: str, epochs: int, folder: Path) -> float:
-    """Seconds of a batch without a screen."""
-    command = [*FIVESTEP, "train", preset, "--epochs", str(epochs), "--quiet"]
-    subprocess.run([*command, "--runs-dir", str(folder), "--name", "headless"], check=True)
-    return per_batch(folder / "headless")
-
-
 def visible(preset: str, epochs: int, folder: Path) -> float:
     """Seconds of a batch with the screen."""
     words = ("train", preset, "--epochs", str(epochs), "--runs-dir", str(folder))
@@ -80,14 +69,21 @@ def visible(preset: str, epochs: int, folder: Path) -> float:
     return per_batch(folder / "visible")
 
 
-def screen_cost(preset: str) -> Iterator[float]:
-    """Visible over headless, again and again; which of them comes first takes turns."""
-    for turn in count():
-        with tempfile.TemporaryDirectory() as folder:
-            took = {}
-            for run in (headless, visible) if turn % 2 else (visible, headless):
-                took[run] = run(preset, EPOCHS[preset], Path(folder))
-            yield took[visible] / took[headless]
+def screen_cost(preset: str, pairs: int) -> list[float]:
+    """The screen drawn, over the same run while its screen is still: see `turns.py`."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = Path(folder) / "ratios.json"
+        script = str(Path(__file__).with_name("turns.py"))
+        words = (preset, str(TURN), str(pairs), str(found))
+        with Terminal(*words, command=(sys.executable, script)) as terminal:
+            end = time.perf_counter() + 60 + 4 * TURN * pairs
+            while terminal.process.poll() is None:
+                # What a terminal does with it would cost this machine more than the screen does.
+                terminal.read(0.2, draw=False)
+                if time.perf_counter() > end:
+                    raise TimeoutError("the run did not end")
+        ratios: list[float] = json.loads(found.read_text())
+        return ratios
 
 
 class Epochs:
@@ -170,10 +166,10 @@ def busy_process() -> Iterator[None]:
 
 def measure(pairs: int) -> Iterator[Row]:
     """Every row; the first pair, which warms everything up, is left out."""
-    found: dict[str, tuple[Iterator[float], float]] = {}
-    for preset in EPOCHS:
+    for preset in PRESETS:
         reach = 1.02 if preset in LARGE else 1.05
-        found[f"screen visible / headless, {preset}"] = screen_cost(preset), reach
+        yield Row.of(f"screen drawn / still, {preset}", screen_cost(preset, 2 * pairs), reach)
+    found: dict[str, tuple[Iterator[float], float]] = {}
     found["screen / guide, beside a busy process, digits-mlp"] = busy_cost(), 0.5
     for preset, optimizer in KEPT:
         name = f"logged, checked, saved / not, {preset} {optimizer}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import traceback
 from typing import TYPE_CHECKING
@@ -60,7 +61,8 @@ class Launch:
     def _build(self) -> Session | None:
         try:
             load_torch()
-            with importing():
+            # In the middle of a run its import would hold the run up; without it a panel says so.
+            with importing(), contextlib.suppress(Exception):
                 load_plotext()
             from ..core.device import DeviceProbe
 

@@ -45,7 +45,9 @@ class Series:
     @property
     def recent(self) -> tuple[float, ...]:
         """The last points one by one, oldest first."""
-        return tuple((self._before + self._y)[-self._most :])
+        newest = self._y[-self._most :]
+        older = self._most - len(newest)
+        return tuple(self._before[-older:] + newest if older else newest)
 
     @property
     def last(self) -> float | None:

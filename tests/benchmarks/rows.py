@@ -50,4 +50,7 @@ HEAD = f"{'what':52} {'median':>7} {'':5} {'spread':>13}  {'reach':>5}"
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """For a file."""
-    return [asdict(row) for row in rows]
+    return [
+        {k: None if isinstance(v, float) and v != v else v for k, v in asdict(row).items()}
+        for row in rows
+    ]

@@ -11,7 +11,7 @@ from .control import Control
 from .data import batch_count
 from .gauges import Gauges
 from .judge import Judge
-from .lookout import Lookout, StoppedError
+from .lookout import Lookout, StoppedError, UndoneError
 from .loop import RelayError
 from .mailbox import Mailbox
 from .nonfinite import bad_weights
@@ -22,10 +22,6 @@ from .steering import Steering
 from .steps import State, Step, Steps
 from .switching import Switching
 from .validate import validate
-
-
-class UndoneError(Exception):
-    """The way out of a loop that is to start again from an earlier state."""
 
 
 class Driver:

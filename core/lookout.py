@@ -32,6 +32,10 @@ class StoppedError(Exception):
         self.clean = clean
 
 
+class UndoneError(Exception):
+    """The way out of a loop that is to start again from an earlier state."""
+
+
 class Lookout:
     """Looks into the batches of a run at its gates. Only the training thread touches it.
 

@@ -16,10 +16,10 @@ from .clock import Clock
 from .compiled import COMPILED_ANEW, COMPILING, compile_in_place
 from .control import Command, Control
 from .describe import describe_run
-from .driver import Driver, UndoneError
+from .driver import Driver
 from .events import EventClock
 from .failure import describe_failure
-from .lookout import StoppedError
+from .lookout import StoppedError, UndoneError
 from .loop import training_loop
 from .mailbox import Mailbox
 from .nonfinite import NonFiniteError

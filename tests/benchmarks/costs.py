@@ -4,7 +4,7 @@
 - kept: log, finite checks and a checkpoint a second, against none of them;
 - beside a busy process: with the screen, against the guide's loop with torch's own threads.
 
-The first fifth of each run is left out. What comes first in a pair takes turns.
+The first fifth of each run that is kept is left out. What comes first in a pair takes turns.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -43,7 +43,7 @@ KEPT = {
     ("digits-cnn", "AdamW"): 25,
     ("docs-gpt", "AdamW"): 5,
 }
-"""The same, of two or three seconds."""
+"""Epochs of a run with and without all that keeps it safe: two or three seconds each."""
 FIVESTEP = (sys.executable, "-m", "fivestep")
 
 
@@ -54,16 +54,21 @@ def per_batch(run: Path) -> float:
     return (last["elapsed"] - first["elapsed"]) / (last["batches_done"] - first["batches_done"])
 
 
+def drain(terminal: Terminal, over: Callable[[], bool], patience: float) -> None:
+    """Take what the command sends until it is over; at most so many seconds."""
+    end = time.perf_counter() + patience
+    while not over():
+        # What a terminal does with it would cost this machine more than the screen does.
+        terminal.read(0.2, draw=False)
+        if time.perf_counter() > end:
+            raise TimeoutError("the run did not end")
+
+
 def visible(preset: str, epochs: int, folder: Path) -> float:
     """Seconds of a batch with the screen."""
     words = ("train", preset, "--epochs", str(epochs), "--runs-dir", str(folder))
     with Terminal(*words, "--name", "visible") as terminal:
-        end = time.perf_counter() + 300
-        while not (folder / "visible" / "outcome.json").exists():
-            # What a terminal does with it would cost this machine more than the screen does.
-            terminal.read(0.2, draw=False)
-            if time.perf_counter() > end:
-                raise TimeoutError("the run did not end")
+        drain(terminal, (folder / "visible" / "outcome.json").exists, 300)
         terminal.type("q")
         terminal.ended()
     return per_batch(folder / "visible")
@@ -76,12 +81,7 @@ def screen_cost(preset: str, pairs: int) -> list[float]:
         script = str(Path(__file__).with_name("turns.py"))
         words = (preset, str(TURN), str(pairs), str(found))
         with Terminal(*words, command=(sys.executable, script)) as terminal:
-            end = time.perf_counter() + 60 + 4 * TURN * pairs
-            while terminal.process.poll() is None:
-                # What a terminal does with it would cost this machine more than the screen does.
-                terminal.read(0.2, draw=False)
-                if time.perf_counter() > end:
-                    raise TimeoutError("the run did not end")
+            drain(terminal, lambda: terminal.process.poll() is not None, 60 + 4 * TURN * pairs)
         ratios: list[float] = json.loads(found.read_text())
         return ratios
 
@@ -165,7 +165,7 @@ def busy_process() -> Iterator[None]:
 
 
 def measure(pairs: int) -> Iterator[Row]:
-    """Every row; the first pair, which warms everything up, is left out."""
+    """Every row; where processes or runs are compared, the first pair only warms everything up."""
     for preset in PRESETS:
         reach = 1.02 if preset in LARGE else 1.05
         yield Row.of(f"screen drawn / still, {preset}", screen_cost(preset, 2 * pairs), reach)

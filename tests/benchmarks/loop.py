@@ -6,7 +6,7 @@
 - session: what fivestep runs.
 
 All three of the same model, batch size and threads; validation and schedule left out. They take
-turns of a fifth of a second, and a pair is what several turns took together: machines that are
+turns of less than half a second, and a pair is what several turns took together: machines that are
 shared change their speed within seconds.
 """
 
@@ -15,12 +15,15 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 import torch
 from rows import Row
+from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader, TensorDataset
 
 from fivestep.core.data import TensorBatches
@@ -64,16 +67,15 @@ Turn = Callable[[int], int]
 """Trains so many epochs, and tells how many batches that were."""
 
 
-def guide(preset: str, name: str) -> Turn:
-    """The loop as the guide has it."""
-    training = prepared(preset, name)
-    batches = training.batches
-    assert isinstance(batches, TensorBatches)
-    model, criterion = training.model, training.criterion
-    lr = training.optimizer.param_groups[0]["lr"]
-    optimizer = getattr(torch.optim, name)(model.parameters(), lr=lr)
-    data = TensorDataset(batches.features, batches.labels)
-    loader = DataLoader(data, batch_size=batches.batch_size, shuffle=True)
+def five_lines(
+    model: nn.Module,
+    criterion: Callable[..., Tensor],
+    optimizer: Optimizer,
+    loader: Iterable[Any],
+    *,
+    read_loss: bool,
+) -> Turn:
+    """The five steps, bare."""
 
     def turn(epochs: int) -> int:
         done = 0
@@ -85,11 +87,26 @@ def guide(preset: str, name: str) -> Turn:
                 loss = criterion(outputs, labels)
                 loss.backward()
                 optimizer.step()
-                loss.item()
+                if read_loss:
+                    loss.item()
                 done += 1
         return done
 
     return turn
+
+
+def guide(preset: str, name: str) -> Turn:
+    """The loop as the guide has it."""
+    training = prepared(preset, name)
+    batches = training.batches
+    assert isinstance(batches, TensorBatches)
+    model, criterion = training.model, training.criterion
+    lr = training.optimizer.param_groups[0]["lr"]
+    optimizer = getattr(torch.optim, name)(model.parameters(), lr=lr)
+    data = TensorDataset(batches.features, batches.labels)
+    loader = DataLoader(data, batch_size=batches.batch_size, shuffle=True)
+
+    return five_lines(model, criterion, optimizer, loader, read_loss=True)
 
 
 def floor(preset: str, name: str) -> Turn:
@@ -100,20 +117,7 @@ def floor(preset: str, name: str) -> Turn:
     options = optimizer_options(recipe, training.device)
     optimizer = getattr(torch.optim, name)(model.parameters(), **options)
 
-    def turn(epochs: int) -> int:
-        done = 0
-        for _ in range(epochs):
-            model.train()
-            for features, labels in training.batches:
-                optimizer.zero_grad()
-                outputs = model(features)
-                loss = criterion(outputs, labels)
-                loss.backward()
-                optimizer.step()
-                done += 1
-        return done
-
-    return turn
+    return five_lines(model, criterion, optimizer, training.batches, read_loss=False)
 
 
 def session(preset: str, name: str) -> Turn:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...presets.recipe import Recipe
-from ..loading import load_torch
+from ..loading import load_torch, under_way
 
 if TYPE_CHECKING:
     from .look import Look
@@ -39,7 +39,8 @@ class Looker:
         self._thread = threading.Thread(target=self._run, name="fivestep-looker", daemon=True)
 
     def start(self) -> None:
-        """Begin to load torch."""
+        """Begin to load torch: the first picture is there."""
+        under_way()
         self._thread.start()
 
     def ask(self, request: Request) -> None:
@@ -50,6 +51,7 @@ class Looker:
 
     def close(self) -> None:
         """Answer nothing more; the thread ends when it can."""
+        under_way()
         with self._changed:
             self._closed = True
             self._changed.notify()

@@ -30,7 +30,6 @@ from ..choose.panels import LOADING, LOOKING, About, Banner, DataPanel, StepsToC
 from ..choose.preset_list import PresetList
 from ..choose.settings import Choice, Resolved, command_line, resolve
 from ..choose.start import StartButton
-from ..loading import under_way
 from ..theme import DARK, LIGHT, ascii_only
 
 if TYPE_CHECKING:
@@ -143,15 +142,10 @@ class ChooseScreen(Screen[None]):
         self.query_one(PresetList).choose(self.chosen)
         self._choose(self.chosen)
         self.query_one(ChoosingBar).redraw()
-        self.set_timer(HEADSTART, self._load)
-
-    def _load(self) -> None:
-        under_way()  # the first picture is there
-        self._looker.start()
+        self.set_timer(HEADSTART, self._looker.start)
 
     def on_unmount(self) -> None:
         """Nothing is looked at any more."""
-        under_way()
         self._looker.close()
 
     def _choose(self, name: str) -> None:

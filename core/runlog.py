@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
-from .logfile import LogFile, Record, line
+from .jsonfile import clean, encode
+from .logfile import LogFile, Record, line, seal
 from .snapshot import Change, EpochSummary
 from .windows import EVERY, ROW, Windows
 
@@ -64,7 +64,7 @@ class RunLog:
         self._rows: list[Any] = []
         self._taken = 0
         """Batches that were taken out of `_rows`."""
-        self._epochs_waiting: deque[tuple[int, dict[str, Any]]] = deque()
+        self._epochs_waiting: list[tuple[int, Record]] = []
         """Records that belong behind so many batches."""
         self._taking, self._draining = threading.Lock(), threading.Lock()
         self._zero = perf_counter()
@@ -115,7 +115,7 @@ class RunLog:
             "train_loss": summary.train_loss,
             "val_loss": loss,
             "val_metric": metric,
-            "metrics": dict(summary.metrics),
+            "metrics": {clean(name): value for name, value in summary.metrics},
             "best_metric": self._best and self._best[0],
             "best_epoch": self._best and self._best[1],
             "best_val_loss": self._best_val_loss,
@@ -167,25 +167,27 @@ class RunLog:
 
     def _drain(self) -> None:
         """Format what waits, without making the training thread wait for long."""
-        rows = self._rows
-        while True:
-            with self._taking:
-                place = self._epochs_waiting[0][0] if self._epochs_waiting else math.inf
-                count = min(len(rows) // ROW, AT_ONCE, place - self._taken)
-                # `batch` takes no lock: a slice and a deletion can't be interrupted, and it
-                # only ever adds behind them.
-                part = rows[: int(count) * ROW]
-                del rows[: len(part)]
-                self._taken += len(part) // ROW
-                if part:
-                    self._done = part[2 - ROW]
-                epoch = self._epochs_waiting.popleft()[1] if self._taken == place else None
-            if part:
-                self._metrics.append(*self._windows.lines(part))
+        with self._taking:
+            # `batch` takes no lock: a copy and a deletion can't be interrupted, and it only ever
+            # adds behind them.
+            rows = self._rows[:]
+            del self._rows[: len(rows)]
+            first = at = self._taken
+            self._taken = end = first + len(rows) // ROW
+            if rows:
+                self._done = rows[2 - ROW]
+            epochs, self._epochs_waiting = self._epochs_waiting, []
+        made: list[bytes] = []
+        for place, epoch in (*epochs, (end, None)):
+            while at < place:
+                stop = min(place, at + AT_ONCE)
+                made += self._windows.lines(rows[(at - first) * ROW : (stop - first) * ROW])
+                at = stop
             if epoch is not None:
-                self._metrics.append(line(epoch))
-            elif not part:
-                return
+                made.append(_line(epoch))
+            if len(made) >= AT_ONCE or epoch is None:
+                self._metrics.append(*made)
+                made.clear()
 
     # What a checkpoint has to know, and how a resume begins.
 
@@ -250,6 +252,14 @@ class RunLog:
             self._metrics.append(partial)
         self._metrics.close()
         self._events.close()
+
+
+def _line(record: Record) -> bytes:
+    """`line` of a record without texts of others, in a third of the time."""
+    try:
+        return seal(encode(record)[:-1].encode())
+    except (TypeError, ValueError):  # NaN, or a number of a kind of its own
+        return line(record)
 
 
 def _belongs(record: Record, batches_done: int, epochs: int) -> bool:

@@ -3,9 +3,10 @@
     python tests/benchmarks/turns.py PRESET SECONDS PAIRS FILE
 
 Runs on a terminal (`costs.py` gives it one). Held still, the run goes on and nothing looks at it,
-as without a screen. Both halves of a pair are of one process, seconds apart, so that neither the
-place of its memory nor a machine that changes its speed makes the difference. Writes the ratios
-of the times of a batch, drawn over still, as JSON.
+as without a screen. Each time that it is still is compared with the mean of the times before and
+behind it, of the same process, so that neither the place of its memory nor a machine that changes
+its speed makes the difference. Writes the ratios of the times of a batch, drawn over still, as
+JSON.
 """
 
 from __future__ import annotations
@@ -30,26 +31,40 @@ class Turns:
 
     def __init__(self, screen: WatchScreen, session: Session) -> None:
         self.screen, self.session = screen, session
-        self.rates: dict[bool, list[float]] = {True: [], False: []}
+        self.took: list[float] = []
+        """Seconds of a batch: drawn, still, drawn, and so on."""
         self.since = (time.perf_counter(), session.progress.batches_done)
+        self.due = 0.0
+        """When the screen would have been drawn next, had it not been stopped."""
+        interval = screen._pace.interval
+
+        def noted(*least: float) -> float:
+            wait = interval(*least)
+            self.due = time.perf_counter() + wait
+            return wait
+
+        screen._pace.interval = noted  # type: ignore[method-assign]
 
     def turn(self) -> None:
-        """The other half of a pair, or the first of the next one."""
+        """From drawn to still, or from still to drawn."""
         then, done = self.since
-        now = (time.perf_counter(), self.session.progress.batches_done)
         screen = self.screen
         drawn = screen._live
-        self.rates[drawn].append((now[1] - done) / (now[0] - then))
-        if len(self.rates[False]) == PAIRS and len(self.rates[True]) == PAIRS:
-            pairs = zip(self.rates[True], self.rates[False], strict=True)
-            Path(FILE).write_text(json.dumps([still / drawn for drawn, still in pairs]))
+        self.took.append((time.perf_counter() - then) / (self.session.progress.batches_done - done))
+        if len(self.took) == 2 * PAIRS + 1:
+            before, still, behind = self.took[:-1:2], self.took[1::2], self.took[2::2]
+            ratios = [(a + b) / 2 / c for a, c, b in zip(before, still, behind, strict=True)]
+            Path(FILE).write_text(json.dumps(ratios))
             os._exit(0)
         screen._live = not drawn
+        now = time.perf_counter()
         if drawn:
             screen._timer.stop()
-        self.since = (time.perf_counter(), self.session.progress.batches_done)
-        if not drawn:
-            screen._tick_and_wait()
+        else:  # as if no time had passed: no frame and no chart comes early
+            self.due += now - then
+            screen._charts_due += now - then
+            screen._timer = screen.set_timer(max(0.0, self.due - now), screen._tick_and_wait)
+        self.since = (now, self.session.progress.batches_done)
 
 
 def begin(screen: WatchScreen) -> None:

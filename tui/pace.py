@@ -14,11 +14,11 @@ from .terminal import Surviving
 
 FASTEST: Final = 0.1
 SLOWEST: Final = 2.0
-BUDGET: Final = 0.015
+BUDGET: Final = 0.0125
 """Largest share of wall time that drawing may take; charts come on top of that."""
-CHARTS: Final = 0.0075
+CHARTS: Final = 0.005
 """The same for charts."""
-OFTEN, SELDOM = 0.5, 3.0
+OFTEN, SELDOM = 0.5, 4.0
 """Seconds between two charts, at least and at most."""
 BYTES: Final = 6144
 """A second, to the terminal."""

@@ -15,9 +15,14 @@ from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from textual._compositor import ChopsUpdate
+from textual.app import App, ComposeResult
+from textual.containers import VerticalScroll
+from textual.geometry import Region
+from textual.screen import Screen
 from textual.strip import Strip
+from textual.widgets import Static
 
-from fivestep.tui.frames import lean
+from fivestep.tui.frames import LeanCompositor, lean
 from fivestep.tui.lines import GAP, changes, line, sized
 
 WIDTH, HEIGHT = 24, 4
@@ -126,3 +131,52 @@ def test_outside_the_changes_two_lines_are_the_same(old, new, cells) -> None:
 )
 def test_only_what_differs_is_a_change(old: str, new: str, spans: list[tuple[int, int]]) -> None:
     assert changes(line(old), line(new), 17) == spans
+
+
+class Layered(Screen[None]):
+    """Widgets side by side, scrolled out of sight in part, and one over the others."""
+
+    CSS = """
+    Layered { layers: below above; layout: horizontal; }
+    Static { width: 1fr; border: round red; }
+    VerticalScroll { width: 1fr; }
+    #tall { height: 30; }
+    #over { layer: above; width: 11; height: 5; offset: 9 4; border: none; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = LeanCompositor()
+
+    def compose(self) -> ComposeResult:
+        """Three columns and what lies over them."""
+        yield Static("one 雪 " * 60)
+        with VerticalScroll():
+            yield Static("two " * 200, id="tall")
+        yield Static("three " * 60)
+        yield Static("over " * 11, id="over")
+
+
+async def test_what_is_put_together_for_a_change_is_what_the_whole_screen_would_show() -> None:
+    generator = random.Random(0)
+    app: App[None] = App()
+    async with app.run_test(size=(50, 16)) as pilot:
+        await app.push_screen(Layered())
+        app.screen.query_one(VerticalScroll).scroll_to(y=7, animate=False)
+        await pilot.pause()
+        compositor = app.screen._compositor
+        whole = compositor.render_strips()
+        for _ in range(200):
+            for _ in range(generator.randint(1, 4)):
+                x, y = generator.randrange(50), generator.randrange(16)
+                size = generator.randint(1, 50 - x), generator.randint(1, 16 - y)
+                compositor._dirty_regions.add(Region(x, y, *size))
+            update = compositor.render_partial_update()
+            assert isinstance(update, ChopsUpdate)
+            for y, first, last in update.spans:
+                parts, pieces = [], zip(update.chop_ends[y], update.chops[y].items(), strict=False)
+                for end, (x, strip) in pieces:
+                    if x < last and end > first:
+                        parts.append(strip.crop(max(x, first) - x, min(end, last) - x))
+                assert Strip.join(parts).simplify() == whole[y].crop(first, last).simplify()
+        assert compositor.render_partial_update() is None

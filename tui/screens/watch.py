@@ -16,6 +16,7 @@ from ...core.snapshot import Snapshot
 from ...core.steps import State, Step
 from .. import commands
 from ..commands import Situation
+from ..frames import LeanCompositor
 from ..pace import FASTEST, Pace
 from ..palette import RunCommands
 from ..source import Kept, Source
@@ -79,6 +80,7 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         live: bool = True,
     ) -> None:
         super().__init__()
+        self._compositor = LeanCompositor()
         self.source, self._read_device = source, device
         self.messages, self._kept = log or MessageLog(), kept or Kept()
         self.ascii = ascii_only() if ascii is None else ascii

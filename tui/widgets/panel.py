@@ -75,6 +75,8 @@ class Panel(Widget):
         self._lines: list[Line] = []
         self._strips: dict[int, Strip] = {}
         self._base: Style | None = None
+        self._styles: dict[str, Style] = {}
+        """By name. Textual forgets them at every refresh."""
         self.set_class(ascii, "-ascii", update=False)  # it is styled when it is mounted
         if title:
             self.add_class("-boxed", update=False)
@@ -126,9 +128,16 @@ class Panel(Widget):
         base = self._base = self._base or self.rich_style
         segments = []
         for text, name in sized(row, width):
-            style = self.get_component_rich_style(f"line--{name}", default=base) if name else base
+            style = self._style(name, base) if name else base
             segments.append(Segment(plain(text) if self.ascii else text, style))
         return Strip(segments, width)
+
+    def _style(self, name: str, base: Style) -> Style:
+        style = self._styles.get(name)
+        if style is None:
+            style = self.get_component_rich_style(f"line--{name}", default=base)
+            self._styles[name] = style
+        return style
 
     def set_title(self, title: str) -> None:
         """Change what the border says, if it says something else."""
@@ -141,6 +150,7 @@ class Panel(Widget):
         """Forget the strips: colours have changed."""
         super().notify_style_update()
         self._strips.clear()
+        self._styles.clear()
         self._base = None
 
     def on_resize(self, event: events.Resize) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -64,7 +65,7 @@ class RunLog:
         self._rows: list[Any] = []
         self._taken = 0
         """Batches that were taken out of `_rows`."""
-        self._epochs_waiting: list[tuple[int, Record]] = []
+        self._epochs_waiting: deque[tuple[int, dict[str, Any]]] = deque()
         """Records that belong behind so many batches."""
         self._taking, self._draining = threading.Lock(), threading.Lock()
         self._zero = perf_counter()
@@ -167,27 +168,25 @@ class RunLog:
 
     def _drain(self) -> None:
         """Format what waits, without making the training thread wait for long."""
-        with self._taking:
-            # `batch` takes no lock: a copy and a deletion can't be interrupted, and it only ever
-            # adds behind them.
-            rows = self._rows[:]
-            del self._rows[: len(rows)]
-            first = at = self._taken
-            self._taken = end = first + len(rows) // ROW
-            if rows:
-                self._done = rows[2 - ROW]
-            epochs, self._epochs_waiting = self._epochs_waiting, []
-        made: list[bytes] = []
-        for place, epoch in (*epochs, (end, None)):
-            while at < place:
-                stop = min(place, at + AT_ONCE)
-                made += self._windows.lines(rows[(at - first) * ROW : (stop - first) * ROW])
-                at = stop
+        rows = self._rows
+        while True:
+            with self._taking:
+                place = self._epochs_waiting[0][0] if self._epochs_waiting else math.inf
+                count = min(len(rows) // ROW, AT_ONCE, place - self._taken)
+                # `batch` takes no lock: a slice and a deletion can't be interrupted, and it
+                # only ever adds behind them.
+                part = rows[: int(count) * ROW]
+                del rows[: len(part)]
+                self._taken += len(part) // ROW
+                if part:
+                    self._done = part[2 - ROW]
+                epoch = self._epochs_waiting.popleft()[1] if self._taken == place else None
+            if part:
+                self._metrics.append(*self._windows.lines(part))
             if epoch is not None:
-                made.append(_line(epoch))
-            if len(made) >= AT_ONCE or epoch is None:
-                self._metrics.append(*made)
-                made.clear()
+                self._metrics.append(_line(epoch))
+            elif not part:
+                return
 
     # What a checkpoint has to know, and how a resume begins.
 

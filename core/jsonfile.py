@@ -50,8 +50,6 @@ def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-encode: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
-"""One line of strict JSON, in ASCII."""
 _decode: Final = json.JSONDecoder(parse_constant=_refuse).decode
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
 
-from .jsonfile import decode, encode, open_regular, plain
+from .jsonfile import decode, open_regular, plain
 from .loglines import last_whole, lines, lines_backwards
+from .logtext import encode, seal
 
 BOUND: Final = 4 << 20
 """Most bytes kept in memory while the file can't be written."""
@@ -23,11 +24,6 @@ _AT_ONCE: Final = 1 << 20
 _TAIL: Final = len(b',"crc":"01234567"}')
 
 Record = dict[str, Any]
-
-
-def seal(body: bytes) -> bytes:
-    """A line of the log from a JSON object in ASCII that lacks its closing brace."""
-    return b'%b,"crc":"%08x"}\n' % (body, crc32(body))
 
 
 def line(record: Mapping[str, Any]) -> bytes:
@@ -103,13 +99,14 @@ class LogFile:
         """Bytes of a torn record that opening has cut off."""
 
     def append(self, *lines: bytes) -> None:
-        """Take in lines made by `line` or `seal`; the next `flush` writes them."""
+        """Take in whole lines, one or several in each; the next `flush` writes them."""
+        together = b"".join(lines)
         with self._lock:
             if self.error is None:
-                self._pending += b"".join(lines)
+                self._pending += together
                 full = len(self._pending) > self._bound
             else:
-                self._squeeze(lines)
+                self._squeeze(together.splitlines(keepends=True))
                 full = False
         if full:
             self.flush()

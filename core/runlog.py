@@ -8,28 +8,39 @@ import time
 from collections import deque
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from .jsonfile import clean, encode
-from .logfile import LogFile, Record, line, seal
+from . import logtext
+from .jsonfile import clean
+from .logfile import LogFile, Record, line
+from .logtext import ROW
+from .scribe import Scribe
 from .snapshot import Change, EpochSummary
-from .windows import EVERY, ROW, Windows
+from .windows import EVERY, Windows
 
 INTERVAL: Final = 0.5
 """Seconds after which what was logged is written."""
+GLANCE: Final = 0.1
+"""Seconds after which a new log first looks how fast batches come."""
+FAST: Final = 1000
+"""Batches a second from which on a second process puts them into words."""
 AT_ONCE: Final = 256
 """Batches formatted in one go: about 0.3 ms in which no other thread runs Python."""
+TO_SCRIBE: Final = 2048
+"""Batches handed to that process in one go."""
 BACKLOG: Final = 16_384
 """Batches that may wait; with more, the training thread writes them itself."""
 _LOOK: Final = 0xFFF
+
+State = dict[str, Any]
 
 
 class RunLog:
     """Writes metrics.jsonl and events.jsonl; `core.logfields` tells what is in them.
 
     `batch`, `epoch`, `change` and `state` belong to the training thread, which only notes plain
-    numbers: a thread of the log's own formats and writes them. None of these four raises because
-    of the disk; `error` tells.
+    numbers: a thread of the log's own has them formatted and writes them. None of these four
+    raises because of the disk; `error` tells.
 
     Args:
         metrics: path of metrics.jsonl.
@@ -64,10 +75,13 @@ class RunLog:
         self._epochs = self._done = 0
         self._rows: list[Any] = []
         self._taken = 0
-        """Batches that were taken out of `_rows`."""
-        self._epochs_waiting: deque[tuple[int, dict[str, Any]]] = deque()
-        """Records that belong behind so many batches."""
+        """Numbers that were taken out of `_rows`."""
+        self._waiting: deque[tuple[int, _Epoch | State]] = deque()
+        """Epochs, and states to be completed, that belong behind so many numbers."""
         self._taking, self._draining = threading.Lock(), threading.Lock()
+        self._scribe: Scribe | None = None
+        self._forsaken = False
+        """There can be no scribe, or none any more."""
         self._zero = perf_counter()
         self._closing = threading.Event()
         self._writer = threading.Thread(
@@ -108,26 +122,9 @@ class RunLog:
             lowest = self._best_val_loss
             self._best_val_loss = loss if lowest is None else min(loss, lowest)
         self._epochs = summary.epoch
-        record = {
-            "type": "epoch",
-            "epoch": summary.epoch,
-            "batches": summary.batches,
-            "batches_done": summary.batches_done,
-            "train_loss": summary.train_loss,
-            "val_loss": loss,
-            "val_metric": metric,
-            "metrics": {clean(name): value for name, value in summary.metrics},
-            "best_metric": self._best and self._best[0],
-            "best_epoch": self._best and self._best[1],
-            "best_val_loss": self._best_val_loss,
-            "seconds": summary.seconds,
-            "batches_per_second": summary.batches_per_second,
-            "lr": summary.lr,
-            "elapsed": round(perf_counter() - self._zero, 6),
-        }
+        told = _Epoch(summary, self._best, self._best_val_loss, perf_counter() - self._zero)
         with self._taking:
-            place = self._taken + len(self._rows) // ROW
-            self._epochs_waiting.append((place, record))
+            self._waiting.append((self._taken + len(self._rows), told))
 
     def change(self, change: Change) -> None:
         """Take in what a person changed."""
@@ -142,15 +139,39 @@ class RunLog:
         `time` and `batches_done` are those of now unless `fields` has them.
         """
         with self._taking:
-            done = self._rows[2 - ROW] if self._rows else self._done
+            done = self._told()
         record = {"type": kind, "time": time.time(), "batches_done": done, "text": text}
         self._events.append(line(record | fields))
+
+    def _told(self) -> int:
+        """Batches done by the last one that was told of; with `_taking` held."""
+        return int(self._rows[2 - ROW]) if self._rows else self._done
 
     # How it gets into the files.
 
     def _write(self, interval: float) -> None:
-        while not self._closing.wait(interval):
-            self.flush()
+        pause = min(GLANCE, interval)
+        while not self._closing.wait(pause):
+            self._engage(pause)
+            if pause == interval:
+                self.flush()
+            pause = interval
+
+    def _engage(self, seconds: float) -> None:
+        """Take on a scribe if so much has come in so many seconds that it is worth it."""
+        if self._scribe is not None or self._forsaken or len(self._rows) < FAST * ROW * seconds:
+            return
+        with self._draining:
+            if self._windows.apart(self._rows[-ROW:]):
+                try:
+                    self._scribe = Scribe()
+                except OSError:
+                    self._forsaken = True
+
+    def _dismiss(self) -> None:
+        if self._scribe is not None:
+            self._scribe.close()
+            self._scribe = None
 
     def flush(self, *, sync: bool = False) -> bool:
         """Write everything told so far, from any thread.
@@ -167,46 +188,72 @@ class RunLog:
         return self._events.flush(sync=sync) and done
 
     def _drain(self) -> None:
-        """Format what waits, without making the training thread wait for long."""
-        rows = self._rows
+        """Have formatted what waits, without making the training thread wait for long."""
         while True:
             with self._taking:
-                place = self._epochs_waiting[0][0] if self._epochs_waiting else math.inf
-                count = min(len(rows) // ROW, AT_ONCE, place - self._taken)
+                most = AT_ONCE if self._scribe is None else TO_SCRIBE
                 # `batch` takes no lock: a slice and a deletion can't be interrupted, and it
                 # only ever adds behind them.
-                part = rows[: int(count) * ROW]
-                del rows[: len(part)]
-                self._taken += len(part) // ROW
-                if part:
-                    self._done = part[2 - ROW]
-                epoch = self._epochs_waiting.popleft()[1] if self._taken == place else None
-            if part:
-                self._metrics.append(*self._windows.lines(part))
-            if epoch is not None:
-                self._metrics.append(_line(epoch))
-            elif not part:
+                rows = self._rows[: most * ROW]
+                del self._rows[: len(rows)]
+                began = self._taken
+                self._taken += len(rows)
+                if rows:
+                    self._done = rows[2 - ROW]
+                between = []
+                while self._waiting and self._waiting[0][0] <= self._taken:
+                    place, one = self._waiting.popleft()
+                    between.append((place - began, one))
+            if not rows and not between:
                 return
+            self._metrics.append(self._text(rows, between))
+            if self._scribe is not None:  # many lines, which need not be kept
+                self._metrics.flush()
+
+    def _text(self, rows: list[Any], between: list[tuple[int, _Epoch | State]]) -> bytes:
+        """Lines of batches, and of what stands between them; states are completed."""
+        windows = self._windows
+        if windows.apart(rows):
+            epochs = [(at, one.values()) for at, one in between if isinstance(one, _Epoch)]
+            if self._scribe is not None:
+                try:
+                    return self._scribe.text(rows, epochs)
+                except OSError:  # it took nothing with it
+                    self._dismiss()
+                    self._forsaken = True
+            return logtext.text(rows, epochs)
+        if rows:
+            self._dismiss()  # windows are made of few lines
+        parts: list[bytes] = []
+        at = 0
+        for place, one in between:
+            parts += windows.lines(rows[at:place])
+            at = place
+            if isinstance(one, _Epoch):
+                parts.append(logtext.epoch(one.values()))
+            else:
+                one["window"] = windows.state()
+        return b"".join(parts + windows.lines(rows[at:]))
 
     # What a checkpoint has to know, and how a resume begins.
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """What belongs into a checkpoint of now: plain numbers, lists and dicts.
 
-        All that was told so far is written before, so that a checkpoint with this in it is never
-        ahead of the log when the process is killed (`flush(sync=True)`: the machine, too).
+        It is complete, and all that was told so far is written, once `flush` has returned; then
+        a checkpoint with this in it is not ahead of the log when the process is killed
+        (`flush(sync=True)`: the machine, too).
         """
-        with self._draining:
-            self._drain()
-            state = {
-                "batches_done": self._done,
+        with self._taking:
+            state: State = {
+                "batches_done": self._told(),
                 "epochs": self._epochs,
                 "elapsed": perf_counter() - self._zero,
-                "window": self._windows.state(),
+                "window": {},
                 "best": self._best and list(self._best),
                 "best_val_loss": self._best_val_loss,
             }
-        self._metrics.flush()
+            self._waiting.append((self._taken + len(self._rows), state))
         return state
 
     def restore(self, state: dict[str, Any], *, rewinding: bool = False) -> int:
@@ -246,6 +293,7 @@ class RunLog:
         self._writer.join()
         with self._draining:
             self._drain()
+            self._dismiss()
             partial = self._windows.partial()
         if partial is not None:
             self._metrics.append(partial)
@@ -253,12 +301,38 @@ class RunLog:
         self._events.close()
 
 
-def _line(record: Record) -> bytes:
-    """`line` of a record without texts of others, in a third of the time."""
-    try:
-        return seal(encode(record)[:-1].encode())
-    except (TypeError, ValueError):  # NaN, or a number of a kind of its own
-        return line(record)
+class _Epoch(NamedTuple):
+    """An epoch as the training thread tells it, which has no time to make more of it."""
+
+    summary: EpochSummary
+    best: tuple[float, int] | None
+    best_val_loss: float | None
+    elapsed: float
+
+    def values(self) -> tuple[Any, ...]:
+        """What `logtext.epoch` takes. A metric may be a number of NumPy's."""
+        done, best = self.summary, self.best
+        return (
+            "epoch",
+            done.epoch,
+            done.batches,
+            done.batches_done,
+            float(done.train_loss),
+            _float(done.val_loss),
+            _float(done.val_metric),
+            {clean(name): float(value) for name, value in done.metrics},
+            _float(best and best[0]),
+            best and best[1],
+            _float(self.best_val_loss),
+            done.seconds,
+            done.batches_per_second,
+            done.lr,
+            round(self.elapsed, 6),
+        )
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _belongs(record: Record, batches_done: int, epochs: int) -> bool:

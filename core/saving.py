@@ -252,7 +252,9 @@ class Saving:
         self.wake()
 
     def _sync(self) -> None:
-        """Before a checkpoint: the log must not be behind it."""
+        """Before a checkpoint: the log must not be behind it, and what it says of itself in there
+        is complete only now.
+        """
         self.log.flush(sync=True)
 
     def _submit_best(self) -> None:
@@ -272,3 +274,7 @@ class _Synced(store.Store):
     def save_last(self, state: Mapping[str, Any], batches_done: int) -> Path:
         self._sync()
         return super().save_last(state, batches_done)
+
+    def save_epoch(self, state: Mapping[str, Any], epoch: int) -> Path:
+        self._sync()
+        return super().save_epoch(state, epoch)

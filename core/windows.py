@@ -8,30 +8,15 @@ from functools import reduce
 from operator import add
 from typing import Any, Final
 
-from .logfile import seal
+from .logtext import ROW, batches, finite, seal
 
 EVERY: Final = 100_000
 """Batches logged one by one; the next 900,000 in windows of 10, then 9 million in 100, ..."""
-ROW: Final = 6
-"""Numbers of a batch, one after the other: epoch, batch, batches_done, loss, lr, elapsed."""
 _DONE, _LOSS = 2, 3
-_BATCH: Final = (
-    b'{"type":"batch","epoch":%d,"batch":%d,"batches_done":%d,"loss":%a,"lr":%a,"elapsed":%.6f\n'
-)
 _WINDOW: Final = (
     b'{"type":"window","epoch":%d,"batch":%d,"batches_done":%d,"batches":%d,"loss_min":%a,'
     b'"loss_mean":%a,"loss_max":%a,"bad":%d,"lr":%a,"elapsed":%.6f'
 )
-
-
-class _Null:
-    """What JSON writes for a number that is none."""
-
-    def __repr__(self) -> str:
-        return "null"
-
-
-_NULL: Final = _Null()
 
 
 def width(batches_done: int, every: int = EVERY) -> int:
@@ -59,6 +44,10 @@ class Windows:
         self._low, self._high, self._total = math.inf, -math.inf, 0.0
         self._last: list[Any] = []
 
+    def apart(self, rows: Sequence[Any]) -> bool:
+        """Whether each of these batches makes a line of its own, whatever came before."""
+        return bool(rows) and not self.batches and rows[_DONE - ROW] <= self._every
+
     def lines(self, rows: Sequence[Any]) -> list[bytes]:
         """Lines for batches in order, `ROW` numbers each; what is left stays in the window."""
         count = len(rows) // ROW
@@ -80,7 +69,7 @@ class Windows:
             part = rows[at * ROW : (at + take) * ROW]
             at += take
             if wide == 1:
-                made += _batches(part, take)
+                made += batches(part)
                 continue
             self._end = end
             self._add(part, take)
@@ -115,7 +104,7 @@ class Windows:
         good = self.batches - self._bad
         mean = self._total / good if good else math.nan
         numbers = (epoch, batch, batches_done, self.batches, self._low, mean, self._high)
-        return seal(_WINDOW % _finite((*numbers, self._bad, lr, elapsed)) + end)
+        return seal(_WINDOW % finite((*numbers, self._bad, lr, elapsed)) + end)
 
     def state(self) -> dict[str, Any]:
         """The window that is open, in plain numbers; empty if none is."""
@@ -139,15 +128,3 @@ class Windows:
             self._bad = int(state["bad"])
             self._low, self._high = float(state["low"]), float(state["high"])
             self._total, self._last = float(state["total"]), list(state["last"])
-
-
-def _batches(rows: Sequence[Any], count: int) -> list[bytes]:
-    """A line for each batch. Formatted together: that takes half the time of one by one."""
-    return [seal(body) for body in (_BATCH * count % _finite(tuple(rows))).split(b"\n")[:-1]]
-
-
-def _finite(numbers: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The same, with null for NaN and infinity."""
-    if math.isfinite(sum(numbers)):
-        return numbers
-    return tuple(number if math.isfinite(number) else _NULL for number in numbers)

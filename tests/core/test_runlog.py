@@ -67,6 +67,12 @@ def run(log: RunLog, first: int, last: int) -> None:
         pass
 
 
+def state_of(log: RunLog) -> dict[str, Any]:
+    state = log.state()
+    log.flush()
+    return state
+
+
 def timeless(records: Records) -> Records:
     return [{k: v for k, v in record.items() if k not in TIMES} for record in records]
 
@@ -154,7 +160,7 @@ def test_a_log_resumed_at_any_batch_equals_the_uninterrupted_one(
     whole = open_log(tmp_path / "whole", interval=3600)
     states, files = [], []
     for done in train(whole, 1, last):
-        states.append((done, json.dumps(whole.state())))
+        states.append((done, json.dumps(state_of(whole))))
         files.append((tmp_path / "whole" / "metrics.jsonl").read_bytes())
     whole.close()
     wanted = timeless(metrics(tmp_path / "whole"))
@@ -179,7 +185,7 @@ def test_a_log_resumed_at_any_batch_equals_the_uninterrupted_one(
 def test_elapsed_goes_on_after_a_resume(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     run(log, 1, 5)
-    state = log.state() | {"elapsed": 1000.0}
+    state = state_of(log) | {"elapsed": 1000.0}
     log.close()
     log = open_log(tmp_path)
     assert log.restore(state) == 0
@@ -191,7 +197,7 @@ def test_elapsed_goes_on_after_a_resume(tmp_path: Path) -> None:
 def test_a_rewind_takes_back_what_came_after(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     run(log, 1, 33)
-    state = log.state()
+    state = log.state()  # a rewind completes it
     run(log, 34, 61)
     assert log.restore(state, rewinding=True) > 0
     run(log, 34, 61)
@@ -207,7 +213,7 @@ def test_a_log_that_ends_before_the_checkpoint_says_so(tmp_path: Path) -> None:
     run(log, 1, 6)
     text = (tmp_path / "metrics.jsonl", log.flush())[0].read_bytes()
     run(log, 7, 25)
-    state = log.state()
+    state = state_of(log)
     log.close()
     (tmp_path / "metrics.jsonl").write_bytes(text)
     log = open_log(tmp_path)
@@ -279,7 +285,7 @@ def test_the_training_goes_on_with_the_log_on_a_full_disk(tmp_path: Path) -> Non
     (tmp_path / "events.jsonl").touch()
     log = RunLog(Path("/dev/full"), tmp_path / "events.jsonl")
     run(log, 1, 500)
-    log.state()
+    assert not log.flush()
     assert log.error == "No space left on device"
     log.close()
     assert log.lost == 500 + 500 // PER_EPOCH

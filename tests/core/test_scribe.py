@@ -1,0 +1,200 @@
+"""A second process formats what a fast run logs; whatever becomes of it, the log is the same."""
+
+from __future__ import annotations
+
+import io
+import marshal
+import math
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fivestep.core import logtext
+from fivestep.core.logfile import read_log, unseal
+from fivestep.core.runlog import RunLog
+from fivestep.core.scribe import Scribe
+from fivestep.core.snapshot import EpochSummary
+
+PER_EPOCH = 50
+ROWS = [
+    number
+    for done in range(1, 30)
+    for number in (1, done, done, math.nan if done == 7 else 1 / done, 0.1, done / 3)
+]
+METRICS = {"mae": math.nan, "é": 1.0}
+EPOCH = ("epoch", 1, 9, 9, 0.5, math.inf, None, METRICS, None, None, -math.inf, 1.0, 9.0, 0.1, 2.5)
+BETWEEN = [(0, EPOCH), (60, EPOCH), (len(ROWS), EPOCH)]
+
+
+@pytest.fixture
+def helper() -> Iterator[Scribe]:
+    one = Scribe()
+    yield one
+    one.close()
+
+
+def train(log: RunLog, first: int, last: int) -> None:
+    for done in range(first, last + 1):
+        log.batch(1 + (done - 1) // PER_EPOCH, done, done, 1 / done, 0.1)
+        if done % PER_EPOCH == 0:
+            epoch = done // PER_EPOCH
+            log.epoch(
+                EpochSummary(epoch, PER_EPOCH, done, 0.5, 0.2, (("mae", 0.1),), 1.0, 50.0, 0.1)
+            )
+
+
+def engaged(log: RunLog) -> int:
+    """Tell a log its first batches, as fast as it takes to get a scribe; how many that were."""
+    train(log, 1, done := 1500)
+    log._engage(1.0)
+    log.flush()
+    assert log._scribe is not None
+    return done
+
+
+def is_whole(log: RunLog, folder: Path, last: int) -> bool:
+    """Whether every batch and epoch is there once, in order."""
+    log.close()
+    assert log._scribe is None
+    found = [(r["batches_done"], r["type"]) for r in read_log(folder / "metrics.jsonl")]
+    wanted = []
+    for done in range(1, last + 1):
+        wanted.append((done, "batch"))
+        if done % PER_EPOCH == 0:
+            wanted.append((done, "epoch"))
+    return found == wanted
+
+
+def open_log(folder: Path, **others: Any) -> RunLog:
+    others = {"interval": 3600.0} | others
+    return RunLog(folder / "metrics.jsonl", folder / "events.jsonl", **others)
+
+
+def test_it_writes_what_would_be_written_here(helper: Scribe) -> None:
+    here = logtext.text(ROWS, BETWEEN)
+    assert helper.text(ROWS, BETWEEN) == here
+    assert helper.text([], BETWEEN[:1]) == logtext.epoch(EPOCH)
+    records = [unseal(line) or {} for line in here.splitlines()]
+    assert [number for number, one in enumerate(records) if one["type"] == "epoch"] == [0, 11, 31]
+    assert tuple(records[31]) == logtext.EPOCH
+    assert records[31]["metrics"] == {"mae": None, "é": 1.0}
+    assert records[31]["val_loss"] is records[31]["best_val_loss"] is None
+    assert records[31]["elapsed"] == 2.5
+    assert records[7]["loss"] is None
+    assert records[8]["loss"] == 1 / 8
+
+
+def test_it_answers_until_nobody_asks() -> None:
+    asked, answers = io.BytesIO(), io.BytesIO()
+    for rows, between in ((ROWS, BETWEEN), ([], [])):
+        question = marshal.dumps((rows, between))
+        asked.write(len(question).to_bytes(4, "big") + question)
+    asked.seek(0)
+    logtext.serve(asked, answers)
+    lines = logtext.text(ROWS, BETWEEN)
+    assert answers.getvalue() == len(lines).to_bytes(4, "big") + lines + bytes(4)
+
+
+def test_ctrl_c_does_not_reach_it_and_it_goes_with_the_log(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    done = engaged(log)
+    assert log._scribe is not None
+    process = log._scribe._process
+    assert os.getsid(process.pid) != os.getsid(0)
+    train(log, done + 1, done + 5000)
+    assert is_whole(log, tmp_path, done + 5000)
+    assert process.poll() is not None
+
+
+@pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP])
+def test_nothing_is_lost_with_it(harm: signal.Signals, tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    done = engaged(log)
+    assert log._scribe is not None
+    log._scribe.wait_at_most(0.05)
+    os.kill(log._scribe._process.pid, harm)
+    train(log, done + 1, done + 5000)
+    log.flush()
+    assert log._scribe is None
+    train(log, done + 5001, done + 9000)
+    assert is_whole(log, tmp_path, done + 9000)
+
+
+def test_a_fast_run_gets_one_by_itself(tmp_path: Path) -> None:
+    log = open_log(tmp_path, interval=0.01)
+    done = 0
+    while log._scribe is None:
+        if not log._rows:
+            train(log, done + 1, done := done + PER_EPOCH)
+    assert is_whole(log, tmp_path, done)
+
+
+def test_a_slow_run_has_none(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    for done in range(1, 200):
+        train(log, done, done)
+        log._engage(1.0)
+        log.flush()
+    assert log._scribe is None
+    assert is_whole(log, tmp_path, 199)
+
+
+@pytest.mark.parametrize("python", ["", "/opt/somebodys-program", "/nowhere/python3"])
+def test_where_no_second_process_can_be_the_log_does_without(
+    python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", python)
+    log = open_log(tmp_path)
+    train(log, 1, 5000)
+    log._engage(1.0)
+    assert log._scribe is None
+    assert is_whole(log, tmp_path, 5000)
+
+
+def test_windows_need_none(tmp_path: Path) -> None:
+    log = open_log(tmp_path, every=2000)
+    train(log, 1, 1500)
+    log._engage(1.0)
+    assert log._scribe is not None
+    train(log, 1501, 3000)
+    state = log.state()
+    train(log, 3001, 3005)
+    log.flush()
+    assert log._scribe is None
+    assert state["window"] == {}
+    train(log, 3006, 6000)
+    log._engage(1.0)
+    assert log._scribe is None
+    log.close()
+    found = [r for r in read_log(tmp_path / "metrics.jsonl") if r["type"] != "epoch"]
+    assert [r["batches_done"] for r in found] == [*range(1, 2001), *range(2010, 6001, 10)]
+
+
+def test_a_state_is_completed_where_it_was_asked_for(tmp_path: Path) -> None:
+    log = open_log(tmp_path, every=2000)
+    train(log, 1, 1995)
+    states = []
+    for done in range(1996, 2035):
+        train(log, done, done)
+        states.append(log.state())
+    assert log.flush()
+    assert [state["batches_done"] for state in states] == [*range(1996, 2035)]
+    open_windows = [state["window"].get("batches", 0) for state in states]
+    assert open_windows == [0] * 5 + [
+        *range(1, 10),
+        0,
+        *range(1, 10),
+        0,
+        *range(1, 10),
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
+    log.close()

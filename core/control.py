@@ -179,6 +179,11 @@ class Control:
             self.attention = True
             self._changed.notify_all()
 
+    @property
+    def asked(self) -> bool:
+        """Whether a command waits."""
+        return bool(self._waiting)
+
     def take(self) -> list[Command]:
         """For the session: every waiting command, oldest first."""
         with self._changed:

@@ -10,6 +10,7 @@ from .breaks import Breaks
 from .control import Control
 from .data import batch_count
 from .gauges import Gauges
+from .hindsight import Hindsight
 from .judge import Judge
 from .lookout import Lookout, StoppedError, UndoneError
 from .loop import RelayError
@@ -57,6 +58,8 @@ class Driver:
         self.gauges = Gauges(
             training, progress, parts.rate, record, stop_on_nonfinite=stop_on_nonfinite
         )
+        log = None if saving is None else saving.log
+        self.hindsight = Hindsight(parts, log, wanted=self.gauges.checks)
         self.lookout = Lookout(
             parts, self.steering, self.gauges, breaks, control, stops=stop_on_break
         )
@@ -79,9 +82,11 @@ class Driver:
         """
         control, at, gauges, lookout = self._control, self._at, self.gauges, self.lookout
         spent, events, saving = self._clock.spent, self._clock.events, self._saving
-        done, epoch, checks = at.batches_done, at.epoch, gauges.checks
+        hindsight = self.hindsight
+        done, epoch = at.batches_done, at.epoch
+        checks = gauges.checks and hindsight.state is None
         # Python 3.11 takes a tenth of a microsecond to look up a member of an enumeration.
-        backward, other, validating = Step.BACKWARD, Step.OTHER, Step.VALIDATE
+        data, backward, other, validating = Step.DATA, Step.BACKWARD, Step.OTHER, Step.VALIDATE
         attended = lookout.active
         running, since = self.now
         for step in steps:
@@ -103,6 +108,10 @@ class Driver:
                 if at.batches_done != done:
                     done = at.batches_done
                     gauges.batch_done()
+                    if here >= hindsight.due or step is not data:
+                        self._look_back(step)
+                        checks = gauges.checks and hindsight.state is None
+                        self._watched(step, here)
                     if attended:
                         lookout.judge("end", step)
                     if saving is not None and here >= saving.due:
@@ -111,10 +120,12 @@ class Driver:
                 if at.epoch != epoch:
                     epoch = at.epoch
                     self.after_epoch()
+                    hindsight.caught_up()
                     self._watched(step, here)
-            if control.attention:
+            if control.attention and not hindsight.catching_up:
                 self._attend(step)
                 attended = lookout.active
+                checks = gauges.checks and hindsight.state is None
                 if self.switching.relays:
                     self.switching.relays = False
                     steps.throw(RelayError())  # at the same gate, of another loop
@@ -125,12 +136,29 @@ class Driver:
         if at.batches_done != done:
             gauges.batch_done()
 
+    def _look_back(self, step: Step) -> None:
+        """Answer for the batches that nobody has looked at: now and then, and before weights are
+        judged at an epoch's end.
+
+        Raises:
+            NonFiniteError: they are not good.
+        """
+        hindsight = self.hindsight
+        if hindsight.catching_up:
+            hindsight.caught_up()
+        elif step is Step.DATA:
+            hindsight.advance(alone=not self.lookout.active and not self._at.switches)
+        elif self._training.validation is not None:
+            hindsight.verify()
+
     def _attend(self, step: Step) -> None:
         """Apply what was asked for, hold if told to, and hand over a picture if one is wanted."""
         clock, steering, mailbox = self._clock, self.steering, self.mailbox
         busy_since = self.now[1]
         steering.arrive()
         while True:
+            if self._control.asked:
+                self._settle(step)
             for command in self._control.take():
                 steering.apply(command)
                 mailbox.settled = False
@@ -178,6 +206,20 @@ class Driver:
         if steering.alert or self._norm_wanted:
             self._control.attention = True
         self._watched(step, busy_since)
+
+    def _settle(self, step: Step) -> None:
+        """Look at everything that nobody has looked at, before a command changes the training.
+
+        Raises:
+            NonFiniteError: it is not good.
+        """
+        hindsight = self.hindsight
+        if hindsight.state is None:
+            return
+        hindsight.verify()
+        hindsight.forget()
+        if step is Step.UPDATE:
+            self.gauges.check_gradients()
 
     def _change_loop(self) -> None:
         """Between two batches: undo what was broken on purpose, or break and mend it."""
@@ -255,14 +297,18 @@ class Driver:
         before = perf_counter()
         self.now = (Step.OTHER, before)
         self.gauges.collect(everything=True)
+        self.hindsight.verify()
         bad = bad_weights(self._training.model)
         if bad:
             saving.refuse(f"{bad} holds NaN or infinity")
         else:
             try:
-                saving.save(
-                    kind, take_model(self.parts) if kind == "best" else take_state(self.parts)
-                )
+                if kind == "best":
+                    saving.save(kind, take_model(self.parts))
+                else:
+                    state = take_state(self.parts)
+                    saving.save(kind, state)
+                    self.hindsight.remember(state)
             except StateError as error:
                 saving.refuse(str(error))
             except MemoryError:

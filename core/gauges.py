@@ -88,11 +88,10 @@ class Gauges:
         """
         check, at = self._gradients, self._at
         assert check is not None
-        check.look()
+        check.look_at_gradients()
         if not self._immediate:
             self._bad.push((at.epoch + 1, at.batch + 1), check.found)
-        elif check.found.item():
-            check.found.zero_()  # on the CPU it is 0 otherwise
+        elif check.taken():
             place = name_bad_gradient(self._training.model, at.features)
             raise NonFiniteGradientError(
                 "a gradient is NaN or infinite, noticed before the update", place

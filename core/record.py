@@ -45,7 +45,9 @@ class Record:
         log: Listener | None = None,
     ) -> None:
         self._task, self._clock = task, clock
-        self._listeners = tuple(one for one in (log, listener) if one is not None)
+        self._all = tuple(one for one in (log, listener) if one is not None)
+        self._log = () if log is None else (log,)
+        self._listeners = self._all
         self._series = {name: Series() for name in METRIC_SERIES}
         self._loss = self._series["loss"]
         self._loss_sum = 0.0
@@ -64,6 +66,15 @@ class Record:
         """Of the run's first batch."""
         self.last: EpochSummary | None = None
         self.changes: tuple[Change, ...] = ()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether batches and epochs are kept from the listener, for it knows them already."""
+        return self._listeners is not self._all
+
+    @quiet.setter
+    def quiet(self, quiet: bool) -> None:
+        self._listeners = self._log if quiet else self._all
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
         """Take in a finished batch, in order."""
@@ -148,7 +159,7 @@ class Record:
         """Keep what a person changed, with its time and place."""
         change = Change(time.time(), at.epoch + 1, at.batches_done, text, kind)
         self.changes = (*self.changes[-CHANGES + 1 :], change)
-        for listener in self._listeners:
+        for listener in self._all:
             listener.change(change)
 
     def state(self) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""The ways back: to the last good checkpoint, and to before the loop was broken on purpose."""
+"""The ways back: to the last good checkpoint, to before the loop was broken on purpose, and to
+where nobody had looked.
+"""
 
 from __future__ import annotations
 
@@ -70,6 +72,20 @@ class Rescue:
         )
         return True
 
+    def looks_again(self) -> bool:
+        """Return, unseen, to the last good state in memory, for a look at every batch since.
+
+        Returns:
+            Whether there was one: not if every batch was looked at already.
+        """
+        state = self._driver.hindsight.go_back()
+        if state is None:
+            return False
+        self._put_parts(state)
+        if self._saving is not None:
+            self._saving.log.restore(state["log"], rewinding=True)
+        return True
+
     def undo(self) -> None:
         """Go back to the state from before the loop was broken on purpose."""
         at = self._parts.progress
@@ -78,6 +94,12 @@ class Rescue:
         self._told(f"undone: back from batch {batch:,} to {at.batches_done:,}, the loop is mended")
 
     def _put(self, state: Mapping[str, Any]) -> None:
+        self._put_parts(state)
+        self._driver.hindsight.forget()
+        if self._saving is not None:
+            self._saving.rewound(state)
+
+    def _put_parts(self, state: Mapping[str, Any]) -> None:
         parts, driver = self._parts, self._driver
         put_state(parts, state, rewinding=True)
         put_rng(state, parts.training.device)
@@ -88,8 +110,6 @@ class Rescue:
         driver.steering.switches = parts.progress.switches
         if not parts.progress.switches:
             driver.switching.before = None
-        if self._saving is not None:
-            self._saving.rewound(state)
         self._control.poke()  # a pause goes on from the very first gate
 
     def _told(self, text: str) -> None:

@@ -74,6 +74,7 @@ class RunLog:
         self._best_val_loss: float | None = None
         self._epochs = self._done = 0
         self._rows: list[Any] = []
+        self._tell = self._rows.extend
         self._taken = 0
         """Numbers that were taken out of `_rows`."""
         self._waiting: deque[tuple[int, _Epoch | State]] = deque()
@@ -108,7 +109,7 @@ class RunLog:
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
         """Take in a finished batch, in order."""
-        self._rows.extend((epoch, batch, batches_done, loss, lr, perf_counter() - self._zero))
+        self._tell((epoch, batch, batches_done, loss, lr, perf_counter() - self._zero))
         if not batches_done & _LOOK and len(self._rows) > BACKLOG * ROW:
             self.flush()
 

@@ -211,6 +211,7 @@ class Session:
                 steps = training_loop(training, self.rate, self.progress, driver.judge.begin)
                 with closing(steps), lean_backward() if lean else nullcontext():
                     driver.drive(steps)
+                driver.hindsight.verify()
             except UndoneError:
                 self._rescue.undo()
                 continue
@@ -220,6 +221,8 @@ class Session:
                     driver.save()
                 return Outcome(State.STOPPED, driver.steering.stop_reason)
             except NonFiniteError as error:
+                if self._rescue.looks_again():
+                    continue
                 trouble = self._failed(error)
                 if not self._rescue.goes_back(trouble):
                     return trouble

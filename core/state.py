@@ -206,6 +206,8 @@ def _kept(value: Any, path: str) -> Any:
             kept._metadata = _kept(value._metadata, path)  # type: ignore[union-attr]
         return kept
     if isinstance(value, (list, tuple, set)):
+        if all(type(one) in (int, float) for one in value):  # long ones are
+            return type(value)(value)
         inner = [_kept(one, f"{path}.{i}") for i, one in enumerate(value)]
         return inner if isinstance(value, list) else type(value)(inner)
     raise StateError(

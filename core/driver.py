@@ -165,6 +165,7 @@ class Driver:
             self.tell_notices()
             self.lookout.take_up()
             if steering.must_stop(step):
+                self.hindsight.verify()
                 raise StoppedError
             if step is Step.DATA:
                 self._change_loop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from time import perf_counter
 from typing import Any, Literal
 
@@ -238,7 +238,8 @@ class Session:
         between = driver.now[0] in (Step.DATA, Step.VALIDATE)
         outcome = describe_failure(error, self.training.model, self.progress, driver.now[0])
         if between and isinstance(error, Exception) and not isinstance(error, NonFiniteError):
-            driver.save()  # the batch that failed to come, or to be judged, has changed nothing
+            with suppress(NonFiniteError):  # seen only now
+                driver.save()  # the batch that failed to come, or to be judged, changed nothing
         return outcome
 
     @property

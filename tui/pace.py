@@ -14,9 +14,9 @@ from .terminal import Surviving
 
 FASTEST: Final = 0.1
 SLOWEST: Final = 2.0
-BUDGET: Final = 0.0125
+BUDGET: Final = 0.0115
 """Largest share of wall time that drawing may take; charts come on top of that."""
-CHARTS: Final = 0.005
+CHARTS: Final = 0.0045
 """The same for charts."""
 OFTEN, SELDOM = 0.5, 4.0
 """Seconds between two charts, at least and at most."""

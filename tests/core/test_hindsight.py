@@ -230,19 +230,28 @@ def test_what_was_steered_since_is_not_undone(
     assert went_back == [30 - 18]
 
 
-def test_a_command_that_comes_after_the_harm_is_not_lost(
+@pytest.mark.parametrize(
+    ("batch", "stop", "back"),
+    [
+        (24, {26: (Stop(),)}, 26 - 2),  # comes when nobody has noticed yet
+        (26, {22: (Stop(after="epoch"),)}, 28 - 24),
+    ],
+)
+def test_a_stop_does_not_save_what_nobody_has_looked_at(
+    batch: int,
+    stop: dict[int, tuple[Any, ...]],
+    back: int,
     make_training: MakeTraining,
     looks: Callable[[str], None],
     went_back: list[int],
     tmp_path: Path,
 ) -> None:
-    """The stop arrives when nobody has noticed yet; the run must not be saved as it is."""
     looks("once")
-    training = harmed(make_training, 24, "spare", epochs=6)
-    outcome, _, weights, _, saved = run(training, tmp_path / "run", {26: (Stop(),)})
-    assert went_back == [26 - 2]
+    training = harmed(make_training, batch, "spare", epochs=6, validation=None)
+    outcome, _, weights, _, saved = run(training, tmp_path / "run", stop)
+    assert went_back == [back]
     assert outcome.state is State.FAILED
-    assert "batch 3" in outcome.where
+    assert f"epoch 4, batch {batch - 21}" in outcome.where
     assert weights["2.spare"].isfinite()
     assert saved == 0
 

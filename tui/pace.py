@@ -13,7 +13,7 @@ from typing import Final
 from .terminal import Surviving
 
 FASTEST: Final = 0.1
-SLOWEST: Final = 2.0
+SLOWEST: Final = 2.5
 BUDGET: Final = 0.0115
 """Largest share of wall time that drawing may take; charts come on top of that."""
 CHARTS: Final = 0.0045

@@ -58,11 +58,11 @@ class Driver:
         self.gauges = Gauges(
             training, progress, parts.rate, record, stop_on_nonfinite=stop_on_nonfinite
         )
-        log = None if saving is None else saving.log
-        self.hindsight = Hindsight(parts, log, wanted=self.gauges.checks)
         self.lookout = Lookout(
             parts, self.steering, self.gauges, breaks, control, stops=stop_on_break
         )
+        log = None if saving is None else saving.log
+        self.hindsight = Hindsight(parts, self.gauges, self.lookout, log)
         self.judge = Judge(training.task, training.metrics, progress, record, clock, parts.loaders)
         self.trouble: Outcome | None = None
         """What the run is held by, while a person is asked how to go on."""
@@ -83,8 +83,7 @@ class Driver:
         control, at, gauges, lookout = self._control, self._at, self.gauges, self.lookout
         spent, events, saving = self._clock.spent, self._clock.events, self._saving
         hindsight = self.hindsight
-        done, epoch = at.batches_done, at.epoch
-        checks = gauges.checks and hindsight.state is None
+        done, epoch, checks = at.batches_done, at.epoch, hindsight.checks
         # Python 3.11 takes a tenth of a microsecond to look up a member of an enumeration.
         data, backward, other, validating = Step.DATA, Step.BACKWARD, Step.OTHER, Step.VALIDATE
         attended = lookout.active
@@ -109,8 +108,8 @@ class Driver:
                     done = at.batches_done
                     gauges.batch_done()
                     if here >= hindsight.due or step is not data:
-                        self._look_back(step)
-                        checks = gauges.checks and hindsight.state is None
+                        hindsight.batch_done(step)
+                        checks = hindsight.checks
                         self._watched(step, here)
                     if attended:
                         lookout.judge("end", step)
@@ -125,7 +124,7 @@ class Driver:
             if control.attention and not hindsight.catching_up:
                 self._attend(step)
                 attended = lookout.active
-                checks = gauges.checks and hindsight.state is None
+                checks = hindsight.checks
                 if self.switching.relays:
                     self.switching.relays = False
                     steps.throw(RelayError())  # at the same gate, of another loop
@@ -136,21 +135,6 @@ class Driver:
         if at.batches_done != done:
             gauges.batch_done()
 
-    def _look_back(self, step: Step) -> None:
-        """Answer for the batches that nobody has looked at: now and then, and before weights are
-        judged at an epoch's end.
-
-        Raises:
-            NonFiniteError: they are not good.
-        """
-        hindsight = self.hindsight
-        if hindsight.catching_up:
-            hindsight.caught_up()
-        elif step is Step.DATA:
-            hindsight.advance(alone=not self.lookout.active and not self._at.switches)
-        elif self._training.validation is not None:
-            hindsight.verify()
-
     def _attend(self, step: Step) -> None:
         """Apply what was asked for, hold if told to, and hand over a picture if one is wanted."""
         clock, steering, mailbox = self._clock, self.steering, self.mailbox
@@ -158,7 +142,7 @@ class Driver:
         steering.arrive()
         while True:
             if self._control.asked:
-                self._settle(step)
+                self.hindsight.settle(step)
             for command in self._control.take():
                 steering.apply(command)
                 mailbox.settled = False
@@ -207,20 +191,6 @@ class Driver:
         if steering.alert or self._norm_wanted:
             self._control.attention = True
         self._watched(step, busy_since)
-
-    def _settle(self, step: Step) -> None:
-        """Look at everything that nobody has looked at, before a command changes the training.
-
-        Raises:
-            NonFiniteError: it is not good.
-        """
-        hindsight = self.hindsight
-        if hindsight.state is None:
-            return
-        hindsight.verify()
-        hindsight.forget()
-        if step is Step.UPDATE:
-            self.gauges.check_gradients()
 
     def _change_loop(self) -> None:
         """Between two batches: undo what was broken on purpose, or break and mend it."""

@@ -16,9 +16,12 @@ from typing import Any, Final
 
 from .data import TensorBatches
 from .fused import OPTIMIZERS
+from .gauges import Gauges
+from .lookout import Lookout
 from .nonfinite import FiniteCheck, NonFiniteError
 from .runlog import RunLog
 from .state import Parts, take_state
+from .steps import Step
 from .training import Training
 
 FAST: Final = 1000
@@ -52,16 +55,17 @@ class Hindsight:
 
     Args:
         parts: the run's state.
-        log: is taken back with it.
-        wanted: a NaN or an infinity matters to the run.
+        gauges: look at gradients, where they are to be looked at.
+        lookout: while it is active, every batch is looked at.
+        log: is taken back with the run.
     """
 
-    def __init__(self, parts: Parts, log: RunLog | None, *, wanted: bool) -> None:
-        self.state: dict[str, Any] | None = None
+    def __init__(self, parts: Parts, gauges: Gauges, lookout: Lookout, log: RunLog | None) -> None:
+        self.due = 0.0 if gauges.checks and possible(parts.training) else math.inf
+        """When `batch_done` is to be called in the middle of an epoch (`time.perf_counter`)."""
+        self._parts, self._gauges, self._lookout, self._log = parts, gauges, lookout, log
+        self._state: dict[str, Any] | None = None
         """To go back to; None while every batch is looked at."""
-        self.due = 0.0 if wanted and possible(parts.training) else math.inf
-        """When `advance` is to be called (`time.perf_counter`)."""
-        self._parts, self._log = parts, log
         self._check = FiniteCheck(parts.training.device)
         self._until: tuple[int, int] | None = None
         self._since: tuple[float, int] | None = None
@@ -71,31 +75,51 @@ class Hindsight:
         """Whether the run is on its way back to where it had been already."""
         return self._until is not None
 
-    def advance(self, *, alone: bool) -> None:
-        """Between two batches of an epoch: answer for those until now, and remember them.
+    @property
+    def checks(self) -> bool:
+        """Whether the gradients of the next batch are to be looked at."""
+        return self._gauges.checks and self._state is None
+
+    def batch_done(self, step: Step) -> None:
+        """Behind a batch: answer for those until now, when it is due or before their weights are
+        judged.
 
         Args:
-            alone: nobody looks into the batches or breaks them: the loop is the plain one.
+            step: comes next: data, or something else behind an epoch's last batch.
 
         Raises:
             NonFiniteError: the weights are not good any more.
         """
-        self.verify()
+        if self.catching_up:
+            self.caught_up()
+        elif step is Step.DATA:
+            self.verify()
+            self._advance()
+        elif self._parts.training.validation is not None:
+            self.verify()
+
+    def _advance(self) -> None:
+        """Take the run's state, between two batches that are good, if batches come fast."""
         here, done = perf_counter(), self._parts.progress.batches_done
         since, self._since = self._since, (here, done)
         fast = since is not None and done - since[1] > FAST * (here - since[0])
-        if alone and fast and self._good():
-            self.state = take_state(self._parts) | {"log": self._log and self._log.state()}
+        looked_into = self._lookout.active or self._parts.progress.switches
+        # Weights that are bad from the start would always look as if a batch had been.
+        if fast and not looked_into and (self._state is not None or self._good()):
+            self._keep(take_state(self._parts))
             now = perf_counter()
             self.due = now + max(PERIOD, COST * (now - here))
         else:
-            self.state = None
+            self._state = None
             self.due = here + (FIRST if since is None else PERIOD)
 
     def remember(self, state: Mapping[str, Any]) -> None:
         """A state was taken to be saved, of good weights: the run need not go back behind it."""
-        if self.state is not None:
-            self.state = {**state, "log": self._log and self._log.state()}
+        if self._state is not None:
+            self._keep(state)
+
+    def _keep(self, state: Mapping[str, Any]) -> None:
+        self._state = {**state, "log": self._log and self._log.state()}
 
     def verify(self) -> None:
         """Answer for all batches until now, if they were not looked at one by one.
@@ -103,7 +127,7 @@ class Hindsight:
         Raises:
             NonFiniteError: one of them has spoiled the weights.
         """
-        if self.state is not None and not self._good():
+        if self._state is not None and not self._good():
             raise NonFiniteError("the weights hold NaN or infinity, noticed in hindsight")
 
     def _good(self) -> bool:
@@ -112,23 +136,39 @@ class Hindsight:
         self._check.look([p.data for group in groups for p in group["params"]])
         return not self._check.taken()
 
+    def settle(self, step: Step) -> None:
+        """Look at everything that nobody has looked at: a command is about to change the training.
+
+        Args:
+            step: the gate that the command has come to.
+
+        Raises:
+            NonFiniteError: it is not good.
+        """
+        if self._state is None:
+            return
+        self.verify()
+        self.forget()
+        if step is Step.UPDATE:
+            self._gauges.check_gradients()
+
     def forget(self) -> None:
         """Look at every batch for a while: what was trained so far will not come again."""
         if self.due < math.inf:
-            self.state = self._since = None
+            self._state = self._since = None
             self.due = perf_counter()
             self._arrive()
 
     def go_back(self) -> dict[str, Any] | None:
         """The state that the run has to go back to in order to look; None if it has looked."""
-        state, self.state = self.state, None
+        state, self._state = self._state, None
         if state is None:
             self._arrive()
         else:
             at = self._parts.progress
             self._until, self._since = (at.epoch, at.batches_done), None
             self.due = 0.0  # `caught_up` tells when
-            self._parts.record.quiet = True
+            self._parts.record.hush(True)
         return state
 
     def caught_up(self) -> None:
@@ -140,4 +180,4 @@ class Hindsight:
 
     def _arrive(self) -> None:
         self._until = None
-        self._parts.record.quiet = False
+        self._parts.record.hush(False)

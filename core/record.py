@@ -67,13 +67,8 @@ class Record:
         self.last: EpochSummary | None = None
         self.changes: tuple[Change, ...] = ()
 
-    @property
-    def quiet(self) -> bool:
-        """Whether batches and epochs are kept from the listener, for it knows them already."""
-        return self._listeners is not self._all
-
-    @quiet.setter
-    def quiet(self, quiet: bool) -> None:
+    def hush(self, quiet: bool) -> None:
+        """Keep batches and epochs from the listener, which knows them already, or tell it again."""
         self._listeners = self._log if quiet else self._all
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:

@@ -8,15 +8,13 @@ import time
 from collections import deque
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from . import logtext
-from .jsonfile import clean
 from .logfile import LogFile, Record, line
 from .logtext import ROW
-from .scribe import Scribe
 from .snapshot import Change, EpochSummary
-from .windows import EVERY, Windows
+from .windows import EVERY
+from .wording import Epoch, State, Wording
 
 INTERVAL: Final = 0.5
 """Seconds after which what was logged is written."""
@@ -24,15 +22,9 @@ GLANCE: Final = 0.1
 """Seconds after which a new log first looks how fast batches come."""
 FAST: Final = 1000
 """Batches a second from which on a second process puts them into words."""
-AT_ONCE: Final = 256
-"""Batches formatted in one go: about 0.3 ms in which no other thread runs Python."""
-TO_SCRIBE: Final = 2048
-"""Batches handed to that process in one go."""
 BACKLOG: Final = 16_384
 """Batches that may wait; with more, the training thread writes them itself."""
 _LOOK: Final = 0xFFF
-
-State = dict[str, Any]
 
 
 class RunLog:
@@ -68,7 +60,7 @@ class RunLog:
         except OSError:
             self._metrics.close()
             raise
-        self._windows = Windows(every)
+        self._wording = Wording(every)
         self._sign = 1 if higher_is_better else -1
         self._best: tuple[float, int] | None = None
         self._best_val_loss: float | None = None
@@ -77,12 +69,9 @@ class RunLog:
         self._tell = self._rows.extend
         self._taken = 0
         """Numbers that were taken out of `_rows`."""
-        self._waiting: deque[tuple[int, _Epoch | State]] = deque()
+        self._waiting: deque[tuple[int, Epoch | State]] = deque()
         """Epochs, and states to be completed, that belong behind so many numbers."""
         self._taking, self._draining = threading.Lock(), threading.Lock()
-        self._scribe: Scribe | None = None
-        self._forsaken = False
-        """There can be no scribe, or none any more."""
         self._zero = perf_counter()
         self._closing = threading.Event()
         self._writer = threading.Thread(
@@ -123,7 +112,7 @@ class RunLog:
             lowest = self._best_val_loss
             self._best_val_loss = loss if lowest is None else min(loss, lowest)
         self._epochs = summary.epoch
-        told = _Epoch(summary, self._best, self._best_val_loss, perf_counter() - self._zero)
+        told = Epoch(summary, self._best, self._best_val_loss, perf_counter() - self._zero)
         with self._taking:
             self._waiting.append((self._taken + len(self._rows), told))
 
@@ -160,19 +149,9 @@ class RunLog:
 
     def _engage(self, seconds: float) -> None:
         """Take on a scribe if so much has come in so many seconds that it is worth it."""
-        if self._scribe is not None or self._forsaken or len(self._rows) < FAST * ROW * seconds:
-            return
-        with self._draining:
-            if self._windows.apart(self._rows[-ROW:]):
-                try:
-                    self._scribe = Scribe()
-                except OSError:
-                    self._forsaken = True
-
-    def _dismiss(self) -> None:
-        if self._scribe is not None:
-            self._scribe.close()
-            self._scribe = None
+        if self._wording.can_engage and len(self._rows) >= FAST * ROW * seconds:
+            with self._draining:
+                self._wording.engage(self._rows[-ROW:])
 
     def flush(self, *, sync: bool = False) -> bool:
         """Write everything told so far, from any thread.
@@ -190,12 +169,12 @@ class RunLog:
 
     def _drain(self) -> None:
         """Have formatted what waits, without making the training thread wait for long."""
+        wording = self._wording
         while True:
             with self._taking:
-                most = AT_ONCE if self._scribe is None else TO_SCRIBE
                 # `batch` takes no lock: a slice and a deletion can't be interrupted, and it
                 # only ever adds behind them.
-                rows = self._rows[: most * ROW]
+                rows = self._rows[: wording.at_once * ROW]
                 del self._rows[: len(rows)]
                 began = self._taken
                 self._taken += len(rows)
@@ -207,34 +186,9 @@ class RunLog:
                     between.append((place - began, one))
             if not rows and not between:
                 return
-            self._metrics.append(self._text(rows, between))
-            if self._scribe is not None:  # many lines, which need not be kept
+            self._metrics.append(wording.text(rows, between))
+            if wording.scribe is not None:  # many lines, which need not be kept
                 self._metrics.flush()
-
-    def _text(self, rows: list[Any], between: list[tuple[int, _Epoch | State]]) -> bytes:
-        """Lines of batches, and of what stands between them; states are completed."""
-        windows = self._windows
-        if windows.apart(rows):
-            epochs = [(at, one.values()) for at, one in between if isinstance(one, _Epoch)]
-            if self._scribe is not None:
-                try:
-                    return self._scribe.text(rows, epochs)
-                except OSError:  # it took nothing with it
-                    self._dismiss()
-                    self._forsaken = True
-            return logtext.text(rows, epochs)
-        if rows:
-            self._dismiss()  # windows are made of few lines
-        parts: list[bytes] = []
-        at = 0
-        for place, one in between:
-            parts += windows.lines(rows[at:place])
-            at = place
-            if isinstance(one, _Epoch):
-                parts.append(logtext.epoch(one.values()))
-            else:
-                one["window"] = windows.state()
-        return b"".join(parts + windows.lines(rows[at:]))
 
     # What a checkpoint has to know, and how a resume begins.
 
@@ -275,13 +229,13 @@ class RunLog:
         with self._draining:
             self._drain()
             cut, last = self._metrics.cut_back(lambda record: _belongs(record, done, epochs))
-            self._windows.restore(state["window"])
+            self._wording.windows.restore(state["window"])
             self._epochs, self._done = epochs, done
             self._best = tuple(state["best"]) if state["best"] else None
             self._best_val_loss = state["best_val_loss"]
             if not rewinding:
                 self._zero = perf_counter() - float(state["elapsed"])
-            missing = done - self._windows.batches - (last["batches_done"] if last else 0)
+            missing = done - self._wording.windows.batches - (last["batches_done"] if last else 0)
         if missing > 0:
             self.note("warning", f"{missing:,} batches before batch {done:,} are not in the log")
         return cut
@@ -294,46 +248,12 @@ class RunLog:
         self._writer.join()
         with self._draining:
             self._drain()
-            self._dismiss()
-            partial = self._windows.partial()
+            self._wording.dismiss()
+            partial = self._wording.windows.partial()
         if partial is not None:
             self._metrics.append(partial)
         self._metrics.close()
         self._events.close()
-
-
-class _Epoch(NamedTuple):
-    """An epoch as the training thread tells it, which has no time to make more of it."""
-
-    summary: EpochSummary
-    best: tuple[float, int] | None
-    best_val_loss: float | None
-    elapsed: float
-
-    def values(self) -> tuple[Any, ...]:
-        """What `logtext.epoch` takes. A metric may be a number of NumPy's."""
-        done, best = self.summary, self.best
-        return (
-            "epoch",
-            done.epoch,
-            done.batches,
-            done.batches_done,
-            float(done.train_loss),
-            _float(done.val_loss),
-            _float(done.val_metric),
-            {clean(name): float(value) for name, value in done.metrics},
-            _float(best and best[0]),
-            best and best[1],
-            _float(self.best_val_loss),
-            done.seconds,
-            done.batches_per_second,
-            done.lr,
-            round(self.elapsed, 6),
-        )
-
-
-def _float(value: float | None) -> float | None:
-    return None if value is None else float(value)
 
 
 def _belongs(record: Record, batches_done: int, epochs: int) -> bool:

@@ -45,8 +45,10 @@ class Windows:
         self._last: list[Any] = []
 
     def apart(self, rows: Sequence[Any]) -> bool:
-        """Whether each of these batches makes a line of its own, whatever came before."""
-        return bool(rows) and not self.batches and rows[_DONE - ROW] <= self._every
+        """Whether each of these batches, of which there are some, makes a line of its own, whatever
+        came before.
+        """
+        return not self.batches and rows[_DONE - ROW] <= self._every
 
     def lines(self, rows: Sequence[Any]) -> list[bytes]:
         """Lines for batches in order, `ROW` numbers each; what is left stays in the window."""

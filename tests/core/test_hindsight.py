@@ -17,6 +17,7 @@ from fivestep.core.control import Pause, Resume, ScaleLR, Stop
 from fivestep.core.fused import Adam, AdamW
 from fivestep.core.hindsight import Hindsight
 from fivestep.core.logfile import read_log
+from fivestep.core.rescue import OnNonFinite
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
@@ -126,33 +127,56 @@ def same(found: tuple[Any, ...], wanted: tuple[Any, ...]) -> None:
     assert set(heard) >= set(wanted[1])
 
 
+class Trial:
+    """Runs the same training with gradients looked at in several ways."""
+
+    def __init__(self, make: MakeTraining, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.make, self.folder, self.monkeypatch = make, folder, monkeypatch
+        self.went_back: list[int] = []
+        """How far runs have gone back in memory."""
+        go_back = Hindsight.go_back
+
+        def told(here: Hindsight) -> dict[str, Any] | None:
+            state = go_back(here)
+            if state is not None:
+                done = here._parts.progress.batches_done
+                self.went_back.append(done - state["progress"]["batches_done"])
+            return state
+
+        monkeypatch.setattr(Hindsight, "go_back", told)
+
+    def look(self, how: str) -> None:
+        """At each, from a state at batch 2 on, or anew every batch."""
+        for name, value in {
+            "FAST": float("inf") if how == "each" else 0.0,
+            "FIRST": 0.0,
+            "COST": 0.0,
+            "PERIOD": 3600.0 if how == "once" else 0.0,
+        }.items():
+            self.monkeypatch.setattr(hindsight, name, value)
+
+    def run(
+        self,
+        *ways: str,
+        batch: int,
+        harm: str,
+        sends: dict[int, tuple[Any, ...]] | None = None,
+        on_nonfinite: OnNonFinite = "stop",
+        **others: Any,
+    ) -> list[tuple[Any, ...]]:
+        """What `run` gives for each way."""
+        found = []
+        for how in ways:
+            self.look(how)
+            training = harmed(self.make, batch, harm, **({"epochs": 6} | others))
+            found.append(run(training, self.folder / how, sends, on_nonfinite=on_nonfinite))
+            assert how != "each" or not self.went_back
+        return found
+
+
 @pytest.fixture
-def went_back(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How far runs have gone back in memory."""
-    found: list[int] = []
-    go_back = Hindsight.go_back
-
-    def told(self: Hindsight) -> dict[str, Any] | None:
-        state = go_back(self)
-        if state is not None:
-            found.append(self._parts.progress.batches_done - state["progress"]["batches_done"])
-        return state
-
-    monkeypatch.setattr(Hindsight, "go_back", told)
-    return found
-
-
-@pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """How a run looks at gradients: at each, from a state at batch 2 on, or anew every batch."""
-
-    def set_(how: str) -> None:
-        monkeypatch.setattr(hindsight, "FAST", float("inf") if how == "each" else 0.0)
-        monkeypatch.setattr(hindsight, "FIRST", 0.0)
-        monkeypatch.setattr(hindsight, "COST", 0.0)
-        monkeypatch.setattr(hindsight, "PERIOD", 3600.0 if how == "once" else 0.0)
-
-    return set_
+def trial(make_training: MakeTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
+    return Trial(make_training, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -167,29 +191,16 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     ],
 )
 def test_what_is_bad_is_told_and_kept_as_if_each_batch_had_been_looked_at(
-    batch: int,
-    harm: str,
-    validation: bool | None,
-    back: int,
-    make_training: MakeTraining,
-    looks: Callable[[str], None],
-    went_back: list[int],
-    tmp_path: Path,
+    batch: int, harm: str, validation: bool | None, back: int, trial: Trial
 ) -> None:
-    found = []
-    for how in ("each", "once", "anew"):
-        looks(how)
-        training = harmed(make_training, batch, harm, epochs=6, validation=validation)
-        found.append(run(training, tmp_path / how))
-        if how == "each":
-            assert not went_back
-    wanted, once, anew = found
+    ways = ("each", "once", "anew")
+    wanted, once, anew = trial.run(*ways, batch=batch, harm=harm, validation=validation)
     outcome, _, weights, *_ = wanted
     assert outcome.state is State.FAILED
     epoch, number = divmod(batch - 1, BATCHES)
     assert f"epoch {epoch + 1}, batch {number + 1}" in outcome.where
     assert all(value.isfinite().all() for value in weights.values())
-    assert went_back[0] == back
+    assert trial.went_back[0] == back
     for other in (once, anew):
         same(other, wanted)
         assert len(set(other[1])) == len(other[1])
@@ -197,37 +208,19 @@ def test_what_is_bad_is_told_and_kept_as_if_each_batch_had_been_looked_at(
 
 
 @pytest.mark.parametrize("how", ["once", "anew"])
-def test_a_good_run_is_the_same(
-    how: str,
-    make_training: MakeTraining,
-    looks: Callable[[str], None],
-    went_back: list[int],
-    tmp_path: Path,
-) -> None:
-    found = []
-    for one in ("each", how):
-        looks(one)
-        found.append(run(harmed(make_training, 0, ""), tmp_path / one))
-    same(found[1], found[0])
-    assert found[0][0].state is State.FINISHED
-    assert not went_back
+def test_a_good_run_is_the_same(how: str, trial: Trial) -> None:
+    wanted, found = trial.run("each", how, batch=0, harm="")
+    same(found, wanted)
+    assert wanted[0].state is State.FINISHED
+    assert not trial.went_back
 
 
-def test_what_was_steered_since_is_not_undone(
-    make_training: MakeTraining,
-    looks: Callable[[str], None],
-    went_back: list[int],
-    tmp_path: Path,
-) -> None:
+def test_what_was_steered_since_is_not_undone(trial: Trial) -> None:
     sends = {10: (ScaleLR(0.5),), 12: (Pause(), Resume()), 16: (ScaleLR(0.25),)}
-    found = []
-    for how in ("each", "once"):
-        looks(how)
-        training = harmed(make_training, 30, "gradient", epochs=6)
-        found.append(run(training, tmp_path / how, sends))
-    same(found[1], found[0])
-    assert found[0][1][-1][-1] == 0.0025, found[0][1]
-    assert went_back == [30 - 18]
+    wanted, found = trial.run("each", "once", batch=30, harm="gradient", sends=sends)
+    same(found, wanted)
+    assert wanted[1][-1][-1] == 0.0025, wanted[1]
+    assert trial.went_back == [30 - 18]
 
 
 @pytest.mark.parametrize(
@@ -238,38 +231,22 @@ def test_what_was_steered_since_is_not_undone(
     ],
 )
 def test_a_stop_does_not_save_what_nobody_has_looked_at(
-    batch: int,
-    stop: dict[int, tuple[Any, ...]],
-    back: int,
-    make_training: MakeTraining,
-    looks: Callable[[str], None],
-    went_back: list[int],
-    tmp_path: Path,
+    batch: int, stop: dict[int, tuple[Any, ...]], back: int, trial: Trial
 ) -> None:
-    looks("once")
-    training = harmed(make_training, batch, "spare", epochs=6, validation=None)
-    outcome, _, weights, _, saved = run(training, tmp_path / "run", stop)
-    assert went_back == [back]
+    (found,) = trial.run("once", batch=batch, harm="spare", validation=None, sends=stop)
+    outcome, _, weights, _, saved = found
+    assert trial.went_back == [back]
     assert outcome.state is State.FAILED
     assert f"epoch 4, batch {batch - 21}" in outcome.where
     assert weights["2.spare"].isfinite()
     assert saved == 0
 
 
-def test_a_rollback_goes_to_the_checkpoint_all_the_same(
-    make_training: MakeTraining,
-    looks: Callable[[str], None],
-    went_back: list[int],
-    tmp_path: Path,
-) -> None:
-    found = []
-    for how in ("each", "once"):
-        looks(how)
-        training = harmed(make_training, 30, "gradient", epochs=6)
-        found.append(run(training, tmp_path / how, on_nonfinite="rollback"))
-    same(found[1], found[0])
-    assert sum("went back" in str(entry[-1]) for entry in found[0][1]) == 3
-    assert len(went_back) == 4
+def test_a_rollback_goes_to_the_checkpoint_all_the_same(trial: Trial) -> None:
+    wanted, found = trial.run("each", "once", batch=30, harm="gradient", on_nonfinite="rollback")
+    same(found, wanted)
+    assert sum("went back" in str(entry[-1]) for entry in wanted[1]) == 3
+    assert len(trial.went_back) == 4
 
 
 def test_only_what_comes_again_bit_for_bit_is_left_unlooked_at(
@@ -294,14 +271,10 @@ def test_only_what_comes_again_bit_for_bit_is_left_unlooked_at(
 
 
 def test_a_slow_run_looks_at_each(
-    make_training: MakeTraining,
-    looks: Callable[[str], None],
-    went_back: list[int],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    make_training: MakeTraining, trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks("anew")
+    trial.look("anew")
     monkeypatch.setattr(hindsight, "FAST", 1e9)
-    outcome, *_ = run(harmed(make_training, 30, "gradient", epochs=6), tmp_path / "run")
+    outcome, *_ = run(harmed(make_training, 30, "gradient", epochs=6), trial.folder / "run")
     assert outcome.state is State.FAILED
-    assert not went_back
+    assert not trial.went_back

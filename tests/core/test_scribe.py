@@ -53,14 +53,14 @@ def engaged(log: RunLog) -> int:
     train(log, 1, done := 1500)
     log._engage(1.0)
     log.flush()
-    assert log._scribe is not None
+    assert log._wording.scribe is not None
     return done
 
 
 def is_whole(log: RunLog, folder: Path, last: int) -> bool:
     """Whether every batch and epoch is there once, in order."""
     log.close()
-    assert log._scribe is None
+    assert log._wording.scribe is None
     found = [(r["batches_done"], r["type"]) for r in read_log(folder / "metrics.jsonl")]
     wanted = []
     for done in range(1, last + 1):
@@ -103,8 +103,8 @@ def test_it_answers_until_nobody_asks() -> None:
 def test_ctrl_c_does_not_reach_it_and_it_goes_with_the_log(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     done = engaged(log)
-    assert log._scribe is not None
-    process = log._scribe._process
+    assert log._wording.scribe is not None
+    process = log._wording.scribe._process
     assert os.getsid(process.pid) != os.getsid(0)
     train(log, done + 1, done + 5000)
     assert is_whole(log, tmp_path, done + 5000)
@@ -115,12 +115,12 @@ def test_ctrl_c_does_not_reach_it_and_it_goes_with_the_log(tmp_path: Path) -> No
 def test_nothing_is_lost_with_it(harm: signal.Signals, tmp_path: Path) -> None:
     log = open_log(tmp_path)
     done = engaged(log)
-    assert log._scribe is not None
-    log._scribe.wait_at_most(0.05)
-    os.kill(log._scribe._process.pid, harm)
+    assert log._wording.scribe is not None
+    log._wording.scribe.wait_at_most(0.05)
+    os.kill(log._wording.scribe._process.pid, harm)
     train(log, done + 1, done + 5000)
     log.flush()
-    assert log._scribe is None
+    assert log._wording.scribe is None
     train(log, done + 5001, done + 9000)
     assert is_whole(log, tmp_path, done + 9000)
 
@@ -128,7 +128,7 @@ def test_nothing_is_lost_with_it(harm: signal.Signals, tmp_path: Path) -> None:
 def test_a_fast_run_gets_one_by_itself(tmp_path: Path) -> None:
     log = open_log(tmp_path, interval=0.01)
     done = 0
-    while log._scribe is None:
+    while log._wording.scribe is None:
         if not log._rows:
             train(log, done + 1, done := done + PER_EPOCH)
     assert is_whole(log, tmp_path, done)
@@ -140,7 +140,7 @@ def test_a_slow_run_has_none(tmp_path: Path) -> None:
         train(log, done, done)
         log._engage(1.0)
         log.flush()
-    assert log._scribe is None
+    assert log._wording.scribe is None
     assert is_whole(log, tmp_path, 199)
 
 
@@ -152,7 +152,7 @@ def test_where_no_second_process_can_be_the_log_does_without(
     log = open_log(tmp_path)
     train(log, 1, 5000)
     log._engage(1.0)
-    assert log._scribe is None
+    assert log._wording.scribe is None
     assert is_whole(log, tmp_path, 5000)
 
 
@@ -160,16 +160,16 @@ def test_windows_need_none(tmp_path: Path) -> None:
     log = open_log(tmp_path, every=2000)
     train(log, 1, 1500)
     log._engage(1.0)
-    assert log._scribe is not None
+    assert log._wording.scribe is not None
     train(log, 1501, 3000)
     state = log.state()
     train(log, 3001, 3005)
     log.flush()
-    assert log._scribe is None
+    assert log._wording.scribe is None
     assert state["window"] == {}
     train(log, 3006, 6000)
     log._engage(1.0)
-    assert log._scribe is None
+    assert log._wording.scribe is None
     log.close()
     found = [r for r in read_log(tmp_path / "metrics.jsonl") if r["type"] != "epoch"]
     assert [r["batches_done"] for r in found] == [*range(1, 2001), *range(2010, 6001, 10)]
@@ -185,16 +185,6 @@ def test_a_state_is_completed_where_it_was_asked_for(tmp_path: Path) -> None:
     assert log.flush()
     assert [state["batches_done"] for state in states] == [*range(1996, 2035)]
     open_windows = [state["window"].get("batches", 0) for state in states]
-    assert open_windows == [0] * 5 + [
-        *range(1, 10),
-        0,
-        *range(1, 10),
-        0,
-        *range(1, 10),
-        0,
-        1,
-        2,
-        3,
-        4,
-    ]
+    one_to_nine = [*range(1, 10)]
+    assert open_windows == [0] * 5 + [*one_to_nine, 0] * 3 + [1, 2, 3, 4]
     log.close()

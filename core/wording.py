@@ -1,0 +1,117 @@
+"""A run's batches and epochs in words, by whoever can best spare the time for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from . import logtext
+from .jsonfile import clean
+from .scribe import Scribe
+from .snapshot import EpochSummary
+from .windows import Windows
+
+AT_ONCE: Final = 256
+"""Batches formatted here in one go: about 0.3 ms in which no other thread runs Python."""
+TO_SCRIBE: Final = 2048
+"""Batches handed to a second process in one go."""
+
+State = dict[str, Any]
+
+
+class Epoch(NamedTuple):
+    """An epoch as the training thread tells it, which has no time to make more of it."""
+
+    summary: EpochSummary
+    best: tuple[float, int] | None
+    best_val_loss: float | None
+    elapsed: float
+
+    def values(self) -> tuple[Any, ...]:
+        """What `logtext.epoch` takes. A metric may be a number of NumPy's."""
+        done, best = self.summary, self.best
+        return (
+            "epoch",
+            done.epoch,
+            done.batches,
+            done.batches_done,
+            float(done.train_loss),
+            _float(done.val_loss),
+            _float(done.val_metric),
+            {clean(name): float(value) for name, value in done.metrics},
+            _float(best and best[0]),
+            best and best[1],
+            _float(self.best_val_loss),
+            done.seconds,
+            done.batches_per_second,
+            done.lr,
+            round(self.elapsed, 6),
+        )
+
+
+class Wording:
+    """Makes lines of batches, epochs and windows. One thread at a time uses it.
+
+    Args:
+        every: batches logged one by one, see `core.windows`.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.windows = Windows(every)
+        self.scribe: Scribe | None = None
+        """The second process, while there is one."""
+        self._alone = False
+        """There can be no scribe, or none any more."""
+
+    @property
+    def at_once(self) -> int:
+        """How many batches to hand over in one go."""
+        return AT_ONCE if self.scribe is None else TO_SCRIBE
+
+    @property
+    def can_engage(self) -> bool:
+        """Whether there may yet be a scribe that is not there now."""
+        return self.scribe is None and not self._alone
+
+    def engage(self, rows: Sequence[Any]) -> None:
+        """Take on a scribe, if it can help with batches such as these."""
+        if self.can_engage and rows and self.windows.apart(rows):
+            try:
+                self.scribe = Scribe()
+            except OSError:
+                self._alone = True
+
+    def dismiss(self) -> None:
+        """Let the scribe go."""
+        if self.scribe is not None:
+            self.scribe.close()
+            self.scribe = None
+
+    def text(self, rows: Sequence[Any], between: Sequence[tuple[int, Epoch | State]]) -> bytes:
+        """All lines of batches, `ROW` numbers each, and of what stands between them: each with
+        the place in `rows` that it is before. The open window of a state is filled in.
+        """
+        windows = self.windows
+        if rows and not windows.apart(rows):
+            self.dismiss()  # windows are made of few lines
+        if rows and self.scribe is not None:  # no window is open, as the states say already
+            epochs = [(at, one.values()) for at, one in between if isinstance(one, Epoch)]
+            try:
+                return self.scribe.text(rows, epochs)
+            except OSError:  # it took nothing with it
+                self.dismiss()
+                self._alone = True
+        parts: list[bytes] = []
+        at = 0
+        for place, one in between:
+            parts += windows.lines(rows[at:place])
+            at = place
+            if isinstance(one, Epoch):
+                parts.append(logtext.epoch(one.values()))
+            else:
+                one["window"] = windows.state()
+        return b"".join(parts + windows.lines(rows[at:]))
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)

@@ -95,6 +95,10 @@ class DeviceProbe:
         self._name = describe_device(device)
         self._process = psutil.Process()
         self._nvml = _open_nvml(device)
+        # To look for sensors where there are none takes longer than all the rest.
+        self._has_sensors = _cpu_temperature() is not None
+        self._total: float | None = None
+        """Of memory, in bytes, once it was read."""
         psutil.cpu_percent()  # the first call only begins the span that the next one measures
 
     def read(self) -> DeviceReading:
@@ -106,8 +110,11 @@ class DeviceProbe:
             reading["load"] = os.getloadavg()[0]
         with contextlib.suppress(psutil.Error, OSError):
             reading["memory_used"] = self._process.memory_info().rss
-            reading["memory_total"] = min(psutil.virtual_memory().total, _container_limit())
-        reading["temperature"] = _cpu_temperature()
+            if self._total is None:
+                self._total = min(psutil.virtual_memory().total, _container_limit())
+            reading["memory_total"] = self._total
+        if self._has_sensors:
+            reading["temperature"] = _cpu_temperature()
         if self._device.type == "cuda":
             reading |= self._read_cuda()
         elif self._device.type == "mps":

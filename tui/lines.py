@@ -78,13 +78,12 @@ def joined(cells: Iterable[Run]) -> Line:
     return tuple(merged)
 
 
-def changes(old: Line, new: Line, cells: int) -> list[tuple[int, int]]:
-    """Where two lines differ in their first `cells` cells: from each column, up to another.
+def changes(left: Line, right: Line) -> list[tuple[int, int]]:
+    """Where two lines of the same size differ: from each column, up to another.
 
     Differences that are close together are one: to send a few cells again takes fewer bytes than
     to go past them.
     """
-    left, right = sized(old, cells), sized(new, cells)
     first, last, most = 0, 0, min(len(left), len(right))
     while first < most and left[first] == right[first]:
         first += 1

@@ -59,11 +59,11 @@ class Turns:
         screen._live = not drawn
         now = time.perf_counter()
         if drawn:
-            screen._timer.stop()
+            screen._alarm.stop()
         else:  # as if no time had passed: no frame and no chart comes early
             self.due += now - then
             screen._charts_due += now - then
-            screen._timer = screen.set_timer(max(0.0, self.due - now), screen._tick_and_wait)
+            screen._alarm.set(max(0.0, self.due - now))
         self.since = (now, self.session.progress.batches_done)
 
 

@@ -106,7 +106,7 @@ RUNS = st.lists(
 @given(old=RUNS, new=RUNS, cells=st.integers(1, 30))
 def test_outside_the_changes_two_lines_are_the_same(old, new, cells) -> None:
     before, after = sized(line(*old), cells), sized(line(*new), cells)
-    spans = changes(line(*old), line(*new), cells)
+    spans = changes(before, after)
     assert all(0 <= a < b <= cells for a, b in spans)
     assert all(b + GAP < c for (_, b), (c, _) in pairwise(spans))
     assert (before == after) <= (not spans)
@@ -130,7 +130,7 @@ def test_outside_the_changes_two_lines_are_the_same(old, new, cells) -> None:
     ],
 )
 def test_only_what_differs_is_a_change(old: str, new: str, spans: list[tuple[int, int]]) -> None:
-    assert changes(line(old), line(new), 17) == spans
+    assert changes(sized(line(old), 17), sized(line(new), 17)) == spans
 
 
 class Layered(Screen[None]):

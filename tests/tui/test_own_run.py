@@ -96,8 +96,8 @@ def test_the_screen_trains_it_again_from_the_file_as_it_stands_then(own: str) ->
         assert "right" in terminal.text
         Path(own).write_text(OWN.replace("nn.Conv2d(1, 4, 3)", "nn.Conv2d(1, 4, 3, bias=False)"))
         terminal.type("r")
-        terminal.until("326 parameters")
-        terminal.until("2 epochs trained")
+        # The messages of the run before are still there, and say that it has finished.
+        terminal.until(lambda text: "326 parameters" in text and "FINISHED" in text.split("\n")[0])
         Path(own).write_text("1 / 0")
         terminal.type("r")
         terminal.until("line 1: ZeroDivisionError:")

@@ -377,26 +377,29 @@ def test_the_footer_gives_way_but_never_loses_the_way_out() -> None:
 
 
 def test_the_frame_rate_gives_way_to_the_run() -> None:
-    used = iter([0.0, 0.001, 0.002, *(0.002 + 0.02 * i for i in range(1, 60)), 1000.0])
+    used = iter([0.0, 0.001, 0.002, *(0.002 + 0.01 * i for i in range(1, 60)), 1000.0])
     pace = Pace(lambda: next(used))
     assert pace.interval() == FASTEST
     assert pace.interval() == FASTEST
     for _ in range(58):
         interval = pace.interval()
-    assert interval == pytest.approx(0.02 / BUDGET, rel=0.01)
+    assert interval == pytest.approx(0.01 / BUDGET, rel=0.01)
     assert pace.interval() <= SLOWEST
 
 
 def test_charts_give_way_to_the_run_on_their_own() -> None:
-    used = iter([0.0, *(0.001 * i for i in range(1, 11)), 0.015, 0.016])
+    cheap, dear = FASTEST * BUDGET / 2, CHARTS * (OFTEN + SELDOM) / 2
+    used = iter(cheap * i for i in range(20))
     pace = Pace(lambda: next(used), lambda: 0)
     assert {pace.interval() for _ in range(10)} == {FASTEST}
-    assert pace.charted(0.001) == OFTEN
-    assert OFTEN < pace.charted(0.008) < SELDOM
+    assert pace.charted(cheap) == OFTEN
+    assert pace.charted(dear) == pytest.approx(dear / CHARTS)
     assert pace.charted(1.0) == SELDOM
-    pace = Pace(lambda: 0.0, lambda: 0)
-    pace.interval()
-    assert pace.charted(0.008) == pytest.approx(0.008 / CHARTS)
+    used = iter([0.0, *(dear * i for i in range(20))])
+    pace = Pace(lambda: next(used), lambda: 0)
+    for _ in range(10):  # what charts take is theirs
+        pace.charted(dear)
+        assert pace.interval() == FASTEST
 
 
 def test_the_frame_rate_gives_way_to_a_slow_line() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -16,13 +16,14 @@ from ...core.snapshot import Snapshot
 from ...core.steps import State, Step
 from .. import commands
 from ..commands import Situation
-from ..frames import LeanCompositor
-from ..pace import FASTEST, Pace
+from ..frames import LeanCompositor, Shortcut
+from ..pace import FASTEST, Alarm, Pace
 from ..palette import RunCommands
 from ..source import Kept, Source
 from ..text import ago
 from ..theme import ascii_only
 from ..widgets.messages import MessageLog
+from ..widgets.panel import Panel
 from . import layout
 from .diary import Diary
 from .inside_actions import InsideActions
@@ -88,12 +89,13 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         self.hurry_until = 0.0
         self._full, self._clock, self._live = full_loop, clock, live
         self._pace = Pace()
+        self._shortcut = Shortcut(self)
         self._diary = Diary(source.info, self.messages, self._kept)
         self._charted: Snapshot | None = None
         self._charts_due = float("-inf")
         self._marked: tuple[Step | None, ...] = ()
         self._warnings_seen = self.messages.warnings
-        self._timer: Any = None
+        self._alarm = Alarm(self._tick_and_wait, self._give_up)
 
     @property
     def situation(self) -> Situation:
@@ -124,6 +126,8 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
 
     def on_mount(self) -> None:
         """Draw at once, then by the clock."""
+        for panel in self.query(Panel):
+            panel.shortcut = self._shortcut
         self._fit()
         if self._live:
             self._tick_and_wait()
@@ -132,8 +136,7 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         """Draw no more."""
         self._live = False
         self.show_nothing()
-        if self._timer is not None:
-            self._timer.stop()
+        self._alarm.stop()
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the new size."""
@@ -156,21 +159,24 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         if now < self.hurry_until:
             wait = HURRY
         if self._live:
-            self._timer = self.set_timer(wait, self._tick_and_wait)
+            self._alarm.set(wait)
+
+    def _give_up(self, error: Exception) -> None:
+        self.app._handle_exception(error)
 
     def look_soon(self) -> None:
         """A command was sent: look for its effect at once, and for a moment more often."""
         self.hurry_until = self._clock() + 0.3
         if self._live:
-            if self._timer is not None:
-                self._timer.stop()
-            self._timer = self.set_timer(HURRY, self._tick_and_wait)
+            self._alarm.set(HURRY)
 
     def tick(self) -> None:
         """Look at the run once, and draw what has changed."""
-        if not self.is_mounted:
-            return
-        now = self._clock()
+        if self.is_mounted:
+            with self._shortcut:
+                self._look(self._clock())
+
+    def _look(self, now: float) -> None:
         source, outcome = self.source, self.source.outcome
         old = self.snapshot
         self.snapshot = s = source.latest(curves=now >= self._charts_due)

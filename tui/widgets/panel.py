@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.color import Color
 from textual.content import Content
 from textual.geometry import Region
 from textual.strip import Strip
@@ -14,6 +15,9 @@ from textual.widget import Widget
 
 from ..lines import EMPTY, Line, changes, sized
 from ..theme import plain
+
+if TYPE_CHECKING:
+    from ..frames import Shortcut
 
 STYLES = frozenset(
     "dim bold now bar train val good bad warn key hand brand train-range val-range mark".split()
@@ -70,11 +74,17 @@ class Panel(Widget):
         self.redrawn = 0
         """Lines sent for drawing so far."""
         self._title = ""
+        self.shortcut: Shortcut | None = None
+        """To the terminal, if the screen has one."""
         self.failure: Exception | None = None
         """What went wrong in here, if anything did."""
         self._lines: list[Line] = []
+        self._sized: dict[int, Line] = {}
+        """The same in exactly the width of the panel."""
+        self._drawn_size = 0, 0
         self._strips: dict[int, Strip] = {}
         self._base: Style | None = None
+        self._ground: Color | None = None
         self._styles: dict[str, Style] = {}
         """By name. Textual forgets them at every refresh."""
         self.set_class(ascii, "-ascii", update=False)  # it is styled when it is mounted
@@ -97,37 +107,42 @@ class Panel(Widget):
             self.failure = error
             new = [((f"this panel failed: {type(error).__name__}", "bad"),)]
         new += [EMPTY] * (height - len(new))
+        if self._drawn_size != (width, height):
+            self._forget(width, height)
         old = self._lines
         changed = [y for y in range(height) if y >= len(old) or old[y] != new[y]]
         self._lines = new
         if changed:
-            for y in changed:
-                self._strips.pop(y, None)
+            spans = [(y, start, end) for y in changed for start, end in self._renew(y)]
             self.redrawn += len(changed)
-            self.refresh(*self._regions(old, changed, width))
+            if self.shortcut is None or not self.shortcut.draw(self, spans):
+                self.refresh(*(Region(start, y, end - start, 1) for y, start, end in spans))
 
-    def _regions(self, old: list[Line], changed: list[int], width: int) -> list[Region]:
-        """What of these lines is no longer as it was: all else need not be sent again."""
-        if len(old) != len(self._lines):
-            return [Region(0, y, width, 1) for y in changed]
-        return [
-            Region(start, y, end - start, 1)
-            for y in changed
-            for start, end in changes(old[y], self._lines[y], width)
-        ]
+    def _renew(self, y: int) -> list[tuple[int, int]]:
+        """Where a line is no longer as it was: all else need not be sent again."""
+        self._strips.pop(y, None)
+        old, width = self._sized.get(y), self._drawn_size[0]
+        new = self._sized[y] = sized(self._lines[y], width)
+        return [(0, width)] if old is None else changes(old, new)
+
+    def _forget(self, width: int, height: int) -> None:
+        """Forget what was drawn: it has another size now."""
+        self._drawn_size = width, height
+        self._lines, self._sized, self._strips = [], {}, {}
 
     def render_line(self, y: int) -> Strip:
         """A row of the content, made once and kept until it changes."""
         strip = self._strips.get(y)
         if strip is None:
-            row = self._lines[y] if y < len(self._lines) else EMPTY
-            strip = self._strips[y] = self._strip(row, self.content_size.width)
+            width = self.content_size.width
+            row = self._sized.get(y) or sized(EMPTY, width)
+            strip = self._strips[y] = self._strip(row, width)
         return strip
 
     def _strip(self, row: Line, width: int) -> Strip:
         base = self._base = self._base or self.rich_style
         segments = []
-        for text, name in sized(row, width):
+        for text, name in row:
             style = self._style(name, base) if name else base
             segments.append(Segment(plain(text) if self.ascii else text, style))
         return Strip(segments, width)
@@ -138,6 +153,13 @@ class Panel(Widget):
             style = self.get_component_rich_style(f"line--{name}", default=base)
             self._styles[name] = style
         return style
+
+    @property
+    def ground(self) -> Color:
+        """The colour behind the content."""
+        if self._ground is None:
+            self._ground = self.background_colors[1]
+        return self._ground
 
     def set_title(self, title: str) -> None:
         """Change what the border says, if it says something else."""
@@ -151,10 +173,10 @@ class Panel(Widget):
         super().notify_style_update()
         self._strips.clear()
         self._styles.clear()
-        self._base = None
+        self._base = self._ground = None
 
     def on_resize(self, event: events.Resize) -> None:
         """Draw everything again in the new size."""
-        self._lines, self._strips = [], {}
+        self._forget(*self.content_size)
         self.redraw()
         self.refresh()

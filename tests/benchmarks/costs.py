@@ -1,6 +1,6 @@
 """What fivestep's comforts cost a batch, each against the same run without: `make bench`.
 
-- drawn: the screen on a real pty (120x36) against the same run while nothing is drawn;
+- drawn: the screen on a real pty (120x36) against the same run between two frames;
 - kept: log, finite checks and a checkpoint a second, against none of them;
 - beside a busy process: with the screen, against the guide's loop with torch's own threads.
 
@@ -33,8 +33,6 @@ from fivestep.core.snapshot import Change, EpochSummary
 from fivestep.core.training import Training
 
 PRESETS = ("line-linear", "spirals-mlp", "digits-mlp", "digits-cnn", "docs-gpt")
-TURN = 2.0
-"""Seconds that a screen is drawn, and that it is held still."""
 KEPT = {
     ("line-linear", "SGD"): 800,
     ("spirals-mlp", "SGD"): 150,
@@ -74,13 +72,12 @@ def visible(preset: str, epochs: int, folder: Path) -> float:
 
 
 def screen_cost(preset: str, pairs: int) -> list[float]:
-    """The screen drawn, over the same run while its screen is still: see `turns.py`."""
+    """The run with its screen, over the same run while nothing is drawn: see `drawn.py`."""
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder) / "ratios.json"
-        script = str(Path(__file__).with_name("turns.py"))
-        words = (preset, str(TURN), str(pairs), str(found))
-        with Terminal(*words, command=(sys.executable, script)) as terminal:
-            drain(terminal, lambda: terminal.process.poll() is not None, 60 + 4 * TURN * pairs)
+        script = str(Path(__file__).with_name("drawn.py"))
+        with Terminal(preset, str(pairs), str(found), command=(sys.executable, script)) as terminal:
+            drain(terminal, lambda: terminal.process.poll() is not None, 60 + 10 * pairs)
         ratios: list[float] = json.loads(found.read_text())
         return ratios
 
@@ -173,8 +170,8 @@ def measure(pairs: int) -> Iterator[Row]:
     first pair only warms everything up.
     """
     for preset in PRESETS:
-        reach, more = (1.02, 3) if preset in LARGE else (1.05, 2)
-        yield Row.of(f"screen drawn / still, {preset}", screen_cost(preset, more * pairs), reach)
+        reach = 1.02 if preset in LARGE else 1.05
+        yield Row.of(f"screen drawn / still, {preset}", screen_cost(preset, 2 * pairs), reach)
     found: dict[str, tuple[Iterator[float], int, float]] = {}
     found["screen / guide, beside a busy process, digits-mlp"] = busy_cost(), pairs, 0.5
     for preset, optimizer in KEPT:

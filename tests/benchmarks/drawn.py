@@ -1,0 +1,93 @@
+"""A run on the screen: what drawing costs a batch.
+
+    python tests/benchmarks/drawn.py PRESET PAIRS FILE
+
+Runs on a terminal (`costs.py` gives it one). Between two charts the screen draws a few frames, and
+nothing at all in the second half of the time from each to the next: there the run goes on as it
+does without a screen. The time of a batch over all of such a stretch, over the time of a batch in
+these halves, is a pair: both come from the same seconds of the same process, so that neither the
+place of its memory nor a machine that changes its speed makes the difference. The first batch of
+an epoch, whose time has what ends the epoch before in it, counts for neither. Writes the ratios as
+JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from bisect import bisect_left
+from itertools import pairwise
+from pathlib import Path
+
+from fivestep.core.record import Record
+from fivestep.tui import entry
+from fivestep.tui.screens.watch import WatchScreen
+
+PRESET, PAIRS, FILE = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+WARM_UP = 4.0
+"""Seconds in which the screen is built, and charts find their pace."""
+
+ends: list[float] = []
+"""When each batch was done (`time.perf_counter`)."""
+firsts: list[bool] = []
+"""Whether it was the first of its epoch."""
+frames: list[tuple[float, bool]] = []
+"""When a frame began, and whether it had a chart."""
+
+
+def ratio(stretch: list[float]) -> float:
+    """Time of a batch, all over still, from the first of these frames to the last."""
+    every, still = [0.0, 0], [0.0, 0]
+    for begin, end in pairwise(stretch):
+        middle = (begin + end) / 2
+        for i in range(bisect_left(ends, begin), bisect_left(ends, end)):
+            if firsts[i] or not i:
+                continue
+            for kind in (every, still) if ends[i - 1] >= middle else (every,):
+                kind[0] += ends[i] - ends[i - 1]
+                kind[1] += 1
+    return every[0] / every[1] / (still[0] / still[1])
+
+
+def finish() -> None:
+    """Write what was found, and leave."""
+    charts = [i for i, (_, charted) in enumerate(frames) if charted]
+    ratios = [ratio([at for at, _ in frames[a : b + 1]]) for a, b in pairwise(charts)]
+    Path(FILE).write_text(json.dumps(ratios))
+    os._exit(0)
+
+
+batch, look, mounted = Record.batch, WatchScreen._look, WatchScreen.on_mount
+
+
+def timed_batch(
+    self: Record, epoch: int, number: int, batches_done: int, loss: float, lr: float
+) -> None:
+    """As ever, and noted."""
+    ends.append(time.perf_counter())
+    firsts.append(number == 1)
+    batch(self, epoch, number, batches_done, loss, lr)
+
+
+def timed_look(self: WatchScreen, now: float) -> None:
+    """As ever, and noted; enough of it ends the run."""
+    begin, before = time.perf_counter(), self._charted
+    look(self, now)
+    frames.append((begin, self._charted is not before))
+    if sum(charted for _, charted in frames) > PAIRS:
+        finish()
+
+
+def on_mount(self: WatchScreen) -> None:
+    """As ever; what comes first is not counted."""
+    mounted(self)
+    self.set_timer(WARM_UP, frames.clear)
+
+
+Record.batch = timed_batch  # type: ignore[method-assign]
+WatchScreen._look = timed_look  # type: ignore[method-assign]
+WatchScreen.on_mount = on_mount  # type: ignore[method-assign]
+sys.argv = ["fivestep", "train", PRESET, "--epochs", "1000000", "--no-save"]
+entry.main()

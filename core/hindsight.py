@@ -28,7 +28,7 @@ FAST: Final = 1000
 """Batches a second from which on not each of them is looked at: a look takes up to 10 µs."""
 FIRST: Final = 0.05
 """Seconds in which it is seen how fast batches come."""
-PERIOD: Final = 0.5
+PERIOD: Final = 1.0
 """Seconds from one good state to the next, at least; so far a run may have to go back."""
 COST: Final = 300
 """The next one is taken after this many times what the last one took, if that is longer."""

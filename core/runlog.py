@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from .logfile import LogFile, Record, line
-from .logtext import ROW
+from .logtext import SIZE, last_of, pack
 from .snapshot import Change, EpochSummary
 from .windows import EVERY
 from .wording import Epoch, State, Wording
@@ -65,12 +65,12 @@ class RunLog:
         self._best: tuple[float, int] | None = None
         self._best_val_loss: float | None = None
         self._epochs = self._done = 0
-        self._rows: list[Any] = []
-        self._tell = self._rows.extend
+        self._told = bytearray()
+        """Batches that wait, packed."""
         self._taken = 0
-        """Numbers that were taken out of `_rows`."""
+        """Batches that were taken out of there."""
         self._waiting: deque[tuple[int, Epoch | State]] = deque()
-        """Epochs, and states to be completed, that belong behind so many numbers."""
+        """Epochs, and states to be completed, that belong behind so many batches."""
         self._taking, self._draining = threading.Lock(), threading.Lock()
         self._zero = perf_counter()
         self._closing = threading.Event()
@@ -98,8 +98,8 @@ class RunLog:
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
         """Take in a finished batch, in order."""
-        self._tell((epoch, batch, batches_done, loss, lr, perf_counter() - self._zero))
-        if not batches_done & _LOOK and len(self._rows) > BACKLOG * ROW:
+        self._told += pack(epoch, batch, batches_done, loss, lr, perf_counter() - self._zero)
+        if not batches_done & _LOOK and len(self._told) > BACKLOG * SIZE:
             self.flush()
 
     def epoch(self, summary: EpochSummary) -> None:
@@ -114,7 +114,7 @@ class RunLog:
         self._epochs = summary.epoch
         told = Epoch(summary, self._best, self._best_val_loss, perf_counter() - self._zero)
         with self._taking:
-            self._waiting.append((self._taken + len(self._rows), told))
+            self._waiting.append((self._place(), told))
 
     def change(self, change: Change) -> None:
         """Take in what a person changed."""
@@ -129,13 +129,17 @@ class RunLog:
         `time` and `batches_done` are those of now unless `fields` has them.
         """
         with self._taking:
-            done = self._told()
+            done = self._last()
         record = {"type": kind, "time": time.time(), "batches_done": done, "text": text}
         self._events.append(line(record | fields))
 
-    def _told(self) -> int:
+    def _last(self) -> int:
         """Batches done by the last one that was told of; with `_taking` held."""
-        return int(self._rows[2 - ROW]) if self._rows else self._done
+        return int(last_of(self._told)[2]) if self._told else self._done
+
+    def _place(self) -> int:
+        """How many batches were told of; with `_taking` held."""
+        return self._taken + len(self._told) // SIZE
 
     # How it gets into the files.
 
@@ -149,9 +153,9 @@ class RunLog:
 
     def _engage(self, seconds: float) -> None:
         """Take on a scribe if so much has come in so many seconds that it is worth it."""
-        if self._wording.can_engage and len(self._rows) >= FAST * ROW * seconds:
-            with self._draining:
-                self._wording.engage(self._rows[-ROW:])
+        if self._wording.can_engage and len(self._told) >= FAST * SIZE * seconds:
+            with self._draining, self._taking:
+                self._wording.engage(self._last())
 
     def flush(self, *, sync: bool = False) -> bool:
         """Write everything told so far, from any thread.
@@ -174,19 +178,19 @@ class RunLog:
             with self._taking:
                 # `batch` takes no lock: a slice and a deletion can't be interrupted, and it
                 # only ever adds behind them.
-                rows = self._rows[: wording.at_once * ROW]
-                del self._rows[: len(rows)]
+                packed = bytes(self._told[: wording.at_once * SIZE])
+                del self._told[: len(packed)]
                 began = self._taken
-                self._taken += len(rows)
-                if rows:
-                    self._done = rows[2 - ROW]
+                self._taken += len(packed) // SIZE
+                if packed:
+                    self._done = last_of(packed)[2]
                 between = []
                 while self._waiting and self._waiting[0][0] <= self._taken:
                     place, one = self._waiting.popleft()
                     between.append((place - began, one))
-            if not rows and not between:
+            if not packed and not between:
                 return
-            self._metrics.append(wording.text(rows, between))
+            self._metrics.append(wording.text(packed, between))
             if wording.scribe is not None:  # many lines, which need not be kept
                 self._metrics.flush()
 
@@ -201,14 +205,14 @@ class RunLog:
         """
         with self._taking:
             state: State = {
-                "batches_done": self._told(),
+                "batches_done": self._last(),
                 "epochs": self._epochs,
                 "elapsed": perf_counter() - self._zero,
                 "window": {},
                 "best": self._best and list(self._best),
                 "best_val_loss": self._best_val_loss,
             }
-            self._waiting.append((self._taken + len(self._rows), state))
+            self._waiting.append((self._place(), state))
         return state
 
     def restore(self, state: dict[str, Any], *, rewinding: bool = False) -> int:

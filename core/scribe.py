@@ -58,13 +58,13 @@ class Scribe:
         for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
             self._here.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", whole, part))
 
-    def text(self, rows: Sequence[Any], epochs: Sequence[tuple[int, Sequence[Any]]]) -> bytes:
+    def text(self, packed: bytes, epochs: Sequence[tuple[int, Sequence[Any]]]) -> bytes:
         """What `logtext.text` gives.
 
         Raises:
             OSError: the scribe is gone, or does not answer.
         """
-        asks: Any = (rows, epochs)
+        asks: Any = (packed, epochs)
         asked = marshal.dumps(asks, 2)  # later formats look for objects that are shared
         self._here.sendall(len(asked).to_bytes(LENGTH, "big") + asked)
         return self._receive(int.from_bytes(self._receive(LENGTH), "big"))

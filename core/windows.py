@@ -44,11 +44,9 @@ class Windows:
         self._low, self._high, self._total = math.inf, -math.inf, 0.0
         self._last: list[Any] = []
 
-    def apart(self, rows: Sequence[Any]) -> bool:
-        """Whether each of these batches, of which there are some, makes a line of its own, whatever
-        came before.
-        """
-        return not self.batches and rows[_DONE - ROW] <= self._every
+    def apart(self, last: int) -> bool:
+        """Whether each batch up to this one makes a line of its own."""
+        return not self.batches and last <= self._every
 
     def lines(self, rows: Sequence[Any]) -> list[bytes]:
         """Lines for batches in order, `ROW` numbers each; what is left stays in the window."""

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from . import logtext
 from .jsonfile import clean
+from .logtext import ROW
 from .scribe import Scribe
 from .snapshot import EpochSummary
 from .windows import Windows
@@ -73,9 +74,9 @@ class Wording:
         """Whether there may yet be a scribe that is not there now."""
         return self.scribe is None and not self._alone
 
-    def engage(self, rows: Sequence[Any]) -> None:
-        """Take on a scribe, if it can help with batches such as these."""
-        if self.can_engage and rows and self.windows.apart(rows):
+    def engage(self, last: int) -> None:
+        """Take on a scribe, if it can help with batches such as this one, counted from 1."""
+        if self.can_engage and self.windows.apart(last):
             try:
                 self.scribe = Scribe()
             except OSError:
@@ -87,30 +88,30 @@ class Wording:
             self.scribe.close()
             self.scribe = None
 
-    def text(self, rows: Sequence[Any], between: Sequence[tuple[int, Epoch | State]]) -> bytes:
-        """All lines of batches, `ROW` numbers each, and of what stands between them: each with
-        the place in `rows` that it is before. The open window of a state is filled in.
+    def text(self, packed: bytes, between: Sequence[tuple[int, Epoch | State]]) -> bytes:
+        """All lines of batches, `SIZE` bytes each, and of what stands between them: each with how
+        many of the batches it is behind. The open window of a state is filled in.
         """
         windows = self.windows
-        if rows and not windows.apart(rows):
+        if packed and not windows.apart(logtext.last_of(packed)[2]):
             self.dismiss()  # windows are made of few lines
-        if rows and self.scribe is not None:  # no window is open, as the states say already
+        if packed and self.scribe is not None:  # no window is open, as the states say already
             epochs = [(at, one.values()) for at, one in between if isinstance(one, Epoch)]
             try:
-                return self.scribe.text(rows, epochs)
+                return self.scribe.text(packed, epochs)
             except OSError:  # it took nothing with it
                 self.dismiss()
                 self._alone = True
         parts: list[bytes] = []
-        at = 0
+        rows, at = logtext.unpack(packed), 0
         for place, one in between:
-            parts += windows.lines(rows[at:place])
+            parts += windows.lines(rows[at * ROW : place * ROW])
             at = place
             if isinstance(one, Epoch):
                 parts.append(logtext.epoch(one.values()))
             else:
                 one["window"] = windows.state()
-        return b"".join(parts + windows.lines(rows[at:]))
+        return b"".join(parts + windows.lines(rows[at * ROW :]))
 
 
 def _float(value: float | None) -> float | None:

@@ -1,7 +1,7 @@
 """What fivestep's comforts cost a batch, each against the same run without: `make bench`.
 
 - drawn: the screen on a real pty (120x36) against the same run between two frames;
-- kept: log, finite checks and a checkpoint a second, against none of them;
+- kept: log, finite checks and a checkpoint every two seconds, against none of them;
 - beside a busy process: with the screen, against the guide's loop with torch's own threads.
 
 The first fifth of each run that is kept is left out. What comes first in a pair takes turns.
@@ -34,13 +34,15 @@ from fivestep.core.training import Training
 
 PRESETS = ("line-linear", "spirals-mlp", "digits-mlp", "digits-cnn", "docs-gpt")
 KEPT = {
-    ("line-linear", "SGD"): 800,
-    ("spirals-mlp", "SGD"): 150,
-    ("digits-mlp", "Adam"): 75,
-    ("digits-cnn", "AdamW"): 15,
-    ("docs-gpt", "AdamW"): 3,
+    ("line-linear", "SGD"): 1200,
+    ("spirals-mlp", "SGD"): 225,
+    ("digits-mlp", "Adam"): 110,
+    ("digits-cnn", "AdamW"): 22,
+    ("docs-gpt", "AdamW"): 5,
 }
-"""Epochs of a run with and without all that keeps it safe: about a second and a half each."""
+"""Epochs of a run with and without all that keeps it safe: from two to three seconds each."""
+OFTEN = 2.0
+"""Seconds between two of its checkpoints: 30 are usual."""
 FIVESTEP = (sys.executable, "-m", "fivestep")
 
 
@@ -118,7 +120,7 @@ def keeping_cost(preset: str, optimizer: str) -> Iterator[float]:
     def on() -> float:
         with tempfile.TemporaryDirectory() as folder:
             directory = RunDirectory.create(Path(folder), "kept", preset)
-            saving = Saving(directory, Policy(seconds=1.0))
+            saving = Saving(directory, Policy(seconds=OFTEN))
             return _timed(training, saving=saving)
 
     while True:
@@ -176,7 +178,7 @@ def measure(pairs: int) -> Iterator[Row]:
     found["screen / guide, beside a busy process, digits-mlp"] = busy_cost(), pairs, 0.5
     for preset, optimizer in KEPT:
         name = f"logged, checked, saved / not, {preset} {optimizer}"
-        found[name] = keeping_cost(preset, optimizer), 2 * pairs, 1.03
+        found[name] = keeping_cost(preset, optimizer), pairs + pairs // 2, 1.03
     for name, (ratios, count, reach) in found.items():
         next(ratios)
         yield Row.of(name, [next(ratios) for _ in range(count)], reach)

@@ -21,14 +21,13 @@ from fivestep.core.scribe import Scribe
 from fivestep.core.snapshot import EpochSummary
 
 PER_EPOCH = 50
-ROWS = [
-    number
+PACKED = b"".join(
+    logtext.pack(1, done, done, math.nan if done == 7 else 1 / done, 0.1, done / 3)
     for done in range(1, 30)
-    for number in (1, done, done, math.nan if done == 7 else 1 / done, 0.1, done / 3)
-]
+)
 METRICS = {"mae": math.nan, "é": 1.0}
 EPOCH = ("epoch", 1, 9, 9, 0.5, math.inf, None, METRICS, None, None, -math.inf, 1.0, 9.0, 0.1, 2.5)
-BETWEEN = [(0, EPOCH), (60, EPOCH), (len(ROWS), EPOCH)]
+BETWEEN = [(0, EPOCH), (10, EPOCH), (29, EPOCH)]
 
 
 @pytest.fixture
@@ -76,9 +75,9 @@ def open_log(folder: Path, **others: Any) -> RunLog:
 
 
 def test_it_writes_what_would_be_written_here(helper: Scribe) -> None:
-    here = logtext.text(ROWS, BETWEEN)
-    assert helper.text(ROWS, BETWEEN) == here
-    assert helper.text([], BETWEEN[:1]) == logtext.epoch(EPOCH)
+    here = logtext.text(PACKED, BETWEEN)
+    assert helper.text(PACKED, BETWEEN) == here
+    assert helper.text(b"", BETWEEN[:1]) == logtext.epoch(EPOCH)
     records = [unseal(line) or {} for line in here.splitlines()]
     assert [number for number, one in enumerate(records) if one["type"] == "epoch"] == [0, 11, 31]
     assert tuple(records[31]) == logtext.EPOCH
@@ -91,12 +90,12 @@ def test_it_writes_what_would_be_written_here(helper: Scribe) -> None:
 
 def test_it_answers_until_nobody_asks() -> None:
     asked, answers = io.BytesIO(), io.BytesIO()
-    for rows, between in ((ROWS, BETWEEN), ([], [])):
-        question = marshal.dumps((rows, between))
+    for packed, between in ((PACKED, BETWEEN), (b"", [])):
+        question = marshal.dumps((packed, between))
         asked.write(len(question).to_bytes(4, "big") + question)
     asked.seek(0)
     logtext.serve(asked, answers)
-    lines = logtext.text(ROWS, BETWEEN)
+    lines = logtext.text(PACKED, BETWEEN)
     assert answers.getvalue() == len(lines).to_bytes(4, "big") + lines + bytes(4)
 
 
@@ -129,7 +128,7 @@ def test_a_fast_run_gets_one_by_itself(tmp_path: Path) -> None:
     log = open_log(tmp_path, interval=0.01)
     done = 0
     while log._wording.scribe is None:
-        if not log._rows:
+        if not log._told:
             train(log, done + 1, done := done + PER_EPOCH)
     assert is_whole(log, tmp_path, done)
 

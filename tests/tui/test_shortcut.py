@@ -81,7 +81,7 @@ async def test_the_terminal_shows_the_screen_whatever_happens(
         assert app.is_right()
         screen = app.watch_screen
         screen._clock = lambda: now[0]
-        for _ in range(30):
+        for _ in range(16):
             now[0] += 10.0
             done += generator.randint(0, 40)
             source.step = generator.choice([*Step])
@@ -112,7 +112,7 @@ async def test_the_terminal_shows_the_screen_whatever_happens(
         screen.tick()
         await pilot.pause()
         assert app.is_right()
-        assert app.straight > 10
+        assert app.straight > 4
 
 
 async def test_what_lies_over_a_panel_stays(make_source: Make, make_picture: Make) -> None:

@@ -81,13 +81,15 @@ class Shortcut:
     def __enter__(self) -> Self:
         screen = self._screen
         app = screen.app
-        # `is_current` holds for a screen under a question, too. A screen that is to be drawn as a
-        # whole is not there yet.
-        self._usable = app.screen is screen and not (
-            app._batch_count
-            or screen._layout_required
-            or screen._repaint_required
-            or screen in screen._dirty_widgets
+        # A screen under a question is current, too. One that is to be drawn as a whole is not there
+        # yet.
+        self._usable = (
+            screen.is_current
+            and app.screen is screen
+            and not app._batch_count
+            and not screen._layout_required
+            and not screen._repaint_required
+            and screen not in screen._dirty_widgets
         )
         self._filters = app.get_line_filters()
         widgets = screen._compositor.visible_widgets

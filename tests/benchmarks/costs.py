@@ -178,7 +178,7 @@ def measure(pairs: int) -> Iterator[Row]:
     found["screen / guide, beside a busy process, digits-mlp"] = busy_cost(), pairs, 0.5
     for preset, optimizer in KEPT:
         name = f"logged, checked, saved / not, {preset} {optimizer}"
-        found[name] = keeping_cost(preset, optimizer), pairs + pairs // 2, 1.03
+        found[name] = keeping_cost(preset, optimizer), 2 * pairs, 1.03
     for name, (ratios, count, reach) in found.items():
         next(ratios)
         yield Row.of(name, [next(ratios) for _ in range(count)], reach)

@@ -9,7 +9,7 @@ import json
 import marshal
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from struct import Struct
 from typing import Any, BinaryIO, Final
@@ -84,9 +84,9 @@ def unpack(packed: bytes | bytearray) -> list[Any]:
     return list(chain.from_iterable(_PACKED.iter_unpack(packed)))
 
 
-def last_of(packed: bytes | bytearray) -> Numbers:
-    """The numbers of the last of these batches."""
-    return _PACKED.unpack_from(packed, len(packed) - SIZE)
+def batches_done(packed: bytes | bytearray) -> int:
+    """By the last of these batches."""
+    return int(_PACKED.unpack_from(packed, len(packed) - SIZE)[2])
 
 
 def batches(rows: Sequence[Any]) -> list[bytes]:
@@ -117,15 +117,22 @@ def _without_nan(record: Record) -> Record:
     }
 
 
-def text(packed: bytes, epochs: Iterable[tuple[int, Sequence[Any]]]) -> bytes:
-    """All lines of some batches, and of epochs: each with how many of the batches it is behind."""
+def text(
+    packed: bytes,
+    between: Iterable[tuple[int, Any]],
+    lines_of: Callable[[Sequence[Any]], list[bytes]] = batches,
+    line_of: Callable[[Any], bytes] = epoch,
+) -> bytes:
+    """All lines of some batches, and of what stands between them, such as epochs: each with how
+    many of the batches it is behind.
+    """
     lines: list[bytes] = []
     rows, at = unpack(packed), 0
-    for place, values in epochs:
-        lines += batches(rows[at * ROW : place * ROW])
-        lines.append(epoch(values))
+    for place, one in between:
+        lines += lines_of(rows[at * ROW : place * ROW])
+        lines.append(line_of(one))
         at = place
-    lines += batches(rows[at * ROW :])
+    lines += lines_of(rows[at * ROW :])
     return b"".join(lines)
 
 

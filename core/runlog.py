@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from .logfile import LogFile, Record, line
-from .logtext import SIZE, last_of, pack
+from .logtext import SIZE, batches_done, pack
 from .snapshot import Change, EpochSummary
 from .windows import EVERY
 from .wording import Epoch, State, Wording
@@ -135,7 +135,7 @@ class RunLog:
 
     def _last(self) -> int:
         """Batches done by the last one that was told of; with `_taking` held."""
-        return int(last_of(self._told)[2]) if self._told else self._done
+        return batches_done(self._told) if self._told else self._done
 
     def _place(self) -> int:
         """How many batches were told of; with `_taking` held."""
@@ -154,8 +154,10 @@ class RunLog:
     def _engage(self, seconds: float) -> None:
         """Take on a scribe if so much has come in so many seconds that it is worth it."""
         if self._wording.can_engage and len(self._told) >= FAST * SIZE * seconds:
-            with self._draining, self._taking:
-                self._wording.engage(self._last())
+            with self._taking:
+                last = self._last()
+            with self._draining:  # to start a process takes longer than an epoch may wait
+                self._wording.engage(last)
 
     def flush(self, *, sync: bool = False) -> bool:
         """Write everything told so far, from any thread.
@@ -183,7 +185,7 @@ class RunLog:
                 began = self._taken
                 self._taken += len(packed) // SIZE
                 if packed:
-                    self._done = last_of(packed)[2]
+                    self._done = batches_done(packed)
                 between = []
                 while self._waiting and self._waiting[0][0] <= self._taken:
                     place, one = self._waiting.popleft()

@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 
 from . import logtext
 from .jsonfile import clean
-from .logtext import ROW
 from .scribe import Scribe
 from .snapshot import EpochSummary
 from .windows import Windows
@@ -92,8 +91,7 @@ class Wording:
         """All lines of batches, `SIZE` bytes each, and of what stands between them: each with how
         many of the batches it is behind. The open window of a state is filled in.
         """
-        windows = self.windows
-        if packed and not windows.apart(logtext.last_of(packed)[2]):
+        if packed and not self.windows.apart(logtext.batches_done(packed)):
             self.dismiss()  # windows are made of few lines
         if packed and self.scribe is not None:  # no window is open, as the states say already
             epochs = [(at, one.values()) for at, one in between if isinstance(one, Epoch)]
@@ -102,16 +100,14 @@ class Wording:
             except OSError:  # it took nothing with it
                 self.dismiss()
                 self._alone = True
-        parts: list[bytes] = []
-        rows, at = logtext.unpack(packed), 0
-        for place, one in between:
-            parts += windows.lines(rows[at * ROW : place * ROW])
-            at = place
-            if isinstance(one, Epoch):
-                parts.append(logtext.epoch(one.values()))
-            else:
-                one["window"] = windows.state()
-        return b"".join(parts + windows.lines(rows[at * ROW :]))
+        return logtext.text(packed, between, self.windows.lines, self._line)
+
+    def _line(self, one: Epoch | State) -> bytes:
+        """An epoch's line; none for a state, which learns of the open window."""
+        if isinstance(one, Epoch):
+            return logtext.epoch(one.values())
+        one["window"] = self.windows.state()
+        return b""
 
 
 def _float(value: float | None) -> float | None:

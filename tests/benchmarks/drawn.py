@@ -20,6 +20,7 @@ import time
 from bisect import bisect_left
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 
 from fivestep.core.record import Record
 from fivestep.tui import entry
@@ -39,16 +40,17 @@ frames: list[tuple[float, bool]] = []
 
 def ratio(stretch: list[float]) -> float:
     """Time of a batch, all over still, from the first of these frames to the last."""
-    every, still = [0.0, 0], [0.0, 0]
+    every: list[float] = []
+    still: list[float] = []
     for begin, end in pairwise(stretch):
         middle = (begin + end) / 2
         for i in range(bisect_left(ends, begin), bisect_left(ends, end)):
             if firsts[i] or not i:
                 continue
-            for kind in (every, still) if ends[i - 1] >= middle else (every,):
-                kind[0] += ends[i] - ends[i - 1]
-                kind[1] += 1
-    return every[0] / every[1] / (still[0] / still[1])
+            every.append(ends[i] - ends[i - 1])
+            if ends[i - 1] >= middle:
+                still.append(every[-1])
+    return fmean(every) / fmean(still)
 
 
 def finish() -> None:

@@ -169,6 +169,8 @@ async def test_an_alarm_rings_once_and_tells_what_goes_wrong() -> None:
     alarm.set(0)
     alarm.stop()
     alarm.stop()
-    await asyncio.sleep(0.01)
+    later = asyncio.Event()
+    Alarm(later.set, failures.append).set(0)  # behind where the stopped one would have rung
+    await later.wait()
     assert rung == ["rung"]
     assert str(failures[0]) == "too loud"

@@ -115,7 +115,8 @@ class Panel(Widget):
         if changed:
             spans = [(y, start, end) for y in changed for start, end in self._renew(y)]
             self.redrawn += len(changed)
-            if self.shortcut is None or not self.shortcut.draw(self, spans):
+            # Without a region, Textual would draw the whole panel again.
+            if spans and not (self.shortcut and self.shortcut.draw(self, spans)):
                 self.refresh(*(Region(start, y, end - start, 1) for y, start, end in spans))
 
     def _renew(self, y: int) -> list[tuple[int, int]]:

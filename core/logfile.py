@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
@@ -20,7 +22,8 @@ from .logtext import encode, seal
 
 BOUND: Final = 4 << 20
 """Most bytes kept in memory while the file can't be written."""
-_AT_ONCE: Final = 1 << 20
+_AT_ONCE: Final = 512
+"""Texts written in one go; systems take 1,024."""
 _TAIL: Final = len(b',"crc":"01234567"}')
 
 Record = dict[str, Any]
@@ -90,7 +93,10 @@ class LogFile:
         self.lost = 0
         """Records dropped so far."""
         self._bound = bound
-        self._pending = bytearray()
+        self._pending: deque[bytes] = deque()
+        """What waits, in whole lines but for the first, of which a part may be written."""
+        self._size = 0
+        """Bytes of it."""
         self._dropped = 0
         self._lock, self._writing = threading.Lock(), threading.Lock()
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -100,25 +106,30 @@ class LogFile:
 
     def append(self, *lines: bytes) -> None:
         """Take in whole lines, one or several in each; the next `flush` writes them."""
-        together = b"".join(lines)
         with self._lock:
             if self.error is None:
-                self._pending += together
-                full = len(self._pending) > self._bound
+                for text in lines:
+                    self._put(text)
+                full = self._size > self._bound
             else:
-                self._squeeze(together.splitlines(keepends=True))
+                for text in b"".join(lines).splitlines(keepends=True):
+                    self._squeeze(text)
                 full = False
         if full:
             self.flush()
 
-    def _squeeze(self, lines: Sequence[bytes]) -> None:
-        for text in lines:
-            # Once one is dropped all are, so that what is missing is missing at one place.
-            if self._dropped or len(self._pending) + len(text) > self._bound:
-                self._dropped += 1
-                self.lost += 1
-            else:
-                self._pending += text
+    def _put(self, text: bytes) -> None:
+        if text:
+            self._pending.append(text)
+            self._size += len(text)
+
+    def _squeeze(self, text: bytes) -> None:
+        # Once one is dropped all are, so that what is missing is missing at one place.
+        if self._dropped or self._size + len(text) > self._bound:
+            self._dropped += 1
+            self.lost += 1
+        else:
+            self._put(text)
 
     def flush(self, *, sync: bool = False) -> bool:
         """Write what is waiting.
@@ -133,11 +144,8 @@ class LogFile:
             if self._fd < 0:
                 return not self._pending
             try:
-                while data := self._next():
-                    # A line may be written in part; the next turn begins with what is left of it.
-                    written = os.write(self._fd, data)
-                    with self._lock:
-                        del self._pending[:written]
+                while texts := self._first():
+                    self._written(os.writev(self._fd, texts))
                 if sync:
                     os.fsync(self._fd)
             except OSError as error:
@@ -146,12 +154,22 @@ class LogFile:
             self.error = None
             return True
 
-    def _next(self) -> bytes:
+    def _first(self) -> list[bytes]:
         with self._lock:
             if not self._pending and self._dropped:
-                self._pending += line({"type": "lost", "records": self._dropped})
+                self._put(line({"type": "lost", "records": self._dropped}))
                 self._dropped = 0
-            return bytes(self._pending[:_AT_ONCE])
+            return list(islice(self._pending, _AT_ONCE))
+
+    def _written(self, count: int) -> None:
+        """So many bytes are in the file: the next turn begins with what is left of a line."""
+        with self._lock:
+            self._size -= count
+            while count:
+                text = self._pending.popleft()
+                if len(text) > count:
+                    self._pending.appendleft(text[count:])
+                count -= min(count, len(text))
 
     def cut_back(self, keep: Callable[[Record], bool]) -> tuple[int, Record | None]:
         """Drop everything behind the last record that `keep` accepts.
@@ -166,16 +184,16 @@ class LogFile:
         """
         self.flush()
         with self._writing, self._lock:
-            waiting = bytes(self._pending).split(b"\n")[:-1]  # the disk may have refused them
-            for index in range(len(waiting) - 1, -1, -1):
-                record = unseal(waiting[index])
-                if record is not None and keep(record):
-                    kept = sum(len(text) + 1 for text in waiting[: index + 1])
-                    cut = len(self._pending) - kept
-                    del self._pending[kept:]
-                    return cut, record
-            cut = len(self._pending)
+            waiting = b"".join(self._pending).split(b"\n")[:-1]  # the disk may have refused them
+            was, last = self._size, None
             self._pending.clear()
+            self._size = 0
+            for index in range(len(waiting) - 1, -1, -1):
+                last = unseal(waiting[index])
+                if last is not None and keep(last):
+                    for text in waiting[: index + 1]:
+                        self._put(text + b"\n")
+                    return was - self._size, last
             with open(self._fd, "rb", closefd=False) as file:
                 here = size = os.fstat(self._fd).st_size
                 last = None
@@ -190,15 +208,15 @@ class LogFile:
                 os.ftruncate(self._fd, here)
                 os.fsync(self._fd)
             elif here > size:
-                self._pending += b"\n"
-            return cut + size - min(here, size), last
+                self._put(b"\n")
+            return was + size - min(here, size), last
 
     def close(self) -> None:
         """Write what is left, and leave no torn line behind if that can't be done."""
         if self._fd < 0:
             return
         if not self.flush(sync=True):
-            self.lost += bytes(self._pending).count(b"\n")
+            self.lost += b"".join(self._pending).count(b"\n")
             self._mend()
         os.close(self._fd)
         self._fd = -1
@@ -212,7 +230,7 @@ class LogFile:
             if end < size:
                 os.ftruncate(self._fd, end)
             if not ended:
-                self._pending[:0] = b"\n"  # only its newline is missing
+                self._put(b"\n")  # only its newline is missing
         except OSError as error:
             self.error = error.strerror or type(error).__name__
             return 0

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from .logfile import LogFile, Record, line
-from .logtext import SIZE, batches_done, pack
+from .logtext import ROW, Span
 from .snapshot import Change, EpochSummary
 from .windows import EVERY
 from .wording import Epoch, State, Wording
@@ -64,13 +64,18 @@ class RunLog:
         self._sign = 1 if higher_is_better else -1
         self._best: tuple[float, int] | None = None
         self._best_val_loss: float | None = None
-        self._epochs = self._done = 0
-        self._told = bytearray()
-        """Batches that wait, packed."""
+        self._epochs = 0
+        self._next, self._epoch, self._lr = 1, 0, math.nan
+        """What the next batch has if it belongs to the span that is told: `batches_done`, epoch
+        and lr."""
+        self._told: list[float] = []
+        """Batches that wait, `ROW` numbers each."""
         self._taken = 0
         """Batches that were taken out of there."""
-        self._waiting: deque[tuple[int, Epoch | State]] = deque()
-        """Epochs, and states to be completed, that belong behind so many batches."""
+        self._waiting: deque[tuple[int, Span | Epoch | State]] = deque()
+        """Spans, epochs, and states to be completed, that belong behind so many batches."""
+        self._span = Span(0, 0, 0, math.nan)
+        """What the next batch to be taken belongs to, unless another one waits."""
         self._taking, self._draining = threading.Lock(), threading.Lock()
         self._zero = perf_counter()
         self._closing = threading.Event()
@@ -98,8 +103,15 @@ class RunLog:
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
         """Take in a finished batch, in order."""
-        self._told += pack(epoch, batch, batches_done, loss, lr, perf_counter() - self._zero)
-        if not batches_done & _LOOK and len(self._told) > BACKLOG * SIZE:
+        if batches_done != self._next or lr != self._lr or epoch != self._epoch:
+            with self._taking:
+                self._waiting.append((self._place(), Span(epoch, batch, batches_done, lr)))
+            self._epoch, self._lr = epoch, lr
+        self._next = batches_done + 1
+        told = self._told
+        told.append(loss)
+        told.append(perf_counter() - self._zero)
+        if not batches_done & _LOOK and len(told) > BACKLOG * ROW:
             self.flush()
 
     def epoch(self, summary: EpochSummary) -> None:
@@ -128,18 +140,13 @@ class RunLog:
 
         `time` and `batches_done` are those of now unless `fields` has them.
         """
-        with self._taking:
-            done = self._last()
+        done = self._next - 1
         record = {"type": kind, "time": time.time(), "batches_done": done, "text": text}
         self._events.append(line(record | fields))
 
-    def _last(self) -> int:
-        """Batches done by the last one that was told of; with `_taking` held."""
-        return batches_done(self._told) if self._told else self._done
-
     def _place(self) -> int:
         """How many batches were told of; with `_taking` held."""
-        return self._taken + len(self._told) // SIZE
+        return self._taken + len(self._told) // ROW
 
     # How it gets into the files.
 
@@ -153,11 +160,9 @@ class RunLog:
 
     def _engage(self, seconds: float) -> None:
         """Take on a scribe if so much has come in so many seconds that it is worth it."""
-        if self._wording.can_engage and len(self._told) >= FAST * SIZE * seconds:
-            with self._taking:
-                last = self._last()
-            with self._draining:  # to start a process takes longer than an epoch may wait
-                self._wording.engage(last)
+        if self._wording.can_engage and len(self._told) >= FAST * ROW * seconds:
+            with self._draining:
+                self._wording.engage(self._next - 1)
 
     def flush(self, *, sync: bool = False) -> bool:
         """Write everything told so far, from any thread.
@@ -180,19 +185,21 @@ class RunLog:
             with self._taking:
                 # `batch` takes no lock: a slice and a deletion can't be interrupted, and it
                 # only ever adds behind them.
-                packed = bytes(self._told[: wording.at_once * SIZE])
-                del self._told[: len(packed)]
-                began = self._taken
-                self._taken += len(packed) // SIZE
-                if packed:
-                    self._done = batches_done(packed)
-                between = []
+                count = min(len(self._told) // ROW, wording.at_once)
+                numbers = self._told[: count * ROW]
+                del self._told[: count * ROW]
+                began, self._taken = self._taken, self._taken + count
+                told: list[tuple[int, Span | Epoch | State]] = [(0, self._span)]
+                begun = 0
                 while self._waiting and self._waiting[0][0] <= self._taken:
                     place, one = self._waiting.popleft()
-                    between.append((place - began, one))
-            if not packed and not between:
+                    told.append((place - began, one))
+                    if isinstance(one, Span):
+                        begun, self._span = place - began, one
+                self._span = self._span.onward(count - begun)
+            if not count and len(told) == 1:
                 return
-            self._metrics.append(wording.text(packed, between))
+            self._metrics.append(wording.text(numbers, told))
             if wording.scribe is not None:  # many lines, which need not be kept
                 self._metrics.flush()
 
@@ -207,7 +214,7 @@ class RunLog:
         """
         with self._taking:
             state: State = {
-                "batches_done": self._last(),
+                "batches_done": self._next - 1,
                 "epochs": self._epochs,
                 "elapsed": perf_counter() - self._zero,
                 "window": {},
@@ -236,7 +243,7 @@ class RunLog:
             self._drain()
             cut, last = self._metrics.cut_back(lambda record: _belongs(record, done, epochs))
             self._wording.windows.restore(state["window"])
-            self._epochs, self._done = epochs, done
+            self._epochs, self._next, self._lr = epochs, done + 1, math.nan
             self._best = tuple(state["best"]) if state["best"] else None
             self._best_val_loss = state["best_val_loss"]
             if not rewinding:

@@ -6,18 +6,17 @@ second, and to format their lines, in whatever thread, takes several per cent of
 
 from __future__ import annotations
 
-import marshal
 import os
 import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from . import logtext
-from .logtext import LENGTH
+from .logtext import LENGTH, Numbers, ask
 
 PATIENCE: Final = 5.0
 """Seconds after which a scribe that does not answer is given up."""
@@ -58,15 +57,17 @@ class Scribe:
         for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
             self._here.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", whole, part))
 
-    def text(self, packed: bytes, epochs: Sequence[tuple[int, Sequence[Any]]]) -> bytes:
+    def text(self, numbers: Numbers, told: Iterable[tuple[int, Sequence[Any]]]) -> bytes:
         """What `logtext.text` gives.
+
+        Args:
+            numbers: `ROW` of each batch.
+            told: spans, and the values of epochs.
 
         Raises:
             OSError: the scribe is gone, or does not answer.
         """
-        asks: Any = (packed, epochs)
-        asked = marshal.dumps(asks, 2)  # later formats look for objects that are shared
-        self._here.sendall(len(asked).to_bytes(LENGTH, "big") + asked)
+        self._here.sendall(ask(numbers, told))
         return self._receive(int.from_bytes(self._receive(LENGTH), "big"))
 
     def _receive(self, count: int) -> bytes:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import reduce
 from operator import add
 from typing import Any, Final
 
-from .logtext import ROW, batches, finite, seal
+from .logtext import ROW, Numbers, Span, batches, finite, seal
 
 EVERY: Final = 100_000
 """Batches logged one by one; the next 900,000 in windows of 10, then 9 million in 100, ..."""
-_DONE, _LOSS = 2, 3
 _WINDOW: Final = (
     b'{"type":"window","epoch":%d,"batch":%d,"batches_done":%d,"batches":%d,"loss_min":%a,'
     b'"loss_mean":%a,"loss_max":%a,"bad":%d,"lr":%a,"elapsed":%.6f'
@@ -48,37 +46,31 @@ class Windows:
         """Whether each batch up to this one makes a line of its own."""
         return not self.batches and last <= self._every
 
-    def lines(self, rows: Sequence[Any]) -> list[bytes]:
-        """Lines for batches in order, `ROW` numbers each; what is left stays in the window."""
-        count = len(rows) // ROW
-        if not count:
-            return []
-        first = rows[_DONE]
-        if rows[_DONE - ROW] - first != count - 1:  # some were never told: one at a time
-            one_by_one = (rows[at : at + ROW] for at in range(0, len(rows), ROW))
-            return [text for row in one_by_one for text in self.lines(row)]
+    def lines(self, span: Span, numbers: Numbers) -> list[bytes]:
+        """Lines for batches, `ROW` numbers each; what is left stays in the window."""
+        count = len(numbers) // ROW
         made: list[bytes] = []
         at = 0
         while at < count:
-            done = first + at
+            done = span.batches_done + at
             if self.batches and done > self._end:
                 made.append(self._close())
             wide = width(done, self._every)
             end = self._every if wide == 1 else -(-done // wide) * wide
             take = min(count - at, end - done + 1)
-            part = rows[at * ROW : (at + take) * ROW]
-            at += take
+            part = numbers[at * ROW : (at + take) * ROW]
             if wide == 1:
-                made += batches(part)
-                continue
-            self._end = end
-            self._add(part, take)
-            if done + take > end:
-                made.append(self._close())
+                made += batches(span.onward(at), part)
+            else:
+                self._end = end
+                self._add(span.onward(at + take - 1), part)
+                if done + take > end:
+                    made.append(self._close())
+            at += take
         return made
 
-    def _add(self, rows: Sequence[Any], count: int) -> None:
-        losses = rows[_LOSS::ROW]
+    def _add(self, last: Span, numbers: Numbers) -> None:
+        count, losses = len(numbers) // ROW, numbers[::ROW]
         if not math.isfinite(sum(losses)):
             losses = [loss for loss in losses if math.isfinite(loss)]
         self.batches += count
@@ -88,7 +80,8 @@ class Windows:
             self._high = max(self._high, *losses)
             # One after the other, so that the sum is the same however the batches arrive.
             self._total = reduce(add, losses, self._total)
-        self._last = list(rows[-ROW:])
+        loss, elapsed = numbers[-ROW:]
+        self._last = [last.epoch, last.batch, last.batches_done, loss, last.lr, elapsed]
 
     def partial(self) -> bytes | None:
         """A line for the window that is open; None if none is. It stays open."""

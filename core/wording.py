@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from . import logtext
 from .jsonfile import clean
+from .logtext import ROW, Numbers, Span
 from .scribe import Scribe
 from .snapshot import EpochSummary
 from .windows import Windows
@@ -87,20 +88,21 @@ class Wording:
             self.scribe.close()
             self.scribe = None
 
-    def text(self, packed: bytes, between: Sequence[tuple[int, Epoch | State]]) -> bytes:
-        """All lines of batches, `SIZE` bytes each, and of what stands between them: each with how
-        many of the batches it is behind. The open window of a state is filled in.
+    def text(self, numbers: Numbers, told: Sequence[tuple[int, Span | Epoch | State]]) -> bytes:
+        """All lines of batches, and of what stands between them; see `core.logtext.text`. The
+        open window of a state is filled in.
         """
-        if packed and not self.windows.apart(logtext.batches_done(packed)):
+        place, span = next((at, one) for at, one in reversed(told) if isinstance(one, Span))
+        last = span.onward(len(numbers) // ROW - place).batches_done - 1
+        if numbers and not self.windows.apart(last):
             self.dismiss()  # windows are made of few lines
-        if packed and self.scribe is not None:  # no window is open, as the states say already
-            epochs = [(at, one.values()) for at, one in between if isinstance(one, Epoch)]
+        if numbers and self.scribe is not None:  # no window is open, as the states say already
             try:
-                return self.scribe.text(packed, epochs)
+                return self.scribe.text(numbers, _plain(told))
             except OSError:  # it took nothing with it
                 self.dismiss()
                 self._alone = True
-        return logtext.text(packed, between, self.windows.lines, self._line)
+        return logtext.text(numbers, told, self.windows.lines, self._line)
 
     def _line(self, one: Epoch | State) -> bytes:
         """An epoch's line; none for a state, which learns of the open window."""
@@ -108,6 +110,17 @@ class Wording:
             return logtext.epoch(one.values())
         one["window"] = self.windows.state()
         return b""
+
+
+def _plain(
+    told: Iterable[tuple[int, Span | Epoch | State]],
+) -> Iterator[tuple[int, Sequence[Any]]]:
+    """What a scribe is told."""
+    for at, one in told:
+        if isinstance(one, Epoch):
+            yield at, one.values()
+        elif isinstance(one, Span):
+            yield at, one
 
 
 def _float(value: float | None) -> float | None:

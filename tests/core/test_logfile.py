@@ -193,17 +193,17 @@ def test_no_torn_line_stays_when_the_disk_is_full_to_the_end(
 ) -> None:
     log = LogFile(path)
     log.append(*(line({"n": n}) for n in range(3)))
-    real = os.write
     room = [40]
 
-    def write(fd: int, data: bytes) -> int:
+    def write(fd: int, texts: list[bytes]) -> int:
         if not room[0]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        data = b"".join(texts)
         part = min(room[0], len(data))
         room[0] -= part
-        return real(fd, data[:part])
+        return os.write(fd, data[:part])
 
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "writev", write)
     log.close()
     assert log.lost == 2
     assert list(read_log(path)) == [{"n": 0}]
@@ -214,16 +214,15 @@ def test_partial_writes_and_errors_tear_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dice = random.Random(3)
-    real = os.write
 
-    def write(fd: int, data: bytes) -> int:
+    def write(fd: int, texts: list[bytes]) -> int:
         if dice.random() < 0.4:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return real(fd, data[: dice.randrange(1, 60)])
+        return os.write(fd, b"".join(texts)[: dice.randrange(1, 60)])
 
     log = LogFile(path)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", write)
+        patch.setattr(os, "writev", write)
         for n in range(100):
             log.append(line({"n": n}))
             log.flush()
@@ -258,11 +257,11 @@ def test_cutting_back_reaches_lines_that_the_disk_has_not_taken(
     log.append(*(line({"n": n}) for n in range(4)))
     log.flush()
 
-    def write(fd: int, data: bytes) -> int:
+    def write(fd: int, texts: list[bytes]) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", write)
+        patch.setattr(os, "writev", write)
         log.append(*(line({"n": n}) for n in range(4, 9)))
         assert log.cut_back(lambda record: record["n"] <= 6)[1] == {"n": 6}
         assert log.cut_back(lambda record: record["n"] <= 2)[1] == {"n": 2}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fivestep.core.logfile import read_log
-from fivestep.core.logtext import SIZE
+from fivestep.core.logtext import ROW
 from fivestep.core.runlog import RunLog
 
 
@@ -18,7 +18,7 @@ def test_what_waits_in_memory_is_bounded(tmp_path: Path) -> None:
         log.batch(1, done, done, 0.5, 0.1)
         most = max(most, len(log._told))
     log.close()
-    assert most < SIZE * 25_000
+    assert most < ROW * 25_000
     assert (
         sum(record.get("batches", 1) for record in list(read_log(tmp_path / "metrics.jsonl")))
         == 60_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import marshal
 import math
 import os
 import signal
@@ -21,13 +20,13 @@ from fivestep.core.scribe import Scribe
 from fivestep.core.snapshot import EpochSummary
 
 PER_EPOCH = 50
-PACKED = b"".join(
-    logtext.pack(1, done, done, math.nan if done == 7 else 1 / done, 0.1, done / 3)
-    for done in range(1, 30)
-)
+NUMBERS = [
+    number for done in range(1, 30) for number in (math.nan if done == 7 else 1 / done, done / 3)
+]
 METRICS = {"mae": math.nan, "é": 1.0}
 EPOCH = ("epoch", 1, 9, 9, 0.5, math.inf, None, METRICS, None, None, -math.inf, 1.0, 9.0, 0.1, 2.5)
-BETWEEN = [(0, EPOCH), (10, EPOCH), (29, EPOCH)]
+SPANS = (logtext.Span(1, 1, 1, 0.1), logtext.Span(2, 1, 11, math.inf))
+TOLD = [(0, SPANS[0]), (0, EPOCH), (10, EPOCH), (10, SPANS[1]), (29, EPOCH)]
 
 
 @pytest.fixture
@@ -75,9 +74,9 @@ def open_log(folder: Path, **others: Any) -> RunLog:
 
 
 def test_it_writes_what_would_be_written_here(helper: Scribe) -> None:
-    here = logtext.text(PACKED, BETWEEN)
-    assert helper.text(PACKED, BETWEEN) == here
-    assert helper.text(b"", BETWEEN[:1]) == logtext.epoch(EPOCH)
+    here = logtext.text(NUMBERS, TOLD)
+    assert helper.text(NUMBERS, TOLD) == here
+    assert helper.text([], TOLD[1:2]) == logtext.epoch(EPOCH)
     records = [unseal(line) or {} for line in here.splitlines()]
     assert [number for number, one in enumerate(records) if one["type"] == "epoch"] == [0, 11, 31]
     assert tuple(records[31]) == logtext.EPOCH
@@ -86,16 +85,19 @@ def test_it_writes_what_would_be_written_here(helper: Scribe) -> None:
     assert records[31]["elapsed"] == 2.5
     assert records[7]["loss"] is None
     assert records[8]["loss"] == 1 / 8
+    where = ("epoch", "batch", "batches_done", "lr", "elapsed")
+    assert [records[10][name] for name in where] == [1, 10, 10, 0.1, 3.333333]
+    assert [records[12][name] for name in where] == [2, 1, 11, None, 3.666667]
+    assert [records[30][name] for name in where] == [2, 19, 29, None, 9.666667]
 
 
 def test_it_answers_until_nobody_asks() -> None:
     asked, answers = io.BytesIO(), io.BytesIO()
-    for packed, between in ((PACKED, BETWEEN), (b"", [])):
-        question = marshal.dumps((packed, between))
-        asked.write(len(question).to_bytes(4, "big") + question)
+    for question in ((NUMBERS, TOLD), ([], [])):
+        asked.write(logtext.ask(*question))
     asked.seek(0)
     logtext.serve(asked, answers)
-    lines = logtext.text(PACKED, BETWEEN)
+    lines = logtext.text(NUMBERS, TOLD)
     assert answers.getvalue() == len(lines).to_bytes(4, "big") + lines + bytes(4)
 
 

@@ -1,10 +1,10 @@
 """What fivestep's comforts cost a batch, each against the same run without: `make bench`.
 
 - drawn: the screen on a real pty (120x36) against the same run between two frames;
-- kept: log, finite checks and a checkpoint every two seconds, against none of them;
+- kept: log, finite checks and a checkpoint every two seconds, against none: see `kept.py`;
 - beside a busy process: with the screen, against the guide's loop with torch's own threads.
 
-The first fifth of each run that is kept is left out. What comes first in a pair takes turns.
+The first fifth of a run whose time is read from its log is left out.
 """
 
 from __future__ import annotations
@@ -17,33 +17,24 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from loop import LARGE, prepared
+from kept import keeping_cost
+from loop import LARGE
 from rows import Row
 from terminal import Terminal
 
 from fivestep.core.logfile import read_log
-from fivestep.core.rundir import RunDirectory
-from fivestep.core.saving import Policy, Saving
-from fivestep.core.session import Session
-from fivestep.core.snapshot import Change, EpochSummary
-from fivestep.core.training import Training
 
 PRESETS = ("line-linear", "spirals-mlp", "digits-mlp", "digits-cnn", "docs-gpt")
-KEPT = {
-    ("line-linear", "SGD"): 1200,
-    ("spirals-mlp", "SGD"): 225,
-    ("digits-mlp", "Adam"): 110,
-    ("digits-cnn", "AdamW"): 22,
-    ("docs-gpt", "AdamW"): 5,
-}
-"""Epochs of a run with and without all that keeps it safe: from two to three seconds each."""
-OFTEN = 2.0
-"""Seconds between two of its checkpoints: 30 are usual."""
-FIVESTEP = (sys.executable, "-m", "fivestep")
+KEPT = (
+    ("line-linear", "SGD"),
+    ("spirals-mlp", "SGD"),
+    ("digits-mlp", "Adam"),
+    ("digits-cnn", "AdamW"),
+    ("docs-gpt", "AdamW"),
+)
 
 
 def per_batch(run: Path) -> float:
@@ -84,59 +75,6 @@ def screen_cost(preset: str, pairs: int) -> list[float]:
         return ratios
 
 
-class Epochs:
-    """A listener that knows how long epochs took."""
-
-    def __init__(self) -> None:
-        self.took: list[tuple[float, int]] = []
-
-    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
-        """Nothing: it costs both runs the same."""
-
-    def change(self, change: Change) -> None:
-        """Nothing."""
-
-    def epoch(self, summary: EpochSummary) -> None:
-        """Keep its seconds and its batches."""
-        self.took.append((summary.seconds, summary.batches))
-
-    @property
-    def per_batch(self) -> float:
-        """Seconds, without the first fifth of the run."""
-        took = self.took[-(-len(self.took) // 5) :]
-        return sum(seconds for seconds, _ in took) / sum(batches for _, batches in took)
-
-
-def keeping_cost(preset: str, optimizer: str) -> Iterator[float]:
-    """Everything that keeps a run safe, over none of it, again and again.
-
-    Both train the same tensors: where a model lies in memory makes several per cent.
-    """
-    training = prepared(preset, optimizer, KEPT[preset, optimizer])
-
-    def off() -> float:
-        return _timed(training, on_nonfinite="ignore")
-
-    def on() -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            directory = RunDirectory.create(Path(folder), "kept", preset)
-            saving = Saving(directory, Policy(seconds=OFTEN))
-            return _timed(training, saving=saving)
-
-    while True:
-        took = {off: 0.0, on: 0.0}
-        for run in (off, on, on, off):
-            took[run] += run()
-        yield took[on] / took[off]
-
-
-def _timed(training: Training, **kept: Any) -> float:
-    listener = Epochs()
-    outcome = Session(training, listener, **kept).run()
-    assert outcome.state == "finished", outcome
-    return listener.per_batch
-
-
 GUIDE = """
 import sys, time
 sys.path[:0] = {paths!r}
@@ -168,20 +106,19 @@ def busy_process() -> Iterator[None]:
 
 
 def measure(pairs: int) -> Iterator[Row]:
-    """Every row, small differences over more pairs; where processes or runs are compared, the
-    first pair only warms everything up.
+    """Every row, small differences over more pairs; where processes are compared, the first pair
+    only warms everything up.
     """
     for preset in PRESETS:
         reach = 1.02 if preset in LARGE else 1.05
         yield Row.of(f"screen drawn / still, {preset}", screen_cost(preset, 2 * pairs), reach)
-    found: dict[str, tuple[Iterator[float], int, float]] = {}
-    found["screen / guide, beside a busy process, digits-mlp"] = busy_cost(), pairs, 0.5
+    ratios = busy_cost()
+    next(ratios)
+    busy = [next(ratios) for _ in range(pairs)]
+    yield Row.of("screen / guide, beside a busy process, digits-mlp", busy, 0.5)
     for preset, optimizer in KEPT:
         name = f"logged, checked, saved / not, {preset} {optimizer}"
-        found[name] = keeping_cost(preset, optimizer), 2 * pairs, 1.03
-    for name, (ratios, count, reach) in found.items():
-        next(ratios)
-        yield Row.of(name, [next(ratios) for _ in range(count)], reach)
+        yield Row.of(name, keeping_cost(preset, optimizer, 2 * pairs), 1.03)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What all that keeps a run safe costs a batch: log, finite checks, and a checkpoint every 2 s.
 
+    python tests/benchmarks/kept.py PRESET OPTIMIZER PAIRS
+
 One run does with all of it and with none of it in turns, so that neither the place of its memory
 nor a machine that changes its speed makes the difference. A turn lasts from the log's writing to
 its next writing (half a second): what a turn notes is put into words and written before it ends.
@@ -91,7 +93,7 @@ class Turns:
         self._gauges.checks = self._gauges._stops = safe
         self.turns.append((here, safe, saves))
         self.session.control.poke()  # whether gradients are looked at is asked there
-        if sum(saves for _, _, saves in self.turns) > self._want:
+        if sum(saves for _, _, saves in self.turns) > self._want + 1:  # the last begins no pair
             self.enough.set()
 
     def ratios(self, count: int) -> list[float]:
@@ -122,3 +124,7 @@ def keeping_cost(preset: str, optimizer: str, pairs: int) -> list[float]:
     """Everything that keeps a run safe, over none of it."""
     with tempfile.TemporaryDirectory() as folder:
         return Turns(preset, optimizer, Path(folder)).ratios(pairs)
+
+
+if __name__ == "__main__":
+    print(*(f"{ratio:.3f}" for ratio in sorted(keeping_cost(*sys.argv[1:3], int(sys.argv[3])))))

@@ -31,8 +31,8 @@ from fivestep.core.snapshot import Change, EpochSummary
 
 OFTEN = 2.0
 """Seconds of training between two checkpoints: 30 are usual."""
-WARM_UP = 2
-"""Pairs that are not counted."""
+WARM_UP = 3
+"""Pairs that are not counted; the first is what lies before the first checkpoint."""
 
 
 class Turns:
@@ -93,7 +93,7 @@ class Turns:
         self._gauges.checks = self._gauges._stops = safe
         self.turns.append((here, safe, saves))
         self.session.control.poke()  # whether gradients are looked at is asked there
-        if sum(saves for _, _, saves in self.turns) > self._want + 1:  # the last begins no pair
+        if sum(saves for _, _, saves in self.turns) > self._want:
             self.enough.set()
 
     def ratios(self, count: int) -> list[float]:
@@ -106,18 +106,15 @@ class Turns:
         self.session.join()
         turns, ends = self.turns, self.ends
         found, took = [], {True: [0.0, 0], False: [0.0, 0]}
-        begun = -1
         for (begin, safe, saves), (end, _, _) in pairwise(turns):
             if saves:
-                if begun >= WARM_UP:
-                    on, off = took[True], took[False]
-                    found.append(on[0] / on[1] / (off[0] / off[1]))
-                begun += 1
+                on, off = took[True], took[False]
+                found.append(on[0] / on[1] / (off[0] / off[1]))
                 took = {True: [0.0, 0], False: [0.0, 0]}
             first, last = bisect_left(ends, begin), bisect_left(ends, end) - 1
             took[safe][0] += ends[last] - ends[first]
             took[safe][1] += last - first
-        return found
+        return found[WARM_UP:]
 
 
 def keeping_cost(preset: str, optimizer: str, pairs: int) -> list[float]:

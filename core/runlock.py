@@ -6,12 +6,15 @@ import fcntl
 import os
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 _TRIES: Final = 5
 _PAUSE: Final = 0.005
 """Seconds between two tries: `held` has the lock for some microseconds."""
+_PATIENCE: Final = 1.0
+"""Seconds to wait for the number of a holder whose disk is slow."""
 _SAFELY: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -67,6 +70,8 @@ class RunLock:
         if fd < 0:
             return
         if unlock and self.warning is None:
+            with suppress(OSError):
+                os.ftruncate(fd, 0)  # or the next holder is taken for this one until it has signed
             fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
 
@@ -102,7 +107,23 @@ def held(path: Path) -> bool:
 
 
 def holder(path: Path) -> int | None:
-    """The process that took the lock last; None if that is not known."""
+    """The process that has the lock, which another was just refused; None if that is not known.
+
+    It has the lock before its number is in the file: until then nothing is there, or the number of
+    a process that was killed.
+    """
+    given_up = time.monotonic() + _PATIENCE
+    while True:
+        number = _signed(path)
+        if number is not None and _alive(number):
+            return number
+        if time.monotonic() > given_up:
+            return None
+        time.sleep(_PAUSE)
+
+
+def _signed(path: Path) -> int | None:
+    """The number in a lock's file."""
     try:
         fd = os.open(path, os.O_RDONLY | _SAFELY)
         try:
@@ -111,4 +132,15 @@ def holder(path: Path) -> int | None:
             os.close(fd)
     except OSError:
         return None
-    return int(text) if text.isdecimal() and len(text) <= 10 and text.isascii() else None
+    known = text.isascii() and text.isdecimal() and len(text) <= 10
+    return int(text) or None if known else None
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:  # another user's
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True

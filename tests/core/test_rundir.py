@@ -6,8 +6,11 @@ import errno
 import fcntl
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faults import f12_hostile_names as f12
@@ -15,7 +18,9 @@ from faults import f16_two_processes as f16
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fivestep.core import rundir, runlock
 from fivestep.core.rundir import RunDirectory
+from fivestep.core.runlock import holder
 from fivestep.core.runname import LONGEST, RunError, checked_name, made_name
 
 MOMENT = time.strptime("2026-11-23 01:47:42", "%Y-%m-%d %H:%M:%S")
@@ -229,7 +234,8 @@ def test_what_is_no_run_is_not_opened(tmp_path: Path) -> None:
 
 
 def test_only_one_of_two_processes_gets_a_run() -> None:
-    assert f16.campaign(6, seed=1).lost == 0
+    result = f16.campaign(6, seed=1)
+    assert result.lost == 0, result.notes
 
 
 def test_a_closed_run_can_be_opened_again(tmp_path: Path) -> None:
@@ -244,9 +250,45 @@ def test_a_closed_run_can_be_opened_again(tmp_path: Path) -> None:
     assert not RunDirectory.look(tmp_path, "mine").running
 
 
-def test_a_holder_that_is_not_known_is_not_named(tmp_path: Path) -> None:
+def test_a_holder_whose_disk_is_slow_is_named_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
     with make(tmp_path) as run:
-        (run.path / "lock").write_text("\x1b[2J")
+        lock = run.path / "lock"
+        lock.write_text(f"{gone.pid}\n")  # the one before was killed and left its number
+        later = iter(["", f"{os.getpid()}\n"])
+
+        def sleep(seconds: float) -> None:
+            if refused:
+                lock.write_text(next(later))
+
+        def refuse(*args: Any) -> int | None:
+            refused.append(True)
+            return holder(*args)
+
+        refused: list[bool] = []
+        monkeypatch.setattr(time, "sleep", sleep)
+        monkeypatch.setattr(rundir, "holder", refuse)
+        with pytest.raises(RunError, match=f"is being trained by process {os.getpid()}"):
+            RunDirectory.open(tmp_path, "mine")
+
+
+def test_a_run_that_was_let_go_names_nobody(tmp_path: Path) -> None:
+    with make(tmp_path) as run:
+        lock = run.path / "lock"
+        assert lock.read_text() == f"{os.getpid()}\n"
+    assert lock.read_text() == ""
+
+
+@pytest.mark.parametrize("number", ["\x1b[2J", "0", "-1", "9" * 10, "9" * 11, ""])
+def test_a_holder_that_is_not_known_is_not_named(
+    number: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runlock, "_PATIENCE", 0.0)
+    with make(tmp_path) as run:
+        (run.path / "lock").write_text(number)
         with pytest.raises(RunError, match="is being trained by another process"):
             RunDirectory.open(tmp_path, "mine")
 

@@ -106,7 +106,7 @@ class Driver:
             elif running is other or running is validating:
                 if at.batches_done != done:
                     done = at.batches_done
-                    gauges.batch_done()
+                    gauges.batch_done(here)
                     if here >= hindsight.due or step is not data:
                         hindsight.batch_done(step)
                         checks = hindsight.checks
@@ -133,7 +133,7 @@ class Driver:
         spent[running] += here - since
         self.now = (other, here)
         if at.batches_done != done:
-            gauges.batch_done()
+            gauges.batch_done(here)
 
     def _attend(self, step: Step) -> None:
         """Apply what was asked for, hold if told to, and hand over a picture if one is wanted."""

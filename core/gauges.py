@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from time import perf_counter
 from typing import Final
 
 import torch
@@ -97,11 +98,13 @@ class Gauges:
                 "a gradient is NaN or infinite, noticed before the update", place
             )
 
-    def batch_done(self) -> None:
-        """Hand the finished batch to the record; from an accelerator, those that have arrived."""
+    def batch_done(self, ended: float) -> None:
+        """Hand the batch that ended then to the record; from an accelerator, those that have
+        arrived.
+        """
         at = self._at
         if self._immediate:
-            self._record.batch(at.epoch + 1, at.batch, at.batches_done, self._loss, self._lr)
+            self._record.batch(at.epoch + 1, at.batch, at.batches_done, self._loss, self._lr, ended)
             if self._gradients is None:
                 self._count_skips()
         elif at.batches_done % SLOTS == 0:
@@ -123,7 +126,7 @@ class Gauges:
         for (epoch, batch, done, lr), loss in (
             self._losses.drain() if everything else self._losses.poll()
         ):
-            self._record.batch(epoch, batch, done, loss, lr)
+            self._record.batch(epoch, batch, done, loss, lr, perf_counter())
             if self._stops and trouble is None and not math.isfinite(loss):
                 trouble = NonFiniteLossError(f"the loss of epoch {epoch}, batch {batch} is {loss}")
         for (epoch, batch), bad in self._bad.drain() if everything else self._bad.poll():

@@ -61,11 +61,26 @@ class Series:
         self._x.append(x)
         self._y.append(y)
         if len(self._y) == _BLOCK:
-            self._table, self._width = self._folded()
-            self._before = list(self.recent)
-            self._points += _BLOCK
-            self._x.clear()
-            self._y.clear()
+            self._put_away()
+
+    def extend(self, x: int, values: list[float]) -> None:
+        """Append points, the first of them at `x` and each other 1 behind the one before."""
+        while values:
+            room = _BLOCK - len(self._y)
+            some, values = values[:room], values[room:]
+            self._x += range(x, x + len(some))
+            self._y += some
+            x += len(some)
+            if len(some) == room:
+                self._put_away()
+
+    def _put_away(self) -> None:
+        """Put a whole block of waiting points into buckets."""
+        self._table, self._width = self._folded()
+        self._before = list(self.recent)
+        self._points += _BLOCK
+        self._x.clear()
+        self._y.clear()
 
     def curve(self) -> Curve:
         """The whole run in at most `BUCKETS` buckets."""

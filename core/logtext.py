@@ -11,12 +11,11 @@ import math
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from itertools import chain, repeat
+from operator import sub
 from typing import Any, BinaryIO, Final, NamedTuple
 from zlib import crc32
 
-ROW: Final = 2
-"""Numbers of a batch, one after the other: its loss, and the run's seconds at its end."""
 LENGTH: Final = 4
 """Bytes that tell how many follow, between the two processes."""
 _BATCH: Final = (
@@ -48,16 +47,21 @@ Numbers = Sequence[Any]
 
 
 class Span(NamedTuple):
-    """Batches in a row, of one epoch and one learning rate, by what the first of them has."""
+    """Batches in a row, of one epoch and one learning rate, by what the first of them has.
+
+    `began` is what their clock showed when the run had taken no time yet.
+    """
 
     epoch: int
     batch: int
     batches_done: int
     lr: float
+    began: float
 
     def onward(self, count: int) -> Span:
         """The same without so many at the beginning."""
-        return Span(self.epoch, self.batch + count, self.batches_done + count, self.lr)
+        epoch, batch, done, lr, began = self
+        return Span(epoch, batch + count, done + count, lr, began)
 
 
 class _Null:
@@ -88,17 +92,17 @@ def finite(numbers: Numbers) -> Numbers:
     return tuple(number if math.isfinite(number) else _NULL for number in numbers)
 
 
-def batches(span: Span, numbers: Numbers) -> list[bytes]:
-    """A line for each batch of a span, `ROW` numbers each. Together they take half the time of
-    one by one.
+def batches(span: Span, losses: Numbers, times: Numbers) -> list[bytes]:
+    """A line for each batch of a span, by what it lost and when it was done. Together they take
+    half the time of one by one.
     """
-    epoch, batch, done, lr = span
-    count = len(numbers) // ROW
+    epoch, batch, done, lr, began = span
+    count = len(losses)
     rows = zip(
         range(batch, batch + count),
         range(done, done + count),
-        finite(numbers[::ROW]),
-        numbers[1::ROW],
+        finite(losses),
+        map(sub, times, repeat(began)),
         strict=True,
     )
     line = _BATCH % (epoch, *finite((lr,)))
@@ -129,25 +133,27 @@ def _without_nan(record: Record) -> Record:
 
 
 def text(
-    numbers: Numbers,
+    losses: Numbers,
+    times: Numbers,
     told: Iterable[tuple[int, Any]],
-    lines_of: Callable[[Span, Numbers], list[bytes]] = batches,
+    lines_of: Callable[[Span, Numbers, Numbers], list[bytes]] = batches,
     line_of: Callable[[Any], bytes] = epoch,
 ) -> bytes:
     """All lines of some batches, and of what stands between them, such as epochs.
 
     Args:
-        numbers: `ROW` of each batch.
+        losses: of each batch.
+        times: when each was done.
         told: in order, spans and what makes a line of its own, each with how many of the batches
             it is behind. Every batch belongs to the last span before it.
         lines_of: the lines of a span.
         line_of: the line of something else.
     """
     lines: list[bytes] = []
-    span, at = Span(0, 0, 0, math.nan), 0
-    for place, one in (*told, (len(numbers) // ROW, None)):
+    span, at = Span(0, 0, 0, math.nan, 0.0), 0
+    for place, one in (*told, (len(losses), None)):
         if place > at:
-            lines += lines_of(span, numbers[at * ROW : place * ROW])
+            lines += lines_of(span, losses[at:place], times[at:place])
             span, at = span.onward(place - at), place
         if isinstance(one, Span):
             span = one
@@ -156,9 +162,10 @@ def text(
     return b"".join(lines)
 
 
-def ask(numbers: Numbers, told: Iterable[tuple[int, Sequence[Any]]]) -> bytes:
+def ask(losses: Numbers, times: Numbers, told: Iterable[tuple[int, Sequence[Any]]]) -> bytes:
     """`text`'s arguments for `serve`: spans, and values of epochs."""
-    asks: Any = (array("d", numbers).tobytes(), [(place, tuple(one)) for place, one in told])
+    packed = [array("d", numbers).tobytes() for numbers in (losses, times)]
+    asks: Any = (*packed, [(place, tuple(one)) for place, one in told])
     asked = marshal.dumps(asks, 2)  # later formats look for objects that are shared
     return len(asked).to_bytes(LENGTH, "big") + asked
 
@@ -167,11 +174,11 @@ def serve(asked: BinaryIO, answers: BinaryIO) -> None:
     """Answer what `ask` gives with `text`'s lines until nobody asks any more."""
     while head := asked.read(LENGTH):
         # From our own parent, through a pipe that nobody else holds.
-        packed, told = marshal.loads(asked.read(int.from_bytes(head, "big")))
-        numbers = array("d", packed).tolist()
+        *packed, told = marshal.loads(asked.read(int.from_bytes(head, "big")))
+        losses, times = (array("d", numbers).tolist() for numbers in packed)
         # An epoch's first value is its type, a span's is a number.
         told = [(place, one if isinstance(one[0], str) else Span(*one)) for place, one in told]
-        lines = text(numbers, told)
+        lines = text(losses, times, told)
         answers.write(len(lines).to_bytes(LENGTH, "big") + lines)
         answers.flush()
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, astuple
+from functools import reduce
+from operator import add
 from typing import Any, Final, Protocol
 
+from .block import MOST, Block
 from .clock import WARM_UP, Clock
 from .history import Series
 from .progress import Progress
@@ -34,19 +37,40 @@ class Listener(Protocol):
         """A person changed something."""
 
 
+class Log(Protocol):
+    """Keeps every record of a run. It gets batches in blocks, which it reads while they fill: a
+    call for each would take several per cent of a small model's time.
+    """
+
+    def batches(self, block: Block) -> None:
+        """The next batches will be in this block, in order."""
+
+    def epoch(self, summary: EpochSummary) -> None:
+        """An epoch was finished."""
+
+    def change(self, change: Change) -> None:
+        """A person changed something."""
+
+
 class Record:
-    """Everything that is counted about a run. Only the training thread touches it."""
+    """Everything that is counted about a run. Only the training thread touches it.
+
+    Args:
+        task: what is learnt.
+        clock: where the time goes.
+        listener: gets every record, when it is made.
+        log: keeps every record.
+    """
 
     def __init__(
         self,
         task: Task,
         clock: Clock,
         listener: Listener | None = None,
-        log: Listener | None = None,
+        log: Log | None = None,
     ) -> None:
-        self._task, self._clock = task, clock
-        self._all = tuple(one for one in (log, listener) if one is not None)
-        self._log = () if log is None else (log,)
+        self._task, self._clock, self._log = task, clock, log
+        self._all = () if listener is None else (listener,)
         self._listeners = self._all
         self._series = {name: Series() for name in METRIC_SERIES}
         self._loss = self._series["loss"]
@@ -54,6 +78,13 @@ class Record:
         self._loss_count = 0
         self._epoch_began = (0.0, 0, 0.0)
         self._lr = math.nan
+        self._block = Block(0, 0, 1, math.nan)
+        self._losses, self._times = self._block.losses, self._block.times
+        self._next = self._epoch = 0
+        """What the next batch has if it belongs to the block: `batches_done` (0: it will begin
+        another) and epoch."""
+        self._settled = 0
+        """Batches of the block that are in sums and series."""
         self._curves: tuple[tuple[str, Curve], ...] = ()
         self._val_seconds = 0.0
         self.val_loss: float | None = None
@@ -62,27 +93,63 @@ class Record:
         self.best_val_loss: Best | None = None
         self.val_worse = 0
         """Validations in a row whose metric was worse than the best."""
-        self.first_loss: float | None = None
-        """Of the run's first batch."""
+        self._first_loss: float | None = None
         self.last: EpochSummary | None = None
         self.changes: tuple[Change, ...] = ()
 
     def hush(self, quiet: bool) -> None:
         """Keep batches and epochs from the listener, which knows them already, or tell it again."""
-        self._listeners = self._log if quiet else self._all
+        self._listeners = () if quiet else self._all
 
-    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
-        """Take in a finished batch, in order."""
-        if batches_done == 1:
-            self.first_loss = loss
-        self._loss_sum += loss
-        self._loss_count += 1
-        self._loss.add(batches_done, loss)
-        if lr != self._lr:
-            self._lr = lr
-            self._series["lr"].add(batches_done, lr)
+    def batch(
+        self, epoch: int, batch: int, batches_done: int, loss: float, lr: float, ended: float
+    ) -> None:
+        """Take in a finished batch, in order.
+
+        Args:
+            epoch, batch: counted from 1.
+            batches_done: with this one.
+            loss: its mean.
+            lr: what it used.
+            ended: when it was done (`time.perf_counter`).
+        """
+        if batches_done != self._next or lr != self._lr or epoch != self._epoch:
+            self._begin(Block(epoch, batch, batches_done, lr))
+        self._next = batches_done + 1 if batches_done % MOST else 0
+        self._losses.append(loss)
+        self._times.append(ended)
         for listener in self._listeners:
             listener.batch(epoch, batch, batches_done, loss, lr)
+
+    def _begin(self, block: Block) -> None:
+        self._settle()
+        if block.lr != self._lr:
+            self._lr = block.lr
+            self._series["lr"].add(block.batches_done, block.lr)
+        self._block, self._settled, self._epoch = block, 0, block.epoch
+        self._losses, self._times = block.losses, block.times
+        if self._log is not None:
+            self._log.batches(block)
+
+    def _settle(self) -> None:
+        """Bring what was noted of batches into sums and series; needed before these are read."""
+        losses = self._losses[self._settled :]
+        if not losses:
+            return
+        first = self._block.batches_done + self._settled
+        if first == 1:
+            self._first_loss = losses[0]
+        self._settled += len(losses)
+        # One after the other, so that the sum is the same whenever somebody looks.
+        self._loss_sum = reduce(add, losses, self._loss_sum)
+        self._loss_count += len(losses)
+        self._loss.extend(first, losses)
+
+    @property
+    def first_loss(self) -> float | None:
+        """Of the run's first batch; None before it."""
+        self._settle()
+        return self._first_loss
 
     def validated(
         self, batches_done: int, loss: float | None, metrics: dict[str, float], seconds: float
@@ -101,6 +168,7 @@ class Record:
     @property
     def epoch_loss(self) -> float | None:
         """Mean loss of this epoch's batches so far; None before the first."""
+        self._settle()
         return self._loss_sum / self._loss_count if self._loss_count else None
 
     def grad_norm(self, batches_done: int, norm: float) -> None:
@@ -109,6 +177,7 @@ class Record:
 
     def epoch(self, at: Progress, lr: float, *, validated: bool) -> EpochSummary:
         """Close the epoch that `at` has just counted."""
+        self._settle()
         began, batches_before, val_before = self._epoch_began
         active, val = self._clock.active, self._clock.spent[Step.VALIDATE]
         batches = at.batches_done - batches_before
@@ -129,6 +198,8 @@ class Record:
             self._note_best(self.last)
         self._loss_sum, self._loss_count = 0.0, 0
         self._epoch_began = (active, at.batches_done, val)
+        if self._log is not None:
+            self._log.epoch(self.last)
         for listener in self._listeners:
             listener.epoch(self.last)
         return self.last
@@ -154,11 +225,14 @@ class Record:
         """Keep what a person changed, with its time and place."""
         change = Change(time.time(), at.epoch + 1, at.batches_done, text, kind)
         self.changes = (*self.changes[-CHANGES + 1 :], change)
+        if self._log is not None:
+            self._log.change(change)
         for listener in self._all:
             listener.change(change)
 
     def state(self) -> dict[str, Any]:
         """Everything counted so far, in tensors and plain values."""
+        self._settle()
         return {
             "series": {name: series.state() for name, series in self._series.items()},
             "loss_sum": self._loss_sum,
@@ -167,7 +241,7 @@ class Record:
             "lr": self._lr,
             "val_seconds": self._val_seconds,
             "val_worse": self.val_worse,
-            "first_loss": self.first_loss,
+            "first_loss": self._first_loss,
             "val_loss": self.val_loss,
             "metrics": dict(self.metrics),
             "best_metric": self.best_metric and astuple(self.best_metric),
@@ -178,12 +252,13 @@ class Record:
 
     def restore(self, state: dict[str, Any], *, rewinding: bool = False) -> None:
         """Go on from `state`; when rewinding, what was changed by hand since stays on record."""
+        self._next, self._settled = 0, len(self._losses)
         for name, series in state["series"].items():
             if name in self._series:
                 self._series[name].restore(series)
         self._loss_sum, self._loss_count = state["loss_sum"], state["loss_count"]
         self._lr, self._val_seconds = state["lr"], state["val_seconds"]
-        self.val_worse, self.first_loss = state["val_worse"], state["first_loss"]
+        self.val_worse, self._first_loss = state["val_worse"], state["first_loss"]
         self.val_loss, self.metrics = state["val_loss"], dict(state["metrics"])
         best, lowest, last = state["best_metric"], state["best_val_loss"], state["last"]
         self.best_metric = best and Best(*best)
@@ -207,6 +282,7 @@ class Record:
 
     def begin_epoch_anew(self) -> None:
         """Forget the losses of the epoch under way: its batches start over."""
+        self._settle()
         self._loss_sum, self._loss_count = 0.0, 0
 
     def picture(
@@ -227,6 +303,7 @@ class Record:
         """A Snapshot of now; its curves are built anew only if `curves` says so. `more` are fields
         of a Snapshot that are not this record's.
         """
+        self._settle()
         clock = self._clock
         clock.mark(at.batches_done, at.samples_done)
         batch_rate, sample_rate = clock.rates(at.batches_done, at.samples_done)

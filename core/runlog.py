@@ -10,8 +10,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
+from .block import Block
 from .logfile import LogFile, Record, line
-from .logtext import ROW, Span
+from .logtext import Span
 from .snapshot import Change, EpochSummary
 from .windows import EVERY
 from .wording import Epoch, State, Wording
@@ -24,13 +25,12 @@ FAST: Final = 1000
 """Batches a second from which on a second process puts them into words."""
 BACKLOG: Final = 16_384
 """Batches that may wait; with more, the training thread writes them itself."""
-_LOOK: Final = 0xFFF
 
 
 class RunLog:
     """Writes metrics.jsonl and events.jsonl; `core.logfields` tells what is in them.
 
-    `batch`, `epoch`, `change` and `state` belong to the training thread, which only notes plain
+    `batches`, `epoch`, `change` and `state` belong to the training thread, which only notes plain
     numbers: a thread of the log's own has them formatted and writes them. None of these four
     raises because of the disk; `error` tells.
 
@@ -65,24 +65,28 @@ class RunLog:
         self._best: tuple[float, int] | None = None
         self._best_val_loss: float | None = None
         self._epochs = 0
-        self._next, self._epoch, self._lr = 1, 0, math.nan
-        """What the next batch has if it belongs to the span that is told: `batches_done`, epoch
-        and lr."""
-        self._told: list[float] = []
-        """Batches that wait, `ROW` numbers each."""
-        self._taken = 0
-        """Batches that were taken out of there."""
-        self._waiting: deque[tuple[int, Span | Epoch | State]] = deque()
-        """Spans, epochs, and states to be completed, that belong behind so many batches."""
-        self._span = Span(0, 0, 0, math.nan)
-        """What the next batch to be taken belongs to, unless another one waits."""
-        self._taking, self._draining = threading.Lock(), threading.Lock()
+        self._waiting: deque[tuple[int, Block | Epoch | State]] = deque()
+        """Blocks, epochs, and states to be completed, each with how many batches the block in
+        front of it had by then."""
+        self._begin(batches_done=0)
+        self._draining = threading.Lock()
         self._zero = perf_counter()
         self._closing = threading.Event()
         self._writer = threading.Thread(
             target=self._write, args=(interval,), name="fivestep-log", daemon=True
         )
         self._writer.start()
+
+    def _begin(self, batches_done: int) -> None:
+        """Know of no batch behind these."""
+        self._block = Block(0, 0, batches_done + 1, math.nan)
+        """The block that is filled."""
+        self._told = 0
+        """Batches in the blocks before that."""
+        self._taking, self._at = self._block, 0
+        """The block that batches are taken out of, and how many were."""
+        self._taken = 0
+        """Batches taken out of all blocks."""
 
     @property
     def error(self) -> str | None:
@@ -99,19 +103,19 @@ class RunLog:
         """Bytes of torn records that opening has cut off."""
         return self._metrics.cut + self._events.cut
 
+    @property
+    def waiting(self) -> int:
+        """Batches that are still to be put into words."""
+        return self._told + len(self._block.times) - self._taken
+
     # What the training thread tells.
 
-    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
-        """Take in a finished batch, in order."""
-        if batches_done != self._next or lr != self._lr or epoch != self._epoch:
-            with self._taking:
-                self._waiting.append((self._place(), Span(epoch, batch, batches_done, lr)))
-            self._epoch, self._lr = epoch, lr
-        self._next = batches_done + 1
-        told = self._told
-        told.append(loss)
-        told.append(perf_counter() - self._zero)
-        if not batches_done & _LOOK and len(told) > BACKLOG * ROW:
+    def batches(self, block: Block) -> None:
+        """The next batches will be in this block, in order."""
+        self._tell(block)
+        self._told += len(self._block.times)
+        self._block = block
+        if self.waiting > BACKLOG:
             self.flush()
 
     def epoch(self, summary: EpochSummary) -> None:
@@ -124,9 +128,8 @@ class RunLog:
             lowest = self._best_val_loss
             self._best_val_loss = loss if lowest is None else min(loss, lowest)
         self._epochs = summary.epoch
-        told = Epoch(summary, self._best, self._best_val_loss, perf_counter() - self._zero)
-        with self._taking:
-            self._waiting.append((self._place(), told))
+        elapsed = perf_counter() - self._zero
+        self._tell(Epoch(summary, self._best, self._best_val_loss, elapsed))
 
     def change(self, change: Change) -> None:
         """Take in what a person changed."""
@@ -140,13 +143,12 @@ class RunLog:
 
         `time` and `batches_done` are those of now unless `fields` has them.
         """
-        done = self._next - 1
+        done = self._block.last
         record = {"type": kind, "time": time.time(), "batches_done": done, "text": text}
         self._events.append(line(record | fields))
 
-    def _place(self) -> int:
-        """How many batches were told of; with `_taking` held."""
-        return self._taken + len(self._told) // ROW
+    def _tell(self, one: Block | Epoch | State) -> None:
+        self._waiting.append((len(self._block.times), one))
 
     # How it gets into the files.
 
@@ -160,9 +162,9 @@ class RunLog:
 
     def _engage(self, seconds: float) -> None:
         """Take on a scribe if so much has come in so many seconds that it is worth it."""
-        if self._wording.can_engage and len(self._told) >= FAST * ROW * seconds:
+        if self._wording.can_engage and self.waiting >= FAST * seconds:
             with self._draining:
-                self._wording.engage(self._next - 1)
+                self._wording.engage(self._block.last)
 
     def flush(self, *, sync: bool = False) -> bool:
         """Write everything told so far, from any thread.
@@ -182,26 +184,47 @@ class RunLog:
         """Have formatted what waits, without making the training thread wait for long."""
         wording = self._wording
         while True:
-            with self._taking:
-                # `batch` takes no lock: a slice and a deletion can't be interrupted, and it
-                # only ever adds behind them.
-                count = min(len(self._told) // ROW, wording.at_once)
-                numbers = self._told[: count * ROW]
-                del self._told[: count * ROW]
-                began, self._taken = self._taken, self._taken + count
-                told: list[tuple[int, Span | Epoch | State]] = [(0, self._span)]
-                begun = 0
-                while self._waiting and self._waiting[0][0] <= self._taken:
-                    place, one = self._waiting.popleft()
-                    told.append((place - began, one))
-                    if isinstance(one, Span):
-                        begun, self._span = place - began, one
-                self._span = self._span.onward(count - begun)
-            if not count and len(told) == 1:
+            losses, times, told = self._take(wording.at_once)
+            if not losses and len(told) == 1:
                 return
-            self._metrics.append(wording.text(numbers, told))
+            last = self._taking.batches_done + self._at - 1
+            self._metrics.append(wording.text(losses, times, told, last))
             if wording.scribe is not None:  # many lines, which need not be kept
                 self._metrics.flush()
+
+    def _take(
+        self, most: int
+    ) -> tuple[list[float], list[float], list[tuple[int, Span | Epoch | State]]]:
+        """The next batches, and what stands between them; no lock keeps the training waiting."""
+        block, at, waiting = self._taking, self._at, self._waiting
+        losses: list[float] = []
+        times: list[float] = []
+        told: list[tuple[int, Span | Epoch | State]] = [(0, self._span(block, at))]
+        while True:
+            # What is told from here on stands behind these batches.
+            there = len(block.times)
+            follows = bool(waiting)
+            end = waiting[0][0] if follows else there
+            stop = min(end, at + most - len(losses))
+            losses += block.losses[at:stop]
+            times += block.times[at:stop]
+            at = stop
+            if at < end or not follows:
+                break
+            _, one = waiting.popleft()
+            if isinstance(one, Block):
+                block, at = one, 0
+                told.append((len(losses), self._span(block, at)))
+            else:
+                told.append((len(losses), one))
+        self._taking, self._at = block, at
+        self._taken += len(losses)
+        return losses, times, told
+
+    def _span(self, block: Block, at: int) -> Span:
+        """A block from one of its batches on."""
+        began = self._zero
+        return Span(block.epoch, block.batch + at, block.batches_done + at, block.lr, began)
 
     # What a checkpoint has to know, and how a resume begins.
 
@@ -212,16 +235,15 @@ class RunLog:
         a checkpoint with this in it is not ahead of the log when the process is killed
         (`flush(sync=True)`: the machine, too).
         """
-        with self._taking:
-            state: State = {
-                "batches_done": self._next - 1,
-                "epochs": self._epochs,
-                "elapsed": perf_counter() - self._zero,
-                "window": {},
-                "best": self._best and list(self._best),
-                "best_val_loss": self._best_val_loss,
-            }
-            self._waiting.append((self._place(), state))
+        state: State = {
+            "batches_done": self._block.last,
+            "epochs": self._epochs,
+            "elapsed": perf_counter() - self._zero,
+            "window": {},
+            "best": self._best and list(self._best),
+            "best_val_loss": self._best_val_loss,
+        }
+        self._tell(state)
         return state
 
     def restore(self, state: dict[str, Any], *, rewinding: bool = False) -> int:
@@ -243,7 +265,8 @@ class RunLog:
             self._drain()
             cut, last = self._metrics.cut_back(lambda record: _belongs(record, done, epochs))
             self._wording.windows.restore(state["window"])
-            self._epochs, self._next, self._lr = epochs, done + 1, math.nan
+            self._begin(done)
+            self._epochs = epochs
             self._best = tuple(state["best"]) if state["best"] else None
             self._best_val_loss = state["best_val_loss"]
             if not rewinding:

@@ -57,17 +57,20 @@ class Scribe:
         for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
             self._here.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", whole, part))
 
-    def text(self, numbers: Numbers, told: Iterable[tuple[int, Sequence[Any]]]) -> bytes:
+    def text(
+        self, losses: Numbers, times: Numbers, told: Iterable[tuple[int, Sequence[Any]]]
+    ) -> bytes:
         """What `logtext.text` gives.
 
         Args:
-            numbers: `ROW` of each batch.
+            losses: of each batch.
+            times: when each was done.
             told: spans, and the values of epochs.
 
         Raises:
             OSError: the scribe is gone, or does not answer.
         """
-        self._here.sendall(ask(numbers, told))
+        self._here.sendall(ask(losses, times, told))
         return self._receive(int.from_bytes(self._receive(LENGTH), "big"))
 
     def _receive(self, count: int) -> bytes:

@@ -273,7 +273,8 @@ class Watched:
         at.begin_batch(None, None)
         loss, self._loss = self._loss, None
         if loss is not None and self._losses.immediate:
-            self._record.batch(at.epoch + 1, at.batch, at.batches_done, loss.item(), self._rate.lr)
+            value, lr = loss.item(), self._rate.lr
+            self._record.batch(at.epoch + 1, at.batch, at.batches_done, value, lr, self._now[1])
         elif loss is not None:
             self._losses.push((at.epoch + 1, at.batch, at.batches_done, self._rate.lr), loss)
             self._collect()
@@ -284,7 +285,7 @@ class Watched:
         for (epoch, batch, done, lr), loss in (
             self._losses.drain() if everything else self._losses.poll()
         ):
-            self._record.batch(epoch, batch, done, loss, lr)
+            self._record.batch(epoch, batch, done, loss, lr, perf_counter())
 
     def _end_cut_epoch(self) -> None:
         """Close an epoch that `break` has left."""

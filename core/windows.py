@@ -7,7 +7,7 @@ from functools import reduce
 from operator import add
 from typing import Any, Final
 
-from .logtext import ROW, Numbers, Span, batches, finite, seal
+from .logtext import Numbers, Span, batches, finite, seal
 
 EVERY: Final = 100_000
 """Batches logged one by one; the next 900,000 in windows of 10, then 9 million in 100, ..."""
@@ -46,9 +46,9 @@ class Windows:
         """Whether each batch up to this one makes a line of its own."""
         return not self.batches and last <= self._every
 
-    def lines(self, span: Span, numbers: Numbers) -> list[bytes]:
-        """Lines for batches, `ROW` numbers each; what is left stays in the window."""
-        count = len(numbers) // ROW
+    def lines(self, span: Span, losses: Numbers, times: Numbers) -> list[bytes]:
+        """Lines for batches, see `core.logtext.batches`; what is left stays in the window."""
+        count = len(losses)
         made: list[bytes] = []
         at = 0
         while at < count:
@@ -58,19 +58,19 @@ class Windows:
             wide = width(done, self._every)
             end = self._every if wide == 1 else -(-done // wide) * wide
             take = min(count - at, end - done + 1)
-            part = numbers[at * ROW : (at + take) * ROW]
+            some, ends = losses[at : at + take], times[at : at + take]
             if wide == 1:
-                made += batches(span.onward(at), part)
+                made += batches(span.onward(at), some, ends)
             else:
                 self._end = end
-                self._add(span.onward(at + take - 1), part)
+                self._add(span.onward(at + take - 1), some, ends[-1])
                 if done + take > end:
                     made.append(self._close())
             at += take
         return made
 
-    def _add(self, last: Span, numbers: Numbers) -> None:
-        count, losses = len(numbers) // ROW, numbers[::ROW]
+    def _add(self, last: Span, losses: Numbers, ended: float) -> None:
+        count, loss = len(losses), losses[-1]
         if not math.isfinite(sum(losses)):
             losses = [loss for loss in losses if math.isfinite(loss)]
         self.batches += count
@@ -80,8 +80,8 @@ class Windows:
             self._high = max(self._high, *losses)
             # One after the other, so that the sum is the same however the batches arrive.
             self._total = reduce(add, losses, self._total)
-        loss, elapsed = numbers[-ROW:]
-        self._last = [last.epoch, last.batch, last.batches_done, loss, last.lr, elapsed]
+        epoch, batch, done, lr, began = last
+        self._last = [epoch, batch, done, loss, lr, ended - began]
 
     def partial(self) -> bytes | None:
         """A line for the window that is open; None if none is. It stays open."""

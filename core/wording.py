@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from . import logtext
 from .jsonfile import clean
-from .logtext import ROW, Numbers, Span
+from .logtext import Numbers, Span
 from .scribe import Scribe
 from .snapshot import EpochSummary
 from .windows import Windows
@@ -88,21 +88,25 @@ class Wording:
             self.scribe.close()
             self.scribe = None
 
-    def text(self, numbers: Numbers, told: Sequence[tuple[int, Span | Epoch | State]]) -> bytes:
-        """All lines of batches, and of what stands between them; see `core.logtext.text`. The
-        open window of a state is filled in.
+    def text(
+        self,
+        losses: Numbers,
+        times: Numbers,
+        told: Iterable[tuple[int, Span | Epoch | State]],
+        last: int,
+    ) -> bytes:
+        """All lines of batches up to the one with the number `last`, and of what stands between
+        them; see `core.logtext.text`. The open window of a state is filled in.
         """
-        place, span = next((at, one) for at, one in reversed(told) if isinstance(one, Span))
-        last = span.onward(len(numbers) // ROW - place).batches_done - 1
-        if numbers and not self.windows.apart(last):
+        if losses and not self.windows.apart(last):
             self.dismiss()  # windows are made of few lines
-        if numbers and self.scribe is not None:  # no window is open, as the states say already
+        if losses and self.scribe is not None:  # no window is open, as the states say already
             try:
-                return self.scribe.text(numbers, _plain(told))
+                return self.scribe.text(losses, times, _plain(told))
             except OSError:  # it took nothing with it
                 self.dismiss()
                 self._alone = True
-        return logtext.text(numbers, told, self.windows.lines, self._line)
+        return logtext.text(losses, times, told, self.windows.lines, self._line)
 
     def _line(self, one: Epoch | State) -> bytes:
         """An epoch's line; none for a state, which learns of the open window."""

@@ -65,12 +65,12 @@ batch, look, mounted = Record.batch, WatchScreen._look, WatchScreen.on_mount
 
 
 def timed_batch(
-    self: Record, epoch: int, number: int, batches_done: int, loss: float, lr: float
+    self: Record, epoch: int, number: int, done: int, loss: float, lr: float, ended: float
 ) -> None:
     """As ever, and noted."""
     ends.append(time.perf_counter())
     firsts.append(number == 1)
-    batch(self, epoch, number, batches_done, loss, lr)
+    batch(self, epoch, number, done, loss, lr, ended)
 
 
 def timed_look(self: WatchScreen, now: float) -> None:

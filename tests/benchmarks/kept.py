@@ -49,9 +49,10 @@ class Turns:
         self.session = Session(training, self, saving=self._saving)
         self._driver = driver = self.session._driver
         self._record = self.session._parts.record
-        self._kept, self._left, self._since, self._want = self._record._all, 0.0, 0.0, math.inf
+        self._left, self._since, self._want = 0.0, 0.0, math.inf
         self._gauges, self._hindsight = driver.gauges, driver.hindsight
-        log = self._saving.log
+        self._log = log = self._saving.log
+        self._turned = False
         log._wording.windows._every = sys.maxsize
         flush = log.flush
 
@@ -66,6 +67,10 @@ class Turns:
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
         """Note when; it costs both the same."""
         self.ends.append(perf_counter())
+        if self._turned:  # the log has whole blocks
+            self._turned = False
+            self._record._log = self._log if self.turns[-1][1] else None
+            self._record._next = 0
 
     def change(self, change: Change) -> None:
         """Nothing."""
@@ -89,9 +94,9 @@ class Turns:
             if self.turns:
                 self._since += here - self.turns[-1][0]
         saving.due = here if saves else math.inf
-        self._record._listeners = self._kept if safe else (self,)
         self._gauges.checks = self._gauges._stops = safe
         self.turns.append((here, safe, saves))
+        self._turned = True
         self.session.control.poke()  # whether gradients are looked at is asked there
         if sum(saves for _, _, saves in self.turns) > self._want:
             self.enough.set()

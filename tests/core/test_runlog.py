@@ -7,14 +7,18 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
 
+from fivestep.core.clock import Clock
 from fivestep.core.logfields import EVENTS_FIELDS, METRICS_FIELDS
 from fivestep.core.logfile import read_log
+from fivestep.core.record import Record
 from fivestep.core.runlog import RunLog
 from fivestep.core.snapshot import Change, EpochSummary
+from fivestep.core.tasks import Task
 from fivestep.core.windows import width
 
 Records = list[dict[str, Any]]
@@ -51,11 +55,17 @@ def summary(epoch: int, **others: Any) -> EpochSummary:
     return EpochSummary(**(fields | others))
 
 
+def feeding(log: RunLog) -> Record:
+    """What tells a log of batches."""
+    return Record(Task(), Clock(), log=log)
+
+
 def train(log: RunLog, first: int, last: int) -> Iterator[int]:
     """Tell batches first to last; yields behind each batch, and behind each epoch."""
+    record = feeding(log)
     for done in range(first, last + 1):
         epoch, batch = divmod(done - 1, PER_EPOCH)
-        log.batch(epoch + 1, batch + 1, done, loss(done), 0.1)
+        record.batch(epoch + 1, batch + 1, done, loss(done), 0.1, perf_counter())
         yield done
         if batch + 1 == PER_EPOCH:
             log.epoch(summary(epoch + 1))
@@ -119,8 +129,9 @@ def test_no_spike_and_no_nan_is_averaged_away(tmp_path: Path) -> None:
 
 def test_a_window_of_nothing_but_nan_says_null(tmp_path: Path) -> None:
     log = open_log(tmp_path, every=1)
+    record = feeding(log)
     for done in range(1, 12):
-        log.batch(1, done, done, math.nan, math.nan)
+        record.batch(1, done, done, math.nan, math.nan, perf_counter())
     log.close()
     first, *rest = metrics(tmp_path)
     assert first["loss"] is None
@@ -133,10 +144,11 @@ def test_a_window_of_nothing_but_nan_says_null(tmp_path: Path) -> None:
 
 def test_batches_that_were_never_told_leave_their_windows_short(tmp_path: Path) -> None:
     log = open_log(tmp_path, every=5)
+    record = feeding(log)
     for done in (1, 2, 4, 7, 9, 11, 12, 13, 35):
-        log.batch(1, done, done, 1.0, 0.1)
+        record.batch(1, done, done, 1.0, 0.1, perf_counter())
     log.close()
-    found = [(record["batches_done"], record.get("batches")) for record in metrics(tmp_path)]
+    found = [(line["batches_done"], line.get("batches")) for line in metrics(tmp_path)]
     assert found == [(1, None), (2, None), (4, None), (9, 2), (13, 3), (35, 1)]
 
 

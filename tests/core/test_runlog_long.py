@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 
+from fivestep.core.clock import Clock
 from fivestep.core.logfile import read_log
-from fivestep.core.logtext import ROW
+from fivestep.core.record import Record
 from fivestep.core.runlog import RunLog
+from fivestep.core.tasks import Task
 
 
 def test_what_waits_in_memory_is_bounded(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "metrics.jsonl", tmp_path / "events.jsonl", every=1000, interval=3600)
     most = 0
+    record = Record(Task(), Clock(), log=log)
     for done in range(1, 60_001):
-        log.batch(1, done, done, 0.5, 0.1)
-        most = max(most, len(log._told))
+        record.batch(1, done, done, 0.5, 0.1, perf_counter())
+        most = max(most, log.waiting)
     log.close()
-    assert most < ROW * 25_000
+    assert most < 25_000
     assert (
-        sum(record.get("batches", 1) for record in list(read_log(tmp_path / "metrics.jsonl")))
-        == 60_000
+        sum(line.get("batches", 1) for line in list(read_log(tmp_path / "metrics.jsonl"))) == 60_000
     )
 
 
 def test_ten_million_batches_stay_under_100_mb(tmp_path: Path) -> None:
     """From a run a hundredth as long with the limit a hundredth as high: the counts scale."""
     log = RunLog(tmp_path / "metrics.jsonl", tmp_path / "events.jsonl", every=1000)
+    record = Record(Task(), Clock(), log=log)
     for done in range(1, 100_001):
-        log.batch(12_345, 100_000 + done, done, 0.123456789012345678 / done, 1.2345678901e-05)
+        record.batch(
+            12_345,
+            100_000 + done,
+            done,
+            0.123456789012345678 / done,
+            1.2345678901e-05,
+            perf_counter(),
+        )
     log.close()
     size = (tmp_path / "metrics.jsonl").stat().st_size
     found = list(read_log(tmp_path / "metrics.jsonl"))
@@ -41,11 +52,19 @@ def test_ten_million_batches_stay_under_100_mb(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ten_million_batches_for_real(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "metrics.jsonl", tmp_path / "events.jsonl")
+    record = Record(Task(), Clock(), log=log)
     for done in range(1, 10_000_001):
-        log.batch(done // 10_000 + 1, done % 10_000 + 1, done, 1.23456789 / done, 1.2345678901e-05)
+        record.batch(
+            done // 10_000 + 1,
+            done % 10_000 + 1,
+            done,
+            1.23456789 / done,
+            1.2345678901e-05,
+            perf_counter(),
+        )
     log.close()
     assert (tmp_path / "metrics.jsonl").stat().st_size < 100e6
     assert (
-        sum(record.get("batches", 1) for record in list(read_log(tmp_path / "metrics.jsonl")))
+        sum(line.get("batches", 1) for line in list(read_log(tmp_path / "metrics.jsonl")))
         == 10_000_000
     )

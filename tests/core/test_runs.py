@@ -10,17 +10,21 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
 
+from fivestep.core.clock import Clock
 from fivestep.core.export import export_rows, write_csv
 from fivestep.core.logfile import line
+from fivestep.core.record import Record
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.runlog import RunLog
 from fivestep.core.runmeta import Ended, Meta
 from fivestep.core.runs import list_runs, newest, summary
 from fivestep.core.snapshot import EpochSummary
+from fivestep.core.tasks import Task
 
 META: dict[str, Any] = {
     "format": 1,
@@ -49,10 +53,12 @@ def make(folder: Path, name: str, **meta: Any) -> RunDirectory:
 def train(run: RunDirectory, epochs: int, more: int = 0) -> None:
     """Log epochs of 10 batches; the third is the best."""
     log = RunLog(run.metrics, run.events, every=30)
+    record = Record(Task(), Clock(), log=log)
     for epoch in range(1, epochs + 2):
         for batch in range(1, 11 if epoch <= epochs else more + 1):
             done = 10 * (epoch - 1) + batch
-            log.batch(epoch, batch, done, math.nan if done == 2 else 1 / done, 0.1)
+            loss = math.nan if done == 2 else 1 / done
+            record.batch(epoch, batch, done, loss, 0.1, perf_counter())
         if epoch <= epochs:
             metrics = (("accuracy", 0.9 - abs(epoch - 3) / 10), ("=cmd()", -1.5))
             log.epoch(EpochSummary(epoch, 10, 10 * epoch, 0.5, 0.4, metrics, 1.0, 10.0, 0.1))
@@ -153,7 +159,11 @@ def test_what_is_no_run_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["run.json", "outcome.json"])
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"a":' * 9999, b"\0" * 99])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b'{"a":' * 9999, b"\0" * 99],
+    ids=["empty", "another type", "too deep", "zeros"],
+)
 def test_a_damaged_run_is_listed_as_unreadable(tmp_path: Path, file: str, content: bytes) -> None:
     with make(tmp_path, "one") as run:
         train(run, 1)

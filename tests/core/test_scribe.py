@@ -9,23 +9,28 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
 
 from fivestep.core import logtext
+from fivestep.core.block import Block
+from fivestep.core.clock import Clock
 from fivestep.core.logfile import read_log, unseal
+from fivestep.core.record import Record
 from fivestep.core.runlog import RunLog
 from fivestep.core.scribe import Scribe
 from fivestep.core.snapshot import EpochSummary
+from fivestep.core.tasks import Task
+from fivestep.core.windows import width
 
 PER_EPOCH = 50
-NUMBERS = [
-    number for done in range(1, 30) for number in (math.nan if done == 7 else 1 / done, done / 3)
-]
+LOSSES = [math.nan if done == 7 else 1 / done for done in range(1, 30)]
+TIMES = [1000 + done / 3 for done in range(1, 30)]
 METRICS = {"mae": math.nan, "é": 1.0}
 EPOCH = ("epoch", 1, 9, 9, 0.5, math.inf, None, METRICS, None, None, -math.inf, 1.0, 9.0, 0.1, 2.5)
-SPANS = (logtext.Span(1, 1, 1, 0.1), logtext.Span(2, 1, 11, math.inf))
+SPANS = (logtext.Span(1, 1, 1, 0.1, 1000.0), logtext.Span(2, 1, 11, math.inf, 1000.0))
 TOLD = [(0, SPANS[0]), (0, EPOCH), (10, EPOCH), (10, SPANS[1]), (29, EPOCH)]
 
 
@@ -37,8 +42,9 @@ def helper() -> Iterator[Scribe]:
 
 
 def train(log: RunLog, first: int, last: int) -> None:
+    record = Record(Task(), Clock(), log=log)
     for done in range(first, last + 1):
-        log.batch(1 + (done - 1) // PER_EPOCH, done, done, 1 / done, 0.1)
+        record.batch(1 + (done - 1) // PER_EPOCH, done, done, 1 / done, 0.1, perf_counter())
         if done % PER_EPOCH == 0:
             epoch = done // PER_EPOCH
             log.epoch(
@@ -74,9 +80,9 @@ def open_log(folder: Path, **others: Any) -> RunLog:
 
 
 def test_it_writes_what_would_be_written_here(helper: Scribe) -> None:
-    here = logtext.text(NUMBERS, TOLD)
-    assert helper.text(NUMBERS, TOLD) == here
-    assert helper.text([], TOLD[1:2]) == logtext.epoch(EPOCH)
+    here = logtext.text(LOSSES, TIMES, TOLD)
+    assert helper.text(LOSSES, TIMES, TOLD) == here
+    assert helper.text([], [], TOLD[1:2]) == logtext.epoch(EPOCH)
     records = [unseal(line) or {} for line in here.splitlines()]
     assert [number for number, one in enumerate(records) if one["type"] == "epoch"] == [0, 11, 31]
     assert tuple(records[31]) == logtext.EPOCH
@@ -93,11 +99,11 @@ def test_it_writes_what_would_be_written_here(helper: Scribe) -> None:
 
 def test_it_answers_until_nobody_asks() -> None:
     asked, answers = io.BytesIO(), io.BytesIO()
-    for question in ((NUMBERS, TOLD), ([], [])):
+    for question in ((LOSSES, TIMES, TOLD), ([], [], [])):
         asked.write(logtext.ask(*question))
     asked.seek(0)
     logtext.serve(asked, answers)
-    lines = logtext.text(NUMBERS, TOLD)
+    lines = logtext.text(LOSSES, TIMES, TOLD)
     assert answers.getvalue() == len(lines).to_bytes(4, "big") + lines + bytes(4)
 
 
@@ -130,7 +136,7 @@ def test_a_fast_run_gets_one_by_itself(tmp_path: Path) -> None:
     log = open_log(tmp_path, interval=0.01)
     done = 0
     while log._wording.scribe is None:
-        if not log._told:
+        if not log.waiting:
             train(log, done + 1, done := done + PER_EPOCH)
     assert is_whole(log, tmp_path, done)
 
@@ -189,3 +195,61 @@ def test_a_state_is_completed_where_it_was_asked_for(tmp_path: Path) -> None:
     one_to_nine = [*range(1, 10)]
     assert open_windows == [0] * 5 + [*one_to_nine, 0] * 3 + [1, 2, 3, 4]
     log.close()
+
+
+def test_the_writer_may_come_at_any_moment(tmp_path: Path) -> None:
+    """It takes batches while they are told, without a lock."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        log = open_log(tmp_path, every=20, interval=1e-5)
+        record = Record(Task(), Clock(), log=log)
+        states = []
+        for done in range(1, 20_001):
+            lr = 0.1 + done // 3
+            record.batch(1 + (done - 1) // 7, done, done, 1 / done, lr, perf_counter())
+            if done % 5 == 0:
+                states.append(log.state())
+        log.close()
+    finally:
+        sys.setswitchinterval(before)
+    found = [*read_log(tmp_path / "metrics.jsonl")]
+    assert sum(line.get("batches", 1) for line in found) == 20_000
+    for line in found:
+        done = line["batches_done"]
+        assert (line["epoch"], line["batch"]) == (1 + (done - 1) // 7, done)
+        assert line["lr"] == 0.1 + done // 3
+    for done, state in zip(range(5, 20_001, 5), states, strict=True):
+        wide = width(done, 20)
+        assert state["window"].get("batches", 0) == (done % wide if wide > 1 else 0)
+
+
+def test_what_is_told_while_it_looks_stands_in_order(tmp_path: Path) -> None:
+    log = open_log(tmp_path, every=20)
+    states: list[dict[str, Any]] = []
+
+    class Busy(list[float]):
+        """Times of batches: whoever counts them is overtaken by two batches, a state between."""
+
+        def __len__(self) -> int:
+            if not log._waiting and len(states) < 200 and {} not in states:
+                done = 2 * len(states)
+                self.note(done + 1)
+                states.append({})
+                states[-1] = log.state()
+                self.note(done + 2)
+            return super().__len__()
+
+        def note(self, done: int) -> None:
+            block.losses.append(1 / done)
+            self.append(float(done))
+
+    block = Block(1, 1, 1, 0.1)
+    block.times = Busy()
+    log.batches(block)
+    log.close()
+    assert [state["batches_done"] for state in states] == [*range(1, 401, 2)]
+    for state in states:
+        done = state["batches_done"]
+        wide = width(done, 20)
+        assert state["window"].get("batches", 0) == (done % wide if wide > 1 else 0)

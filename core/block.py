@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MOST: Final = 1024
-"""Batches of a block; a power of two."""
+"""Most batches of a block."""
 
 
 class Block:

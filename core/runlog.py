@@ -223,8 +223,8 @@ class RunLog:
 
     def _span(self, block: Block, at: int) -> Span:
         """A block from one of its batches on."""
-        began = self._zero
-        return Span(block.epoch, block.batch + at, block.batches_done + at, block.lr, began)
+        whole = Span(block.epoch, block.batch, block.batches_done, block.lr, self._zero)
+        return whole.onward(at)
 
     # What a checkpoint has to know, and how a resume begins.
 

@@ -47,7 +47,7 @@ class Turns:
         self._saving = Saving(RunDirectory.create(folder, "kept", preset))
         training = prepared(preset, optimizer, 1_000_000)
         self.session = Session(training, self, saving=self._saving)
-        self._driver = driver = self.session._driver
+        driver = self.session._driver
         self._record = self.session._parts.record
         self._left, self._since, self._want = 0.0, 0.0, math.inf
         self._gauges, self._hindsight = driver.gauges, driver.hindsight

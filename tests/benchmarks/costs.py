@@ -85,13 +85,12 @@ print(seconds(turn, 20))
 """
 
 
-def busy_cost() -> Iterator[float]:
+def busy_cost() -> float:
     """digits-mlp with the screen over the guide's loop with torch's threads, both disturbed."""
     script = GUIDE.format(paths=[str(Path(__file__).parent)])
-    while True:
-        with busy_process(), tempfile.TemporaryDirectory() as folder:
-            told = subprocess.check_output([sys.executable, "-c", script], text=True)
-            yield visible("digits-mlp", 60, Path(folder)) / float(told)
+    with busy_process(), tempfile.TemporaryDirectory() as folder:
+        told = subprocess.check_output([sys.executable, "-c", script], text=True)
+        return visible("digits-mlp", 60, Path(folder)) / float(told)
 
 
 @contextmanager
@@ -112,9 +111,7 @@ def measure(pairs: int) -> Iterator[Row]:
     for preset in PRESETS:
         reach = 1.02 if preset in LARGE else 1.05
         yield Row.of(f"screen drawn / still, {preset}", screen_cost(preset, 2 * pairs), reach)
-    ratios = busy_cost()
-    next(ratios)
-    busy = [next(ratios) for _ in range(pairs)]
+    _, *busy = [busy_cost() for _ in range(1 + pairs)]
     yield Row.of("screen / guide, beside a busy process, digits-mlp", busy, 0.5)
     for preset, optimizer in KEPT:
         name = f"logged, checked, saved / not, {preset} {optimizer}"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, astuple
-from functools import reduce
-from operator import add
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from .block import MOST, Block
 from .clock import WARM_UP, Clock
 from .history import Series
+from .listener import Listener, Log
+from .losses import Losses
 from .progress import Progress
 from .rate import LearningRate
 from .snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
@@ -22,34 +21,6 @@ CHANGES: Final = 200
 """Changes by hand that a Snapshot carries; a listener gets every one."""
 
 METRIC_SERIES: Final = ("loss", "val_loss", "val_metric", "lr", "grad_norm", "throughput")
-
-
-class Listener(Protocol):
-    """Gets every record of a run, in the training thread: what it does there costs training."""
-
-    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
-        """A batch was finished; `epoch` and `batch` are counted from 1, `lr` is what it used."""
-
-    def epoch(self, summary: EpochSummary) -> None:
-        """An epoch was finished."""
-
-    def change(self, change: Change) -> None:
-        """A person changed something."""
-
-
-class Log(Protocol):
-    """Keeps every record of a run. It gets batches in blocks, which it reads while they fill: a
-    call for each would take several per cent of a small model's time.
-    """
-
-    def batches(self, block: Block) -> None:
-        """The next batches will be in this block, in order."""
-
-    def epoch(self, summary: EpochSummary) -> None:
-        """An epoch was finished."""
-
-    def change(self, change: Change) -> None:
-        """A person changed something."""
 
 
 class Record:
@@ -73,18 +44,8 @@ class Record:
         self._all = () if listener is None else (listener,)
         self._listeners = self._all
         self._series = {name: Series() for name in METRIC_SERIES}
-        self._loss = self._series["loss"]
-        self._loss_sum = 0.0
-        self._loss_count = 0
+        self._losses = Losses(self._series["loss"], self._series["lr"], log)
         self._epoch_began = (0.0, 0, 0.0)
-        self._lr = math.nan
-        self._block = Block(0, 0, 1, math.nan)
-        self._losses, self._times = self._block.losses, self._block.times
-        self._next = self._epoch = 0
-        """What the next batch has if it belongs to the block: `batches_done` (0: it will begin
-        another) and epoch."""
-        self._settled = 0
-        """Batches of the block that are in sums and series."""
         self._curves: tuple[tuple[str, Curve], ...] = ()
         self._val_seconds = 0.0
         self.val_loss: float | None = None
@@ -93,7 +54,6 @@ class Record:
         self.best_val_loss: Best | None = None
         self.val_worse = 0
         """Validations in a row whose metric was worse than the best."""
-        self._first_loss: float | None = None
         self.last: EpochSummary | None = None
         self.changes: tuple[Change, ...] = ()
 
@@ -113,43 +73,14 @@ class Record:
             lr: what it used.
             ended: when it was done (`time.perf_counter`).
         """
-        if batches_done != self._next or lr != self._lr or epoch != self._epoch:
-            self._begin(Block(epoch, batch, batches_done, lr))
-        self._next = batches_done + 1 if batches_done % MOST else 0
-        self._losses.append(loss)
-        self._times.append(ended)
+        self._losses.note(epoch, batch, batches_done, loss, lr, ended)
         for listener in self._listeners:
             listener.batch(epoch, batch, batches_done, loss, lr)
-
-    def _begin(self, block: Block) -> None:
-        self._settle()
-        if block.lr != self._lr:
-            self._lr = block.lr
-            self._series["lr"].add(block.batches_done, block.lr)
-        self._block, self._settled, self._epoch = block, 0, block.epoch
-        self._losses, self._times = block.losses, block.times
-        if self._log is not None:
-            self._log.batches(block)
-
-    def _settle(self) -> None:
-        """Bring what was noted of batches into sums and series; needed before these are read."""
-        losses = self._losses[self._settled :]
-        if not losses:
-            return
-        first = self._block.batches_done + self._settled
-        if first == 1:
-            self._first_loss = losses[0]
-        self._settled += len(losses)
-        # One after the other, so that the sum is the same whenever somebody looks.
-        self._loss_sum = reduce(add, losses, self._loss_sum)
-        self._loss_count += len(losses)
-        self._loss.extend(first, losses)
 
     @property
     def first_loss(self) -> float | None:
         """Of the run's first batch; None before it."""
-        self._settle()
-        return self._first_loss
+        return self._losses.first
 
     def validated(
         self, batches_done: int, loss: float | None, metrics: dict[str, float], seconds: float
@@ -168,8 +99,7 @@ class Record:
     @property
     def epoch_loss(self) -> float | None:
         """Mean loss of this epoch's batches so far; None before the first."""
-        self._settle()
-        return self._loss_sum / self._loss_count if self._loss_count else None
+        return self._losses.mean
 
     def grad_norm(self, batches_done: int, norm: float) -> None:
         """Take in a sampled gradient norm."""
@@ -177,17 +107,17 @@ class Record:
 
     def epoch(self, at: Progress, lr: float, *, validated: bool) -> EpochSummary:
         """Close the epoch that `at` has just counted."""
-        self._settle()
         began, batches_before, val_before = self._epoch_began
         active, val = self._clock.active, self._clock.spent[Step.VALIDATE]
         batches = at.batches_done - batches_before
         seconds = active - began
         training = seconds - (val - val_before)
+        loss = self.epoch_loss
         self.last = EpochSummary(
             epoch=at.epoch,
             batches=batches,
             batches_done=at.batches_done,
-            train_loss=self._loss_sum / self._loss_count if self._loss_count else math.nan,
+            train_loss=math.nan if loss is None else loss,
             val_loss=self.val_loss if validated else None,
             metrics=tuple(self.metrics.items()) if validated else (),
             seconds=seconds,
@@ -196,7 +126,7 @@ class Record:
         )
         if validated:
             self._note_best(self.last)
-        self._loss_sum, self._loss_count = 0.0, 0
+        self._losses.begin_epoch()
         self._epoch_began = (active, at.batches_done, val)
         if self._log is not None:
             self._log.epoch(self.last)
@@ -232,16 +162,12 @@ class Record:
 
     def state(self) -> dict[str, Any]:
         """Everything counted so far, in tensors and plain values."""
-        self._settle()
         return {
+            **self._losses.state(),
             "series": {name: series.state() for name, series in self._series.items()},
-            "loss_sum": self._loss_sum,
-            "loss_count": self._loss_count,
             "epoch_so_far": self._epoch_so_far(),
-            "lr": self._lr,
             "val_seconds": self._val_seconds,
             "val_worse": self.val_worse,
-            "first_loss": self._first_loss,
             "val_loss": self.val_loss,
             "metrics": dict(self.metrics),
             "best_metric": self.best_metric and astuple(self.best_metric),
@@ -252,13 +178,11 @@ class Record:
 
     def restore(self, state: dict[str, Any], *, rewinding: bool = False) -> None:
         """Go on from `state`; when rewinding, what was changed by hand since stays on record."""
-        self._next, self._settled = 0, len(self._losses)
+        self._losses.restore(state)
         for name, series in state["series"].items():
             if name in self._series:
                 self._series[name].restore(series)
-        self._loss_sum, self._loss_count = state["loss_sum"], state["loss_count"]
-        self._lr, self._val_seconds = state["lr"], state["val_seconds"]
-        self.val_worse, self._first_loss = state["val_worse"], state["first_loss"]
+        self._val_seconds, self.val_worse = state["val_seconds"], state["val_worse"]
         self.val_loss, self.metrics = state["val_loss"], dict(state["metrics"])
         best, lowest, last = state["best_metric"], state["best_val_loss"], state["last"]
         self.best_metric = best and Best(*best)
@@ -282,8 +206,7 @@ class Record:
 
     def begin_epoch_anew(self) -> None:
         """Forget the losses of the epoch under way: its batches start over."""
-        self._settle()
-        self._loss_sum, self._loss_count = 0.0, 0
+        self._losses.begin_epoch()
 
     def picture(
         self,
@@ -303,7 +226,7 @@ class Record:
         """A Snapshot of now; its curves are built anew only if `curves` says so. `more` are fields
         of a Snapshot that are not this record's.
         """
-        self._settle()
+        self._losses.settle()
         clock = self._clock
         clock.mark(at.batches_done, at.samples_done)
         batch_rate, sample_rate = clock.rates(at.batches_done, at.samples_done)
@@ -324,7 +247,7 @@ class Record:
             eta=self._eta(batch_rate, batches_left, epochs - at.epoch, speed),
             batches_per_second=batch_rate,
             samples_per_second=sample_rate,
-            loss=self._loss.last,
+            loss=self._series["loss"].last,
             epoch_loss=self.epoch_loss,
             last=self.last,
             val_loss=self.val_loss,
@@ -338,7 +261,7 @@ class Record:
             watching=clock.watching,
             speed=speed,
             stopping=stopping,
-            recent=self._loss.recent,
+            recent=self._series["loss"].recent,
             curves=self._curves,
             changes=self.changes,
             outcome=outcome,

@@ -19,13 +19,14 @@ from .describe import describe_run
 from .driver import Driver
 from .events import EventClock
 from .failure import describe_failure
+from .listener import Listener
 from .lookout import StoppedError, UndoneError
 from .loop import training_loop
 from .mailbox import Mailbox
 from .nonfinite import NonFiniteError
 from .progress import Progress
 from .rate import LearningRate
-from .record import Listener, Record
+from .record import Record
 from .replay import Loaders
 from .rescue import OnNonFinite, Rescue
 from .rng import seed_rng

@@ -16,11 +16,12 @@ from .clock import Clock
 from .data import Batches, batch_count
 from .describe import describe_data, describe_optimizer
 from .device import describe_device
+from .listener import Listener
 from .nested import tensors_in
 from .progress import Progress
 from .rate import LearningRate
 from .readback import Readback
-from .record import Listener, Record
+from .record import Record
 from .snapshot import Certainty, Outcome, RunInfo, Snapshot
 from .steps import State, Step
 from .tasks import Task

@@ -19,7 +19,7 @@ from .run_facts import describe, plan_facts, session_facts, write_plan
 from .wishes import NOTHING, Wishes, runs_folder
 
 if TYPE_CHECKING:
-    from ..core.record import Listener
+    from ..core.listener import Listener
     from ..core.rescue import OnNonFinite
     from ..core.saving import Saving
     from ..core.session import Session

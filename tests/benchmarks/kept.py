@@ -69,8 +69,9 @@ class Turns:
         self.ends.append(perf_counter())
         if self._turned:  # the log has whole blocks
             self._turned = False
-            self._record._log = self._log if self.turns[-1][1] else None
-            self._record._next = 0
+            record, losses = self._record, self._record._losses
+            record._log = losses._log = self._log if self.turns[-1][1] else None
+            losses._next = 0
 
     def change(self, change: Change) -> None:
         """Nothing."""

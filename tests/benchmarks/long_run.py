@@ -21,6 +21,8 @@ from fivestep.core.steps import State
 from fivestep.core.training import Training
 
 MILLION = 1_000_000
+PER_EPOCH = 10_000
+"""Batches. An epoch's shuffled samples are new memory, 64 bytes a batch, which comes and goes."""
 PICTURES = 1100
 """Taken before the first one is timed."""
 TIMED = 51
@@ -85,14 +87,14 @@ def main() -> None:
     batches = 10 * MILLION
     weight = nn.Linear(1, 1)
     loss = torch.zeros((), requires_grad=True)
-    data = torch.zeros(100_000, 1)
+    data = torch.zeros(PER_EPOCH, 1)
     watch = Watch([10_000, *range(MILLION, batches + 1, MILLION)])
     training = Training(
         weight,
         lambda outputs, labels: loss,
         Still(weight.parameters()),
         TensorBatches(data, data, 1),
-        epochs=batches // 100_000,
+        epochs=batches // PER_EPOCH,
         threads=1,
     )
     training.model.forward = lambda features: features  # type: ignore[method-assign,assignment]

@@ -40,8 +40,8 @@ class _Fused(Optimizer):
     _ordinary: bool | None = None
     """Whether one call of the kernel takes all of a group; None while nobody has looked."""
     found_inf: Tensor | None = None
-    grad_scale: Tensor | None = None
-    # Set by whoever scales the loss, or holds an update back.
+    """Set by whoever scales the loss, or holds an update back. `grad_scale` too, but only while it
+    is: torch's GradScaler multiplies by what is there."""
 
     def add_param_group(self, param_group: Group) -> None:
         _add_param_group(self, param_group)
@@ -74,7 +74,7 @@ class _Fused(Optimizer):
             or _global_pre_hooks
             or _global_post_hooks
             or self.found_inf is not None
-            or self.grad_scale is not None
+            or getattr(self, "grad_scale", None) is not None
         ):
             return _torchs_step(type(self))(self, closure)
         for group in self.param_groups:

@@ -82,7 +82,6 @@ class GradientCheck(FiniteCheck):
         )
         """Whether the update itself is skipped on the device."""
         if self.holds_back:
-            optimizer.grad_scale = None  # type: ignore[attr-defined]
             optimizer.found_inf = self.found  # type: ignore[attr-defined]
 
     def look_at_gradients(self) -> None:

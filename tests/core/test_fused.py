@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from copy import deepcopy
@@ -90,6 +91,23 @@ def test_a_state_goes_over_to_torch_and_back(name: str, options: dict[str, Any])
         give_gradients(params, 7)
         optimizer.step()
     assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_torchs_scaler_takes_it_for_torchs_own(name: str) -> None:
+    results = []
+    for kind in (OPTIMIZERS[name], getattr(torch.optim, name)):
+        params = parameters()
+        optimizer, scaler = kind(params, lr=0.1, fused=True), torch.amp.GradScaler("cpu")
+        for last in (1.0, math.inf, 2.0):  # the second update is left out
+            optimizer.zero_grad()
+            scaler.scale(sum((p * last).sum() for p in params)).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        results.append([*params, torch.tensor(scaler.get_scale())])
+    for p, q in zip(*results, strict=True):
+        assert torch.isfinite(p).all()
+        assert torch.equal(p, q)
 
 
 def test_momentum_of_a_gradient_that_comes_late_begins_with_that_gradient() -> None:

@@ -85,10 +85,12 @@ class Pace:
         """Seconds of processor time that a tick takes."""
         return statistics.median(self._costs) if self._costs else 0.0
 
-    def charted(self, cost: float) -> float:
-        """Seconds to wait with the next charts, after some that took so much processor time."""
+    def charted(self, cost: float, age: float) -> float:
+        """Seconds to wait with the next charts, after some that took `cost` seconds of processor
+        time and show a run of `age` seconds: what a young run has been is soon the smaller part.
+        """
         self._last += cost
-        return min(SELDOM, max(OFTEN, cost / CHARTS))
+        return min(SELDOM, max(OFTEN, min(cost / CHARTS, age)))
 
     def interval(self, least: float = FASTEST) -> float:
         """Seconds to wait after this tick; between `least` and `SLOWEST`."""

@@ -248,6 +248,36 @@ async def test_nothing_is_drawn_when_nothing_changes(
         assert written == []
 
 
+@pytest.mark.parametrize("size", [(120, 36), (80, 24), (200, 50)])
+async def test_the_last_batches_move_while_the_chart_waits(
+    make_app: Make, make_source: Make, make_picture: Make, size: tuple[int, int]
+) -> None:
+    now = [100.0]
+    source = make_source(make_picture(301))
+    app = make_app(source, clock=lambda: now[0])
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        curves = app.watch_screen.curves
+
+        def rows() -> list[str]:
+            strips = [curves.render_line(y) for y in range(curves.content_size.height)]
+            return [strip.text for strip in strips]
+
+        before = rows()
+        chart = len(before) - 1 if len(before) > 3 else 0  # rows of it; a low panel has none
+        newer = make_picture(600)
+        source.snapshot = replace(newer, curves=(), loss=0.125)  # it was not asked for curves
+        app.watch_screen.tick()
+        assert "0.125" in rows()[-1]
+        assert rows()[:chart] == before[:chart]
+        assert rows()[-1][:-9] != before[-1][:-9]
+        source.snapshot = newer
+        now[0] += SELDOM
+        app.watch_screen.tick()
+        assert not chart or rows()[:chart] != before[:chart]
+        assert healthy(app)
+
+
 async def test_a_moving_marker_redraws_two_lines(
     make_app: Make, make_source: Make, make_picture: Make
 ) -> None:
@@ -392,14 +422,20 @@ def test_charts_give_way_to_the_run_on_their_own() -> None:
     used = iter(cheap * i for i in range(20))
     pace = Pace(lambda: next(used), lambda: 0)
     assert {pace.interval() for _ in range(10)} == {FASTEST}
-    assert pace.charted(cheap) == OFTEN
-    assert pace.charted(dear) == pytest.approx(dear / CHARTS)
-    assert pace.charted(1.0) == SELDOM
+    assert pace.charted(cheap, 60.0) == OFTEN
+    assert pace.charted(dear, 60.0) == pytest.approx(dear / CHARTS)
+    assert pace.charted(1.0, 60.0) == SELDOM
     used = iter([0.0, *(dear * i for i in range(20))])
     pace = Pace(lambda: next(used), lambda: 0)
     for _ in range(10):  # what charts take is theirs
-        pace.charted(dear)
+        pace.charted(dear, 60.0)
         assert pace.interval() == FASTEST
+
+
+def test_no_chart_of_a_young_run_stays_longer_than_the_run_has_lasted() -> None:
+    pace = Pace(lambda: 0.0, lambda: 0)
+    waits = [pace.charted(1.0, age) for age in (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)]
+    assert waits == [OFTEN, 0.5, 1.0, 2.0, SELDOM, SELDOM]
 
 
 def test_the_frame_rate_gives_way_to_a_slow_line() -> None:

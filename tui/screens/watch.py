@@ -208,9 +208,11 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
             self.curves.redraw()
             self.numbers.curves = self.curves.curves
             self.judge_run(s)
-            wait = self._pace.charted(time.thread_time() - before)
+            wait = self._pace.charted(time.thread_time() - before, s.active)
             # A turn brings a picture without curves at first: then the next one shall have them.
             self._charts_due = now + (wait if s.curves else 0.0)
+        elif fresh and s is not None:
+            self.curves.follow(s)
         if self._read_device is not None:
             self.device.look(self._read_device, now, moving=moving, turned=turned)
         self.said.refresh_if_new()

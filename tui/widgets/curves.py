@@ -36,12 +36,23 @@ class CurvesPanel(Panel):
         self.recent = False
         self.logarithmic = False
         self.smooth = 0
+        self._chart: list[Line] = []
+        """Everything but the sparkline, as it was drawn last."""
+        self._chart_size = 0, 0
+        self._keeps_chart = False
 
     def take(self, snapshot: Snapshot) -> None:
         """A new picture; curves stay as they were when it brings none."""
         self.snapshot = snapshot
         if snapshot.curves:
             self.curves = dict(snapshot.curves)
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Draw the last batches of a newer picture; the chart, which takes longer, stays."""
+        self.snapshot = snapshot
+        self._keeps_chart = True
+        self.redraw()
+        self._keeps_chart = False
 
     def next_metric(self) -> None:
         """Show the next metric."""
@@ -59,16 +70,18 @@ class CurvesPanel(Panel):
         self.set_title(self.shown)
         if height <= 3:
             return self._spark(width, height)
-        rows = [self._legend(width)]
-        room = height - 2 if height >= 6 else height - 1
+        sparks = height >= 6
+        if not self._keeps_chart or self._chart_size != (width, height):
+            self._chart_size = width, height
+            self._chart = [self._legend(width), *self._plot(width, height - 1 - sparks)]
+        return self._chart + (self._spark(width, 1) if sparks else [])
+
+    def _plot(self, width: int, height: int) -> list[Line]:
         series, span = self._series()
         view = View(span, self.logarithmic, self.ascii)
         changes = self.snapshot.changes if self.snapshot else ()
         marks = [Mark(float(c.batch), _called(c)) for c in changes if c.kind in MARKED]
-        rows += chart(series, width, room, view, marks)
-        if height >= 6:
-            rows += self._spark(width, 1)
-        return rows
+        return chart(series, width, height, view, marks)
 
     def _series(self) -> tuple[list[Series], tuple[float, float] | None]:
         """The curves of the metric on show, and the batches to show them over."""

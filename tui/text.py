@@ -113,8 +113,8 @@ def tick(value: float) -> str:
 
 
 def learning_rate(value: float | None) -> str:
-    """Always as mantissa and exponent: "1.0e-3"."""
-    if value is None or not math.isfinite(value):
+    """Always as mantissa and exponent, "1.0e-3", but for "0", where a schedule may end."""
+    if value is None or value == 0 or not math.isfinite(value):
         return number(value)
     return short_exponent(f"{value:.1e}")
 

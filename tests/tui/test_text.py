@@ -94,6 +94,7 @@ def test_number(value: float | None, shown: str) -> None:
 
 def test_the_other_forms() -> None:
     assert text.learning_rate(0.001) == "1.0e-3"
+    assert text.learning_rate(0.0) == "0"
     assert text.percent(0.431) == "43 %"
     assert text.metric("accuracy", 0.9832) == "98.3 %"
     assert text.metric("r2", 0.9832) == "0.9832"

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import torch
-from benchmarks.long_run import Still
+from benchmarks.long_run import PER_EPOCH, Still
 from faults.children import in_child
 from faults.result import Result
 from torch import nn
@@ -33,7 +33,6 @@ SLOPE = 1.0
 EARLY = 4.0
 """MB, in the second half of a shorter one."""
 SIZE = 100.0
-EPOCH = 100_000
 
 
 class Weighed:
@@ -61,13 +60,13 @@ def _run(batches: int) -> tuple[list[tuple[int, float]], float, list[str]]:
     """Memory by batches, the directory's size in MB, and what was wrong."""
     weight = nn.Linear(1, 1)
     loss = torch.zeros((), requires_grad=True)
-    data = torch.zeros(min(EPOCH, batches), 1)
+    data = torch.zeros(min(PER_EPOCH, batches), 1)
     training = Training(
         weight,
         lambda outputs, labels: loss,
         Still(weight.parameters()),
         TensorBatches(data, data, 1),
-        epochs=max(1, batches // EPOCH),
+        epochs=max(1, batches // PER_EPOCH),
         threads=1,
     )
     forward: Any = lambda features: features  # noqa: E731

@@ -42,6 +42,23 @@ class Still(torch.optim.Optimizer):
         """Do nothing."""
 
 
+def still(batches: int) -> Training:
+    """So many batches of next to nothing, in epochs of `PER_EPOCH` or in a single shorter one."""
+    weight = nn.Linear(1, 1)
+    loss = torch.zeros((), requires_grad=True)
+    data = torch.zeros(min(PER_EPOCH, batches), 1)
+    training = Training(
+        weight,
+        lambda outputs, labels: loss,
+        Still(weight.parameters()),
+        TensorBatches(data, data, 1),
+        epochs=max(1, batches // PER_EPOCH),
+        threads=1,
+    )
+    training.model.forward = lambda features: features  # type: ignore[method-assign,assignment]
+    return training
+
+
 class Watch:
     """Looks at the run at some batches: cost of a picture with curves, and resident memory."""
 
@@ -85,20 +102,8 @@ class Watch:
 def main() -> None:
     """Run, and print the two ratios."""
     batches = 10 * MILLION
-    weight = nn.Linear(1, 1)
-    loss = torch.zeros((), requires_grad=True)
-    data = torch.zeros(PER_EPOCH, 1)
     watch = Watch([10_000, *range(MILLION, batches + 1, MILLION)])
-    training = Training(
-        weight,
-        lambda outputs, labels: loss,
-        Still(weight.parameters()),
-        TensorBatches(data, data, 1),
-        epochs=batches // PER_EPOCH,
-        threads=1,
-    )
-    training.model.forward = lambda features: features  # type: ignore[method-assign,assignment]
-    watch.session = session = Session(training, watch)
+    watch.session = session = Session(still(batches), watch)
     start = time.perf_counter()
     session.run()
     seconds = time.perf_counter() - start

@@ -9,23 +9,18 @@ from __future__ import annotations
 import statistics
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import psutil
-import torch
-from benchmarks.long_run import PER_EPOCH, Still
+from benchmarks.long_run import still
 from faults.children import in_child
 from faults.result import Result
-from torch import nn
 
-from fivestep.core.data import TensorBatches
 from fivestep.core.logfile import read_log
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
 from fivestep.core.steps import State
 from fivestep.core.store import Store
-from fivestep.core.training import Training
 
 MILLION = 1_000_000
 SLOPE = 1.0
@@ -58,24 +53,11 @@ class Weighed:
 
 def _run(batches: int) -> tuple[list[tuple[int, float]], float, list[str]]:
     """Memory by batches, the directory's size in MB, and what was wrong."""
-    weight = nn.Linear(1, 1)
-    loss = torch.zeros((), requires_grad=True)
-    data = torch.zeros(min(PER_EPOCH, batches), 1)
-    training = Training(
-        weight,
-        lambda outputs, labels: loss,
-        Still(weight.parameters()),
-        TensorBatches(data, data, 1),
-        epochs=max(1, batches // PER_EPOCH),
-        threads=1,
-    )
-    forward: Any = lambda features: features  # noqa: E731
-    training.model.forward = forward  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory.create(Path(folder), "long", "still")
         watch = Weighed(max(1000, batches // 200))
         saving = Saving(run, Policy(seconds=1.0))
-        watch.session = session = Session(training, watch, saving=saving)
+        watch.session = session = Session(still(batches), watch, saving=saving)
         outcome = session.run()
         wrong = [] if outcome.state is State.FINISHED else [f"ended: {outcome}"]
         saved = Store(run.checkpoints).newest().batches_done

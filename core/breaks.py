@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .conditions import METRICS, Breakpoint, Gate, parse
-from .inside import BatchFacts, LayerRow
+from .protocol.conditions import METRICS, Breakpoint, Gate, parse
+from .protocol.inside import BatchFacts, LayerRow
 
 if TYPE_CHECKING:
     from .progress import Progress

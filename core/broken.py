@@ -8,9 +8,9 @@ from torch import nn
 
 from .data import Feed
 from .progress import Progress
+from .protocol.faults import Switch
+from .protocol.steps import Step, Steps
 from .rate import LearningRate
-from .steps import Step, Steps
-from .switches import Switch
 from .training import Training
 
 NOT_SCALED: Final = (

@@ -7,8 +7,8 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 from .events import EventClock
-from .snapshot import PhaseTime
-from .steps import Step
+from .protocol.snapshot import PhaseTime
+from .protocol.steps import Step
 
 WINDOW: Final = 5.0
 """Seconds of training over which shares and rates are taken."""

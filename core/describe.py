@@ -7,7 +7,7 @@ from torch.optim import Optimizer
 
 from .data import Batches, TensorBatches, batch_count
 from .device import describe_device
-from .snapshot import RunInfo
+from .protocol.snapshot import RunInfo
 from .training import Training
 
 

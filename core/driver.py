@@ -7,7 +7,6 @@ from contextlib import closing
 from time import perf_counter
 
 from .breaks import Breaks
-from .control import Control
 from .data import batch_count
 from .gauges import Gauges
 from .hindsight import Hindsight
@@ -16,11 +15,12 @@ from .lookout import Lookout, StoppedError, UndoneError
 from .loop import RelayError
 from .mailbox import Mailbox
 from .nonfinite import bad_weights
+from .protocol.commands import Control
+from .protocol.snapshot import Outcome, Snapshot
+from .protocol.steps import State, Step, Steps
 from .saving import Saving
-from .snapshot import Outcome, Snapshot
 from .state import Parts, StateError, take_model, take_state
 from .steering import Steering
-from .steps import State, Step, Steps
 from .switching import Switching
 from .validate import validate
 

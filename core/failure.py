@@ -11,8 +11,8 @@ from torch import nn
 
 from .nonfinite import NonFiniteError, NonFiniteGradientError
 from .progress import Progress
-from .snapshot import Outcome
-from .steps import State, Step
+from .protocol.snapshot import Outcome
+from .protocol.steps import State, Step
 
 WORKER: Final = "a data worker died (out of memory?): try fewer; num_workers=0 shows its error"
 

@@ -6,8 +6,8 @@ from torch import nn
 
 from .data import Feed
 from .progress import Progress
+from .protocol.steps import Step, Steps
 from .rate import LearningRate
-from .steps import Step, Steps
 from .training import Training
 
 

@@ -19,9 +19,9 @@ from .fused import OPTIMIZERS
 from .gauges import Gauges
 from .lookout import Lookout
 from .nonfinite import FiniteCheck, NonFiniteError
+from .protocol.steps import Step
 from .runlog import RunLog
 from .state import Parts, take_state
-from .steps import Step
 from .training import Training
 
 FAST: Final = 1000

@@ -8,14 +8,14 @@ from typing import Final
 from torch import Tensor
 
 from .batch_facts import batch_facts
-from .control import Show
 from .data import TensorBatches
-from .facts import Facts, label_range
-from .inside import Difference, Inside, LayerRow, compare
 from .layers import LayerWatch
-from .pictures import Picture
 from .progress import Progress
-from .steps import Step
+from .protocol.commands import Show
+from .protocol.diagnosis import Facts, label_range
+from .protocol.inside import Difference, Inside, LayerRow, compare
+from .protocol.pictures import Picture
+from .protocol.steps import Step
 from .training import Training
 from .views import View, views_for
 

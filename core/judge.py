@@ -5,10 +5,10 @@ from __future__ import annotations
 from .clock import Clock
 from .meters import Meter, Metrics, meter_for
 from .progress import Progress
+from .protocol.steps import Step
+from .protocol.tasks import Task
 from .record import Record
 from .replay import Loaders
-from .steps import Step
-from .tasks import Task
 
 
 class Judge:

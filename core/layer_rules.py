@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 from .evidence import Losses, curve, finite
-from .facts import Facts, LayerFact, Verdict
-from .snapshot import Certainty, RunInfo, Snapshot
-from .steps import Step
+from .protocol.diagnosis import Facts, LayerFact, Verdict
+from .protocol.snapshot import Certainty, RunInfo, Snapshot
+from .protocol.steps import Step
 
 WINDOWED = 10.0
 """Seconds of training after which the shares of time, taken over five, hold no start-up."""

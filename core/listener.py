@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .block import Block
-from .snapshot import Change, EpochSummary
+from .protocol.snapshot import Change, EpochSummary
 
 
 class Listener(Protocol):

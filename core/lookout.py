@@ -7,15 +7,15 @@ from typing import Final
 
 from .batch_facts import batch_facts
 from .breaks import BreakReport, Breaks, told
-from .conditions import Gate
-from .control import Control
-from .facts import Facts
 from .gauges import Gauges
-from .inside import Inside
 from .inspector import Inspector
+from .protocol.commands import Control
+from .protocol.conditions import Gate
+from .protocol.diagnosis import Facts
+from .protocol.inside import Inside
+from .protocol.steps import FIVE, Step
 from .state import Parts
 from .steering import Steering
-from .steps import FIVE, Step
 
 SLOW: Final = 10.0
 """Phases per second up to which slow motion counts as held."""

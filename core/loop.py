@@ -15,8 +15,8 @@ from .data import Feed
 from .full import full_epoch
 from .meters import Meter
 from .progress import Progress
+from .protocol.steps import Step, Steps
 from .rate import LearningRate
-from .steps import Step, Steps
 from .training import Training
 from .validate import validate
 

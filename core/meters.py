@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .nested import samples_in
-from .tasks import Task
+from .protocol.tasks import Task
 
 Metrics = Mapping[str, Callable[[Any, Any], Tensor | float]]
 """Functions of one's own by name: from outputs and labels of a batch to their mean, shape ()."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from .dead_units import RELUS
-from .inside import LayerRow
+from .protocol.inside import LayerRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from .nested import samples_in
-from .switches import Switch
+from .protocol.faults import Switch
 
 
 @dataclass(slots=True)

@@ -12,10 +12,10 @@ from .history import Series
 from .listener import Listener, Log
 from .losses import Losses
 from .progress import Progress
+from .protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
+from .protocol.steps import State, Step
+from .protocol.tasks import Task
 from .rate import LearningRate
-from .snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
-from .steps import State, Step
-from .tasks import Task
 
 CHANGES: Final = 200
 """Changes by hand that a Snapshot carries; a listener gets every one."""

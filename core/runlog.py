@@ -13,7 +13,7 @@ from typing import Any, Final
 from .block import Block
 from .logfile import LogFile, Record, line
 from .logtext import Span
-from .snapshot import Change, EpochSummary
+from .protocol.snapshot import Change, EpochSummary
 from .windows import EVERY
 from .wording import Epoch, State, Wording
 

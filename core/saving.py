@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from . import saver, store
 from .checkpoint import CheckpointError
+from .protocol.snapshot import RunInfo, Saved, Snapshot
 from .rundir import RunDirectory
 from .runlog import RunLog
-from .snapshot import RunInfo, Saved, Snapshot
 
 WAIT: Final = 120.0
 """Seconds that the end of a run waits for the disk."""

@@ -14,7 +14,6 @@ from .backward import lean_backward
 from .breaks import BreakReport
 from .clock import Clock
 from .compiled import COMPILED_ANEW, COMPILING, compile_in_place
-from .control import Command, Control
 from .describe import describe_run
 from .driver import Driver
 from .events import EventClock
@@ -25,15 +24,16 @@ from .loop import training_loop
 from .mailbox import Mailbox
 from .nonfinite import NonFiniteError
 from .progress import Progress
+from .protocol.commands import Command, Control
+from .protocol.snapshot import Outcome, Snapshot
+from .protocol.steps import State, Step
 from .rate import LearningRate
 from .record import Record
 from .replay import Loaders
 from .rescue import OnNonFinite, Rescue
 from .rng import seed_rng
 from .saving import Saving
-from .snapshot import Outcome, Snapshot
 from .state import Parts, put_rng, put_state
-from .steps import State, Step
 from .training import Training
 
 
@@ -52,7 +52,7 @@ class Session:
         state: goes on from there, as `core.state.take_state` gave it.
         reschedule: the training is longer now; see `core.state.put_state`.
         restart_epoch: the data are others now; see `core.state.put_state`.
-        breakpoints: conditions to hold at when they become true; see `core.conditions.parse`.
+        breakpoints: conditions to hold at when they become true; see `protocol.conditions.parse`.
         on_break: hold, or end the run once the batch is through (`report` tells where).
         notes: what a person has to know about going on; put on record when the run begins.
 
@@ -132,7 +132,7 @@ class Session:
         return self.mailbox.wait(timeout)
 
     def send(self, command: Command) -> None:
-        """Steer the run; see `core.control`."""
+        """Steer the run; see `protocol.commands`."""
         self.control.send(command)
 
     @property

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from .clock import Clock
 from .progress import Progress
+from .protocol.faults import Switch
 from .rate import LearningRate
 from .record import Record
 from .replay import Loaders, hidden_generators, unrepeatable
 from .rng import rng_state, set_rng_state
-from .switches import Switch
 from .training import Training
 
 COUNTERS: Final = ("epoch", "batch", "batches_done", "samples_done", "updates", "trained")

@@ -6,8 +6,8 @@ import math
 from typing import Literal
 
 from .breaks import Breaks
-from .conditions import ConditionError
-from .control import (
+from .progress import Progress
+from .protocol.commands import (
     Advance,
     Command,
     KeepGoing,
@@ -24,10 +24,10 @@ from .control import (
     Undo,
     Validate,
 )
-from .progress import Progress
+from .protocol.conditions import ConditionError
+from .protocol.steps import INSIDE_BATCH, Step
 from .rate import LearningRate
 from .record import Record
-from .steps import INSIDE_BATCH, Step
 
 
 class Steering:

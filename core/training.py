@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .amp import TYPES, Amp, Scaler, autocast
 from .nested import pair
-from .tasks import Task
+from .protocol.tasks import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from .data import Feed, TensorBatches
 from .progress import Progress
+from .protocol.steps import Step, Steps
 from .rng import everything_untouched, untouched_rng
-from .steps import Step, Steps
 from .training import Training
 
 

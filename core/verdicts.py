@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from .facts import Facts, LayerFact, Severity, Verdict, label_range
 from .jsonfile import clean
 from .layer_rules import (
     data_bound,
@@ -23,7 +22,8 @@ from .layer_rules import (
     vanishing_gradients,
 )
 from .loss_rules import lr_too_high, lr_too_low, nonfinite, not_falling, overfitting
-from .snapshot import RunInfo, Snapshot
+from .protocol.diagnosis import Facts, LayerFact, Severity, Verdict, label_range
+from .protocol.snapshot import RunInfo, Snapshot
 
 __all__ = ["CAUSES", "RULES", "Facts", "LayerFact", "Severity", "Verdict", "judge", "label_range"]
 

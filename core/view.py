@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import nn
 
 from .looking import looking
-from .pictures import Picture
+from .protocol.pictures import Picture
 from .training import Training
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .loaded import CHUNK
 from .outputs import classes_of, predicted, probabilities
-from .pictures import ConfusionMatrix, DecisionMap
+from .protocol.pictures import ConfusionMatrix, DecisionMap
 from .samples import Samples
 from .training import Training
 from .view import View

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .outputs import classes_of, predicted, probabilities
-from .pictures import Image, Judged, Mistakes
+from .protocol.pictures import Image, Judged, Mistakes
 from .samples import Samples
 from .training import Training
 from .view import View

@@ -7,7 +7,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from .pictures import WrittenText
+from .protocol.pictures import WrittenText
 from .threads import estimate_work
 from .training import Training
 from .view import View

@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from .pictures import FittedLine, PredictionsTruth
+from .protocol.pictures import FittedLine, PredictionsTruth
 from .samples import Samples
 from .training import Training
 from .view import View

@@ -19,12 +19,12 @@ from .device import describe_device
 from .listener import Listener
 from .nested import tensors_in
 from .progress import Progress
+from .protocol.snapshot import Certainty, Outcome, RunInfo, Snapshot
+from .protocol.steps import State, Step
+from .protocol.tasks import Task
 from .rate import LearningRate
 from .readback import Readback
 from .record import Record
-from .snapshot import Certainty, Outcome, RunInfo, Snapshot
-from .steps import State, Step
-from .tasks import Task
 
 
 class Watched:

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from . import logtext
 from .jsonfile import clean
 from .logtext import Numbers, Span
+from .protocol.snapshot import EpochSummary
 from .scribe import Scribe
-from .snapshot import EpochSummary
 from .windows import Windows
 
 AT_ONCE: Final = 256

@@ -17,7 +17,7 @@ from ..core.data import TensorBatches
 from ..core.device import choose_device
 from ..core.fused import OPTIMIZERS
 from ..core.looking import looking
-from ..core.tasks import Task
+from ..core.protocol.tasks import Task
 from ..core.threads import auto_threads
 from ..core.training import About, Training
 from . import datasets, models

@@ -19,7 +19,7 @@ from .schema import Value
 from .sheet import read_sheet, target_of, task_of
 
 if TYPE_CHECKING:
-    from ..core.tasks import TaskName
+    from ..core.protocol.tasks import TaskName
 
 __all__ = ["ALIASES", "Expect", "Recipe", "RecipeError", "Section", "load", "parse_set"]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from fivestep.core.tasks import Task
-from fivestep.core.training import About, Training
+from ..core.protocol.tasks import Task
+from ..core.training import About, Training
 
 
 class Rings(Dataset[tuple[Tensor, Tensor]]):

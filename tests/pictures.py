@@ -10,7 +10,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from fivestep.core.control import Pause
+from fivestep.core.protocol.commands import Pause
 from fivestep.presets.recipe import load
 from fivestep.tui.app import FivestepApp
 from fivestep.tui.keeping import Keeping

@@ -12,9 +12,9 @@ from offline import OFFLINE
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from fivestep.core.control import Advance, Pause, Resume, Show, Validate
+from fivestep.core.protocol.commands import Advance, Pause, Resume, Show, Validate
+from fivestep.core.protocol.snapshot import EpochSummary
 from fivestep.core.session import Session
-from fivestep.core.snapshot import EpochSummary
 from fivestep.core.training import Training
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from fivestep.core.layers import LayerWatch
+from fivestep.core.protocol.snapshot import RunInfo, Snapshot
 from fivestep.core.session import Session
-from fivestep.core.snapshot import RunInfo, Snapshot
 from fivestep.core.training import Training
 from fivestep.core.verdicts import Facts, Verdict, judge, label_range
 

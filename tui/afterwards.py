@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..core.snapshot import Outcome, RunInfo, Snapshot
-from ..core.steps import State
+from ..core.protocol.snapshot import Outcome, RunInfo, Snapshot
+from ..core.protocol.steps import State
 from . import text
 from .exits import FAILED, complain
 from .face import Ending

@@ -174,7 +174,7 @@ class FivestepApp(App[None]):
 
     def action_pause_at_start(self) -> None:
         """Hold the run before its first phase."""
-        from ..core.control import Pause
+        from ..core.protocol.commands import Pause
         from .screens.loading import LoadingScreen
 
         if self.launch is not None and isinstance(self.screen, LoadingScreen):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from ..core.switches import Switch
+from ..core.protocol.faults import Switch
 from . import text
 from .layer_table import layer_table
 
 if TYPE_CHECKING:
     from ..core.breaks import BreakReport
-    from ..core.inside import TensorFact
+    from ..core.protocol.inside import TensorFact
 
 WIDE: Final = 100
 """Cells of the table of layers where no terminal has an end."""

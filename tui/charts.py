@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from ..core.snapshot import Curve
+from ..core.protocol.snapshot import Curve
 from .canvas import Stroke, paint
 from .lines import EMPTY, Line, Run, joined, line, put, sized
 from .scales import Scale, nice_ticks

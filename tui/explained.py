@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ..core.inside import TensorFact
-from ..core.steps import FIVE, STEPS, Step
-from ..core.switches import Switch
+from ..core.protocol.faults import Switch
+from ..core.protocol.inside import TensorFact
+from ..core.protocol.steps import FIVE, STEPS, Step
 from . import text
 from .explained_tables import both_modes, gradients, moves, overview, share
 from .text import NOTHING, counted, number

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
 
-from ..core.inside import Difference
+from ..core.protocol.inside import Difference
 from . import text
 from .text import NOTHING, number
 

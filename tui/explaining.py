@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..core.explain import Batch, Explained
-    from ..core.switches import Switch
+    from ..core.protocol.faults import Switch
     from .output import Output
     from .plan import Plan
 

@@ -10,8 +10,8 @@ from .output import Output
 
 if TYPE_CHECKING:
     from ..core.breaks import BreakReport
+    from ..core.protocol.snapshot import Change, EpochSummary, Outcome, Snapshot
     from ..core.session import Session
-    from ..core.snapshot import Change, EpochSummary, Outcome, Snapshot
     from .keeping import Keeping
 
 

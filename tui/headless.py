@@ -64,8 +64,8 @@ def follow(
     Returns:
         The exit code, as `run`.
     """
-    from ..core.control import Note, Stop
-    from ..core.steps import State
+    from ..core.protocol.commands import Note, Stop
+    from ..core.protocol.steps import State
 
     stopping = False
     while not session.join(face.interval):
@@ -101,8 +101,8 @@ def follow(
 
 def _answer(session: Session) -> None:
     """A run that is held waits for a person, and there is none."""
-    from ..core.control import Resume, Stop
-    from ..core.steps import State
+    from ..core.protocol.commands import Resume, Stop
+    from ..core.protocol.steps import State
 
     picture = session.latest()
     if picture is None or picture.state is not State.PAUSED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..core.inside import BatchFacts, TensorFact
+from ..core.protocol.inside import BatchFacts, TensorFact
 from .lines import Line, Run, line
 from .text import NOTHING, clean, count, fit, number
 

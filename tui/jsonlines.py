@@ -20,9 +20,9 @@ from .verdict_watch import VerdictWatch
 
 if TYPE_CHECKING:
     from ..core.breaks import BreakReport
-    from ..core.facts import Verdict
+    from ..core.protocol.diagnosis import Verdict
+    from ..core.protocol.snapshot import Change, EpochSummary, Snapshot
     from ..core.session import Session
-    from ..core.snapshot import Change, EpochSummary, Snapshot
 
 __all__ = ["FIELDS", "JsonLines", "line", "versions"]
 

@@ -140,8 +140,8 @@ class Keeping:
         on_nonfinite: OnNonFinite,
         on_break: Literal["pause", "stop"],
     ) -> Session:
-        from ..core.conditions import ConditionError
-        from ..core.control import SetSwitch
+        from ..core.protocol.commands import SetSwitch
+        from ..core.protocol.conditions import ConditionError
         from ..core.session import Session
         from ..core.state import StateError
 

@@ -7,9 +7,9 @@ import threading
 import traceback
 from typing import TYPE_CHECKING
 
-from ..core.control import Command, Stop
-from ..core.snapshot import Outcome, RunInfo, Snapshot
-from ..core.steps import State, Step
+from ..core.protocol.commands import Command, Stop
+from ..core.protocol.snapshot import Outcome, RunInfo, Snapshot
+from ..core.protocol.steps import State, Step
 from ..presets.errors import RecipeError
 from .canvas import load_plotext
 from .keeping import Keeping

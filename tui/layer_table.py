@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from rich.cells import cell_len
 
-from ..core.inside import Difference, Histogram, LayerRow
+from ..core.protocol.inside import Difference, Histogram, LayerRow
 from .charts import BAD, LEVELS
 from .lines import Line, Run, joined, line, put, sized
 from .lines import width as cells_of

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
-from ..core import steps
-from ..core.steps import Step
-from ..core.switches import Switch
+from ..core.protocol import steps
+from ..core.protocol.faults import Switch
+from ..core.protocol.steps import Step
 
 Which = Literal["plain", "full", "broken"]
 

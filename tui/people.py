@@ -6,8 +6,8 @@ from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from ..core.steps import State
-from ..core.tasks import Task
+from ..core.protocol.steps import State
+from ..core.protocol.tasks import Task
 from . import breaking, text
 from .face import Ending, Face
 from .output import Output
@@ -15,10 +15,10 @@ from .verdict_watch import VerdictWatch
 
 if TYPE_CHECKING:
     from ..core.breaks import BreakReport
-    from ..core.facts import Verdict
+    from ..core.protocol.diagnosis import Verdict
+    from ..core.protocol.faults import Switch
+    from ..core.protocol.snapshot import Change, EpochSummary, RunInfo, Snapshot
     from ..core.session import Session
-    from ..core.snapshot import Change, EpochSummary, RunInfo, Snapshot
-    from ..core.switches import Switch
     from .keeping import Keeping
 
 FEW: Final = 30

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ..core.snapshot import RunInfo
-from ..core.tasks import Task
+from ..core.protocol.snapshot import RunInfo
+from ..core.protocol.tasks import Task
 from . import text
 from .loading import load_compiler
 

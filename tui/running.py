@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.switches import Switch
+from ..core.protocol.faults import Switch
 from ..presets.errors import shown
 from ..presets.registry import nearest
 from .entry import on_a_terminal
@@ -72,8 +72,8 @@ def switches_of(ctx: Any) -> tuple[Switch, ...]:
 
 def _check(conditions: tuple[str, ...], ctx: Any) -> None:
     """Refuse what can't be understood, before anything is loaded."""
-    from ..core.conditions import METRICS, ConditionError, parse
-    from ..core.expressions import WORDS
+    from ..core.protocol.conditions import METRICS, ConditionError, parse
+    from ..core.protocol.expressions import WORDS
 
     said = ctx.params
     own = any(str(said.get(key)).endswith(".py") for key in ("preset", "run", "file"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from ..core.inside import BatchFacts, Difference, TensorFact
-from ..core.snapshot import Snapshot
-from ..core.steps import Step
-from ..core.switches import Switch
+from ..core.protocol.faults import Switch
+from ..core.protocol.inside import BatchFacts, Difference, TensorFact
+from ..core.protocol.snapshot import Snapshot
+from ..core.protocol.steps import Step
 from .lines import Run
 from .text import counted, number
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from ..core.control import Note, Resume, Save, SetBreakpoints, SetSpeed
-from ..core.steps import State
+from ..core.protocol.commands import Note, Resume, Save, SetBreakpoints, SetSpeed
+from ..core.protocol.steps import State
 from . import terminal
 from .exits import FAILED, complain
 from .face import Face

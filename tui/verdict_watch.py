@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from ..core.verdicts import Verdict, judge
 
 if TYPE_CHECKING:
+    from ..core.protocol.snapshot import RunInfo, Snapshot
     from ..core.session import Session
-    from ..core.snapshot import RunInfo, Snapshot
 
 SPACING: Final = 2.0
 """Seconds between two looks at a run."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from ..core.pictures import ConfusionMatrix, Image, Judged, Mistakes
+from ..core.protocol.pictures import ConfusionMatrix, Image, Judged, Mistakes
 from .choose.look import Images
 from .choose.pictures import MOST_SCALE
 from .choose.pictures import images as draw_images

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..core.pictures import DecisionMap, FittedLine, Point, PredictionsTruth
+from ..core.protocol.pictures import DecisionMap, FittedLine, Point, PredictionsTruth
 from .canvas import Stroke, paint
 from .lines import Line, Run, centred_rows, joined, line, sized
 from .lines import width as cells_of

@@ -6,8 +6,8 @@ import sys
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from ..core.snapshot import Certainty
-from ..core.steps import State, Step
+from ..core.protocol.snapshot import Certainty
+from ..core.protocol.steps import State, Step
 from ..core.watch import Watched
 from . import text
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from ..core.snapshot import Change, EpochSummary
+    from ..core.protocol.snapshot import Change, EpochSummary
 
 LIVE: Final = 0.2
 """Seconds between two drawings of the live line."""

@@ -23,11 +23,11 @@ from time import perf_counter
 sys.path.insert(0, str(Path(__file__).parent))
 from loop import prepared
 
-from fivestep.core.control import Stop
+from fivestep.core.protocol.commands import Stop
+from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.saving import COST, Saving
 from fivestep.core.session import Session
-from fivestep.core.snapshot import Change, EpochSummary
 
 OFTEN = 2.0
 """Seconds of training between two checkpoints: 30 are usual."""

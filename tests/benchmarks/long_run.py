@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from fivestep.core.data import TensorBatches
+from fivestep.core.protocol.steps import State
 from fivestep.core.session import Session
-from fivestep.core.steps import State
 from fivestep.core.training import Training
 
 MILLION = 1_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fivestep.core.snapshot import Saved
+from fivestep.core.protocol.snapshot import Saved
 
 
 class EveryState:

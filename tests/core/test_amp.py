@@ -12,7 +12,6 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from fivestep.core.broken import NOT_SCALED
-from fivestep.core.control import SetSwitch
 from fivestep.core.evaluate import evaluate
 from fivestep.core.full import full_epoch
 from fivestep.core.fused import OPTIMIZERS
@@ -20,10 +19,11 @@ from fivestep.core.gauges import IN_A_ROW
 from fivestep.core.loop import choose_epoch, plain_epoch, training_loop
 from fivestep.core.meters import meter_for
 from fivestep.core.progress import Progress
+from fivestep.core.protocol.commands import SetSwitch
+from fivestep.core.protocol.faults import Switch
+from fivestep.core.protocol.steps import State, Step
 from fivestep.core.rate import LearningRate
 from fivestep.core.session import Session
-from fivestep.core.steps import State, Step
-from fivestep.core.switches import Switch
 
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

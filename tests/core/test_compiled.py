@@ -15,8 +15,8 @@ from fivestep.core.compiled import (
     is_compiled,
 )
 from fivestep.core.looking import looking
+from fivestep.core.protocol.steps import State, Step
 from fivestep.core.session import Session
-from fivestep.core.steps import State, Step
 
 
 @pytest.fixture

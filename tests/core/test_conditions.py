@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from fivestep.core.conditions import (
+from fivestep.core.protocol.conditions import (
     GATES,
     METRICS,
     NAMES,
@@ -14,7 +14,7 @@ from fivestep.core.conditions import (
     ConditionError,
     parse,
 )
-from fivestep.core.expressions import DEEPEST, LONGEST
+from fivestep.core.protocol.expressions import DEEPEST, LONGEST
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from fivestep.core.control import Control, Pause, Resume, ScaleLR, SetSpeed, Validate
+from fivestep.core.protocol.commands import Control, Pause, Resume, ScaleLR, SetSpeed, Validate
 
 
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf])

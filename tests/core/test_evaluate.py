@@ -10,7 +10,7 @@ from torch import nn
 
 from fivestep.core.data import TensorBatches
 from fivestep.core.evaluate import evaluate
-from fivestep.core.tasks import Task
+from fivestep.core.protocol.tasks import Task
 from fivestep.core.training import Training
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from fivestep.core.clock import Clock
 from fivestep.core.events import IN_FLIGHT, EventClock
-from fivestep.core.steps import FIVE, Step
+from fivestep.core.protocol.steps import FIVE, Step
 
 
 class Device:

@@ -10,9 +10,9 @@ from torch import nn
 
 from fivestep.core.data import TensorBatches
 from fivestep.core.explain import Batch, Explained, Phase, explain
+from fivestep.core.protocol.faults import Switch
+from fivestep.core.protocol.steps import FIVE, Step
 from fivestep.core.session import Session
-from fivestep.core.steps import FIVE, Step
-from fivestep.core.switches import Switch
 from fivestep.core.training import Training
 
 SGD = torch.optim.SGD

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from fivestep.core import hindsight
-from fivestep.core.control import Pause, Resume, ScaleLR, Stop
 from fivestep.core.fused import Adam, AdamW
 from fivestep.core.hindsight import Hindsight
 from fivestep.core.logfile import read_log
+from fivestep.core.protocol.commands import Pause, Resume, ScaleLR, Stop
+from fivestep.core.protocol.snapshot import Change, EpochSummary
+from fivestep.core.protocol.steps import State
 from fivestep.core.rescue import OnNonFinite
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
-from fivestep.core.snapshot import Change, EpochSummary
-from fivestep.core.steps import State
 from fivestep.core.store import Store
 
 MakeTraining = Callable[..., Any]

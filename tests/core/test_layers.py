@@ -17,7 +17,7 @@ from fivestep.core.batch_facts import batch_facts
 from fivestep.core.histograms import BINS
 from fivestep.core.layers import Difference, LayerRow, LayerWatch, compare
 from fivestep.core.progress import Progress
-from fivestep.core.steps import Step
+from fivestep.core.protocol.steps import Step
 from fivestep.core.training import Training
 from fivestep.core.views import views_for
 

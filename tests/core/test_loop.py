@@ -15,9 +15,9 @@ from fivestep.core.full import full_epoch
 from fivestep.core.loop import choose_epoch, plain_epoch, training_loop
 from fivestep.core.meters import meter_for
 from fivestep.core.progress import Progress
+from fivestep.core.protocol.steps import FIVE, STEPS, Step
+from fivestep.core.protocol.tasks import Task
 from fivestep.core.rate import LearningRate
-from fivestep.core.steps import FIVE, STEPS, Step
-from fivestep.core.tasks import Task
 from fivestep.core.training import Training
 from fivestep.core.validate import validate
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fivestep.core.meters import meter_for
-from fivestep.core.tasks import Task
+from fivestep.core.protocol.tasks import Task
 
 
 def judge(task, criterion, outputs, labels, size):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from fivestep.core.nested import pair, samples_in, to_device
+from fivestep.core.protocol.steps import State
 from fivestep.core.session import Session
-from fivestep.core.steps import State
 from fivestep.core.training import Training
 
 Both = namedtuple("Both", "image mask")

@@ -15,10 +15,10 @@ import pytest
 from fivestep.core.clock import Clock
 from fivestep.core.logfields import EVENTS_FIELDS, METRICS_FIELDS
 from fivestep.core.logfile import read_log
+from fivestep.core.protocol.snapshot import Change, EpochSummary
+from fivestep.core.protocol.tasks import Task
 from fivestep.core.record import Record
 from fivestep.core.runlog import RunLog
-from fivestep.core.snapshot import Change, EpochSummary
-from fivestep.core.tasks import Task
 from fivestep.core.windows import width
 
 Records = list[dict[str, Any]]

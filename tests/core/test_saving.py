@@ -7,11 +7,11 @@ import os
 
 import pytest
 
-from fivestep.core.control import Save
+from fivestep.core.protocol.commands import Save
+from fivestep.core.protocol.steps import State
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
-from fivestep.core.steps import State
 from fivestep.core.store import Store
 
 

@@ -18,11 +18,11 @@ from fivestep.core import logtext
 from fivestep.core.block import Block
 from fivestep.core.clock import Clock
 from fivestep.core.logfile import read_log, unseal
+from fivestep.core.protocol.snapshot import EpochSummary
+from fivestep.core.protocol.tasks import Task
 from fivestep.core.record import Record
 from fivestep.core.runlog import RunLog
 from fivestep.core.scribe import Scribe
-from fivestep.core.snapshot import EpochSummary
-from fivestep.core.tasks import Task
 from fivestep.core.windows import width
 
 PER_EPOCH = 50

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from fivestep.core.control import (
+from fivestep.core.protocol.commands import (
     Advance,
     KeepGoing,
     Pause,
@@ -19,9 +19,9 @@ from fivestep.core.control import (
     Stop,
     Validate,
 )
+from fivestep.core.protocol.snapshot import Snapshot
+from fivestep.core.protocol.steps import FIVE, STEPS, State, Step
 from fivestep.core.session import Session
-from fivestep.core.snapshot import Snapshot
-from fivestep.core.steps import FIVE, STEPS, State, Step
 
 
 class Keeper:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from verdict_runs import looked_at, rules, verdicts
 
-from fivestep.core.snapshot import Certainty
+from fivestep.core.protocol.snapshot import Certainty
 from fivestep.core.verdicts import CAUSES, LOOP, RULES, Facts, judge
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load

@@ -16,9 +16,9 @@ from verdict_runs import looked_at, rules
 
 from fivestep.core.data import TensorBatches
 from fivestep.core.history import Series
-from fivestep.core.inside import LayerRow
-from fivestep.core.snapshot import Certainty
-from fivestep.core.tasks import Task
+from fivestep.core.protocol.inside import LayerRow
+from fivestep.core.protocol.snapshot import Certainty
+from fivestep.core.protocol.tasks import Task
 from fivestep.core.verdicts import Facts, judge, label_range
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load

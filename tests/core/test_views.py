@@ -24,7 +24,7 @@ from torch.utils.data import (
 from fivestep.core.data import TensorBatches
 from fivestep.core.evaluate import evaluate
 from fivestep.core.looking import looking
-from fivestep.core.pictures import (
+from fivestep.core.protocol.pictures import (
     ConfusionMatrix,
     DecisionMap,
     FittedLine,
@@ -32,7 +32,7 @@ from fivestep.core.pictures import (
     PredictionsTruth,
     WrittenText,
 )
-from fivestep.core.tasks import Task
+from fivestep.core.protocol.tasks import Task
 from fivestep.core.training import About, Training
 from fivestep.core.views import views_for
 

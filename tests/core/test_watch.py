@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from fivestep.core.snapshot import Certainty
-from fivestep.core.steps import FIVE, State, Step
+from fivestep.core.protocol.snapshot import Certainty
+from fivestep.core.protocol.steps import FIVE, State, Step
 from fivestep.core.watch import Watched
 
 

@@ -29,7 +29,7 @@ from fivestep.core import loop, saving
 from fivestep.core.digest import digest
 from fivestep.core.logfile import read_log
 from fivestep.core.progress import Progress
-from fivestep.core.steps import State, Step
+from fivestep.core.protocol.steps import State, Step
 from fivestep.core.training import Training
 from fivestep.core.validate import validate
 from fivestep.presets import build, registry  # noqa: F401

@@ -24,8 +24,8 @@ from faults.result import Result
 
 from fivestep.core import saving
 from fivestep.core.checkpoint import CheckpointError
-from fivestep.core.control import Save
 from fivestep.core.logfile import read_log
+from fivestep.core.protocol.commands import Save
 from fivestep.core.session import Session
 from fivestep.core.store import Store
 from fivestep.presets import build  # noqa: F401

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from fivestep.core import saving
 from fivestep.core.data import TensorBatches
 from fivestep.core.nested import tensors_in
+from fivestep.core.protocol.steps import State
+from fivestep.core.protocol.tasks import Task
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
-from fivestep.core.steps import State
 from fivestep.core.store import Store
-from fivestep.core.tasks import Task
 from fivestep.core.training import Training
 
 EPOCHS, BATCHES = 3, 7

@@ -49,7 +49,7 @@ import logging, os, sys, warnings
 import torch
 from torch import nn
 from fivestep.core.data import TensorBatches
-from fivestep.core.tasks import Task
+from fivestep.core.protocol.tasks import Task
 from fivestep.core.training import About, Training
 
 TEXTS = {texts}

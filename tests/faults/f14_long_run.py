@@ -16,10 +16,10 @@ from faults.children import in_child
 from faults.result import Result
 
 from fivestep.core.logfile import read_log
+from fivestep.core.protocol.steps import State
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
-from fivestep.core.steps import State
 from fivestep.core.store import Store
 
 MILLION = 1_000_000

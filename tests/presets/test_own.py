@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from fivestep.core.protocol.steps import State
 from fivestep.core.session import Session
-from fivestep.core.steps import State
 from fivestep.presets.errors import RecipeError
 from fivestep.presets.own import load_own, write_starter
 

@@ -13,9 +13,9 @@ import pytest
 from textual.app import App
 
 import fivestep.tui
-from fivestep.core.control import Command
 from fivestep.core.device import DeviceReading
-from fivestep.core.snapshot import (
+from fivestep.core.protocol.commands import Command
+from fivestep.core.protocol.snapshot import (
     Best,
     Change,
     Curve,
@@ -25,7 +25,7 @@ from fivestep.core.snapshot import (
     RunInfo,
     Snapshot,
 )
-from fivestep.core.steps import State, Step
+from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.screens.watch import WatchScreen
 from fivestep.tui.theme import DARK, THEMES
 from fivestep.tui.widgets.messages import MessageLog

@@ -10,8 +10,8 @@ import pytest
 import torch
 from textual.pilot import Pilot
 
-from fivestep.core.control import Pause, ScaleLR
-from fivestep.core.steps import State
+from fivestep.core.protocol.commands import Pause, ScaleLR
+from fivestep.core.protocol.steps import State
 from fivestep.presets import build
 from fivestep.presets.recipe import load
 from fivestep.tui.app import FivestepApp

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.switches import SWITCHES, Switch
+from fivestep.core.protocol.faults import SWITCHES, Switch
 from fivestep.tui import cli, verdict_watch
 from fivestep.tui.jsonfields import FIELDS
 

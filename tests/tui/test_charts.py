@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fivestep.core.snapshot import Curve
+from fivestep.core.protocol.snapshot import Curve
 from fivestep.tui.charts import Mark, Series, View, bar, chart, sparkline, thinned
 from fivestep.tui.lines import Line, width
 from fivestep.tui.scales import Scale, nice_ticks

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.switches import SWITCHES, Switch
+from fivestep.core.protocol.faults import SWITCHES, Switch
 from fivestep.tui import cli
 from fivestep.tui.explaining import FIELDS
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.snapshot import Change, Outcome, Saved
-from fivestep.core.steps import State
+from fivestep.core.protocol.snapshot import Change, Outcome, Saved
+from fivestep.core.protocol.steps import State
 from fivestep.tui.source import Kept
 
 Make = Callable[..., Any]

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from fivestep.core.control import GoBack, Pause, Save, Stop
-from fivestep.core.snapshot import Change, Outcome, Saved
-from fivestep.core.steps import State, Step
+from fivestep.core.protocol.commands import GoBack, Pause, Save, Stop
+from fivestep.core.protocol.snapshot import Change, Outcome, Saved
+from fivestep.core.protocol.steps import State, Step
 from fivestep.presets.recipe import load
 from fivestep.tui.app import FivestepApp
 from fivestep.tui.keeping import Keeping

@@ -7,9 +7,9 @@ from collections import Counter
 from time import perf_counter
 
 from fivestep.core.clock import WINDOW
-from fivestep.core.control import Stop
+from fivestep.core.protocol.commands import Stop
+from fivestep.core.protocol.steps import Step
 from fivestep.core.session import Session
-from fivestep.core.steps import Step
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from fivestep.core import checkpoint
-from fivestep.core.control import Stop
 from fivestep.core.digest import digest
 from fivestep.core.logfile import read_log
+from fivestep.core.protocol.commands import Stop
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.store import Store
 from fivestep.tui import cli, people

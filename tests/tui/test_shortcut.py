@@ -15,8 +15,8 @@ from textual._compositor import CompositorUpdate
 from textual.screen import Screen
 from textual.widgets import Static
 
-from fivestep.core.snapshot import Outcome
-from fivestep.core.steps import State, Step
+from fivestep.core.protocol.snapshot import Outcome
+from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.frames import Parts, lean
 from fivestep.tui.pace import Alarm
 from fivestep.tui.theme import DARK, LIGHT

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.facts import Verdict
-from fivestep.core.inside import BatchFacts, Difference, Inside, LayerRow, TensorFact
-from fivestep.core.snapshot import Change
-from fivestep.core.steps import State, Step
-from fivestep.core.switches import SWITCHES, Switch
+from fivestep.core.protocol.diagnosis import Verdict
+from fivestep.core.protocol.faults import SWITCHES, Switch
+from fivestep.core.protocol.inside import BatchFacts, Difference, Inside, LayerRow, TensorFact
+from fivestep.core.protocol.snapshot import Change
+from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.in_hand import in_hand
 from fivestep.tui.lines import Line
 from fivestep.tui.switch_words import change_in_short, in_short

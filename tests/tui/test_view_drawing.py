@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fivestep.core.inside import Histogram, LayerRow, compare
-from fivestep.core.pictures import (
+from fivestep.core.protocol.inside import Histogram, LayerRow, compare
+from fivestep.core.protocol.pictures import (
     ConfusionMatrix,
     DecisionMap,
     FittedLine,

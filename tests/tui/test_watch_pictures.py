@@ -9,12 +9,19 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.facts import Facts
-from fivestep.core.inside import BatchFacts, Difference, Histogram, Inside, LayerRow, TensorFact
-from fivestep.core.pictures import DecisionMap
-from fivestep.core.snapshot import Change, Outcome
-from fivestep.core.steps import State, Step
-from fivestep.core.switches import Switch
+from fivestep.core.protocol.diagnosis import Facts
+from fivestep.core.protocol.faults import Switch
+from fivestep.core.protocol.inside import (
+    BatchFacts,
+    Difference,
+    Histogram,
+    Inside,
+    LayerRow,
+    TensorFact,
+)
+from fivestep.core.protocol.pictures import DecisionMap
+from fivestep.core.protocol.snapshot import Change, Outcome
+from fivestep.core.protocol.steps import State, Step
 
 Make = Callable[..., Any]
 NOON = 1_795_348_800.0

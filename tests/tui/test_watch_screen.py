@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.control import (
+from fivestep.core.protocol.commands import (
     Advance,
     KeepGoing,
     Pause,
@@ -18,8 +18,8 @@ from fivestep.core.control import (
     Stop,
     Validate,
 )
-from fivestep.core.snapshot import Outcome
-from fivestep.core.steps import State, Step
+from fivestep.core.protocol.snapshot import Outcome
+from fivestep.core.protocol.steps import State, Step
 from fivestep.tui import commands
 from fivestep.tui.commands import Situation
 from fivestep.tui.pace import BUDGET, BYTES, CHARTS, FASTEST, OFTEN, SELDOM, SLOWEST, Pace

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.content import Content
 
-from ...core.steps import FIVE
+from ...core.protocol.steps import FIVE
 from ...presets.catalogue import DATASETS, Kind
 from ...presets.recipe import Recipe
 from ..lines import EMPTY, Line, centred_rows, line, spread

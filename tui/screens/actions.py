@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.widgets import Input
 
-from ...core.control import (
+from ...core.protocol.commands import (
     SPEEDS,
     Advance,
     GoBack,
@@ -19,7 +19,7 @@ from ...core.control import (
     Stop,
     Validate,
 )
-from ...core.steps import INSIDE_BATCH, State
+from ...core.protocol.steps import INSIDE_BATCH, State
 from .. import commands
 from ..theme import DARK, LIGHT
 from ..widgets.command_bar import CommandBar

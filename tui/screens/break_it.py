@@ -13,8 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from ...core.snapshot import Snapshot
-from ...core.switches import SWITCHES, Switch
+from ...core.protocol.faults import SWITCHES, Switch
+from ...core.protocol.snapshot import Snapshot
 from ..lines import EMPTY, Line, line
 from ..text import wrap
 from ..theme import plain

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from ...core.conditions import NAMES, ConditionError, Gate, parse
+from ...core.protocol.conditions import NAMES, ConditionError, Gate, parse
 from ..lines import Line, line
 from ..text import clean, fit, wrap
 from ..theme import plain

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...core.snapshot import Change, Outcome, RunInfo, Snapshot
-from ...core.steps import State
+from ...core.protocol.snapshot import Change, Outcome, RunInfo, Snapshot
+from ...core.protocol.steps import State
 from ..source import Kept
 from ..text import clean, count, metric
 from ..widgets.messages import MessageLog, Severity

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...core.snapshot import Outcome
+from ...core.protocol.snapshot import Outcome
 from ..lines import Line, line
 from ..text import clean, wrap
 from .modal import TextBox

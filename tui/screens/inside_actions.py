@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ...core.control import Advance, SetBreakpoints, SetSwitch, Show, Undo
-from ...core.facts import Severity
-from ...core.snapshot import Snapshot
-from ...core.steps import INSIDE_BATCH, State
-from ...core.switches import Switch
-from ...core.tasks import Task
+from ...core.protocol.commands import Advance, SetBreakpoints, SetSwitch, Show, Undo
+from ...core.protocol.diagnosis import Severity
+from ...core.protocol.faults import Switch
+from ...core.protocol.snapshot import Snapshot
+from ...core.protocol.steps import INSIDE_BATCH, State
+from ...core.protocol.tasks import Task
 from ...core.verdicts import judge
 from ..text import clean
 from ..widgets.messages import Severity as Message

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from ...core.facts import Verdict
+from ...core.protocol.diagnosis import Verdict
 from ..widgets.verdict import in_full
 from .modal import TextBox
 

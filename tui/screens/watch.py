@@ -12,8 +12,8 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
-from ...core.snapshot import Snapshot
-from ...core.steps import State, Step
+from ...core.protocol.snapshot import Snapshot
+from ...core.protocol.steps import State, Step
 from .. import commands
 from ..commands import Situation
 from ..frames import LeanCompositor, Shortcut

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ...core.inside import BatchFacts
-from ...core.steps import FIVE, Step
-from ...core.switches import Switch
+from ...core.protocol.faults import Switch
+from ...core.protocol.inside import BatchFacts
+from ...core.protocol.steps import FIVE, Step
 from ..in_hand import in_hand
 from ..lines import EMPTY, Line, line, restyled, sized
 from ..loop_code import CodeLine, Which, loop_code

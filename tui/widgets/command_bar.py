@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import events
 from textual.message import Message
 
-from ...core.steps import State
+from ...core.protocol.steps import State
 from ..commands import Situation, footer
 from ..lines import Line, Run, line
 from .panel import Panel

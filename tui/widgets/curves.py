@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...core.snapshot import Change, Curve, RunInfo, Snapshot
+from ...core.protocol.snapshot import Change, Curve, RunInfo, Snapshot
 from ..charts import Mark, Series, View, chart, sparkline
 from ..lines import Line, line, spread, width
 from ..switch_words import change_in_short

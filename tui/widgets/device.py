@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...core.snapshot import RunInfo, Snapshot
+from ...core.protocol.snapshot import RunInfo, Snapshot
 from ..charts import bar
 from ..lines import Line, line
 from ..text import clean, fit, percent, size

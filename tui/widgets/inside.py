@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from ...core.inside import Inside
-from ...core.switches import Switch
+from ...core.protocol.faults import Switch
+from ...core.protocol.inside import Inside
 from ..in_hand import in_hand
 from ..layer_table import layer_table
 from ..lines import EMPTY, Line, line

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ...core.snapshot import Snapshot
-from ...core.steps import State
-from ...core.switches import Switch
+from ...core.protocol.faults import Switch
+from ...core.protocol.snapshot import Snapshot
+from ...core.protocol.steps import State
 from ..lines import Line, line, restyled, sized
 from ..lines import width as cells_of
 from ..switch_words import in_short

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...core.snapshot import Best, Curve, RunInfo, Snapshot
+from ...core.protocol.snapshot import Best, Curve, RunInfo, Snapshot
 from ..lines import Line, line, width
 from ..text import NOTHING, clean, count, fit, learning_rate, metric, number
 from .panel import Panel

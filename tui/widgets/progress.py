@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...core.snapshot import RunInfo, Snapshot
-from ...core.steps import State
+from ...core.protocol.snapshot import RunInfo, Snapshot
+from ...core.protocol.steps import State
 from ..charts import bar
 from ..lines import Line, line, spread
 from ..text import NOTHING, clock, count, fit, percent, rate

@@ -7,8 +7,8 @@ from typing import Final
 from textual import events
 from textual.message import Message
 
-from ...core.snapshot import RunInfo, Snapshot
-from ...core.steps import FIVE, State, Step
+from ...core.protocol.snapshot import RunInfo, Snapshot
+from ...core.protocol.steps import FIVE, State, Step
 from ..charts import bar
 from ..lines import Line, line, restyled, sized
 from ..text import fit, percent, short_time, wrap

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...core.facts import Severity, Verdict
+from ...core.protocol.diagnosis import Severity, Verdict
 from ..lines import Line, line, sized
 from ..lines import width as cells_of
 from ..text import clean, wrap

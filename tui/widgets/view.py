@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...core.inside import Inside
+from ...core.protocol.inside import Inside
 from ..lines import EMPTY, Line, line
 from ..lines import width as cells_of
 from ..text import clean, wrap

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from .switches import Switch
+from .faults import Switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class SetBreakpoints:
-    """Hold whenever one of these conditions becomes true; see `core.conditions.parse`."""
+    """Hold whenever one of these conditions becomes true; see `protocol.conditions.parse`."""
 
     conditions: tuple[str, ...]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from .facts import Facts
+from .diagnosis import Facts
+from .faults import Switch
 from .inside import Inside
 from .steps import State, Step
-from .switches import Switch
 
 NOTHING_SHOWN: Final = Inside()
 

@@ -10,8 +10,8 @@ from .protocol.conditions import METRICS, Breakpoint, Gate, parse
 from .protocol.inside import BatchFacts, LayerRow
 
 if TYPE_CHECKING:
-    from .progress import Progress
     from .record import Record
+    from .training.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,11 @@ from contextlib import closing
 from time import perf_counter
 
 from .breaks import Breaks
-from .data import batch_count
 from .gauges import Gauges
 from .hindsight import Hindsight
 from .judge import Judge
 from .lookout import Lookout, StoppedError, UndoneError
-from .loop import RelayError
 from .mailbox import Mailbox
-from .nonfinite import bad_weights
 from .protocol.commands import Control
 from .protocol.snapshot import Outcome, Snapshot
 from .protocol.steps import State, Step, Steps
@@ -22,7 +19,10 @@ from .saving import Saving
 from .state import Parts, StateError, take_model, take_state
 from .steering import Steering
 from .switching import Switching
-from .validate import validate
+from .training.data import batch_count
+from .training.loop import RelayError
+from .training.nonfinite import bad_weights
+from .training.validate import validate
 
 
 class Driver:

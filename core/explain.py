@@ -11,20 +11,20 @@ from typing import Any
 import torch
 
 from .batch_facts import batch_facts
-from .failure import describe_failure
 from .layers import LayerWatch
 from .looking import looking
-from .loop import training_loop
-from .meters import meter_for
 from .modes import Modes, buffers_of, compare_modes, moved_buffers
-from .progress import Progress
 from .protocol.faults import LR_FACTOR, Switch
 from .protocol.inside import BatchFacts, Difference, LayerRow, compare
 from .protocol.snapshot import Outcome
 from .protocol.steps import FIVE, Step
-from .rate import LearningRate
-from .rng import rng_state, seed_rng, set_rng_state
-from .training import Training
+from .training.failure import describe_failure
+from .training.loop import training_loop
+from .training.lr import LearningRate
+from .training.metrics import meter_for
+from .training.progress import Progress
+from .training.rng import rng_state, seed_rng, set_rng_state
+from .training.training import Training
 
 
 @dataclass(frozen=True, slots=True)

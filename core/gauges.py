@@ -9,7 +9,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from .nonfinite import (
+from .readback import SLOTS, Readback
+from .record import Record
+from .training.lr import LearningRate
+from .training.nonfinite import (
     GradientCheck,
     NonFiniteError,
     NonFiniteGradientError,
@@ -17,11 +20,8 @@ from .nonfinite import (
     name_bad_gradient,
     name_bad_value,
 )
-from .progress import Progress
-from .rate import LearningRate
-from .readback import SLOTS, Readback
-from .record import Record
-from .training import Training
+from .training.progress import Progress
+from .training.training import Training
 
 IN_A_ROW: Final = 20
 """Skipped updates from which on the scale of fp16's loss is not to blame: it is halved by each."""

@@ -14,15 +14,15 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Final
 
-from .data import TensorBatches
-from .fused import OPTIMIZERS
 from .gauges import Gauges
 from .lookout import Lookout
-from .nonfinite import FiniteCheck, NonFiniteError
 from .protocol.steps import Step
 from .runlog import RunLog
 from .state import Parts, take_state
-from .training import Training
+from .training.data import TensorBatches
+from .training.fused import OPTIMIZERS
+from .training.nonfinite import FiniteCheck, NonFiniteError
+from .training.training import Training
 
 FAST: Final = 1000
 """Batches a second from which on not each of them is looked at: a look takes up to 10 µs."""

@@ -8,15 +8,15 @@ from typing import Final
 from torch import Tensor
 
 from .batch_facts import batch_facts
-from .data import TensorBatches
 from .layers import LayerWatch
-from .progress import Progress
 from .protocol.commands import Show
 from .protocol.diagnosis import Facts, label_range
 from .protocol.inside import Difference, Inside, LayerRow, compare
 from .protocol.pictures import Picture
 from .protocol.steps import Step
-from .training import Training
+from .training.data import TensorBatches
+from .training.progress import Progress
+from .training.training import Training
 from .views import View, views_for
 
 SAMPLED: Final = 0.25

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from .clock import Clock
-from .meters import Meter, Metrics, meter_for
-from .progress import Progress
 from .protocol.steps import Step
 from .protocol.tasks import Task
 from .record import Record
-from .replay import Loaders
+from .training.metrics import Meter, Metrics, meter_for
+from .training.progress import Progress
+from .training.resume_data import Loaders
 
 
 class Judge:

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from .compiled import eager
-from .rng import everything_untouched
-from .training import Training
+from .training.compile import eager
+from .training.rng import everything_untouched
+from .training.training import Training
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def looking(training: Training) -> Generator[nn.Module, None, None]:
     Afterwards, also when the block fails, every module has its mode back, every buffer its
     content, and the generators of torch, NumPy and Python their states. `no_grad` rather than
     `inference_mode`: what a module may cache on the way has to be fit for training.
-    A compiled model is looked at as it was written; see `core.compiled.eager`.
+    A compiled model is looked at as it was written; see `training.compile.eager`.
     """
     modes = [(module, module.training) for module in training.model.modules()]
     buffers = [

@@ -11,8 +11,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from .looking import looking
-from .nested import tensors_in
-from .training import Training
+from .training.nested import tensors_in
+from .training.training import Training
 
 Buffers = dict[str, Tensor]
 """Copies, by qualified name."""

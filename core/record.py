@@ -11,11 +11,11 @@ from .clock import WARM_UP, Clock
 from .history import Series
 from .listener import Listener, Log
 from .losses import Losses
-from .progress import Progress
 from .protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
 from .protocol.steps import State, Step
 from .protocol.tasks import Task
-from .rate import LearningRate
+from .training.lr import LearningRate
+from .training.progress import Progress
 
 CHANGES: Final = 200
 """Changes by hand that a Snapshot carries; a listener gets every one."""

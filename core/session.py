@@ -10,31 +10,31 @@ from typing import Any, Literal
 
 import torch
 
-from .backward import lean_backward
 from .breaks import BreakReport
 from .clock import Clock
-from .compiled import COMPILED_ANEW, COMPILING, compile_in_place
 from .describe import describe_run
 from .driver import Driver
 from .events import EventClock
-from .failure import describe_failure
 from .listener import Listener
 from .lookout import StoppedError, UndoneError
-from .loop import training_loop
 from .mailbox import Mailbox
-from .nonfinite import NonFiniteError
-from .progress import Progress
 from .protocol.commands import Command, Control
 from .protocol.snapshot import Outcome, Snapshot
 from .protocol.steps import State, Step
-from .rate import LearningRate
 from .record import Record
-from .replay import Loaders
 from .rescue import OnNonFinite, Rescue
-from .rng import seed_rng
 from .saving import Saving
 from .state import Parts, put_rng, put_state
-from .training import Training
+from .training.backward import lean_backward
+from .training.compile import COMPILED_ANEW, COMPILING, compile_in_place
+from .training.failure import describe_failure
+from .training.loop import training_loop
+from .training.lr import LearningRate
+from .training.nonfinite import NonFiniteError
+from .training.progress import Progress
+from .training.resume_data import Loaders
+from .training.rng import seed_rng
+from .training.training import Training
 
 
 class Session:

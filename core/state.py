@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from .clock import Clock
-from .progress import Progress
 from .protocol.faults import Switch
-from .rate import LearningRate
 from .record import Record
-from .replay import Loaders, hidden_generators, unrepeatable
-from .rng import rng_state, set_rng_state
-from .training import Training
+from .training.lr import LearningRate
+from .training.progress import Progress
+from .training.resume_data import Loaders, hidden_generators, unrepeatable
+from .training.rng import rng_state, set_rng_state
+from .training.training import Training
 
 COUNTERS: Final = ("epoch", "batch", "batches_done", "samples_done", "updates", "trained")
 

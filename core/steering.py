@@ -6,7 +6,6 @@ import math
 from typing import Literal
 
 from .breaks import Breaks
-from .progress import Progress
 from .protocol.commands import (
     Advance,
     Command,
@@ -26,8 +25,9 @@ from .protocol.commands import (
 )
 from .protocol.conditions import ConditionError
 from .protocol.steps import INSIDE_BATCH, Step
-from .rate import LearningRate
 from .record import Record
+from .training.lr import LearningRate
+from .training.progress import Progress
 
 
 class Steering:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .broken import NOT_SCALED
 from .protocol.faults import LR_FACTOR, Switch
 from .state import Parts, take_state
 from .steering import Steering
+from .training.broken import NOT_SCALED
 
 
 class Switching:

@@ -9,7 +9,7 @@ from torch import nn
 
 from .looking import looking
 from .protocol.pictures import Picture
-from .training import Training
+from .training.training import Training
 
 
 class View(ABC):

@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from .looking import looking
 from .outputs import is_choice, probabilities
 from .samples import Samples, judged_samples, training_samples
-from .training import Training
+from .training.training import Training
 from .view import View
 from .views_of_classes import ConfusionView, DecisionView, points_of
 from .views_of_images import MistakesView

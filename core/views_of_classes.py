@@ -12,7 +12,7 @@ from .loaded import CHUNK
 from .outputs import classes_of, predicted, probabilities
 from .protocol.pictures import ConfusionMatrix, DecisionMap
 from .samples import Samples
-from .training import Training
+from .training.training import Training
 from .view import View
 
 COLUMNS: Final = 64

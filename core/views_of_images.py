@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .outputs import classes_of, predicted, probabilities
 from .protocol.pictures import Image, Judged, Mistakes
 from .samples import Samples
-from .training import Training
+from .training.training import Training
 from .view import View
 
 IMAGES: Final = 24

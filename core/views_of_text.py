@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from .protocol.pictures import WrittenText
-from .threads import estimate_work
-from .training import Training
+from .training.threads import estimate_work
+from .training.training import Training
 from .view import View
 
 TEMPERATURE: Final = 0.8

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .protocol.pictures import FittedLine, PredictionsTruth
 from .samples import Samples
-from .training import Training
+from .training.training import Training
 from .view import View
 
 PLACES: Final = 129

@@ -13,18 +13,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .clock import Clock
-from .data import Batches, batch_count
 from .describe import describe_data, describe_optimizer
-from .device import describe_device
 from .listener import Listener
-from .nested import tensors_in
-from .progress import Progress
 from .protocol.snapshot import Certainty, Outcome, RunInfo, Snapshot
 from .protocol.steps import State, Step
 from .protocol.tasks import Task
-from .rate import LearningRate
 from .readback import Readback
 from .record import Record
+from .training.data import Batches, batch_count
+from .training.device import describe_device
+from .training.lr import LearningRate
+from .training.nested import tensors_in
+from .training.progress import Progress
 
 
 class Watched:

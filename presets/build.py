@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..core.amp import Amp, autocast
-from ..core.data import TensorBatches
-from ..core.device import choose_device
-from ..core.fused import OPTIMIZERS
 from ..core.looking import looking
 from ..core.protocol.tasks import Task
-from ..core.threads import auto_threads
-from ..core.training import About, Training
+from ..core.training.amp import Amp, autocast
+from ..core.training.data import TensorBatches
+from ..core.training.device import choose_device
+from ..core.training.fused import OPTIMIZERS
+from ..core.training.threads import auto_threads
+from ..core.training.training import About, Training
 from . import datasets, models
 from .dataset import Dataset
 from .errors import shown

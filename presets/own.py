@@ -22,7 +22,7 @@ from .overrides import flag
 if TYPE_CHECKING:
     from types import CodeType
 
-    from ..core.training import Training
+    from ..core.training.training import Training
 
 ENDING: Final = ".py"
 MODULE: Final = "_fivestep_run"
@@ -65,7 +65,7 @@ class OwnRun:
         """
         import torch
 
-        from ..core.training import About, Training
+        from ..core.training.training import About, Training
 
         if "seed" in self.changes:
             torch.manual_seed(self.changes["seed"])
@@ -74,7 +74,7 @@ class OwnRun:
         if not isinstance(made, Training):
             raise RecipeError(
                 f"{_called(self.path)}: training() gave {_kind(made)}, expected a "
-                "fivestep.core.training.Training"
+                "fivestep.core.training.training.Training"
             )
         for key, value in self.changes.items():
             setattr(made, key, value)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..core.protocol.tasks import Task
-from ..core.training import About, Training
+from ..core.training.training import About, Training
 
 
 class Rings(Dataset[tuple[Tensor, Tensor]]):

@@ -10,7 +10,7 @@ from torch import nn
 from fivestep.core.layers import LayerWatch
 from fivestep.core.protocol.snapshot import RunInfo, Snapshot
 from fivestep.core.session import Session
-from fivestep.core.training import Training
+from fivestep.core.training.training import Training
 from fivestep.core.verdicts import Facts, Verdict, judge, label_range
 
 Moments = list[tuple[Snapshot, Facts]]

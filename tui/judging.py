@@ -11,8 +11,8 @@ from .jsonlines import line
 from .loading import load_torch
 
 if TYPE_CHECKING:
-    from ..core.evaluate import Evaluation, Residuals
-    from ..core.training import Training
+    from ..core.training.evaluate import Evaluation, Residuals
+    from ..core.training.training import Training
     from .output import Output
     from .plan import Plan
     from .trained import Trained
@@ -41,7 +41,7 @@ def judge(
         RecipeError: it can't be built, or has nothing to judge by.
     """
     load_torch()
-    from ..core.evaluate import evaluate
+    from ..core.training.evaluate import evaluate
 
     training = plan.build()
     told = FRESH if trained is None else trained.give(training)

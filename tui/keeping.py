@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..core.rescue import OnNonFinite
     from ..core.saving import Saving
     from ..core.session import Session
-    from ..core.training import Training
+    from ..core.training.training import Training
 
 
 @dataclass(frozen=True, slots=True)

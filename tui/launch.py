@@ -20,8 +20,8 @@ from .source import Kept
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.device import DeviceReading
     from ..core.session import Session
+    from ..core.training.device import DeviceReading
 
 
 class Launch:
@@ -64,7 +64,7 @@ class Launch:
             # In the middle of a run its import would hold the run up; without it a panel says so.
             with importing(), contextlib.suppress(Exception):
                 load_plotext()
-            from ..core.device import DeviceProbe
+            from ..core.training.device import DeviceProbe
 
             session = self.keeping.session(None, "ask")
             probe = DeviceProbe(session.training.device)

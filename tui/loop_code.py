@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
-from ..core.protocol import steps
 from ..core.protocol.faults import Switch
 from ..core.protocol.steps import Step
+from ..core.training import loop
 
 Which = Literal["plain", "full", "broken"]
 
@@ -63,7 +63,7 @@ def loop_code(which: Which = "plain") -> tuple[CodeLine, ...]:
     """
     name, names = _PLACES[which]
     try:
-        source = Path(steps.__file__).with_name(name).read_text(encoding="utf-8")
+        source = Path(loop.__file__).with_name(name).read_text(encoding="utf-8")
     except OSError:
         return ()
     functions = [

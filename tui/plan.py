@@ -11,7 +11,7 @@ from . import text
 from .loading import load_compiler
 
 if TYPE_CHECKING:
-    from ..core.training import Training
+    from ..core.training.training import Training
     from ..presets.own import OwnRun
     from ..presets.recipe import Recipe
 
@@ -84,7 +84,7 @@ class RecipePlan:
         )
 
     def build(self) -> Training:
-        from ..core.fused import OPTIMIZERS
+        from ..core.training.fused import OPTIMIZERS
         from ..presets.build import build
 
         if self.recipe.optimizer.name not in OPTIMIZERS:

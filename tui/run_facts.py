@@ -16,7 +16,7 @@ from ..core.rundir import RunDirectory
 from .plan import FilePlan, Plan, RecipePlan
 
 if TYPE_CHECKING:
-    from ..core.training import Training
+    from ..core.training.training import Training
 
 
 DATA: Final = ("dataset", "batch_size", "accumulate")

@@ -13,7 +13,7 @@ from ..presets.recipe import load
 from .plan import Plan, RecipePlan
 
 if TYPE_CHECKING:
-    from ..core.training import Training
+    from ..core.training.training import Training
 
 
 class Trained:

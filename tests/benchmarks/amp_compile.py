@@ -17,9 +17,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from rows import Row
 
-from fivestep.core.data import TensorBatches
 from fivestep.core.session import Session
-from fivestep.core.training import Training
+from fivestep.core.training.data import TensorBatches
+from fivestep.core.training.training import Training
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
 

@@ -29,10 +29,10 @@ from contextlib import contextmanager
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from fivestep.core.compiled import compile_in_place
-from fivestep.core.data import TensorBatches
 from fivestep.core.session import Session
-from fivestep.core.training import Training
+from fivestep.core.training.compile import compile_in_place
+from fivestep.core.training.data import TensorBatches
+from fivestep.core.training.training import Training
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
 

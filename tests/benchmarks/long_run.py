@@ -15,10 +15,10 @@ import psutil
 import torch
 from torch import nn
 
-from fivestep.core.data import TensorBatches
 from fivestep.core.protocol.steps import State
 from fivestep.core.session import Session
-from fivestep.core.training import Training
+from fivestep.core.training.data import TensorBatches
+from fivestep.core.training.training import Training
 
 MILLION = 1_000_000
 PER_EPOCH = 10_000

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, TensorDataset
 
-from fivestep.core.data import TensorBatches
 from fivestep.core.session import Session
-from fivestep.core.training import Training
+from fivestep.core.training.data import TensorBatches
+from fivestep.core.training.training import Training
 from fivestep.presets.build import build, optimizer_options
 from fivestep.presets.recipe import load
 

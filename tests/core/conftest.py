@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from fivestep.core.data import TensorBatches
 from fivestep.core.protocol.tasks import Task
-from fivestep.core.training import Training
+from fivestep.core.training.data import TensorBatches
+from fivestep.core.training.training import Training
 
 MakeTraining = Callable[..., Training]
 

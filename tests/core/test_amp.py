@@ -11,19 +11,19 @@ from states import EveryState  # tests/core is on the path
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from fivestep.core.broken import NOT_SCALED
-from fivestep.core.evaluate import evaluate
-from fivestep.core.full import full_epoch
-from fivestep.core.fused import OPTIMIZERS
 from fivestep.core.gauges import IN_A_ROW
-from fivestep.core.loop import choose_epoch, plain_epoch, training_loop
-from fivestep.core.meters import meter_for
-from fivestep.core.progress import Progress
 from fivestep.core.protocol.commands import SetSwitch
 from fivestep.core.protocol.faults import Switch
 from fivestep.core.protocol.steps import State, Step
-from fivestep.core.rate import LearningRate
 from fivestep.core.session import Session
+from fivestep.core.training.broken import NOT_SCALED
+from fivestep.core.training.evaluate import evaluate
+from fivestep.core.training.full import full_epoch
+from fivestep.core.training.fused import OPTIMIZERS
+from fivestep.core.training.loop import choose_epoch, plain_epoch, training_loop
+from fivestep.core.training.lr import LearningRate
+from fivestep.core.training.metrics import meter_for
+from fivestep.core.training.progress import Progress
 
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

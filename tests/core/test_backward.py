@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fivestep.core.backward import lean_backward
+from fivestep.core.training.backward import lean_backward
 
 TORCHS = Tensor.backward
 

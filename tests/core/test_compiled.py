@@ -7,16 +7,16 @@ import torch
 from states import EveryState  # tests/core is on the path
 from torch import nn
 
-from fivestep.core.compiled import (
+from fivestep.core.looking import looking
+from fivestep.core.protocol.steps import State, Step
+from fivestep.core.session import Session
+from fivestep.core.training.compile import (
     COMPILED_ANEW,
     COMPILING,
     compile_in_place,
     eager,
     is_compiled,
 )
-from fivestep.core.looking import looking
-from fivestep.core.protocol.steps import State, Step
-from fivestep.core.session import Session
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from fivestep.core.data import ALIGN, TensorBatches, batch_count
+from fivestep.core.training.data import ALIGN, TensorBatches, batch_count
 
 
 @settings(max_examples=60, deadline=None)
@@ -39,7 +39,7 @@ def test_batches_and_draws_are_those_of_a_data_loader(samples, batch_size, width
 
 
 def test_batches_are_cut_many_at_a_time(monkeypatch):
-    monkeypatch.setattr("fivestep.core.data.AT_ONCE", 3)
+    monkeypatch.setattr("fivestep.core.training.data.AT_ONCE", 3)
     for samples, size in ((40, 4), (41, 4), (38, 5), (12, 4)):
         for width in (1, 16):
             features = torch.randn(samples, width)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from fivestep.core.data import TensorBatches
-from fivestep.core.evaluate import evaluate
 from fivestep.core.protocol.tasks import Task
-from fivestep.core.training import Training
+from fivestep.core.training.data import TensorBatches
+from fivestep.core.training.evaluate import evaluate
+from fivestep.core.training.training import Training
 
 
 def test_classification_is_judged_on_both_parts_and_nothing_moves(make_training):

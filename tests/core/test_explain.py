@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from fivestep.core.data import TensorBatches
 from fivestep.core.explain import Batch, Explained, Phase, explain
 from fivestep.core.protocol.faults import Switch
 from fivestep.core.protocol.steps import FIVE, Step
 from fivestep.core.session import Session
-from fivestep.core.training import Training
+from fivestep.core.training.data import TensorBatches
+from fivestep.core.training.training import Training
 
 SGD = torch.optim.SGD
 

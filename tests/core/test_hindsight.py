@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from fivestep.core import hindsight
-from fivestep.core.fused import Adam, AdamW
 from fivestep.core.hindsight import Hindsight
 from fivestep.core.logfile import read_log
 from fivestep.core.protocol.commands import Pause, Resume, ScaleLR, Stop
@@ -24,6 +23,7 @@ from fivestep.core.rundir import RunDirectory
 from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
 from fivestep.core.store import Store
+from fivestep.core.training.fused import Adam, AdamW
 
 MakeTraining = Callable[..., Any]
 BATCHES = 7

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from fivestep.core.batch_facts import batch_facts
 from fivestep.core.histograms import BINS
 from fivestep.core.layers import Difference, LayerRow, LayerWatch, compare
-from fivestep.core.progress import Progress
 from fivestep.core.protocol.steps import Step
-from fivestep.core.training import Training
+from fivestep.core.training.progress import Progress
+from fivestep.core.training.training import Training
 from fivestep.core.views import views_for
 
 MakeTraining = Callable[..., Training]

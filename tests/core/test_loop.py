@@ -10,16 +10,16 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from fivestep.core.data import Feed, TensorBatches
-from fivestep.core.full import full_epoch
-from fivestep.core.loop import choose_epoch, plain_epoch, training_loop
-from fivestep.core.meters import meter_for
-from fivestep.core.progress import Progress
 from fivestep.core.protocol.steps import FIVE, STEPS, Step
 from fivestep.core.protocol.tasks import Task
-from fivestep.core.rate import LearningRate
-from fivestep.core.training import Training
-from fivestep.core.validate import validate
+from fivestep.core.training.data import Feed, TensorBatches
+from fivestep.core.training.full import full_epoch
+from fivestep.core.training.loop import choose_epoch, plain_epoch, training_loop
+from fivestep.core.training.lr import LearningRate
+from fivestep.core.training.metrics import meter_for
+from fivestep.core.training.progress import Progress
+from fivestep.core.training.training import Training
+from fivestep.core.training.validate import validate
 
 
 def rate_of(training: Training) -> LearningRate:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from fivestep.core.meters import meter_for
 from fivestep.core.protocol.tasks import Task
+from fivestep.core.training.metrics import meter_for
 
 
 def judge(task, criterion, outputs, labels, size):

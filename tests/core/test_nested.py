@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from fivestep.core.nested import pair, samples_in, to_device
 from fivestep.core.protocol.steps import State
 from fivestep.core.session import Session
-from fivestep.core.training import Training
+from fivestep.core.training.nested import pair, samples_in, to_device
+from fivestep.core.training.training import Training
 
 Both = namedtuple("Both", "image mask")
 

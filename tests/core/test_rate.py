@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import SGD
 from torch.optim import lr_scheduler as schedules
 
-from fivestep.core.rate import LearningRate
+from fivestep.core.training.lr import LearningRate
 
 SCHEDULES = {
     "step": lambda o: schedules.StepLR(o, 2, 0.5),

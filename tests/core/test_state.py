@@ -19,11 +19,11 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from fivestep.core.digest import digest
 from fivestep.core.protocol.commands import ScaleLR, Stop
 from fivestep.core.protocol.steps import State
 from fivestep.core.session import Session
 from fivestep.core.state import StateError
+from fivestep.core.training.digest import digest
 
 
 def every_state(training, **options):

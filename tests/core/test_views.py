@@ -21,8 +21,6 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from fivestep.core.data import TensorBatches
-from fivestep.core.evaluate import evaluate
 from fivestep.core.looking import looking
 from fivestep.core.protocol.pictures import (
     ConfusionMatrix,
@@ -33,7 +31,9 @@ from fivestep.core.protocol.pictures import (
     WrittenText,
 )
 from fivestep.core.protocol.tasks import Task
-from fivestep.core.training import About, Training
+from fivestep.core.training.data import TensorBatches
+from fivestep.core.training.evaluate import evaluate
+from fivestep.core.training.training import About, Training
 from fivestep.core.views import views_for
 
 MakeTraining = Callable[..., Training]

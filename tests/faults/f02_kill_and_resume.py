@@ -24,8 +24,8 @@ from faults.f02_resume_anywhere import Log, log_of
 from faults.result import Result
 
 from fivestep.core.checkpoint import CheckpointError
-from fivestep.core.digest import digest
 from fivestep.core.store import Store
+from fivestep.core.training.digest import digest
 from fivestep.presets import registry
 from fivestep.presets.recipe import load
 from fivestep.tui import cli, headless, jsonlines, listing_runs, resuming  # noqa: F401

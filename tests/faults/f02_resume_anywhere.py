@@ -25,13 +25,14 @@ from faults.children import ChildError, in_child
 from faults.result import Result
 from sklearn.model_selection import train_test_split  # noqa: F401
 
-from fivestep.core import loop, saving
-from fivestep.core.digest import digest
+from fivestep.core import saving
 from fivestep.core.logfile import read_log
-from fivestep.core.progress import Progress
 from fivestep.core.protocol.steps import State, Step
-from fivestep.core.training import Training
-from fivestep.core.validate import validate
+from fivestep.core.training import loop
+from fivestep.core.training.digest import digest
+from fivestep.core.training.progress import Progress
+from fivestep.core.training.training import Training
+from fivestep.core.training.validate import validate
 from fivestep.presets import build, registry  # noqa: F401
 from fivestep.presets.own import load_own
 from fivestep.presets.recipe import load
@@ -52,7 +53,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
-from fivestep.core.training import Training
+from fivestep.core.training.training import Training
 
 
 class Noisy(Dataset):

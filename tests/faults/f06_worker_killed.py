@@ -26,8 +26,8 @@ from faults.f02_resume_anywhere import Case
 from faults.result import Result
 
 from fivestep.core.checkpoint import CheckpointError
-from fivestep.core.digest import digest
 from fivestep.core.store import Store
+from fivestep.core.training.digest import digest
 from fivestep.tui import cli, entry, headless, people, resuming  # noqa: F401
 
 FEW = 6

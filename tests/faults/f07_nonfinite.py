@@ -22,15 +22,15 @@ from faults.result import Result
 from torch import Tensor, nn
 
 from fivestep.core import saving
-from fivestep.core.data import TensorBatches
-from fivestep.core.nested import tensors_in
 from fivestep.core.protocol.steps import State
 from fivestep.core.protocol.tasks import Task
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
 from fivestep.core.store import Store
-from fivestep.core.training import Training
+from fivestep.core.training.data import TensorBatches
+from fivestep.core.training.nested import tensors_in
+from fivestep.core.training.training import Training
 
 EPOCHS, BATCHES = 3, 7
 MODELS: Final = ("plain", "batch norm", "accumulate", "clip", "accumulate and clip")

@@ -48,9 +48,9 @@ OWN = """
 import logging, os, sys, warnings
 import torch
 from torch import nn
-from fivestep.core.data import TensorBatches
+from fivestep.core.training.data import TensorBatches
 from fivestep.core.protocol.tasks import Task
-from fivestep.core.training import About, Training
+from fivestep.core.training.training import About, Training
 
 TEXTS = {texts}
 

@@ -32,7 +32,7 @@ import os
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
-from fivestep.core.training import Training
+from fivestep.core.training.training import Training
 
 PLACE, KIND, AT = os.environ.get("FIVESTEP_TEST_FAULT", "- - 99").split()
 ERRORS = {

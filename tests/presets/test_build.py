@@ -13,8 +13,8 @@ import torch
 from offline import OFFLINE
 from torch import Tensor
 
-from fivestep.core.data import TensorBatches
-from fivestep.core.training import Training
+from fivestep.core.training.data import TensorBatches
+from fivestep.core.training.training import Training
 from fivestep.presets.build import build, optimizer_options
 from fivestep.presets.catalogue import DATASETS, MODELS
 from fivestep.presets.losses import LOSSES

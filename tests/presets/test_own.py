@@ -18,7 +18,7 @@ RUN = """
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from fivestep.core.training import Training
+from fivestep.core.training.training import Training
 
 def training():
     model = nn.Linear(3, 1)
@@ -100,7 +100,7 @@ def test_what_the_file_decides_itself_is_refused_by_name(
         ("training = 3", "expected a function training() that gives a Training; it is a int"),
         (
             "def training(): pass",
-            "training() gave None, expected a fivestep.core.training.Training",
+            "training() gave None, expected a fivestep.core.training.training.Training",
         ),
         ("def training(): return [1]", "training() gave a list, expected"),
         ("def training(x): pass", "TypeError: training() missing 1 required positional argument"),

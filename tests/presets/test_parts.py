@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fivestep.core.rate import LearningRate
+from fivestep.core.training.lr import LearningRate
 from fivestep.presets import losses, optimizers
 from fivestep.presets.build import build, make_criterion
 from fivestep.presets.recipe import load

@@ -13,7 +13,6 @@ import pytest
 from textual.app import App
 
 import fivestep.tui
-from fivestep.core.device import DeviceReading
 from fivestep.core.protocol.commands import Command
 from fivestep.core.protocol.snapshot import (
     Best,
@@ -26,6 +25,7 @@ from fivestep.core.protocol.snapshot import (
     Snapshot,
 )
 from fivestep.core.protocol.steps import State, Step
+from fivestep.core.training.device import DeviceReading
 from fivestep.tui.screens.watch import WatchScreen
 from fivestep.tui.theme import DARK, THEMES
 from fivestep.tui.widgets.messages import MessageLog

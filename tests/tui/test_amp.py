@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from fivestep.core.compiled import COMPILING
+from fivestep.core.training.compile import COMPILING
 from fivestep.tui import cli
 
 Captured = pytest.CaptureFixture[str]

@@ -135,7 +135,7 @@ def test_a_name_that_only_the_run_can_know_is_looked_up_in_it(
     file = tmp_path / "mine.py"
     file.write_text(
         "import torch\n"
-        "from fivestep.core.training import Training\n"
+        "from fivestep.core.training.training import Training\n"
         "def training():\n"
         "    model = torch.nn.Linear(3, 2)\n"
         "    data = [(torch.ones(4, 3), torch.zeros(4, 2))]\n"

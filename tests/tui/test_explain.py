@@ -149,7 +149,7 @@ def test_a_python_file_is_explained_too_and_a_failing_step_is_told(
     file = tmp_path / "mine.py"
     file.write_text(
         "import torch\n"
-        "from fivestep.core.training import Training\n"
+        "from fivestep.core.training.training import Training\n"
         "def training():\n"
         "    model = torch.nn.Linear(3, 2)\n"
         "    data = [(torch.ones(4, 3), torch.zeros(4, 2)), (torch.ones(4, 5), torch.ones(4, 2))]\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fivestep.core.evaluate import Evaluation
+from fivestep.core.training.evaluate import Evaluation
 from fivestep.tui import cli
 from fivestep.tui.judging import _matrix
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from fivestep.core.training import Training
+from fivestep.core.training.training import Training
 
 
 class Stripes(Dataset):

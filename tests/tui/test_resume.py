@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from fivestep.core import checkpoint
-from fivestep.core.digest import digest
 from fivestep.core.logfile import read_log
 from fivestep.core.protocol.commands import Stop
 from fivestep.core.rundir import RunDirectory
 from fivestep.core.store import Store
+from fivestep.core.training.digest import digest
 from fivestep.tui import cli, people
 
 TIMES = ("elapsed", "seconds", "batches_per_second", "crc")
@@ -392,7 +392,7 @@ import os
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from fivestep.core.training import Training
+from fivestep.core.training.training import Training
 
 def training():
     torch.manual_seed(0)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.device import DeviceReading
 from fivestep.core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from fivestep.core.protocol.steps import State, Step
+from fivestep.core.training.device import DeviceReading
 from fivestep.tui.lines import Line
 from fivestep.tui.loop_code import loop_code
 from fivestep.tui.source import Kept

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...core.device import choose_device
+from ...core.training.device import choose_device
 from ...presets import build
 from ...presets.catalogue import DATASETS
 from ...presets.dataset import Dataset

@@ -30,7 +30,7 @@ from .inside_actions import InsideActions
 from .parts import Parts
 
 if TYPE_CHECKING:
-    from ...core.device import DeviceReading
+    from ...core.training.device import DeviceReading
 
 HURRY = 0.02
 """Seconds between two looks while a command's effect is awaited."""

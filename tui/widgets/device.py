@@ -14,7 +14,7 @@ from .panel import Panel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...core.device import DeviceReading
+    from ...core.training.device import DeviceReading
 
 LABEL = 8
 EVERY = 1.0

@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from .meters import Meter, meter_for
+from .metrics import Meter, meter_for
 from .nested import samples_in
 from .progress import Progress
 from .training import Training

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .compiled import eager
+from .compile import eager
 from .nested import tensors_in
 from .rng import everything_untouched
 from .training import Training

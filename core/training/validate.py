@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..protocol.steps import Step, Steps
 from .data import Feed, TensorBatches
 from .progress import Progress
-from .protocol.steps import Step, Steps
 from .rng import everything_untouched, untouched_rng
 from .training import Training
 

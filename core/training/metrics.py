@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..protocol.tasks import Task
 from .nested import samples_in
-from .protocol.tasks import Task
 
 Metrics = Mapping[str, Callable[[Any, Any], Tensor | float]]
 """Functions of one's own by name: from outputs and labels of a batch to their mean, shape ()."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ..protocol.tasks import Task
 from .amp import TYPES, Amp, Scaler, autocast
 from .nested import pair
-from .protocol.tasks import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
     from .data import Batches, Unpack
-    from .meters import Metrics
+    from .metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Training:
             )
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """What forward and loss are computed in; see `core.amp.autocast`."""
+        """What forward and loss are computed in; see `training.amp.autocast`."""
         return autocast(self.amp, self.device)
 
     def new_scaler(self, state: Mapping[str, Any] | None = None) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
+from ..protocol.steps import Step, Steps
 from .data import Feed
+from .lr import LearningRate
 from .progress import Progress
-from .protocol.steps import Step, Steps
-from .rate import LearningRate
 from .training import Training
 
 

@@ -9,10 +9,10 @@ from typing import Final
 import torch
 from torch import nn
 
+from ..protocol.snapshot import Outcome
+from ..protocol.steps import State, Step
 from .nonfinite import NonFiniteError, NonFiniteGradientError
 from .progress import Progress
-from .protocol.snapshot import Outcome
-from .protocol.steps import State, Step
 
 WORKER: Final = "a data worker died (out of memory?): try fewer; num_workers=0 shows its error"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ..protocol.faults import Switch
 from .nested import samples_in
-from .protocol.faults import Switch
 
 
 @dataclass(slots=True)

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from ..protocol.steps import Step, Steps
 from .broken import broken_epoch
 from .data import Feed
 from .full import full_epoch
-from .meters import Meter
+from .lr import LearningRate
+from .metrics import Meter
 from .progress import Progress
-from .protocol.steps import Step, Steps
-from .rate import LearningRate
 from .training import Training
 from .validate import validate
 

@@ -6,11 +6,11 @@ from typing import Final
 
 from torch import nn
 
+from ..protocol.faults import Switch
+from ..protocol.steps import Step, Steps
 from .data import Feed
+from .lr import LearningRate
 from .progress import Progress
-from .protocol.faults import Switch
-from .protocol.steps import Step, Steps
-from .rate import LearningRate
 from .training import Training
 
 NOT_SCALED: Final = (

@@ -1,0 +1,4 @@
+"""How training happens: the model, its data and the five steps of every batch.
+
+Not here: watching, steering, files. Begin with `loop`, which is the guide's loop.
+"""

@@ -15,9 +15,9 @@ from .mailbox import Mailbox
 from .protocol.commands import Control
 from .protocol.snapshot import Outcome, Snapshot
 from .protocol.steps import State, Step, Steps
-from .saving import Saving
 from .state import Parts, StateError, take_model, take_state
 from .steering import Steering
+from .storage.persistence import Saving
 from .switching import Switching
 from .training.data import batch_count
 from .training.loop import RelayError

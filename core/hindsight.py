@@ -17,8 +17,8 @@ from typing import Any, Final
 from .gauges import Gauges
 from .lookout import Lookout
 from .protocol.steps import Step
-from .runlog import RunLog
 from .state import Parts, take_state
+from .storage.run_log import RunLog
 from .training.data import TensorBatches
 from .training.fused import OPTIMIZERS
 from .training.nonfinite import FiniteCheck, NonFiniteError

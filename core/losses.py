@@ -7,9 +7,9 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from .block import MOST, Block
 from .history import Series
 from .listener import Log
+from .storage.block import MOST, Block
 
 
 class Losses:

@@ -13,8 +13,8 @@ from .driver import Driver
 from .protocol.commands import Control, GoBack, Note, Show, Stop, Undo
 from .protocol.snapshot import Outcome
 from .protocol.steps import State
-from .saving import Saving
 from .state import Parts, put_rng, put_state
+from .storage.persistence import Saving
 
 OnNonFinite = Literal["stop", "rollback", "ask", "ignore"]
 Answer = Literal["back", "undo", "stop"]

@@ -23,8 +23,8 @@ from .protocol.snapshot import Outcome, Snapshot
 from .protocol.steps import State, Step
 from .record import Record
 from .rescue import OnNonFinite, Rescue
-from .saving import Saving
 from .state import Parts, put_rng, put_state
+from .storage.persistence import Saving
 from .training.backward import lean_backward
 from .training.compile import COMPILED_ANEW, COMPILING, compile_in_place
 from .training.failure import describe_failure

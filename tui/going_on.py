@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.checkpoint import CheckpointError
-from ..core.rundir import RunDirectory
-from ..core.store import Store
+from ..core.storage.checkpoint import CheckpointError
+from ..core.storage.run_directory import RunDirectory
+from ..core.storage.store import Store
 from ..presets.errors import RecipeError, printable
 from .run_facts import DATA, changed
 

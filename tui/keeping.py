@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import __version__
-from ..core.rundir import RunDirectory
-from ..core.runname import RunError
+from ..core.storage.run_directory import RunDirectory
+from ..core.storage.runname import RunError
 from ..presets.errors import RecipeError, printable
 from .plan import FilePlan, Plan
 from .run_facts import describe, plan_facts, session_facts, write_plan
@@ -21,8 +21,8 @@ from .wishes import NOTHING, Wishes, runs_folder
 if TYPE_CHECKING:
     from ..core.listener import Listener
     from ..core.rescue import OnNonFinite
-    from ..core.saving import Saving
     from ..core.session import Session
+    from ..core.storage.persistence import Saving
     from ..core.training.training import Training
 
 
@@ -202,7 +202,7 @@ class Keeping:
         return session
 
     def _saving(self, training: Training, about: Mapping[str, Any]) -> Saving:
-        from ..core.saving import Policy, Saving
+        from ..core.storage.persistence import Policy, Saving
 
         assert self.directory is not None
         return Saving(

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
-from ..core.logfile import read_log
-from ..core.rundir import RunDirectory
-from ..core.runname import RunError
-from ..core.runs import RunSummary, list_runs, newest, summary
+from ..core.storage.log_file import read_log
+from ..core.storage.run_directory import RunDirectory
+from ..core.storage.run_index import RunSummary, list_runs, newest, summary
+from ..core.storage.runname import RunError
 from . import text
 from .exits import FAILED, NOBODY_READS, complain
 from .output import Output
@@ -131,7 +131,7 @@ def export(folder: Path, name: str | None, *, epochs: bool, to: str | None) -> i
     Raises:
         RunError: there is no such run, or the file can't be written.
     """
-    from ..core.export import write_csv
+    from ..core.storage.export import write_csv
 
     directory = RunDirectory.look(folder, _named(folder, name))
     try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.rundir import RunDirectory
-from ..core.runname import RunError
-from ..core.runs import newest
+from ..core.storage.run_directory import RunDirectory
+from ..core.storage.run_index import newest
+from ..core.storage.runname import RunError
 from ..presets.errors import RecipeError, printable, shown
 from ..presets.own import load_own
 from ..presets.recipe import load

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import __version__
-from ..core.environment import git_state
-from ..core.rundir import RunDirectory
+from ..core.storage.environment import git_state
+from ..core.storage.run_directory import RunDirectory
 from .plan import FilePlan, Plan, RecipePlan
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.rundir import RunDirectory
-from ..core.runname import RunError
-from ..core.runs import newest
+from ..core.storage.run_directory import RunDirectory
+from ..core.storage.run_index import newest
+from ..core.storage.runname import RunError
 from ..presets.errors import RecipeError, printable
 from ..presets.recipe import load
 from .plan import Plan, RecipePlan
@@ -55,9 +55,9 @@ class Trained:
         Raises:
             RecipeError: there are none, or they are another model's.
         """
-        from ..core.checkpoint import CheckpointError
         from ..core.state import StateError, put_model
-        from ..core.store import Store
+        from ..core.storage.checkpoint import CheckpointError
+        from ..core.storage.store import Store
 
         store, notes = Store(self._directory.checkpoints), ""
         try:

@@ -25,7 +25,7 @@ from loop import LARGE
 from rows import Row
 from terminal import Terminal
 
-from fivestep.core.logfile import read_log
+from fivestep.core.storage.log_file import read_log
 
 PRESETS = ("line-linear", "spirals-mlp", "digits-mlp", "digits-cnn", "docs-gpt")
 KEPT = (

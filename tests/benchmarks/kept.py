@@ -25,9 +25,9 @@ from loop import prepared
 
 from fivestep.core.protocol.commands import Stop
 from fivestep.core.protocol.snapshot import Change, EpochSummary
-from fivestep.core.rundir import RunDirectory
-from fivestep.core.saving import COST, Saving
 from fivestep.core.session import Session
+from fivestep.core.storage.persistence import COST, Saving
+from fivestep.core.storage.run_directory import RunDirectory
 
 OFTEN = 2.0
 """Seconds of training between two checkpoints: 30 are usual."""

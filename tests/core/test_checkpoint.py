@@ -19,7 +19,7 @@ import torch
 from faults import f09_hostile_checkpoints
 from torch import nn
 
-from fivestep.core.checkpoint import CheckpointError, load, save
+from fivestep.core.storage.checkpoint import CheckpointError, load, save
 
 STATE: dict[str, Any] = {
     "progress": {"batches_done": 7, "losses": [0.5, float("inf")], "name": "naïve", "of": None},

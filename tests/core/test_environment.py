@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fivestep.core.environment import git_state
+from fivestep.core.storage.environment import git_state
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="makes repositories with git")
 

@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from fivestep.core import hindsight
 from fivestep.core.hindsight import Hindsight
-from fivestep.core.logfile import read_log
 from fivestep.core.protocol.commands import Pause, Resume, ScaleLR, Stop
 from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.protocol.steps import State
 from fivestep.core.rescue import OnNonFinite
-from fivestep.core.rundir import RunDirectory
-from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
-from fivestep.core.store import Store
+from fivestep.core.storage.log_file import read_log
+from fivestep.core.storage.persistence import Policy, Saving
+from fivestep.core.storage.run_directory import RunDirectory
+from fivestep.core.storage.store import Store
 from fivestep.core.training.fused import Adam, AdamW
 
 MakeTraining = Callable[..., Any]

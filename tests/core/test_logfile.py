@@ -15,7 +15,7 @@ from zlib import crc32
 import pytest
 from faults import f08_damaged_log as f08
 
-from fivestep.core.logfile import LogFile, ReadReport, line, read_log, seal
+from fivestep.core.storage.log_file import LogFile, ReadReport, line, read_log, seal
 
 
 def write(path: Path, *records: dict[str, object]) -> None:
@@ -149,7 +149,7 @@ def test_a_full_disk_is_told_and_memory_stays_bounded() -> None:
 DISK_WITH_ROOM_AGAIN = """
 import resource, sys
 from pathlib import Path
-from fivestep.core.logfile import LogFile, line
+from fivestep.core.storage.log_file import LogFile, line
 path, bound = Path(sys.argv[1]), int(sys.argv[2])
 log = LogFile(path, bound)
 log.append(line({"n": -1}))

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from fivestep.core.clock import Clock
-from fivestep.core.logfields import EVENTS_FIELDS, METRICS_FIELDS
-from fivestep.core.logfile import read_log
 from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.protocol.tasks import Task
 from fivestep.core.record import Record
-from fivestep.core.runlog import RunLog
-from fivestep.core.windows import width
+from fivestep.core.storage.log_file import read_log
+from fivestep.core.storage.logfields import EVENTS_FIELDS, METRICS_FIELDS
+from fivestep.core.storage.run_log import RunLog
+from fivestep.core.storage.windows import width
 
 Records = list[dict[str, Any]]
 TIMES = {"elapsed", "seconds", "batches_per_second", "time"}

@@ -8,10 +8,10 @@ from time import perf_counter
 import pytest
 
 from fivestep.core.clock import Clock
-from fivestep.core.logfile import read_log
 from fivestep.core.protocol.tasks import Task
 from fivestep.core.record import Record
-from fivestep.core.runlog import RunLog
+from fivestep.core.storage.log_file import read_log
+from fivestep.core.storage.run_log import RunLog
 
 
 def test_what_waits_in_memory_is_bounded(tmp_path: Path) -> None:

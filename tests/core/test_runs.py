@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 
 from fivestep.core.clock import Clock
-from fivestep.core.export import export_rows, write_csv
-from fivestep.core.logfile import line
 from fivestep.core.protocol.snapshot import EpochSummary
 from fivestep.core.protocol.tasks import Task
 from fivestep.core.record import Record
-from fivestep.core.rundir import RunDirectory
-from fivestep.core.runlog import RunLog
-from fivestep.core.runmeta import Ended, Meta
-from fivestep.core.runs import list_runs, newest, summary
+from fivestep.core.storage.export import export_rows, write_csv
+from fivestep.core.storage.log_file import line
+from fivestep.core.storage.run_directory import RunDirectory
+from fivestep.core.storage.run_index import list_runs, newest, summary
+from fivestep.core.storage.run_log import RunLog
+from fivestep.core.storage.runmeta import Ended, Meta
 
 META: dict[str, Any] = {
     "format": 1,

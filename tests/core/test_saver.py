@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from fivestep.core import saver as module
-from fivestep.core.saver import Saved, Saver
-from fivestep.core.store import Store
+from fivestep.core.storage import checkpoint_writer as module
+from fivestep.core.storage.checkpoint_writer import Saved, Saver
+from fivestep.core.storage.store import Store
 
 
 def state(number: int) -> dict[str, Any]:

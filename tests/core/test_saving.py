@@ -9,10 +9,10 @@ import pytest
 
 from fivestep.core.protocol.commands import Save
 from fivestep.core.protocol.steps import State
-from fivestep.core.rundir import RunDirectory
-from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
-from fivestep.core.store import Store
+from fivestep.core.storage.persistence import Policy, Saving
+from fivestep.core.storage.run_directory import RunDirectory
+from fivestep.core.storage.store import Store
 
 
 @pytest.fixture

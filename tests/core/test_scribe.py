@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from fivestep.core import logtext
-from fivestep.core.block import Block
 from fivestep.core.clock import Clock
-from fivestep.core.logfile import read_log, unseal
 from fivestep.core.protocol.snapshot import EpochSummary
 from fivestep.core.protocol.tasks import Task
 from fivestep.core.record import Record
-from fivestep.core.runlog import RunLog
-from fivestep.core.scribe import Scribe
-from fivestep.core.windows import width
+from fivestep.core.storage import log_text as logtext
+from fivestep.core.storage.block import Block
+from fivestep.core.storage.log_file import read_log, unseal
+from fivestep.core.storage.run_log import RunLog
+from fivestep.core.storage.scribe import Scribe
+from fivestep.core.storage.windows import width
 
 PER_EPOCH = 50
 LOSSES = [math.nan if done == 7 else 1 / done for done in range(1, 30)]

@@ -13,10 +13,10 @@ import pytest
 import torch
 from faults import f01_kill_while_saving
 
-from fivestep.core import checkpoint
-from fivestep.core.atomic import replacing
-from fivestep.core.checkpoint import CheckpointError
-from fivestep.core.store import Store
+from fivestep.core.storage import checkpoint
+from fivestep.core.storage.checkpoint import CheckpointError
+from fivestep.core.storage.files import replacing
+from fivestep.core.storage.store import Store
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from faults.children import ChildError, in_child
 from faults.result import Result
 from sklearn.model_selection import train_test_split  # noqa: F401
 
-from fivestep.core import saving
-from fivestep.core.logfile import read_log
 from fivestep.core.protocol.steps import State, Step
+from fivestep.core.storage import persistence as saving
+from fivestep.core.storage.log_file import read_log
 from fivestep.core.training import loop
 from fivestep.core.training.digest import digest
 from fivestep.core.training.progress import Progress

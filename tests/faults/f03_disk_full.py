@@ -22,12 +22,12 @@ import sklearn.datasets  # noqa: F401 - imported once, for every child
 from faults.children import ChildError, ended, forked
 from faults.result import Result
 
-from fivestep.core import saving
-from fivestep.core.checkpoint import CheckpointError
-from fivestep.core.logfile import read_log
 from fivestep.core.protocol.commands import Save
 from fivestep.core.session import Session
-from fivestep.core.store import Store
+from fivestep.core.storage import persistence as saving
+from fivestep.core.storage.checkpoint import CheckpointError
+from fivestep.core.storage.log_file import read_log
+from fivestep.core.storage.store import Store
 from fivestep.presets import build  # noqa: F401
 from fivestep.tui import cli, headless, people  # noqa: F401
 

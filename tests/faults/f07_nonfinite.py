@@ -21,13 +21,13 @@ from faults.children import in_child
 from faults.result import Result
 from torch import Tensor, nn
 
-from fivestep.core import saving
 from fivestep.core.protocol.steps import State
 from fivestep.core.protocol.tasks import Task
-from fivestep.core.rundir import RunDirectory
-from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
-from fivestep.core.store import Store
+from fivestep.core.storage import persistence as saving
+from fivestep.core.storage.persistence import Policy, Saving
+from fivestep.core.storage.run_directory import RunDirectory
+from fivestep.core.storage.store import Store
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.nested import tensors_in
 from fivestep.core.training.training import Training

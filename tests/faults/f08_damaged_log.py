@@ -9,7 +9,7 @@ from typing import Any
 
 from faults.result import Result
 
-from fivestep.core.logfile import LogFile, line, read_log
+from fivestep.core.storage.log_file import LogFile, line, read_log
 
 Records = list[dict[str, Any]]
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None

@@ -15,12 +15,12 @@ from benchmarks.long_run import still
 from faults.children import in_child
 from faults.result import Result
 
-from fivestep.core.logfile import read_log
 from fivestep.core.protocol.steps import State
-from fivestep.core.rundir import RunDirectory
-from fivestep.core.saving import Policy, Saving
 from fivestep.core.session import Session
-from fivestep.core.store import Store
+from fivestep.core.storage.log_file import read_log
+from fivestep.core.storage.persistence import Policy, Saving
+from fivestep.core.storage.run_directory import RunDirectory
+from fivestep.core.storage.store import Store
 
 MILLION = 1_000_000
 SLOPE = 1.0

@@ -17,7 +17,7 @@ from faults.children import ChildError, ended, forked
 from faults.f06_worker_killed import mark
 from faults.result import Result
 
-from fivestep.core.checkpoint import CheckpointError
+from fivestep.core.storage.checkpoint import CheckpointError
 from fivestep.tui import cli, headless, people, resuming  # noqa: F401
 
 BATCHES = 16

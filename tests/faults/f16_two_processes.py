@@ -11,14 +11,14 @@ from pathlib import Path
 
 from faults.result import Result
 
-from fivestep.core.rundir import RunDirectory
-from fivestep.core.runs import summary
+from fivestep.core.storage.run_directory import RunDirectory
+from fivestep.core.storage.run_index import summary
 
 CONTENDER = """
 import os, sys
 from pathlib import Path
-from fivestep.core.rundir import RunDirectory
-from fivestep.core.runname import RunError
+from fivestep.core.storage.run_directory import RunDirectory
+from fivestep.core.storage.runname import RunError
 folder, name = Path(sys.argv[1]), sys.argv[2]
 run = None
 print("ready", flush=True)

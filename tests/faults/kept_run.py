@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fivestep.core.checkpoint import CheckpointError
-from fivestep.core.store import Store
+from fivestep.core.storage.checkpoint import CheckpointError
+from fivestep.core.storage.store import Store
 
 SLOWLY = """
 import os, sys, threading

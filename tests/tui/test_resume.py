@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from fivestep.core import checkpoint
-from fivestep.core.logfile import read_log
 from fivestep.core.protocol.commands import Stop
-from fivestep.core.rundir import RunDirectory
-from fivestep.core.store import Store
+from fivestep.core.storage import checkpoint
+from fivestep.core.storage.log_file import read_log
+from fivestep.core.storage.run_directory import RunDirectory
+from fivestep.core.storage.store import Store
 from fivestep.core.training.digest import digest
 from fivestep.tui import cli, people
 
@@ -340,7 +340,7 @@ def killed_at_the_start(shell: Shell, monkeypatch: pytest.MonkeyPatch, *argument
 
 def release() -> None:
     """The locks of a process that is gone are free."""
-    from fivestep.core import runlock
+    from fivestep.core.storage import runlock
 
     for lock in list(runlock._held):
         lock.release()

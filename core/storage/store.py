@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from . import atomic, checkpoint
+from . import checkpoint
+from . import files as atomic
 from .checkpoint import CheckpointError
 
 DIGITS: Final = {"batch": 9, "epoch": 4}

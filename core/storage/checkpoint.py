@@ -24,7 +24,7 @@ from typing import IO, Any, Final, cast
 import torch
 from torch import Tensor, nn
 
-from .atomic import replacing
+from .files import replacing
 
 FORMAT: Final = 1
 """The layout of the state, kept under its key "format". A newer one is refused."""

@@ -17,8 +17,8 @@ from typing import Any, Final
 from zlib import crc32
 
 from .jsonfile import decode, open_regular, plain
+from .log_text import encode, seal
 from .loglines import last_whole, lines, lines_backwards
-from .logtext import encode, seal
 
 BOUND: Final = 4 << 20
 """Most bytes kept in memory while the file can't be written."""

@@ -12,11 +12,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
-from . import saver, store
+from ..protocol.snapshot import RunInfo, Saved, Snapshot
+from . import checkpoint_writer as saver
+from . import store
 from .checkpoint import CheckpointError
-from .protocol.snapshot import RunInfo, Saved, Snapshot
-from .rundir import RunDirectory
-from .runlog import RunLog
+from .run_directory import RunDirectory
+from .run_log import RunLog
 
 WAIT: Final = 120.0
 """Seconds that the end of a run waits for the disk."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from . import logtext
+from ..protocol.snapshot import EpochSummary
+from . import log_text as logtext
 from .jsonfile import clean
-from .logtext import Numbers, Span
-from .protocol.snapshot import EpochSummary
+from .log_text import Numbers, Span
 from .scribe import Scribe
 from .windows import Windows
 
@@ -54,7 +54,7 @@ class Wording:
     """Makes lines of batches, epochs and windows. One thread at a time uses it.
 
     Args:
-        every: batches logged one by one, see `core.windows`.
+        every: batches logged one by one, see `storage.windows`.
     """
 
     def __init__(self, every: int) -> None:
@@ -96,7 +96,7 @@ class Wording:
         last: int,
     ) -> bytes:
         """All lines of batches up to the one with the number `last`, and of what stands between
-        them; see `core.logtext.text`. The open window of a state is filled in.
+        them; see `storage.log_text.text`. The open window of a state is filled in.
         """
         if losses and not self.windows.apart(last):
             self.dismiss()  # windows are made of few lines

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from .atomic import sweep, sync_folder
+from .files import sweep, sync_folder
 from .jsonfile import clean, read_bounded, read_json, write_json, write_whole
 from .runlock import RunLock, held, holder
 from .runname import RunError, checked_name, made_name, shown
@@ -122,7 +122,7 @@ class RunDirectory:
             raise RunError(f"recipe.toml of run {self.name} can't be read: {error}") from error
 
     def write_meta(self, meta: Mapping[str, Any]) -> None:
-        """Keep what the run is, see `core.runmeta.Meta`. Raises OSError if the disk refuses it."""
+        """Keep what the run is, see `runmeta.Meta`. Raises OSError if the disk refuses it."""
         write_json(self.meta, meta)
 
     def read_meta(self) -> dict[str, Any] | None:
@@ -130,7 +130,7 @@ class RunDirectory:
         return read_json(self.meta)
 
     def write_outcome(self, outcome: Mapping[str, Any]) -> None:
-        """Keep how it ended, see `core.runmeta.Ended`. Raises OSError if the disk refuses it."""
+        """Keep how it ended, see `runmeta.Ended`. Raises OSError if the disk refuses it."""
         write_json(self.outcome, outcome)
 
     def read_outcome(self) -> dict[str, Any] | None:

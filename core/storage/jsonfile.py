@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
-from .atomic import replacing
+from .files import replacing
 
 MOST: Final = 1 << 20
 """Most bytes that are read of a file that is small when nobody has tampered with it."""

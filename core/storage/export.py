@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Final, Literal, TextIO
 
 from .jsonfile import clean
-from .logfile import Record, read_log
-from .rundir import RunDirectory
+from .log_file import Record, read_log
+from .run_directory import RunDirectory
 from .runname import RunError
 
 Kind = Literal["batches", "epochs"]
@@ -23,7 +23,7 @@ def export_rows(run: RunDirectory, kind: Kind) -> Iterator[dict[str, float | Non
     """One row of numbers for each epoch, or for each batch and each window of batches.
 
     A batch is a window of one. `loss` is a window's mean; the fields are otherwise those of
-    `core.logfields.METRICS_FIELDS`; each validation metric has a column "metrics.NAME".
+    `storage.logfields.METRICS_FIELDS`; each validation metric has a column "metrics.NAME".
 
     Raises:
         RunError: the log can't be read.

@@ -7,7 +7,7 @@ from functools import reduce
 from operator import add
 from typing import Any, Final
 
-from .logtext import Numbers, Span, batches, finite, seal
+from .log_text import Numbers, Span, batches, finite, seal
 
 EVERY: Final = 100_000
 """Batches logged one by one; the next 900,000 in windows of 10, then 9 million in 100, ..."""
@@ -47,7 +47,7 @@ class Windows:
         return not self.batches and last <= self._every
 
     def lines(self, span: Span, losses: Numbers, times: Numbers) -> list[bytes]:
-        """Lines for batches, see `core.logtext.batches`; what is left stays in the window."""
+        """Lines for batches, see `storage.log_text.batches`; what is left stays in the window."""
         count = len(losses)
         made: list[bytes] = []
         at = 0

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from . import logtext
-from .logtext import LENGTH, Numbers, ask
+from . import log_text as logtext
+from .log_text import LENGTH, Numbers, ask
 
 PATIENCE: Final = 5.0
 """Seconds after which a scribe that does not answer is given up."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
+from ..protocol.snapshot import Change, EpochSummary
 from .block import Block
-from .logfile import LogFile, Record, line
-from .logtext import Span
-from .protocol.snapshot import Change, EpochSummary
+from .log_file import LogFile, Record, line
+from .log_text import Span
 from .windows import EVERY
 from .wording import Epoch, State, Wording
 
@@ -28,7 +28,7 @@ BACKLOG: Final = 16_384
 
 
 class RunLog:
-    """Writes metrics.jsonl and events.jsonl; `core.logfields` tells what is in them.
+    """Writes metrics.jsonl and events.jsonl; `storage.logfields` tells what is in them.
 
     `batches`, `epoch`, `change` and `state` belong to the training thread, which only notes plain
     numbers: a thread of the log's own has them formatted and writes them. None of these four
@@ -38,7 +38,7 @@ class RunLog:
         metrics: path of metrics.jsonl.
         events: path of events.jsonl.
         higher_is_better: of the task's own metric.
-        every: batches logged one by one, see `core.windows`.
+        every: batches logged one by one, see `storage.windows`.
         interval: seconds between two writes.
 
     Raises:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from .jsonfile import open_regular
-from .logfile import Record, unseal
+from .log_file import Record, unseal
 from .loglines import lines_backwards
-from .rundir import RunDirectory, is_run
+from .run_directory import RunDirectory, is_run
 from .runmeta import ENDINGS
 from .runname import RunError, checked_name
 

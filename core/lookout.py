@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from .batch_facts import batch_facts
 from .breaks import BreakReport, Breaks, told
 from .gauges import Gauges
-from .inspector import Inspector
+from .inspection.batch_facts import batch_facts
+from .inspection.inspector import Inspector
 from .protocol.commands import Control
 from .protocol.conditions import Gate
 from .protocol.diagnosis import Facts

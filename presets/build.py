@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..core.looking import looking
+from ..core.inspection.looking import looking
 from ..core.protocol.tasks import Task
 from ..core.training.amp import Amp, autocast
 from ..core.training.data import TensorBatches

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fivestep.core.layers import LayerWatch
+from fivestep.core.inspection.layers import LayerWatch
 from fivestep.core.protocol.snapshot import RunInfo, Snapshot
 from fivestep.core.session import Session
 from fivestep.core.training.training import Training

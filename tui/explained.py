@@ -14,7 +14,7 @@ from .explained_tables import both_modes, gradients, moves, overview, share
 from .text import NOTHING, counted, number
 
 if TYPE_CHECKING:
-    from ..core.explain import Batch, Explained, Phase
+    from ..core.inspection.explain import Batch, Explained, Phase
 
 INDENT: Final = "   "
 SCALED: Final = " The loss was multiplied first: fp16 would lose small gradients."

@@ -13,8 +13,8 @@ from . import text
 from .text import NOTHING, number
 
 if TYPE_CHECKING:
-    from ..core.explain import Explained
-    from ..core.modes import Modes
+    from ..core.inspection.explain import Explained
+    from ..core.inspection.modes import Modes
 
 MOST: Final = 8
 """Layers that a table shows; of more, the first and the last ones."""

@@ -14,7 +14,7 @@ from .loading import load_torch
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..core.explain import Batch, Explained
+    from ..core.inspection.explain import Batch, Explained
     from ..core.protocol.faults import Switch
     from .output import Output
     from .plan import Plan
@@ -107,7 +107,7 @@ def tell(
     """
     load_torch()
     from ..core.describe import describe_run
-    from ..core.explain import explain
+    from ..core.inspection.explain import explain
 
     training = plan.build()
     info = describe_run(training)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from fivestep.core.explain import Batch, Explained, Phase, explain
+from fivestep.core.inspection.explain import Batch, Explained, Phase, explain
 from fivestep.core.protocol.faults import Switch
 from fivestep.core.protocol.steps import FIVE, Step
 from fivestep.core.session import Session

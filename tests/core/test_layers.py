@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fivestep.core.batch_facts import batch_facts
-from fivestep.core.histograms import BINS
-from fivestep.core.layers import Difference, LayerRow, LayerWatch, compare
+from fivestep.core.inspection.batch_facts import batch_facts
+from fivestep.core.inspection.layer_stats import BINS
+from fivestep.core.inspection.layers import Difference, LayerRow, LayerWatch, compare
+from fivestep.core.inspection.views import views_for
 from fivestep.core.protocol.steps import Step
 from fivestep.core.training.progress import Progress
 from fivestep.core.training.training import Training
-from fivestep.core.views import views_for
 
 MakeTraining = Callable[..., Training]
 CHANGED = ("0", "1", "4")

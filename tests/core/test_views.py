@@ -21,7 +21,8 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from fivestep.core.looking import looking
+from fivestep.core.inspection.looking import looking
+from fivestep.core.inspection.views import views_for
 from fivestep.core.protocol.pictures import (
     ConfusionMatrix,
     DecisionMap,
@@ -34,7 +35,6 @@ from fivestep.core.protocol.tasks import Task
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.evaluate import evaluate
 from fivestep.core.training.training import About, Training
-from fivestep.core.views import views_for
 
 MakeTraining = Callable[..., Training]
 NAMES = About(label_names=("low", "middle", "high"))

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from .protocol.inside import BatchFacts, TensorFact
-from .training.progress import Progress
+from ..protocol.inside import BatchFacts, TensorFact
+from ..training.progress import Progress
 
 MOST: Final = 8
 """Tensors told of each of features, labels and outputs."""

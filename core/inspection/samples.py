@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ..training.data import Batches, TensorBatches
+from ..training.nested import to_device
+from ..training.threads import estimate_work
+from ..training.training import Training
 from .loaded import CHUNK, MOST_READ, first_batches, read_batches, spaced
-from .training.data import Batches, TensorBatches
-from .training.nested import to_device
-from .training.threads import estimate_work
-from .training.training import Training
 
 MOST: Final = 2000
 """Samples looked at in one computation."""

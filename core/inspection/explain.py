@@ -10,21 +10,21 @@ from typing import Any
 
 import torch
 
+from ..protocol.faults import LR_FACTOR, Switch
+from ..protocol.inside import BatchFacts, Difference, LayerRow, compare
+from ..protocol.snapshot import Outcome
+from ..protocol.steps import FIVE, Step
+from ..training.failure import describe_failure
+from ..training.loop import training_loop
+from ..training.lr import LearningRate
+from ..training.metrics import meter_for
+from ..training.progress import Progress
+from ..training.rng import rng_state, seed_rng, set_rng_state
+from ..training.training import Training
 from .batch_facts import batch_facts
 from .layers import LayerWatch
 from .looking import looking
 from .modes import Modes, buffers_of, compare_modes, moved_buffers
-from .protocol.faults import LR_FACTOR, Switch
-from .protocol.inside import BatchFacts, Difference, LayerRow, compare
-from .protocol.snapshot import Outcome
-from .protocol.steps import FIVE, Step
-from .training.failure import describe_failure
-from .training.loop import training_loop
-from .training.lr import LearningRate
-from .training.metrics import meter_for
-from .training.progress import Progress
-from .training.rng import rng_state, seed_rng, set_rng_state
-from .training.training import Training
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from torch import nn
 
+from ..protocol.pictures import Picture
+from ..training.training import Training
 from .looking import looking
-from .protocol.pictures import Picture
-from .training.training import Training
 
 
 class View(ABC):

@@ -7,9 +7,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from .protocol.pictures import WrittenText
-from .training.threads import estimate_work
-from .training.training import Training
+from ..protocol.pictures import WrittenText
+from ..training.threads import estimate_work
+from ..training.training import Training
 from .view import View
 
 TEMPERATURE: Final = 0.8

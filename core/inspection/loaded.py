@@ -18,8 +18,8 @@ from torch.utils.data import (
     SequentialSampler,
 )
 
-from .training.data import Unpack
-from .training.nested import samples_in
+from ..training.data import Unpack
+from ..training.nested import samples_in
 
 MOST_READ: Final = 400
 """Samples, each of which may have to be read from a file."""

@@ -8,9 +8,9 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from .protocol.pictures import FittedLine, PredictionsTruth
+from ..protocol.pictures import FittedLine, PredictionsTruth
+from ..training.training import Training
 from .samples import Samples
-from .training.training import Training
 from .view import View
 
 PLACES: Final = 129

@@ -11,12 +11,12 @@ from typing import Any, Final
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ..training.training import Training
+from .classifier_views import ConfusionView, DecisionView, points_of
 from .looking import looking
 from .outputs import is_choice, probabilities
 from .samples import Samples, judged_samples, training_samples
-from .training.training import Training
 from .view import View
-from .views_of_classes import ConfusionView, DecisionView, points_of
 from .views_of_images import MistakesView
 from .views_of_text import TextView
 from .views_of_values import FittedView, PredictionsView

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from ..training.nested import tensors_in
+from ..training.training import Training
 from .looking import looking
-from .training.nested import tensors_in
-from .training.training import Training
 
 Buffers = dict[str, Tensor]
 """Copies, by qualified name."""

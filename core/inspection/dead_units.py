@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from .training.compile import is_compiled
+from ..training.compile import is_compiled
 
 RELUS: Final = (nn.ReLU, nn.ReLU6)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

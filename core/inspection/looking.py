@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from .training.compile import eager
-from .training.rng import everything_untouched
-from .training.training import Training
+from ..training.compile import eager
+from ..training.rng import everything_untouched
+from ..training.training import Training
 
 
 @contextmanager

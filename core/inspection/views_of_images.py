@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..protocol.pictures import Image, Judged, Mistakes
+from ..training.training import Training
 from .outputs import classes_of, predicted, probabilities
-from .protocol.pictures import Image, Judged, Mistakes
 from .samples import Samples
-from .training.training import Training
 from .view import View
 
 IMAGES: Final = 24

@@ -7,16 +7,16 @@ from typing import Final
 
 from torch import Tensor
 
+from ..protocol.commands import Show
+from ..protocol.diagnosis import Facts, label_range
+from ..protocol.inside import Difference, Inside, LayerRow, compare
+from ..protocol.pictures import Picture
+from ..protocol.steps import Step
+from ..training.data import TensorBatches
+from ..training.progress import Progress
+from ..training.training import Training
 from .batch_facts import batch_facts
 from .layers import LayerWatch
-from .protocol.commands import Show
-from .protocol.diagnosis import Facts, label_range
-from .protocol.inside import Difference, Inside, LayerRow, compare
-from .protocol.pictures import Picture
-from .protocol.steps import Step
-from .training.data import TensorBatches
-from .training.progress import Progress
-from .training.training import Training
 from .views import View, views_for
 
 SAMPLED: Final = 0.25

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from ..protocol.inside import Difference, Histogram, LayerRow, compare
 from .dead_units import DeadUnits
 from .editions import Editions
-from .histograms import as_histogram, count_values
+from .layer_stats import as_histogram, count_values
 from .model_layers import layers_of
 from .norms import Groups, grad_like, grouped_norms, norms, numbers_of, real
-from .protocol.inside import Difference, Histogram, LayerRow, compare
 from .transfer import Transfer
 
 __all__ = ["Difference", "Histogram", "LayerRow", "LayerWatch", "compare"]

@@ -8,11 +8,11 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from ..protocol.pictures import ConfusionMatrix, DecisionMap
+from ..training.training import Training
 from .loaded import CHUNK
 from .outputs import classes_of, predicted, probabilities
-from .protocol.pictures import ConfusionMatrix, DecisionMap
 from .samples import Samples
-from .training.training import Training
 from .view import View
 
 COLUMNS: Final = 64

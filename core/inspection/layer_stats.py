@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from .protocol.inside import Histogram
+from ..protocol.inside import Histogram
 
 BINS: Final = 20
 MOST: Final = 2**16

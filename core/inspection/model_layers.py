@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ..protocol.inside import LayerRow
 from .dead_units import RELUS
-from .protocol.inside import LayerRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from fivestep.core.inspection.layers import LayerWatch
 from fivestep.core.protocol.snapshot import RunInfo, Snapshot
 from fivestep.core.session import Session
 from fivestep.core.training.training import Training
-from fivestep.core.verdicts import Facts, Verdict, judge, label_range
+from fivestep.core.verdicts.verdicts import Facts, Verdict, judge, label_range
 
 Moments = list[tuple[Snapshot, Facts]]
 

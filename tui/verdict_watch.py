@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from ..core.verdicts import Verdict, judge
+from ..core.verdicts.verdicts import Verdict, judge
 
 if TYPE_CHECKING:
     from ..core.protocol.snapshot import RunInfo, Snapshot

@@ -13,7 +13,7 @@ from torch import nn
 from verdict_runs import looked_at, rules, verdicts
 
 from fivestep.core.protocol.snapshot import Certainty
-from fivestep.core.verdicts import CAUSES, LOOP, RULES, Facts, judge
+from fivestep.core.verdicts.verdicts import CAUSES, LOOP, RULES, Facts, judge
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
 

@@ -19,7 +19,7 @@ from fivestep.core.protocol.inside import LayerRow
 from fivestep.core.protocol.snapshot import Certainty
 from fivestep.core.protocol.tasks import Task
 from fivestep.core.training.data import TensorBatches
-from fivestep.core.verdicts import Facts, judge, label_range
+from fivestep.core.verdicts.verdicts import Facts, judge, label_range
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
 

@@ -10,7 +10,7 @@ from ...core.protocol.faults import Switch
 from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import INSIDE_BATCH, State
 from ...core.protocol.tasks import Task
-from ...core.verdicts import judge
+from ...core.verdicts.verdicts import judge
 from ..text import clean
 from ..widgets.messages import Severity as Message
 from .actions import Actions

@@ -8,7 +8,7 @@ from functools import cached_property
 from statistics import median
 from typing import Final
 
-from .protocol.snapshot import Certainty, Curve, RunInfo, Snapshot
+from ..protocol.snapshot import Certainty, Curve, RunInfo, Snapshot
 
 BEGINNING: Final = 8
 """Batches that count as the beginning: several, since one alone is mostly noise, yet few enough

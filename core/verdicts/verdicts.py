@@ -12,6 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from ..protocol.diagnosis import Facts, LayerFact, Severity, Verdict, label_range
+from ..protocol.snapshot import RunInfo, Snapshot
+from ..storage.jsonfile import clean
 from .layer_rules import (
     data_bound,
     dead_units,
@@ -21,9 +24,6 @@ from .layer_rules import (
     vanishing_gradients,
 )
 from .loss_rules import lr_too_high, lr_too_low, nonfinite, not_falling, overfitting
-from .protocol.diagnosis import Facts, LayerFact, Severity, Verdict, label_range
-from .protocol.snapshot import RunInfo, Snapshot
-from .storage.jsonfile import clean
 
 __all__ = ["CAUSES", "RULES", "Facts", "LayerFact", "Severity", "Verdict", "judge", "label_range"]
 

@@ -10,9 +10,9 @@ import math
 from bisect import bisect_left
 from statistics import median
 
-from .evidence import Losses, curve, finite, mean, trend
-from .protocol.diagnosis import Facts, Verdict
-from .protocol.snapshot import RunInfo, Snapshot
+from ..protocol.diagnosis import Facts, Verdict
+from ..protocol.snapshot import RunInfo, Snapshot
+from .loss_stats import Losses, curve, finite, mean, trend
 
 STARTED = 20
 """Batches before a loss can be said to rise: twenty of a healthy run were 1.2 times as high as its

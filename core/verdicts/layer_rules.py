@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 
-from .evidence import Losses, curve, finite
-from .protocol.diagnosis import Facts, LayerFact, Verdict
-from .protocol.snapshot import Certainty, RunInfo, Snapshot
-from .protocol.steps import Step
+from ..protocol.diagnosis import Facts, LayerFact, Verdict
+from ..protocol.snapshot import Certainty, RunInfo, Snapshot
+from ..protocol.steps import Step
+from .loss_stats import Losses, curve, finite
 
 WINDOWED = 10.0
 """Seconds of training after which the shares of time, taken over five, hold no start-up."""

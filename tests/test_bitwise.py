@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from fivestep.core.protocol.commands import Advance, Pause, Resume, Show, Validate
 from fivestep.core.protocol.snapshot import EpochSummary
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.core.training.training import Training
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load

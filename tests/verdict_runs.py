@@ -9,7 +9,7 @@ from torch import nn
 
 from fivestep.core.inspection.layers import LayerWatch
 from fivestep.core.protocol.snapshot import RunInfo, Snapshot
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.core.training.training import Training
 from fivestep.core.verdicts.verdicts import Facts, Verdict, judge, label_range
 

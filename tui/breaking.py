@@ -10,8 +10,8 @@ from . import text
 from .layer_table import layer_table
 
 if TYPE_CHECKING:
-    from ..core.breaks import BreakReport
     from ..core.protocol.inside import TensorFact
+    from ..core.session.breakpoints import BreakReport
 
 WIDE: Final = 100
 """Cells of the table of layers where no terminal has an end."""

@@ -106,8 +106,8 @@ def tell(
         RecipeError: it can't be built.
     """
     load_torch()
-    from ..core.describe import describe_run
     from ..core.inspection.explain import explain
+    from ..core.session.describe import describe_run
 
     training = plan.build()
     info = describe_run(training)

@@ -9,9 +9,9 @@ from .exits import complain
 from .output import Output
 
 if TYPE_CHECKING:
-    from ..core.breaks import BreakReport
     from ..core.protocol.snapshot import Change, EpochSummary, Outcome, Snapshot
-    from ..core.session import Session
+    from ..core.session.breakpoints import BreakReport
+    from ..core.session.session import Session
     from .keeping import Keeping
 
 

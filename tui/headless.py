@@ -12,7 +12,7 @@ from .terminal import Terminals, surviving_streams
 from .usage import refusals
 
 if TYPE_CHECKING:
-    from ..core.session import Session
+    from ..core.session.session import Session
     from .keeping import Keeping
 
 

@@ -19,10 +19,10 @@ from .output import Output
 from .verdict_watch import VerdictWatch
 
 if TYPE_CHECKING:
-    from ..core.breaks import BreakReport
     from ..core.protocol.diagnosis import Verdict
     from ..core.protocol.snapshot import Change, EpochSummary, Snapshot
-    from ..core.session import Session
+    from ..core.session.breakpoints import BreakReport
+    from ..core.session.session import Session
 
 __all__ = ["FIELDS", "JsonLines", "line", "versions"]
 

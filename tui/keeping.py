@@ -19,9 +19,9 @@ from .run_facts import describe, plan_facts, session_facts, write_plan
 from .wishes import NOTHING, Wishes, runs_folder
 
 if TYPE_CHECKING:
-    from ..core.listener import Listener
-    from ..core.rescue import OnNonFinite
-    from ..core.session import Session
+    from ..core.session.listener import Listener
+    from ..core.session.recovery import OnNonFinite
+    from ..core.session.session import Session
     from ..core.storage.persistence import Saving
     from ..core.training.training import Training
 
@@ -142,8 +142,8 @@ class Keeping:
     ) -> Session:
         from ..core.protocol.commands import SetSwitch
         from ..core.protocol.conditions import ConditionError
-        from ..core.session import Session
-        from ..core.state import StateError
+        from ..core.session.session import Session
+        from ..core.session.state import StateError
 
         training, wishes = self.plan.build(), self.wishes
         make = partial(

@@ -20,7 +20,7 @@ from .source import Kept
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.session import Session
+    from ..core.session.session import Session
     from ..core.training.device import DeviceReading
 
 

@@ -14,11 +14,11 @@ from .output import Output
 from .verdict_watch import VerdictWatch
 
 if TYPE_CHECKING:
-    from ..core.breaks import BreakReport
     from ..core.protocol.diagnosis import Verdict
     from ..core.protocol.faults import Switch
     from ..core.protocol.snapshot import Change, EpochSummary, RunInfo, Snapshot
-    from ..core.session import Session
+    from ..core.session.breakpoints import BreakReport
+    from ..core.session.session import Session
     from .keeping import Keeping
 
 FEW: Final = 30

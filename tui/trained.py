@@ -55,7 +55,7 @@ class Trained:
         Raises:
             RecipeError: there are none, or they are another model's.
         """
-        from ..core.state import StateError, put_model
+        from ..core.session.state import StateError, put_model
         from ..core.storage.checkpoint import CheckpointError
         from ..core.storage.store import Store
 

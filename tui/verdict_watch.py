@@ -9,7 +9,7 @@ from ..core.verdicts.verdicts import Verdict, judge
 
 if TYPE_CHECKING:
     from ..core.protocol.snapshot import RunInfo, Snapshot
-    from ..core.session import Session
+    from ..core.session.session import Session
 
 SPACING: Final = 2.0
 """Seconds between two looks at a run."""

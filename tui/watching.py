@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..core.protocol.snapshot import Certainty
 from ..core.protocol.steps import State, Step
-from ..core.watch import Watched
+from ..core.session.external_loop import Watched
 from . import text
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def watch(
 
     Prints a line an epoch, and where the time went at the end; on a terminal there is one live
     line besides. No number changes, and at the end every hook is gone. What can't be seen in a
-    loop that is not ours is said to be inferred (~) or left out: see `fivestep.core.watch`.
+    loop that is not ours is said to be inferred (~) or left out: see `session.external_loop`.
 
     Args:
         model: what is trained.

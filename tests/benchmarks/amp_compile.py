@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from rows import Row
 
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.training import Training
 from fivestep.presets.build import build

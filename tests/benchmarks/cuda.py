@@ -29,7 +29,7 @@ from contextlib import contextmanager
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.core.training.compile import compile_in_place
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.training import Training

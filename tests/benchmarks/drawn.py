@@ -22,7 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from fivestep.core.record import Record
+from fivestep.core.session.recorder import Record
 from fivestep.tui import entry
 from fivestep.tui.screens.watch import WatchScreen
 

@@ -25,7 +25,7 @@ from loop import prepared
 
 from fivestep.core.protocol.commands import Stop
 from fivestep.core.protocol.snapshot import Change, EpochSummary
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.core.storage.persistence import COST, Saving
 from fivestep.core.storage.run_directory import RunDirectory
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from fivestep.core.protocol.steps import State
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.training import Training
 

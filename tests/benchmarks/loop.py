@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, TensorDataset
 
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.training import Training
 from fivestep.presets.build import build, optimizer_options

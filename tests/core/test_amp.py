@@ -11,11 +11,11 @@ from states import EveryState  # tests/core is on the path
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from fivestep.core.gauges import IN_A_ROW
 from fivestep.core.protocol.commands import SetSwitch
 from fivestep.core.protocol.faults import Switch
 from fivestep.core.protocol.steps import State, Step
-from fivestep.core.session import Session
+from fivestep.core.session.readings import IN_A_ROW
+from fivestep.core.session.session import Session
 from fivestep.core.training.broken import NOT_SCALED
 from fivestep.core.training.evaluate import evaluate
 from fivestep.core.training.full import full_epoch

@@ -9,7 +9,7 @@ from torch import nn
 
 from fivestep.core.inspection.looking import looking
 from fivestep.core.protocol.steps import State, Step
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.core.training.compile import (
     COMPILED_ANEW,
     COMPILING,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fivestep.core.clock import Clock
-from fivestep.core.events import IN_FLIGHT, EventClock
 from fivestep.core.protocol.steps import FIVE, Step
+from fivestep.core.session.clock import Clock
+from fivestep.core.session.events import IN_FLIGHT, EventClock
 
 
 class Device:

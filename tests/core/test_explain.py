@@ -11,7 +11,7 @@ from torch import nn
 from fivestep.core.inspection.explain import Batch, Explained, Phase, explain
 from fivestep.core.protocol.faults import Switch
 from fivestep.core.protocol.steps import FIVE, Step
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.training import Training
 

@@ -184,7 +184,7 @@ def test_hooks_closures_and_scales_are_torchs_business() -> None:
 def test_training_a_preset_does_not_import_torchs_compiler() -> None:
     script = (
         "import sys\n"
-        "from fivestep.core.session import Session\n"
+        "from fivestep.core.session.session import Session\n"
         "from fivestep.presets.build import build\n"
         "from fivestep.presets.recipe import load\n"
         "for optimizer in ('SGD', 'Adam', 'AdamW'):\n"

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fivestep.core import hindsight
-from fivestep.core.hindsight import Hindsight
 from fivestep.core.protocol.commands import Pause, Resume, ScaleLR, Stop
 from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.protocol.steps import State
-from fivestep.core.rescue import OnNonFinite
-from fivestep.core.session import Session
+from fivestep.core.session import hindsight
+from fivestep.core.session.hindsight import Hindsight
+from fivestep.core.session.recovery import OnNonFinite
+from fivestep.core.session.session import Session
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.persistence import Policy, Saving
 from fivestep.core.storage.run_directory import RunDirectory

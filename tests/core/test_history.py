@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fivestep.core.history import RECENT, Series
+from fivestep.core.session.series import RECENT, Series
 
 
 @settings(max_examples=80, deadline=None)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from fivestep.core.gauges import Gauges
-from fivestep.core.readback import SLOTS, Readback
-from fivestep.core.session import Session
+from fivestep.core.session.readback import SLOTS, Readback
+from fivestep.core.session.readings import Gauges
+from fivestep.core.session.session import Session
 
 
 def test_values_gather_and_come_back_in_order():

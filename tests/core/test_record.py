@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fivestep.core.clock import Clock
 from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.protocol.tasks import Task
-from fivestep.core.record import Record
+from fivestep.core.session.clock import Clock
+from fivestep.core.session.recorder import Record
 from fivestep.core.storage.block import MOST, Block
 from fivestep.core.training.progress import Progress
 

@@ -7,9 +7,9 @@ from time import perf_counter
 
 import pytest
 
-from fivestep.core.clock import Clock
 from fivestep.core.protocol.tasks import Task
-from fivestep.core.record import Record
+from fivestep.core.session.clock import Clock
+from fivestep.core.session.recorder import Record
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_log import RunLog
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.clock import Clock
 from fivestep.core.protocol.snapshot import EpochSummary
 from fivestep.core.protocol.tasks import Task
-from fivestep.core.record import Record
+from fivestep.core.session.clock import Clock
+from fivestep.core.session.recorder import Record
 from fivestep.core.storage.export import export_rows, write_csv
 from fivestep.core.storage.log_file import line
 from fivestep.core.storage.run_directory import RunDirectory

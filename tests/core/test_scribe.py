@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.clock import Clock
 from fivestep.core.protocol.snapshot import EpochSummary
 from fivestep.core.protocol.tasks import Task
-from fivestep.core.record import Record
+from fivestep.core.session.clock import Clock
+from fivestep.core.session.recorder import Record
 from fivestep.core.storage import log_text as logtext
 from fivestep.core.storage.block import Block
 from fivestep.core.storage.log_file import read_log, unseal

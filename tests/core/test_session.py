@@ -21,7 +21,7 @@ from fivestep.core.protocol.commands import (
 )
 from fivestep.core.protocol.snapshot import Snapshot
 from fivestep.core.protocol.steps import FIVE, STEPS, State, Step
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 
 
 class Keeper:

@@ -21,8 +21,8 @@ from torch.utils.data import (
 
 from fivestep.core.protocol.commands import ScaleLR, Stop
 from fivestep.core.protocol.steps import State
-from fivestep.core.session import Session
-from fivestep.core.state import StateError
+from fivestep.core.session.session import Session
+from fivestep.core.session.state import StateError
 from fivestep.core.training.digest import digest
 
 

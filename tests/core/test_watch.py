@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from fivestep.core.protocol.snapshot import Certainty
 from fivestep.core.protocol.steps import FIVE, State, Step
-from fivestep.core.watch import Watched
+from fivestep.core.session.external_loop import Watched
 
 
 def parts(seed=0):

@@ -23,7 +23,7 @@ from faults.children import ChildError, ended, forked
 from faults.result import Result
 
 from fivestep.core.protocol.commands import Save
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.core.storage import persistence as saving
 from fivestep.core.storage.checkpoint import CheckpointError
 from fivestep.core.storage.log_file import read_log

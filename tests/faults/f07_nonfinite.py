@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from fivestep.core.protocol.steps import State
 from fivestep.core.protocol.tasks import Task
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.core.storage import persistence as saving
 from fivestep.core.storage.persistence import Policy, Saving
 from fivestep.core.storage.run_directory import RunDirectory

@@ -16,7 +16,7 @@ from faults.children import in_child
 from faults.result import Result
 
 from fivestep.core.protocol.steps import State
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.persistence import Policy, Saving
 from fivestep.core.storage.run_directory import RunDirectory

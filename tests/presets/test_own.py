@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fivestep.core.protocol.steps import State
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.presets.errors import RecipeError
 from fivestep.presets.own import load_own, write_starter
 

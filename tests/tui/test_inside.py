@@ -12,7 +12,7 @@ from textual.widgets import Input, OptionList
 from fivestep.core.protocol.commands import Pause, Show, Stop
 from fivestep.core.protocol.faults import SWITCHES, Switch
 from fivestep.core.protocol.steps import State
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
 from fivestep.tui.screens.break_it import BreakItScreen

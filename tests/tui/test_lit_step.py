@@ -6,10 +6,10 @@ import threading
 from collections import Counter
 from time import perf_counter
 
-from fivestep.core.clock import WINDOW
 from fivestep.core.protocol.commands import Stop
 from fivestep.core.protocol.steps import Step
-from fivestep.core.session import Session
+from fivestep.core.session.clock import WINDOW
+from fivestep.core.session.session import Session
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
 

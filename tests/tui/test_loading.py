@@ -18,7 +18,7 @@ load_torch()
 assert not gc.isenabled()
 under_way()
 there = set(sys.modules)
-from fivestep.core.session import Session
+from fivestep.core.session.session import Session
 from fivestep.presets.recipe import load
 from fivestep.tui.plan import RecipePlan
 plan = RecipePlan(load("iris-mlp", {"epochs": 1, "optimizer.name": "%s"}))

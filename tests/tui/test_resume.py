@@ -332,7 +332,7 @@ def killed_at_the_start(shell: Shell, monkeypatch: pytest.MonkeyPatch, *argument
         def kill(_: Any) -> None:
             raise Killed
 
-        patch.setattr("fivestep.core.session.Session.start", kill)
+        patch.setattr("fivestep.core.session.session.Session.start", kill)
         with pytest.raises(Killed):
             cli.run(["resume", *arguments, "--no-ui"])
     release()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from ..protocol.steps import Step
+from ..protocol.tasks import Task
+from ..training.metrics import Meter, Metrics, meter_for
+from ..training.progress import Progress
+from ..training.resume_data import Loaders
 from .clock import Clock
-from .protocol.steps import Step
-from .protocol.tasks import Task
-from .record import Record
-from .training.metrics import Meter, Metrics, meter_for
-from .training.progress import Progress
-from .training.resume_data import Loaders
+from .recorder import Record
 
 
 class Judge:

@@ -6,23 +6,23 @@ import math
 from contextlib import closing
 from time import perf_counter
 
-from .breaks import Breaks
-from .gauges import Gauges
+from ..protocol.commands import Control
+from ..protocol.snapshot import Outcome, Snapshot
+from ..protocol.steps import State, Step, Steps
+from ..storage.persistence import Saving
+from ..training.data import batch_count
+from ..training.loop import RelayError
+from ..training.nonfinite import bad_weights
+from ..training.validate import validate
+from .breakpoints import Breaks
+from .controller import Steering
 from .hindsight import Hindsight
 from .judge import Judge
-from .lookout import Lookout, StoppedError, UndoneError
 from .mailbox import Mailbox
-from .protocol.commands import Control
-from .protocol.snapshot import Outcome, Snapshot
-from .protocol.steps import State, Step, Steps
+from .probes import Lookout, StoppedError, UndoneError
+from .readings import Gauges
 from .state import Parts, StateError, take_model, take_state
-from .steering import Steering
-from .storage.persistence import Saving
 from .switching import Switching
-from .training.data import batch_count
-from .training.loop import RelayError
-from .training.nonfinite import bad_weights
-from .training.validate import validate
 
 
 class Driver:

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 import torch
 
-from .protocol.steps import Step
+from ..protocol.steps import Step
 
 IN_FLIGHT: Final = 2
 """Batches measured at once. A queue that runs far ahead is thereby sampled, not slowed."""

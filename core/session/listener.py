@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .protocol.snapshot import Change, EpochSummary
-from .storage.block import Block
+from ..protocol.snapshot import Change, EpochSummary
+from ..storage.block import Block
 
 
 class Listener(Protocol):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch.optim import Optimizer
 
-from .protocol.snapshot import RunInfo
-from .training.data import Batches, TensorBatches, batch_count
-from .training.device import describe_device
-from .training.training import Training
+from ..protocol.snapshot import RunInfo
+from ..training.data import Batches, TensorBatches, batch_count
+from ..training.device import describe_device
+from ..training.training import Training
 
 
 def describe_run(training: Training) -> RunInfo:

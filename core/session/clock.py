@@ -6,9 +6,9 @@ from collections import deque
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
+from ..protocol.snapshot import PhaseTime
+from ..protocol.steps import Step
 from .events import EventClock
-from .protocol.snapshot import PhaseTime
-from .protocol.steps import Step
 
 WINDOW: Final = 5.0
 """Seconds of training over which shares and rates are taken."""

@@ -10,31 +10,31 @@ from typing import Any, Literal
 
 import torch
 
-from .breaks import BreakReport
+from ..protocol.commands import Command, Control
+from ..protocol.snapshot import Outcome, Snapshot
+from ..protocol.steps import State, Step
+from ..storage.persistence import Saving
+from ..training.backward import lean_backward
+from ..training.compile import COMPILED_ANEW, COMPILING, compile_in_place
+from ..training.failure import describe_failure
+from ..training.loop import training_loop
+from ..training.lr import LearningRate
+from ..training.nonfinite import NonFiniteError
+from ..training.progress import Progress
+from ..training.resume_data import Loaders
+from ..training.rng import seed_rng
+from ..training.training import Training
+from .breakpoints import BreakReport
 from .clock import Clock
 from .describe import describe_run
-from .driver import Driver
+from .engine import Driver
 from .events import EventClock
 from .listener import Listener
-from .lookout import StoppedError, UndoneError
 from .mailbox import Mailbox
-from .protocol.commands import Command, Control
-from .protocol.snapshot import Outcome, Snapshot
-from .protocol.steps import State, Step
-from .record import Record
-from .rescue import OnNonFinite, Rescue
+from .probes import StoppedError, UndoneError
+from .recorder import Record
+from .recovery import OnNonFinite, Rescue
 from .state import Parts, put_rng, put_state
-from .storage.persistence import Saving
-from .training.backward import lean_backward
-from .training.compile import COMPILED_ANEW, COMPILING, compile_in_place
-from .training.failure import describe_failure
-from .training.loop import training_loop
-from .training.lr import LearningRate
-from .training.nonfinite import NonFiniteError
-from .training.progress import Progress
-from .training.resume_data import Loaders
-from .training.rng import seed_rng
-from .training.training import Training
 
 
 class Session:
@@ -49,9 +49,9 @@ class Session:
             for one batch; hold and wait for a `GoBack` or a `Stop`; or go on as if nothing was.
             Without `saving` there is nothing to go back to: the run ends.
         saving: keeps the run on the disk.
-        state: goes on from there, as `core.state.take_state` gave it.
-        reschedule: the training is longer now; see `core.state.put_state`.
-        restart_epoch: the data are others now; see `core.state.put_state`.
+        state: goes on from there, as `session.state.take_state` gave it.
+        reschedule: the training is longer now; see `session.state.put_state`.
+        restart_epoch: the data are others now; see `session.state.put_state`.
         breakpoints: conditions to hold at when they become true; see `protocol.conditions.parse`.
         on_break: hold, or end the run once the batch is through (`report` tells where).
         notes: what a person has to know about going on; put on record when the run begins.

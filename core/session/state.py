@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..protocol.faults import Switch
+from ..training.lr import LearningRate
+from ..training.progress import Progress
+from ..training.resume_data import Loaders, hidden_generators, unrepeatable
+from ..training.rng import rng_state, set_rng_state
+from ..training.training import Training
 from .clock import Clock
-from .protocol.faults import Switch
-from .record import Record
-from .training.lr import LearningRate
-from .training.progress import Progress
-from .training.resume_data import Loaders, hidden_generators, unrepeatable
-from .training.rng import rng_state, set_rng_state
-from .training.training import Training
+from .recorder import Record
 
 COUNTERS: Final = ("epoch", "batch", "batches_done", "samples_done", "updates", "trained")
 

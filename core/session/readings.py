@@ -9,10 +9,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from .readback import SLOTS, Readback
-from .record import Record
-from .training.lr import LearningRate
-from .training.nonfinite import (
+from ..training.lr import LearningRate
+from ..training.nonfinite import (
     GradientCheck,
     NonFiniteError,
     NonFiniteGradientError,
@@ -20,8 +18,10 @@ from .training.nonfinite import (
     name_bad_gradient,
     name_bad_value,
 )
-from .training.progress import Progress
-from .training.training import Training
+from ..training.progress import Progress
+from ..training.training import Training
+from .readback import SLOTS, Readback
+from .recorder import Record
 
 IN_A_ROW: Final = 20
 """Skipped updates from which on the scale of fp16's loss is not to blame: it is halved by each."""

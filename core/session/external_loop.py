@@ -12,19 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ..protocol.snapshot import Certainty, Outcome, RunInfo, Snapshot
+from ..protocol.steps import State, Step
+from ..protocol.tasks import Task
+from ..training.data import Batches, batch_count
+from ..training.device import describe_device
+from ..training.lr import LearningRate
+from ..training.nested import tensors_in
+from ..training.progress import Progress
 from .clock import Clock
 from .describe import describe_data, describe_optimizer
 from .listener import Listener
-from .protocol.snapshot import Certainty, Outcome, RunInfo, Snapshot
-from .protocol.steps import State, Step
-from .protocol.tasks import Task
 from .readback import Readback
-from .record import Record
-from .training.data import Batches, batch_count
-from .training.device import describe_device
-from .training.lr import LearningRate
-from .training.nested import tensors_in
-from .training.progress import Progress
+from .recorder import Record
 
 
 class Watched:

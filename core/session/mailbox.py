@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from .protocol.snapshot import Outcome, Snapshot
+from ..protocol.snapshot import Outcome, Snapshot
 
 
 class Mailbox:

@@ -14,15 +14,15 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Final
 
-from .gauges import Gauges
-from .lookout import Lookout
-from .protocol.steps import Step
+from ..protocol.steps import Step
+from ..storage.run_log import RunLog
+from ..training.data import TensorBatches
+from ..training.fused import OPTIMIZERS
+from ..training.nonfinite import FiniteCheck, NonFiniteError
+from ..training.training import Training
+from .probes import Lookout
+from .readings import Gauges
 from .state import Parts, take_state
-from .storage.run_log import RunLog
-from .training.data import TensorBatches
-from .training.fused import OPTIMIZERS
-from .training.nonfinite import FiniteCheck, NonFiniteError
-from .training.training import Training
 
 FAST: Final = 1000
 """Batches a second from which on not each of them is looked at: a look takes up to 10 µs."""

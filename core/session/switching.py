@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .protocol.faults import LR_FACTOR, Switch
+from ..protocol.faults import LR_FACTOR, Switch
+from ..training.broken import NOT_SCALED
+from .controller import Steering
 from .state import Parts, take_state
-from .steering import Steering
-from .training.broken import NOT_SCALED
 
 
 class Switching:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from .protocol.snapshot import Curve
+from ..protocol.snapshot import Curve
 
 BUCKETS: Final = 512
 """Most buckets a series is kept in; more points make wider buckets, never more of them."""

@@ -7,15 +7,15 @@ import time
 from dataclasses import asdict, astuple
 from typing import Any, Final
 
+from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
+from ..protocol.steps import State, Step
+from ..protocol.tasks import Task
+from ..training.lr import LearningRate
+from ..training.progress import Progress
 from .clock import WARM_UP, Clock
-from .history import Series
 from .listener import Listener, Log
 from .losses import Losses
-from .protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
-from .protocol.steps import State, Step
-from .protocol.tasks import Task
-from .training.lr import LearningRate
-from .training.progress import Progress
+from .series import Series
 
 CHANGES: Final = 200
 """Changes by hand that a Snapshot carries; a listener gets every one."""

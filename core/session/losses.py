@@ -7,9 +7,9 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from .history import Series
+from ..storage.block import MOST, Block
 from .listener import Log
-from .storage.block import MOST, Block
+from .series import Series
 
 
 class Losses:

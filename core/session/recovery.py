@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, Final, Literal
 
-from .driver import Driver
-from .protocol.commands import Control, GoBack, Note, Show, Stop, Undo
-from .protocol.snapshot import Outcome
-from .protocol.steps import State
+from ..protocol.commands import Control, GoBack, Note, Show, Stop, Undo
+from ..protocol.snapshot import Outcome
+from ..protocol.steps import State
+from ..storage.persistence import Saving
+from .engine import Driver
 from .state import Parts, put_rng, put_state
-from .storage.persistence import Saving
 
 OnNonFinite = Literal["stop", "rollback", "ask", "ignore"]
 Answer = Literal["back", "undo", "stop"]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from .breaks import BreakReport, Breaks, told
-from .gauges import Gauges
-from .inspection.batch_facts import batch_facts
-from .inspection.inspector import Inspector
-from .protocol.commands import Control
-from .protocol.conditions import Gate
-from .protocol.diagnosis import Facts
-from .protocol.inside import Inside
-from .protocol.steps import FIVE, Step
+from ..inspection.batch_facts import batch_facts
+from ..inspection.inspector import Inspector
+from ..protocol.commands import Control
+from ..protocol.conditions import Gate
+from ..protocol.diagnosis import Facts
+from ..protocol.inside import Inside
+from ..protocol.steps import FIVE, Step
+from .breakpoints import BreakReport, Breaks, told
+from .controller import Steering
+from .readings import Gauges
 from .state import Parts
-from .steering import Steering
 
 SLOW: Final = 10.0
 """Phases per second up to which slow motion counts as held."""

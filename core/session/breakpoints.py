@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .protocol.conditions import METRICS, Breakpoint, Gate, parse
-from .protocol.inside import BatchFacts, LayerRow
+from ..protocol.conditions import METRICS, Breakpoint, Gate, parse
+from ..protocol.inside import BatchFacts, LayerRow
 
 if TYPE_CHECKING:
-    from .record import Record
-    from .training.progress import Progress
+    from ..training.progress import Progress
+    from .recorder import Record
 
 
 @dataclass(frozen=True, slots=True)

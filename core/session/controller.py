@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from .breaks import Breaks
-from .protocol.commands import (
+from ..protocol.commands import (
     Advance,
     Command,
     KeepGoing,
@@ -23,11 +22,12 @@ from .protocol.commands import (
     Undo,
     Validate,
 )
-from .protocol.conditions import ConditionError
-from .protocol.steps import INSIDE_BATCH, Step
-from .record import Record
-from .training.lr import LearningRate
-from .training.progress import Progress
+from ..protocol.conditions import ConditionError
+from ..protocol.steps import INSIDE_BATCH, Step
+from ..training.lr import LearningRate
+from ..training.progress import Progress
+from .breakpoints import Breaks
+from .recorder import Record
 
 
 class Steering:

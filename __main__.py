@@ -1,6 +1,6 @@
 """`python -m fivestep`."""
 
-from .tui.entry import main
+from .tui.cli.main import main
 
 if __name__ == "__main__":
     main()

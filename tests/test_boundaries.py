@@ -55,7 +55,7 @@ def imported_by(*python_arguments: str) -> set[str]:
 @pytest.mark.parametrize("arguments", [("--help",), ("train", "--help")])
 def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     imported = imported_by("-m", "fivestep", *arguments)
-    assert "fivestep.tui.cli" in imported
+    assert "fivestep.tui.cli.app" in imported
     assert not imported & {"torch", "textual", "numpy", "sklearn"}
 
 
@@ -67,6 +67,6 @@ def test_what_a_face_needs_first_loads_without_torch() -> None:
 
 
 def test_the_first_picture_needs_neither_torch_nor_typer() -> None:
-    imported = imported_by("-c", "import fivestep.tui.entry, fivestep.tui.screen")
+    imported = imported_by("-c", "import fivestep.tui.cli.main, fivestep.tui.screen")
     assert "fivestep.tui.screens.choose" in imported
     assert not imported & {"torch", "numpy", "sklearn", "typer", "pydantic", "plotext"}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .cli.errors import refusals
 from .exits import BROKE, FAILED, complain, tell_traceback, written
 from .face import Ending, Face
 from .loading import load_torch
 from .signals import Signals
 from .terminal import Terminals, surviving_streams
-from .usage import refusals
 
 if TYPE_CHECKING:
     from ..core.session.session import Session

@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import fmean
 
 from fivestep.core.session.recorder import Record
-from fivestep.tui import entry
+from fivestep.tui.cli import main as entry
 from fivestep.tui.screens.watch import WatchScreen
 
 PRESET, PAIRS, FILE = sys.argv[1], int(sys.argv[2]), sys.argv[3]

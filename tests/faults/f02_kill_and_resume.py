@@ -28,7 +28,9 @@ from fivestep.core.storage.store import Store
 from fivestep.core.training.digest import digest
 from fivestep.presets import registry
 from fivestep.presets.recipe import load
-from fivestep.tui import cli, headless, jsonlines, listing_runs, resuming  # noqa: F401
+from fivestep.tui import headless, jsonlines, resuming  # noqa: F401
+from fivestep.tui.cli import app as cli
+from fivestep.tui.cli import run_commands as listing_runs
 
 FEW = 12
 """Fewer trials than these fork their commands, and shorten the runs."""

@@ -29,7 +29,8 @@ from fivestep.core.storage.checkpoint import CheckpointError
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.store import Store
 from fivestep.presets import build  # noqa: F401
-from fivestep.tui import cli, headless, people  # noqa: F401
+from fivestep.tui import headless, people  # noqa: F401
+from fivestep.tui.cli import app as cli
 
 EPOCHS = 3
 BATCHES = 45 * EPOCHS

@@ -28,7 +28,9 @@ from faults.result import Result
 from fivestep.core.storage.checkpoint import CheckpointError
 from fivestep.core.storage.store import Store
 from fivestep.core.training.digest import digest
-from fivestep.tui import cli, entry, headless, people, resuming  # noqa: F401
+from fivestep.tui import headless, people, resuming  # noqa: F401
+from fivestep.tui.cli import app as cli
+from fivestep.tui.cli import main as entry
 
 FEW = 6
 """With fewer trials than these torch looks after its workers 20 times as often."""

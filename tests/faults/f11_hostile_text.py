@@ -21,7 +21,10 @@ from faults.children import ended, forked
 from faults.result import Result
 from terminal import Terminal
 
-from fivestep.tui import cli, cli_runs, headless, listing_runs, people, resuming  # noqa: F401
+from fivestep.tui import headless, people, resuming  # noqa: F401
+from fivestep.tui.cli import app as cli
+from fivestep.tui.cli import cli_runs
+from fivestep.tui.cli import run_commands as listing_runs
 
 MARK: Final = "7731"
 """In every sequence of ours, and in nothing that fivestep sends."""

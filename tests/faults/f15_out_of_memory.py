@@ -18,7 +18,8 @@ from faults.f06_worker_killed import mark
 from faults.result import Result
 
 from fivestep.core.storage.checkpoint import CheckpointError
-from fivestep.tui import cli, headless, people, resuming  # noqa: F401
+from fivestep.tui import headless, people, resuming  # noqa: F401
+from fivestep.tui.cli import app as cli
 
 BATCHES = 16
 FAULT = "FIVESTEP_TEST_FAULT"

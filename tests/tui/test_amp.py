@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fivestep.core.training.compile import COMPILING
-from fivestep.tui import cli
+from fivestep.tui.cli import app as cli
 
 Captured = pytest.CaptureFixture[str]
 LINE = ["train", "line-linear", "--no-ui", "--device", "cpu"]

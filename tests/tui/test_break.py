@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from fivestep.core.protocol.faults import SWITCHES, Switch
-from fivestep.tui import cli, verdict_watch
+from fivestep.tui import verdict_watch
+from fivestep.tui.cli import app as cli
 from fivestep.tui.jsonfields import FIELDS
 
 Captured = pytest.CaptureFixture[str]
@@ -121,7 +122,7 @@ def test_what_can_not_be_understood_is_refused(
 
 def test_it_is_refused_before_torch_is_loaded() -> None:
     code = (
-        "import sys; from fivestep.tui import cli; "
+        "import sys; from fivestep.tui.cli import app as cli; "
         "code = cli.run(['train', '--break', 'los > 3']); "
         "sys.exit(code if 'torch' not in sys.modules else 9)"
     )

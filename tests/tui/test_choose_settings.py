@@ -7,8 +7,8 @@ import shlex
 import pytest
 
 from fivestep.presets.recipe import load
-from fivestep.tui import cli
 from fivestep.tui.choose.settings import SETTINGS, Choice, command_line, nudged, resolve
+from fivestep.tui.cli import app as cli
 
 PRESET = "digits-cnn"
 BY_KEY = {setting.key: setting for setting in SETTINGS}

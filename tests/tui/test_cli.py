@@ -11,7 +11,8 @@ import pytest
 
 import fivestep
 from fivestep.presets import registry
-from fivestep.tui import cli, listing
+from fivestep.tui.cli import app as cli
+from fivestep.tui.cli import presets as listing
 from fivestep.tui.output import Output
 
 RunCli = pytest.CaptureFixture[str]
@@ -152,7 +153,7 @@ def test_what_can_be_told_without_torch_is(arguments: list[str]) -> None:
         text=True,
     )
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "fivestep.tui.cli" in imported
+    assert "fivestep.tui.cli.app" in imported
     assert not imported & {"torch", "numpy", "textual", "sklearn"}
 
 

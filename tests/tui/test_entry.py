@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from fivestep.tui import cli, entry, running, screen
+from fivestep.tui import screen
+from fivestep.tui.cli import app as cli
+from fivestep.tui.cli import arguments as running
+from fivestep.tui.cli import main as entry
 
 
 def test_alone_it_opens_the_screen_as_the_command_line_would(

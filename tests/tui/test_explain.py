@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fivestep.core.protocol.faults import SWITCHES, Switch
-from fivestep.tui import cli
-from fivestep.tui.explaining import FIELDS
+from fivestep.tui.cli import app as cli
+from fivestep.tui.cli.explain import FIELDS
 
 Captured = pytest.CaptureFixture[str]
 

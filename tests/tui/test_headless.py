@@ -16,7 +16,8 @@ from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.session.session import Session
 from fivestep.presets import build as building
 from fivestep.presets import recipe
-from fivestep.tui import cli, headless, people
+from fivestep.tui import headless, people
+from fivestep.tui.cli import app as cli
 from fivestep.tui.face import Face
 from fivestep.tui.jsonlines import FIELDS, JsonLines, line
 from fivestep.tui.keeping import Keeping

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fivestep.core.training.evaluate import Evaluation
-from fivestep.tui import cli
-from fivestep.tui.judging import _matrix
+from fivestep.tui.cli import app as cli
+from fivestep.tui.cli.evaluate import _matrix
 
 Captured = pytest.CaptureFixture[str]
 

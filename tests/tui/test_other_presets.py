@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fivestep.tui import cli
 from fivestep.tui.app import FivestepApp
 from fivestep.tui.choose.command_line import CommandLine
 from fivestep.tui.choose.preset_list import PresetList
+from fivestep.tui.cli import app as cli
 
 RECIPE = """
 description = "A line of mine."

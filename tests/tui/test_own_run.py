@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from terminal import Terminal
 
-from fivestep.tui import cli
+from fivestep.tui.cli import app as cli
 
 OWN = '''
 import torch

@@ -21,7 +21,7 @@ ENDLESS = ["train", "line-linear", "--no-ui", "--epochs", "1000000", "--device",
 SLOW = """
 import os, sys, threading
 from fivestep.presets import build
-from fivestep.tui import entry
+from fivestep.tui.cli import main as entry
 
 make, until_gone = build.make_criterion, sys.argv[1]
 
@@ -43,7 +43,7 @@ entry.main()
 CHATTY = """
 import ctypes, os, sys
 from fivestep.presets import build
-from fivestep.tui import entry
+from fivestep.tui.cli import main as entry
 
 make = build.make_criterion
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fivestep.tui import cli
+from fivestep.tui.cli import app as cli
 
 Captured = pytest.CaptureFixture[str]
 

@@ -8,17 +8,17 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.protocol.faults import Switch
-from ..presets.errors import shown
-from ..presets.registry import nearest
-from .entry import on_a_terminal
-from .loading import importing
-from .output import records_only, stdout
-from .usage import UsageError
-from .wishes import Wishes, runs_folder
+from ...core.protocol.faults import Switch
+from ...presets.errors import shown
+from ...presets.registry import nearest
+from ..loading import importing
+from ..output import records_only, stdout
+from ..wishes import Wishes, runs_folder
+from .errors import UsageError
+from .main import on_a_terminal
 
 if TYPE_CHECKING:
-    from .keeping import Keeping
+    from ..keeping import Keeping
 
 UNITS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 SPAN: Final = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]+)")
@@ -72,8 +72,8 @@ def switches_of(ctx: Any) -> tuple[Switch, ...]:
 
 def _check(conditions: tuple[str, ...], ctx: Any) -> None:
     """Refuse what can't be understood, before anything is loaded."""
-    from ..core.protocol.conditions import METRICS, ConditionError, parse
-    from ..core.protocol.expressions import WORDS
+    from ...core.protocol.conditions import METRICS, ConditionError, parse
+    from ...core.protocol.expressions import WORDS
 
     said = ctx.params
     own = any(str(said.get(key)).endswith(".py") for key in ("preset", "run", "file"))
@@ -107,13 +107,13 @@ def watch(keeping: Keeping, ctx: Any) -> int:
     """Run it under the face that was asked for; the exit code."""
     if with_screen(ctx):
         with importing():
-            from .screen import open_screen
+            from ..screen import open_screen
         # What is chosen on the screen afterwards is another run, and begins unbroken.
         return open_screen(keeping, replace(keeping.wishes, switches=(), breakpoints=()))
-    from . import headless
-    from .face import Face
-    from .jsonlines import JsonLines
-    from .people import People
+    from .. import headless
+    from ..face import Face
+    from ..jsonlines import JsonLines
+    from ..people import People
 
     said = ctx.params
     json, quiet = said["json"], said["quiet"]

@@ -7,8 +7,11 @@ from typing import Annotated, Final
 
 import typer
 
-from ..presets import registry
-from .exits import written
+from ...presets import registry
+from ..exits import written
+from ..output import records_only, stdout
+from .arguments import switches_of
+from .errors import Plain, UsageError, refusals
 from .options import (
     Amp,
     BatchSize,
@@ -25,10 +28,7 @@ from .options import (
     Threads,
     Traceback,
 )
-from .output import records_only, stdout
 from .planning import plan_of
-from .running import switches_of
-from .usage import Plain, UsageError, refusals
 
 MOST: Final = 1000
 """Batches that are explained at most."""
@@ -64,7 +64,7 @@ def explain(
     if not batches.isdecimal() or not 1 <= int(batches) <= MOST:
         raise UsageError(f"--batches: expected a number from 1 to {MOST:,}", ctx)
     switches, plan = switches_of(ctx), plan_of(ctx)
-    from .explaining import tell
+    from .explain import tell
 
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
         with refusals(traceback):

@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ..presets import recipe, registry
-from ..presets.catalogue import DATASETS
-from . import text
-from .output import Output
+from ...presets import recipe, registry
+from ...presets.catalogue import DATASETS
+from .. import text
+from ..output import Output
 
 GAP: Final = "  "
 Row = tuple[str, ...]

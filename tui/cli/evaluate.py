@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..presets.errors import RecipeError
-from . import text
-from .charts import bar
-from .jsonlines import line
-from .loading import load_torch
+from ...presets.errors import RecipeError
+from .. import text
+from ..charts import bar
+from ..jsonlines import line
+from ..loading import load_torch
 
 if TYPE_CHECKING:
-    from ..core.training.evaluate import Evaluation, Residuals
-    from ..core.training.training import Training
-    from .output import Output
-    from .plan import Plan
+    from ...core.training.evaluate import Evaluation, Residuals
+    from ...core.training.training import Training
+    from ..output import Output
+    from ..plan import Plan
     from .trained import Trained
 
 FRESH: Final = "the model is freshly initialised: nothing has been trained"
@@ -41,7 +41,7 @@ def judge(
         RecipeError: it can't be built, or has nothing to judge by.
     """
     load_torch()
-    from ..core.training.evaluate import evaluate
+    from ...core.training.evaluate import evaluate
 
     training = plan.build()
     told = FRESH if trained is None else trained.give(training)

@@ -6,8 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from . import text
-from .exits import written
+from .. import text
+from ..exits import written
+from ..output import stdout
+from ..wishes import runs_folder
+from .arguments import watch, wishes_of
+from .errors import Plain, UsageError, refusals
 from .options import (
     EXIT_CODES,
     Break,
@@ -21,10 +25,6 @@ from .options import (
     SaveEvery,
     Traceback,
 )
-from .output import stdout
-from .running import watch, wishes_of
-from .usage import Plain, UsageError, refusals
-from .wishes import runs_folder
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,7 +55,7 @@ def resume(
     traceback: Traceback = False,
 ) -> None:
     """Go on with a run where it was: at the very batch, bit for bit as if never interrupted."""
-    from .resuming import take_up
+    from ..resuming import take_up
 
     wishes = wishes_of(ctx)
     if run is not None and file is None and run.endswith(".py"):
@@ -74,7 +74,7 @@ def runs(
     json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
 ) -> None:
     """List the runs that were kept, newest first; runs show NAME tells all about one."""
-    from . import listing_runs
+    from . import run_commands as listing_runs
 
     if action not in (None, "show"):
         raise UsageError(f"expected show NAME, not {text.clean(str(action))}")
@@ -102,7 +102,7 @@ def export(
     runs_dir: RunsDir = None,
 ) -> None:
     """Give out a run's numbers: a row a batch (beyond 100,000, a row a window of batches)."""
-    from . import listing_runs
+    from . import run_commands as listing_runs
 
     if not csv:
         raise UsageError("say the format: --csv")

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from ..core.protocol.faults import Switch
+from ...core.protocol.faults import Switch
 
 EXIT_CODES: Final = (
     "Exit codes: 0 finished, or stopped as asked; 1 failed; 2 wrong usage or recipe; 3 a --break "

@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ..core.protocol.faults import Switch
-from ..core.protocol.inside import TensorFact
-from ..core.protocol.steps import FIVE, STEPS, Step
-from . import text
+from ...core.protocol.faults import Switch
+from ...core.protocol.inside import TensorFact
+from ...core.protocol.steps import FIVE, STEPS, Step
+from .. import text
+from ..text import NOTHING, counted, number
 from .explained_tables import both_modes, gradients, moves, overview, share
-from .text import NOTHING, counted, number
 
 if TYPE_CHECKING:
-    from ..core.inspection.explain import Batch, Explained, Phase
+    from ...core.inspection.explain import Batch, Explained, Phase
 
 INDENT: Final = "   "
 SCALED: Final = " The loss was multiplied first: fp16 would lose small gradients."

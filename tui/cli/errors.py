@@ -10,11 +10,11 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..core.storage.runname import RunError
-from ..presets import registry
-from ..presets.errors import RecipeError, shown
-from .exits import FAILED, REFUSED, complain, tell_traceback
-from .text import clean
+from ...core.storage.runname import RunError
+from ...presets import registry
+from ...presets.errors import RecipeError, shown
+from ..exits import FAILED, REFUSED, complain, tell_traceback
+from ..text import clean
 
 SAID_NOTHING: Final = "fivestep.said_nothing"
 """Key in a context's `meta`: the command stood alone, without a word behind it."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from . import text
-from .exits import FAILED, complain, tell_traceback
-from .explained import explanation
-from .jsonlines import line
-from .loading import load_torch
+from .. import text
+from ..exits import FAILED, complain, tell_traceback
+from ..jsonlines import line
+from ..loading import load_torch
+from .explain_text import explanation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..core.inspection.explain import Batch, Explained
-    from ..core.protocol.faults import Switch
-    from .output import Output
-    from .plan import Plan
+    from ...core.inspection.explain import Batch, Explained
+    from ...core.protocol.faults import Switch
+    from ..output import Output
+    from ..plan import Plan
 
 WIDE: Final = 88
 """Cells of a line where no terminal has an end, and at most where one has."""
@@ -106,8 +106,8 @@ def tell(
         RecipeError: it can't be built.
     """
     load_torch()
-    from ..core.inspection.explain import explain
-    from ..core.session.describe import describe_run
+    from ...core.inspection.explain import explain
+    from ...core.session.describe import describe_run
 
     training = plan.build()
     info = describe_run(training)

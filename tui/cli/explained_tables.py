@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
 
-from ..core.protocol.inside import Difference
-from . import text
-from .text import NOTHING, number
+from ...core.protocol.inside import Difference
+from .. import text
+from ..text import NOTHING, number
 
 if TYPE_CHECKING:
-    from ..core.inspection.explain import Explained
-    from ..core.inspection.modes import Modes
+    from ...core.inspection.explain import Explained
+    from ...core.inspection.modes import Modes
 
 MOST: Final = 8
 """Layers that a table shows; of more, the first and the last ones."""

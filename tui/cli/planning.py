@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..presets.errors import shown
-from ..presets.overrides import ALIASES, SWITCHES, parse_set
-from .usage import refusals
+from ...presets.errors import shown
+from ...presets.overrides import ALIASES, SWITCHES, parse_set
+from .errors import refusals
 
 if TYPE_CHECKING:
-    from ..presets.recipe import Recipe
-    from .plan import Plan
+    from ...presets.recipe import Recipe
+    from ..plan import Plan
 
 
 def recipe_of(ctx: Any) -> Recipe:
@@ -20,7 +20,7 @@ def recipe_of(ctx: Any) -> Recipe:
     Raises:
         typer.Exit: with 2, if it can't be used; the reason has been told.
     """
-    from ..presets import recipe
+    from ...presets import recipe
 
     said: dict[str, Any] = ctx.params
     with refusals(said["traceback"]):
@@ -37,12 +37,12 @@ def plan_of(ctx: Any) -> Plan:
     Raises:
         typer.Exit: as `recipe_of`.
     """
-    from .plan import FilePlan, RecipePlan
+    from ..plan import FilePlan, RecipePlan
 
     said: dict[str, Any] = ctx.params
     if not said["preset"].endswith(".py"):
         return RecipePlan(recipe_of(ctx))
-    from ..presets.own import load_own
+    from ...presets.own import load_own
 
     with refusals(said["traceback"]):
         return FilePlan(load_own(said["preset"], _overrides(said)))

@@ -6,8 +6,8 @@ import contextlib
 import os
 import sys
 
-from .loading import claim_process, under_way
-from .output import open_missing_streams
+from ..loading import claim_process, under_way
+from ..output import open_missing_streams
 
 
 def main() -> None:
@@ -17,12 +17,12 @@ def main() -> None:
     arguments = sys.argv[1:]
     if not arguments and on_a_terminal():
         # What `cli` would do, without the time that it takes to read a command line.
-        from .screen import open_screen
-        from .wishes import Wishes, runs_folder
+        from ..screen import open_screen
+        from ..wishes import Wishes, runs_folder
 
         code = open_screen(None, Wishes(runs_folder()))  # under way with its first picture
     else:
-        from .cli import run
+        from .app import run
 
         under_way()
         code = run(arguments)

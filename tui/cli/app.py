@@ -7,11 +7,15 @@ from typing import Annotated, Final
 
 import typer
 
-from .. import __version__
-from ..presets import registry
-from . import cli_explain, cli_runs, text
-from .exits import written
-from .loading import importing
+from ... import __version__
+from ...presets import registry
+from .. import text
+from ..exits import written
+from ..loading import importing
+from ..output import Output, records_only, stdout
+from . import cli_explain, cli_runs
+from .arguments import watch, wishes_of, with_screen
+from .errors import SAID_NOTHING, DefaultsToTrain, Plain, refusals, run_command
 from .options import (
     EXIT_CODES,
     Amp,
@@ -40,10 +44,7 @@ from .options import (
     Threads,
     Traceback,
 )
-from .output import Output, records_only, stdout
 from .planning import plan_of, recipe_of
-from .running import watch, wishes_of, with_screen
-from .usage import SAID_NOTHING, DefaultsToTrain, Plain, refusals, run_command
 
 app: Final = typer.Typer(
     cls=DefaultsToTrain,
@@ -103,10 +104,10 @@ def train(
     wishes = wishes_of(ctx)
     if with_screen(ctx) and ctx.meta.get(SAID_NOTHING):
         with importing():
-            from .screen import open_screen
+            from ..screen import open_screen
         raise typer.Exit(open_screen(None, wishes))  # nothing is started: the screen asks
     plan = plan_of(ctx)
-    from .keeping import Keeping
+    from ..keeping import Keeping
 
     with refusals(traceback):
         keeping = Keeping.begin(plan, wishes)
@@ -118,7 +119,7 @@ def presets(
     json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
 ) -> None:
     """List the presets: data, model, parameters, what to expect."""
-    from . import listing
+    from . import presets as listing
 
     output = stdout()
     _print(output, listing.as_json() if json else listing.as_table(output))
@@ -176,9 +177,9 @@ def evaluate(
     traceback: Traceback = False,
 ) -> None:
     """Judge a model on the validation and the test data: untrained, or as a run left it."""
-    from .judging import judge
+    from ..wishes import runs_folder
+    from .evaluate import judge
     from .trained import Trained
-    from .wishes import runs_folder
 
     with refusals(traceback):
         trained = None if run is None else Trained(runs_folder(runs_dir), run, last=last)
@@ -199,7 +200,7 @@ def new(
     """Write a commented Python file to start a run of your own from."""
     import shlex
 
-    from ..presets.own import write_starter
+    from ...presets.own import write_starter
 
     with refusals():
         file = write_starter(path)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.storage.run_directory import RunDirectory
-from ..core.storage.run_index import newest
-from ..core.storage.runname import RunError
-from ..presets.errors import RecipeError, printable
-from ..presets.recipe import load
-from .plan import Plan, RecipePlan
+from ...core.storage.run_directory import RunDirectory
+from ...core.storage.run_index import newest
+from ...core.storage.runname import RunError
+from ...presets.errors import RecipeError, printable
+from ...presets.recipe import load
+from ..plan import Plan, RecipePlan
 
 if TYPE_CHECKING:
-    from ..core.training.training import Training
+    from ...core.training.training import Training
 
 
 class Trained:
@@ -55,9 +55,9 @@ class Trained:
         Raises:
             RecipeError: there are none, or they are another model's.
         """
-        from ..core.session.state import StateError, put_model
-        from ..core.storage.checkpoint import CheckpointError
-        from ..core.storage.store import Store
+        from ...core.session.state import StateError, put_model
+        from ...core.storage.checkpoint import CheckpointError
+        from ...core.storage.store import Store
 
         store, notes = Store(self._directory.checkpoints), ""
         try:

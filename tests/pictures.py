@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from fivestep.core.protocol.commands import Pause
 from fivestep.presets.recipe import load
-from fivestep.tui.app import FivestepApp
+from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.keeping import Keeping
 from fivestep.tui.plan import RecipePlan
 from fivestep.tui.screens.choose import ChooseScreen

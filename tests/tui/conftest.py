@@ -160,7 +160,7 @@ class FakeSource:
 class WatchApp(App[None]):
     """Nothing but the watch screen, drawn only when told to."""
 
-    CSS_PATH = Path(fivestep.tui.__file__).with_name("app.tcss")
+    CSS_PATH = Path(fivestep.tui.__file__).parent / "app/app.tcss"
 
     def __init__(self, source: Any, *, theme: str = DARK.name, **options: Any) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from fivestep.core.protocol.commands import Pause, ScaleLR
 from fivestep.core.protocol.steps import State
 from fivestep.presets import build
 from fivestep.presets.recipe import load
-from fivestep.tui.app import FivestepApp
+from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.keeping import Keeping
 from fivestep.tui.launch import Launch
 from fivestep.tui.plan import RecipePlan

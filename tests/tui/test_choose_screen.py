@@ -56,7 +56,7 @@ text = "98.5 % of the digits that it never saw, after 20 epochs: 2 s on 2 cores.
 class Chooser(App[None]):
     """The choosing screen alone."""
 
-    CSS_PATH = Path(fivestep.tui.__file__).parent / "app.tcss"
+    CSS_PATH = Path(fivestep.tui.__file__).parent / "app/app.tcss"
 
     def __init__(self, screen: ChooseScreen | None = None, theme: str = DARK.name) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fivestep.tui import screen
+from fivestep.tui.app import open as screen
 from fivestep.tui.cli import app as cli
 from fivestep.tui.cli import arguments as running
 from fivestep.tui.cli import main as entry

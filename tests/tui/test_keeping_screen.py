@@ -14,7 +14,7 @@ from fivestep.core.protocol.commands import GoBack, Pause, Save, Stop
 from fivestep.core.protocol.snapshot import Change, Outcome, Saved
 from fivestep.core.protocol.steps import State, Step
 from fivestep.presets.recipe import load
-from fivestep.tui.app import FivestepApp
+from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.keeping import Keeping
 from fivestep.tui.plan import RecipePlan
 from fivestep.tui.resuming import take_up

@@ -111,7 +111,7 @@ BROKEN_SCREEN = """
 from fivestep.presets.recipe import load
 from fivestep.tui.keeping import Keeping
 from fivestep.tui.plan import RecipePlan
-from fivestep.tui.screen import open_screen
+from fivestep.tui.app.open import open_screen
 from fivestep.tui.screens.watch import WatchScreen
 
 tick = WatchScreen.tick
@@ -140,7 +140,7 @@ from fivestep.presets import build
 from fivestep.presets.recipe import load
 from fivestep.tui.keeping import Keeping
 from fivestep.tui.plan import RecipePlan
-from fivestep.tui.screen import open_screen
+from fivestep.tui.app.open import open_screen
 
 make = build.make_criterion
 

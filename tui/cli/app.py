@@ -104,7 +104,7 @@ def train(
     wishes = wishes_of(ctx)
     if with_screen(ctx) and ctx.meta.get(SAID_NOTHING):
         with importing():
-            from ..screen import open_screen
+            from ..app.open import open_screen
         raise typer.Exit(open_screen(None, wishes))  # nothing is started: the screen asks
     plan = plan_of(ctx)
     from ..keeping import Keeping

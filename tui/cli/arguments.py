@@ -107,7 +107,7 @@ def watch(keeping: Keeping, ctx: Any) -> int:
     """Run it under the face that was asked for; the exit code."""
     if with_screen(ctx):
         with importing():
-            from ..screen import open_screen
+            from ..app.open import open_screen
         # What is chosen on the screen afterwards is another run, and begins unbroken.
         return open_screen(keeping, replace(keeping.wishes, switches=(), breakpoints=()))
     from .. import headless

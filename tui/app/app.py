@@ -15,22 +15,22 @@ from textual.events import Resize
 from textual.screen import Screen
 from textual.timer import Timer
 
-from ..presets.recipe import load
-from .capture import print_to_descriptors
-from .frames import lean
-from .resizing import Resizing
-from .screens.choose import Choice, ChooseScreen
-from .signals import ScreenSignals
-from .terminal import is_gone
-from .theme import DARK, THEMES
-from .widgets.messages import MessageLog
-from .wishes import NOTHING, Wishes
+from ...presets.recipe import load
+from ..capture import print_to_descriptors
+from ..frames import lean
+from ..resizing import Resizing
+from ..screens.choose import Choice, ChooseScreen
+from ..signals import ScreenSignals
+from ..terminal import is_gone
+from ..theme import DARK, THEMES
+from ..widgets.messages import MessageLog
+from ..wishes import NOTHING, Wishes
 
 # What is not imported up here is late: the first picture does without.
 if TYPE_CHECKING:
-    from .keeping import Keeping
-    from .launch import Launch
-    from .screens.watch import WatchScreen
+    from ..keeping import Keeping
+    from ..launch import Launch
+    from ..screens.watch import WatchScreen
 
 PATIENCE = 30.0
 """Seconds that leaving waits for the batch under way, and for its checkpoint."""
@@ -107,8 +107,8 @@ class FivestepApp(App[None]):
 
     def _begin(self, keeping: Keeping) -> None:
         """Load, build and train; watch it as soon as it is built."""
-        from .launch import Launch
-        from .screens.loading import LoadingScreen
+        from ..launch import Launch
+        from ..screens.loading import LoadingScreen
 
         self.launch = launch = Launch(keeping)
         launch.start()
@@ -123,7 +123,7 @@ class FivestepApp(App[None]):
             return
         if self._timer is not None:
             self._timer.stop()
-        from .screens.watch import WatchScreen
+        from ..screens.watch import WatchScreen
 
         self._only(
             WatchScreen(
@@ -143,8 +143,8 @@ class FivestepApp(App[None]):
 
     def on_choose_screen_start(self, event: ChooseScreen.Start) -> None:
         """A run was chosen."""
-        from .keeping import Keeping
-        from .plan import RecipePlan
+        from ..keeping import Keeping
+        from ..plan import RecipePlan
 
         self._choice = Choice(event.name, event.overrides)
         plan = RecipePlan(load(event.name, event.overrides))
@@ -174,8 +174,8 @@ class FivestepApp(App[None]):
 
     def action_pause_at_start(self) -> None:
         """Hold the run before its first phase."""
-        from ..core.protocol.commands import Pause
-        from .screens.loading import LoadingScreen
+        from ...core.protocol.commands import Pause
+        from ..screens.loading import LoadingScreen
 
         if self.launch is not None and isinstance(self.screen, LoadingScreen):
             self.launch.send(Pause())

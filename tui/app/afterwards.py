@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ..core.protocol.snapshot import Outcome, RunInfo, Snapshot
-from ..core.protocol.steps import State
-from . import text
-from .exits import FAILED, complain
-from .face import Ending
-from .launch import Launch
-from .people import closing, going_on
-from .switch_words import in_short
+from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
+from ...core.protocol.steps import State
+from .. import text
+from ..exits import FAILED, complain
+from ..face import Ending
+from ..launch import Launch
+from ..people import closing, going_on
+from ..switch_words import in_short
 
 
 def told(launch: Launch, signal: int | None) -> int:

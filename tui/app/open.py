@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from ..capture import captured
+from ..exits import FAILED, complain
+from ..signals import ScreenSignals
+from ..terminal import Settings, is_gone
+from ..widgets.messages import MessageLog
+from ..wishes import NOTHING, Wishes
 from .app import FivestepApp
-from .capture import captured
-from .exits import FAILED, complain
-from .signals import ScreenSignals
-from .terminal import Settings, is_gone
-from .widgets.messages import MessageLog
-from .wishes import NOTHING, Wishes
 
 if TYPE_CHECKING:
-    from .keeping import Keeping
+    from ..keeping import Keeping
 
 
 def open_screen(start: Keeping | None, wishes: Wishes = NOTHING) -> int:
@@ -54,8 +54,8 @@ def _left(app: FivestepApp, log: MessageLog, signals: ScreenSignals) -> int:
     if launch is None and not lost:
         return FAILED if broken else signals.exit_code or 0
     # Late: the first picture does without.
+    from ..unattended import without_screen, without_terminal
     from .afterwards import told
-    from .unattended import without_screen, without_terminal
 
     if lost:
         return without_terminal(launch, signals)

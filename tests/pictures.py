@@ -16,7 +16,7 @@ from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.keeping import Keeping
 from fivestep.tui.plan import RecipePlan
 from fivestep.tui.screens.choose import ChooseScreen
-from fivestep.tui.screens.watch import WatchScreen
+from fivestep.tui.watch.watch import WatchScreen
 
 HERE = Path(__file__).parents[1] / ".github" / "pictures"
 PATIENCE = 60.0

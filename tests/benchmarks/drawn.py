@@ -24,7 +24,7 @@ from statistics import fmean
 
 from fivestep.core.session.recorder import Record
 from fivestep.tui.cli import main as entry
-from fivestep.tui.screens.watch import WatchScreen
+from fivestep.tui.watch.watch import WatchScreen
 
 PRESET, PAIRS, FILE = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 WARM_UP = 4.0

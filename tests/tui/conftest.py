@@ -26,8 +26,8 @@ from fivestep.core.protocol.snapshot import (
 )
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.training.device import DeviceReading
-from fivestep.tui.screens.watch import WatchScreen
 from fivestep.tui.theme import DARK, THEMES
+from fivestep.tui.watch.watch import WatchScreen
 from fivestep.tui.widgets.messages import MessageLog
 
 SHARES = (0.02, 0.04, 0.36, 0.06, 0.39, 0.08, 0.03, 0.02)

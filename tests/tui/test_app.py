@@ -19,7 +19,7 @@ from fivestep.tui.keeping import Keeping
 from fivestep.tui.launch import Launch
 from fivestep.tui.plan import RecipePlan
 from fivestep.tui.screens.choose import ChooseScreen
-from fivestep.tui.screens.watch import WatchScreen
+from fivestep.tui.watch.watch import WatchScreen
 
 
 def run(**overrides: Any) -> Keeping:

@@ -22,8 +22,8 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widgets import Static
 
-from fivestep.tui.frames import LeanCompositor, lean
 from fivestep.tui.lines import GAP, changes, line, sized
+from fivestep.tui.watch.frames import LeanCompositor, lean
 
 WIDTH, HEIGHT = 24, 4
 STYLES = [

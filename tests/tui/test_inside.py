@@ -15,8 +15,8 @@ from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
-from fivestep.tui.screens.break_it import BreakItScreen
-from fivestep.tui.screens.breakpoints import BreakpointsScreen
+from fivestep.tui.watch.break_loop import BreakItScreen
+from fivestep.tui.watch.breakpoint_dialog import BreakpointsScreen
 from fivestep.tui.widgets.panel import Panel
 
 Make = Callable[..., Any]

@@ -18,10 +18,10 @@ from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.keeping import Keeping
 from fivestep.tui.plan import RecipePlan
 from fivestep.tui.resuming import take_up
-from fivestep.tui.screens.failure import FailureScreen
-from fivestep.tui.screens.loading import LoadingScreen
-from fivestep.tui.screens.watch import WatchScreen
 from fivestep.tui.source import Kept
+from fivestep.tui.watch.failure import FailureScreen
+from fivestep.tui.watch.loading import LoadingScreen
+from fivestep.tui.watch.watch import WatchScreen
 from fivestep.tui.widgets.messages import MessageLog
 from fivestep.tui.wishes import Wishes
 

@@ -112,7 +112,7 @@ from fivestep.presets.recipe import load
 from fivestep.tui.keeping import Keeping
 from fivestep.tui.plan import RecipePlan
 from fivestep.tui.app.open import open_screen
-from fivestep.tui.screens.watch import WatchScreen
+from fivestep.tui.watch.watch import WatchScreen
 
 tick = WatchScreen.tick
 

@@ -17,9 +17,9 @@ from textual.widgets import Static
 
 from fivestep.core.protocol.snapshot import Outcome
 from fivestep.core.protocol.steps import State, Step
-from fivestep.tui.frames import Parts, lean
-from fivestep.tui.pace import Alarm
 from fivestep.tui.theme import DARK, LIGHT
+from fivestep.tui.watch.frames import Parts, lean
+from fivestep.tui.watch.pace import Alarm
 
 from .conftest import WatchApp
 

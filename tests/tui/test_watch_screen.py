@@ -22,10 +22,10 @@ from fivestep.core.protocol.snapshot import Outcome
 from fivestep.core.protocol.steps import State, Step
 from fivestep.tui import commands
 from fivestep.tui.commands import Situation
-from fivestep.tui.pace import BUDGET, BYTES, CHARTS, FASTEST, OFTEN, SELDOM, SLOWEST, Pace
-from fivestep.tui.screens.ask_stop import AskStop
-from fivestep.tui.screens.failure import FailureScreen
-from fivestep.tui.screens.help import HelpScreen, help_lines
+from fivestep.tui.watch.dialogs import AskStop
+from fivestep.tui.watch.failure import FailureScreen
+from fivestep.tui.watch.help import HelpScreen, help_lines
+from fivestep.tui.watch.pace import BUDGET, BYTES, CHARTS, FASTEST, OFTEN, SELDOM, SLOWEST, Pace
 from fivestep.tui.widgets.panel import Panel
 
 Make = Callable[..., Any]

@@ -17,12 +17,12 @@ from textual.timer import Timer
 
 from ...presets.recipe import load
 from ..capture import print_to_descriptors
-from ..frames import lean
-from ..resizing import Resizing
 from ..screens.choose import Choice, ChooseScreen
 from ..signals import ScreenSignals
 from ..terminal import is_gone
 from ..theme import DARK, THEMES
+from ..watch.frames import lean
+from ..watch.resizing import Resizing
 from ..widgets.messages import MessageLog
 from ..wishes import NOTHING, Wishes
 
@@ -30,7 +30,7 @@ from ..wishes import NOTHING, Wishes
 if TYPE_CHECKING:
     from ..keeping import Keeping
     from ..launch import Launch
-    from ..screens.watch import WatchScreen
+    from ..watch.watch import WatchScreen
 
 PATIENCE = 30.0
 """Seconds that leaving waits for the batch under way, and for its checkpoint."""
@@ -108,7 +108,7 @@ class FivestepApp(App[None]):
     def _begin(self, keeping: Keeping) -> None:
         """Load, build and train; watch it as soon as it is built."""
         from ..launch import Launch
-        from ..screens.loading import LoadingScreen
+        from ..watch.loading import LoadingScreen
 
         self.launch = launch = Launch(keeping)
         launch.start()
@@ -123,7 +123,7 @@ class FivestepApp(App[None]):
             return
         if self._timer is not None:
             self._timer.stop()
-        from ..screens.watch import WatchScreen
+        from ..watch.watch import WatchScreen
 
         self._only(
             WatchScreen(
@@ -175,7 +175,7 @@ class FivestepApp(App[None]):
     def action_pause_at_start(self) -> None:
         """Hold the run before its first phase."""
         from ...core.protocol.commands import Pause
-        from ..screens.loading import LoadingScreen
+        from ..watch.loading import LoadingScreen
 
         if self.launch is not None and isinstance(self.screen, LoadingScreen):
             self.launch.send(Pause())

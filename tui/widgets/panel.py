@@ -17,7 +17,7 @@ from ..lines import EMPTY, Line, changes, sized
 from ..theme import plain
 
 if TYPE_CHECKING:
-    from ..frames import Shortcut
+    from ..watch.frames import Shortcut
 
 STYLES = frozenset(
     "dim bold now bar train val good bad warn key hand brand train-range val-range mark".split()

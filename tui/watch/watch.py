@@ -16,17 +16,17 @@ from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import State, Step
 from .. import commands
 from ..commands import Situation
-from ..frames import LeanCompositor, Shortcut
-from ..pace import FASTEST, Alarm, Pace
-from ..palette import RunCommands
 from ..source import Kept, Source
 from ..text import ago
 from ..theme import ascii_only
 from ..widgets.messages import MessageLog
 from ..widgets.panel import Panel
 from . import layout
-from .diary import Diary
+from .event_log import Diary
+from .frames import LeanCompositor, Shortcut
 from .inside_actions import InsideActions
+from .pace import FASTEST, Alarm, Pace
+from .palette import RunCommands
 from .parts import Parts
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 if TYPE_CHECKING:
-    from .widgets.panel import Panel
+    from ..widgets.panel import Panel
 
 Codes = tuple[str, str, str]
 """SGR codes of a style: its attributes, its colour, the colour of its ground; "" is the default."""

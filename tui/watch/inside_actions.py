@@ -13,10 +13,10 @@ from ...core.protocol.tasks import Task
 from ...core.verdicts.verdicts import judge
 from ..text import clean
 from ..widgets.messages import Severity as Message
-from .actions import Actions
-from .break_it import BreakItScreen
-from .breakpoints import BreakpointsScreen
+from .break_loop import BreakItScreen
+from .breakpoint_dialog import BreakpointsScreen
 from .verdicts import VerdictsScreen
+from .watch_actions import Actions
 
 SEVERITY: Final[dict[Severity, Message]] = {
     "danger": "error",

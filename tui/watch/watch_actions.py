@@ -24,7 +24,7 @@ from .. import commands
 from ..theme import DARK, LIGHT
 from ..widgets.command_bar import CommandBar
 from ..widgets.steps import StepsPanel
-from .ask_stop import AskStop
+from .dialogs import AskStop
 from .failure import FailureScreen
 from .help import HelpScreen
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from ...core.protocol.diagnosis import Verdict
+from ..screens.modal import TextBox
 from ..widgets.verdict import in_full
-from .modal import TextBox
 
 
 class VerdictsScreen(TextBox):

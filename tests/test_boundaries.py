@@ -68,5 +68,5 @@ def test_what_a_face_needs_first_loads_without_torch() -> None:
 
 def test_the_first_picture_needs_neither_torch_nor_typer() -> None:
     imported = imported_by("-c", "import fivestep.tui.cli.main, fivestep.tui.app.open")
-    assert "fivestep.tui.screens.choose" in imported
+    assert "fivestep.tui.choose.screen" in imported
     assert not imported & {"torch", "numpy", "sklearn", "typer", "pydantic", "plotext"}

@@ -15,10 +15,10 @@ from fivestep.core.protocol.steps import State
 from fivestep.presets import build
 from fivestep.presets.recipe import load
 from fivestep.tui.app.app import FivestepApp
+from fivestep.tui.choose.screen import ChooseScreen
 from fivestep.tui.keeping import Keeping
 from fivestep.tui.launch import Launch
 from fivestep.tui.plan import RecipePlan
-from fivestep.tui.screens.choose import ChooseScreen
 from fivestep.tui.watch.watch import WatchScreen
 
 

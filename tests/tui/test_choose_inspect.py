@@ -8,7 +8,7 @@ import pytest
 
 from fivestep.presets import download
 from fivestep.presets.recipe import load
-from fivestep.tui.choose.inspect import Inspector
+from fivestep.tui.choose.inspect_data import Inspector
 from fivestep.tui.choose.look import Histograms
 
 

@@ -17,13 +17,13 @@ from textual.widgets import Input
 
 import fivestep.tui
 from fivestep.presets import registry
-from fivestep.tui.choose import looker
+from fivestep.tui.choose import preview as looker
+from fivestep.tui.choose import screen as choose
 from fivestep.tui.choose.command_line import CommandLine
 from fivestep.tui.choose.look import Look
-from fivestep.tui.choose.looker import Request
 from fivestep.tui.choose.preset_list import PresetList
-from fivestep.tui.screens import choose
-from fivestep.tui.screens.choose import Choice, ChooseScreen
+from fivestep.tui.choose.preview import Request
+from fivestep.tui.choose.screen import Choice, ChooseScreen
 from fivestep.tui.theme import DARK, LIGHT, THEMES
 from fivestep.tui.widgets.panel import Panel
 
@@ -363,7 +363,7 @@ def test_picture(
 
 def test_the_screen_is_there_without_torch() -> None:
     code = (
-        "import sys, fivestep.tui.screens.choose;"
+        "import sys, fivestep.tui.choose.screen;"
         "print(*{'torch', 'numpy', 'sklearn', 'plotext'} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

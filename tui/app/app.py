@@ -17,7 +17,7 @@ from textual.timer import Timer
 
 from ...presets.recipe import load
 from ..capture import print_to_descriptors
-from ..screens.choose import Choice, ChooseScreen
+from ..choose.screen import Choice, ChooseScreen
 from ..signals import ScreenSignals
 from ..terminal import is_gone
 from ..theme import DARK, THEMES

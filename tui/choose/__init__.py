@@ -1,1 +1,4 @@
-"""The pieces of the choosing screen. Imports nothing by itself."""
+"""The choosing screen: which preset, on which data, with which settings.
+
+Not here: what a recipe may say (`presets`). Begin with `screen`.
+"""

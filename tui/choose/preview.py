@@ -76,7 +76,7 @@ class Looker:
 def _inspector() -> Callable[[Request], Look]:
     try:
         load_torch()
-        from .inspect import Inspector
+        from .inspect_data import Inspector
     except Exception as error:  # a broken torch: what can be chosen can still be seen
         from .look import Look
 

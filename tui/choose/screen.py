@@ -20,20 +20,20 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from ...presets import registry
-from ..choose.command_line import CommandLine
-from ..choose.commands import CHOOSING, ChoosingBar, help_lines
-from ..choose.form import Form
-from ..choose.layers import LayersPanel
-from ..choose.layout import LAYOUT, layout_classes
-from ..choose.looker import Looker, Request
-from ..choose.panels import LOADING, LOOKING, About, Banner, DataPanel, StepsToCome
-from ..choose.preset_list import PresetList
-from ..choose.settings import Choice, Resolved, command_line, resolve
-from ..choose.start import StartButton
 from ..theme import DARK, LIGHT, ascii_only
+from .command_line import CommandLine
+from .commands import CHOOSING, ChoosingBar, help_lines
+from .form import Form
+from .layers import LayersPanel
+from .layout import LAYOUT, layout_classes
+from .panels import LOADING, LOOKING, About, Banner, DataPanel, StepsToCome
+from .preset_list import PresetList
+from .preview import Looker, Request
+from .settings import Choice, Resolved, command_line, resolve
+from .start import StartButton
 
 if TYPE_CHECKING:
-    from ..choose.look import Look
+    from .look import Look
 
 __all__ = ["Choice", "ChooseScreen", "command_line"]
 
@@ -273,7 +273,7 @@ class ChooseScreen(Screen[None]):
             case "theme":
                 self.app.theme = LIGHT.name if self.app.theme == DARK.name else DARK.name
             case "help":
-                from .modal import TextBox  # late: nobody needs it for the first paint
+                from ..screens.modal import TextBox  # late: nobody needs it for the first paint
 
                 self.app.push_screen(TextBox("help", help_lines, ascii=self._ascii))
             case "quit":

@@ -17,7 +17,7 @@ from fivestep.tui.lines import Line
 from fivestep.tui.switch_words import change_in_short, in_short
 from fivestep.tui.told import Tale, tell
 from fivestep.tui.widgets.code import CodePanel
-from fivestep.tui.widgets.inside import InsidePanel
+from fivestep.tui.widgets.layers import InsidePanel
 from fivestep.tui.widgets.notice import NoticeBar
 from fivestep.tui.widgets.verdict import VerdictBar, in_full
 

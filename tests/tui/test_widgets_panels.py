@@ -15,14 +15,14 @@ from fivestep.core.training.device import DeviceReading
 from fivestep.tui.lines import Line
 from fivestep.tui.loop_code import loop_code
 from fivestep.tui.source import Kept
+from fivestep.tui.widgets.banners import OutcomePanel
 from fivestep.tui.widgets.code import CodePanel
 from fivestep.tui.widgets.curves import CurvesPanel
 from fivestep.tui.widgets.device import DevicePanel
-from fivestep.tui.widgets.header import Header
 from fivestep.tui.widgets.messages import KEPT, MessageLog, MessagesPanel
 from fivestep.tui.widgets.numbers import NumbersPanel
-from fivestep.tui.widgets.outcome import OutcomePanel
 from fivestep.tui.widgets.progress import ProgressBars
+from fivestep.tui.widgets.status import Header
 from fivestep.tui.widgets.steps import DWELL, StepsPanel
 
 Picture = Callable[..., Snapshot]

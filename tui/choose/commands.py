@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 from ..commands import Command
 from ..lines import Line, Run, line
 from ..text import wrap
-from ..widgets.command_bar import CommandBar
+from ..widgets.footer import CommandBar
 from ..widgets.panel import styles
 
 CHOOSING: Final = (

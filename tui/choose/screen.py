@@ -273,7 +273,7 @@ class ChooseScreen(Screen[None]):
             case "theme":
                 self.app.theme = LIGHT.name if self.app.theme == DARK.name else DARK.name
             case "help":
-                from ..screens.modal import TextBox  # late: nobody needs it for the first paint
+                from ..widgets.dialog import TextBox  # late: nobody needs it for the first paint
 
                 self.app.push_screen(TextBox("help", help_lines, ascii=self._ascii))
             case "quit":

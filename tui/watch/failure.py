@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ...core.protocol.snapshot import Outcome
 from ..lines import Line, line
-from ..screens.modal import TextBox
 from ..text import clean, wrap
+from ..widgets.dialog import TextBox
 
 
 class FailureScreen(TextBox):

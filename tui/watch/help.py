@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..commands import COMMANDS, Command
 from ..lines import Line, line, sized
-from ..screens.modal import TextBox
 from ..text import fit, wrap
+from ..widgets.dialog import TextBox
 
 INTRO = (
     "Training is five steps, taken again for every batch. The marker ▶ shows which one runs at "

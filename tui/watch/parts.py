@@ -8,18 +8,18 @@ from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 from textual.widgets import Input
 
+from ..widgets.banners import OutcomePanel
 from ..widgets.code import CodePanel
-from ..widgets.command_bar import CommandBar
 from ..widgets.curves import CurvesPanel
 from ..widgets.device import DevicePanel
-from ..widgets.header import Header
-from ..widgets.inside import InsidePanel
+from ..widgets.footer import CommandBar
+from ..widgets.layers import InsidePanel
 from ..widgets.messages import MessagesPanel
 from ..widgets.notice import NoticeBar
 from ..widgets.numbers import NumbersPanel
-from ..widgets.outcome import OutcomePanel
 from ..widgets.panel import Panel
 from ..widgets.progress import ProgressBars
+from ..widgets.status import Header
 from ..widgets.steps import StepsPanel
 from ..widgets.verdict import VerdictBar
 from ..widgets.view import ViewPanel

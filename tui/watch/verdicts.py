@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from ...core.protocol.diagnosis import Verdict
-from ..screens.modal import TextBox
+from ..widgets.dialog import TextBox
 from ..widgets.verdict import in_full
 
 

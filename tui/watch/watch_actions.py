@@ -22,7 +22,7 @@ from ...core.protocol.commands import (
 from ...core.protocol.steps import INSIDE_BATCH, State
 from .. import commands
 from ..theme import DARK, LIGHT
-from ..widgets.command_bar import CommandBar
+from ..widgets.footer import CommandBar
 from ..widgets.steps import StepsPanel
 from .dialogs import AskStop
 from .failure import FailureScreen

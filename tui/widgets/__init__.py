@@ -1,1 +1,4 @@
-"""Parts the screens are made of."""
+"""The panels of the screens, one a file; each draws what it is given.
+
+Not here: keys and commands (`watch`), pure drawing (`render`). Begin with `panel`, their base.
+"""

@@ -8,8 +8,8 @@ from ..lines import Line, Run, line
 from ..source import Kept
 from ..switch_words import in_short
 from ..text import clean, clock, count, metric, number, wrap
-from .header import ICONS, STYLE
 from .panel import Panel
+from .status import ICONS, STYLE
 
 
 class OutcomePanel(Panel):

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 
 from ..lines import Line
 from ..theme import plain
-from ..widgets.text_panel import TextPanel
+from .text_panel import TextPanel
 
 
 class TextBox(ModalScreen[None]):

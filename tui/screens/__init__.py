@@ -1,1 +1,0 @@
-"""Whole screens, each one a page of the app."""

@@ -29,8 +29,9 @@ from fivestep.core.storage.checkpoint import CheckpointError
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.store import Store
 from fivestep.presets import build  # noqa: F401
-from fivestep.tui import headless, people  # noqa: F401
 from fivestep.tui.cli import app as cli
+from fivestep.tui.headless import runner as headless  # noqa: F401
+from fivestep.tui.headless import text_reporter as people
 
 EPOCHS = 3
 BATCHES = 45 * EPOCHS

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from fivestep.core.protocol.faults import SWITCHES, Switch
-from fivestep.tui import verdict_watch
 from fivestep.tui.cli import app as cli
-from fivestep.tui.jsonfields import FIELDS
+from fivestep.tui.headless import verdict_watch
+from fivestep.tui.headless.jsonfields import FIELDS
 
 Captured = pytest.CaptureFixture[str]
 

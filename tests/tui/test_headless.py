@@ -16,13 +16,14 @@ from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.session.session import Session
 from fivestep.presets import build as building
 from fivestep.presets import recipe
-from fivestep.tui import headless, people
 from fivestep.tui.cli import app as cli
-from fivestep.tui.face import Face
-from fivestep.tui.jsonlines import FIELDS, JsonLines, line
+from fivestep.tui.headless import runner as headless
+from fivestep.tui.headless import text_reporter as people
+from fivestep.tui.headless.json_reporter import FIELDS, JsonLines, line
+from fivestep.tui.headless.reporter import Face
+from fivestep.tui.headless.text_reporter import People
 from fivestep.tui.keeping import Keeping
 from fivestep.tui.output import Output
-from fivestep.tui.people import People
 from fivestep.tui.plan import RecipePlan
 
 Captured = pytest.CaptureFixture[str]

@@ -17,8 +17,8 @@ from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_directory import RunDirectory
 from fivestep.core.storage.store import Store
 from fivestep.core.training.digest import digest
-from fivestep.tui import people
 from fivestep.tui.cli import app as cli
+from fivestep.tui.headless import text_reporter as people
 
 TIMES = ("elapsed", "seconds", "batches_per_second", "crc")
 SIZE = ("--epochs", "4", "--batch-size", "30")  # of iris: 3 batches an epoch

@@ -6,9 +6,9 @@ from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from .. import text
 from ..exits import FAILED, complain
-from ..face import Ending
+from ..headless.reporter import Ending
+from ..headless.text_reporter import closing, going_on
 from ..launch import Launch
-from ..people import closing, going_on
 from ..switch_words import in_short
 
 

@@ -54,7 +54,7 @@ def _left(app: FivestepApp, log: MessageLog, signals: ScreenSignals) -> int:
     if launch is None and not lost:
         return FAILED if broken else signals.exit_code or 0
     # Late: the first picture does without.
-    from ..unattended import without_screen, without_terminal
+    from ..headless.unattended import without_screen, without_terminal
     from .afterwards import told
 
     if lost:

@@ -110,10 +110,10 @@ def watch(keeping: Keeping, ctx: Any) -> int:
             from ..app.open import open_screen
         # What is chosen on the screen afterwards is another run, and begins unbroken.
         return open_screen(keeping, replace(keeping.wishes, switches=(), breakpoints=()))
-    from .. import headless
-    from ..face import Face
-    from ..jsonlines import JsonLines
-    from ..people import People
+    from ..headless import runner as headless
+    from ..headless.json_reporter import JsonLines
+    from ..headless.reporter import Face
+    from ..headless.text_reporter import People
 
     said = ctx.params
     json, quiet = said["json"], said["quiet"]

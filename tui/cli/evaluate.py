@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ...presets.errors import RecipeError
 from .. import text
 from ..charts import bar
-from ..jsonlines import line
+from ..headless.json_reporter import line
 from ..loading import load_torch
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import text
 from ..exits import FAILED, complain, tell_traceback
-from ..jsonlines import line
+from ..headless.json_reporter import line
 from ..loading import load_torch
 from .explain_text import explanation
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from ..core.verdicts.verdicts import Verdict, judge
+from ...core.verdicts.verdicts import Verdict, judge
 
 if TYPE_CHECKING:
-    from ..core.protocol.snapshot import RunInfo, Snapshot
-    from ..core.session.session import Session
+    from ...core.protocol.snapshot import RunInfo, Snapshot
+    from ...core.session.session import Session
 
 SPACING: Final = 2.0
 """Seconds between two looks at a run."""

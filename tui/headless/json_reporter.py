@@ -12,17 +12,17 @@ from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from .. import __version__
-from .face import Ending, Face
+from ... import __version__
+from ..output import Output
 from .jsonfields import FIELDS
-from .output import Output
+from .reporter import Ending, Face
 from .verdict_watch import VerdictWatch
 
 if TYPE_CHECKING:
-    from ..core.protocol.diagnosis import Verdict
-    from ..core.protocol.snapshot import Change, EpochSummary, Snapshot
-    from ..core.session.breakpoints import BreakReport
-    from ..core.session.session import Session
+    from ...core.protocol.diagnosis import Verdict
+    from ...core.protocol.snapshot import Change, EpochSummary, Snapshot
+    from ...core.session.breakpoints import BreakReport
+    from ...core.session.session import Session
 
 __all__ = ["FIELDS", "JsonLines", "line", "versions"]
 

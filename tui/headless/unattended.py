@@ -5,19 +5,19 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from ..core.protocol.commands import Note, Resume, Save, SetBreakpoints, SetSpeed
-from ..core.protocol.steps import State
-from . import terminal
-from .exits import FAILED, complain
-from .face import Face
-from .headless import follow
-from .output import stdout
-from .people import People
-from .signals import HANGUP, Signals
+from ...core.protocol.commands import Note, Resume, Save, SetBreakpoints, SetSpeed
+from ...core.protocol.steps import State
+from .. import terminal
+from ..exits import FAILED, complain
+from ..output import stdout
+from ..signals import HANGUP, Signals
+from .reporter import Face
+from .runner import follow
+from .text_reporter import People
 
 if TYPE_CHECKING:
-    from .launch import Launch
-    from .signals import ScreenSignals
+    from ..launch import Launch
+    from ..signals import ScreenSignals
 
 LOST: Final = "the terminal went away; training goes on without a screen"
 

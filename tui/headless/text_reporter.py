@@ -6,20 +6,20 @@ from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from ..core.protocol.steps import State
-from ..core.protocol.tasks import Task
-from . import breaking, text
-from .face import Ending, Face
-from .output import Output
+from ...core.protocol.steps import State
+from ...core.protocol.tasks import Task
+from .. import breaking, text
+from ..output import Output
+from .reporter import Ending, Face
 from .verdict_watch import VerdictWatch
 
 if TYPE_CHECKING:
-    from ..core.protocol.diagnosis import Verdict
-    from ..core.protocol.faults import Switch
-    from ..core.protocol.snapshot import Change, EpochSummary, RunInfo, Snapshot
-    from ..core.session.breakpoints import BreakReport
-    from ..core.session.session import Session
-    from .keeping import Keeping
+    from ...core.protocol.diagnosis import Verdict
+    from ...core.protocol.faults import Switch
+    from ...core.protocol.snapshot import Change, EpochSummary, RunInfo, Snapshot
+    from ...core.session.breakpoints import BreakReport
+    from ...core.session.session import Session
+    from ..keeping import Keeping
 
 FEW: Final = 30
 """Runs of at most so many epochs get a line for each, however fast they are."""

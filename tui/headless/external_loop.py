@@ -6,10 +6,10 @@ import sys
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from ..core.protocol.snapshot import Certainty
-from ..core.protocol.steps import State, Step
-from ..core.session.external_loop import Watched
-from . import text
+from ...core.protocol.snapshot import Certainty
+from ...core.protocol.steps import State, Step
+from ...core.session.external_loop import Watched
+from .. import text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from ..core.protocol.snapshot import Change, EpochSummary
+    from ...core.protocol.snapshot import Change, EpochSummary
 
 LIVE: Final = 0.2
 """Seconds between two drawings of the live line."""

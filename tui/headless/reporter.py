@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from .exits import complain
-from .output import Output
+from ..exits import complain
+from ..output import Output
 
 if TYPE_CHECKING:
-    from ..core.protocol.snapshot import Change, EpochSummary, Outcome, Snapshot
-    from ..core.session.breakpoints import BreakReport
-    from ..core.session.session import Session
-    from .keeping import Keeping
+    from ...core.protocol.snapshot import Change, EpochSummary, Outcome, Snapshot
+    from ...core.session.breakpoints import BreakReport
+    from ...core.session.session import Session
+    from ..keeping import Keeping
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .cli.errors import refusals
-from .exits import BROKE, FAILED, complain, tell_traceback, written
-from .face import Ending, Face
-from .loading import load_torch
-from .signals import Signals
-from .terminal import Terminals, surviving_streams
+from ..cli.errors import refusals
+from ..exits import BROKE, FAILED, complain, tell_traceback, written
+from ..loading import load_torch
+from ..signals import Signals
+from ..terminal import Terminals, surviving_streams
+from .reporter import Ending, Face
 
 if TYPE_CHECKING:
-    from ..core.session.session import Session
-    from .keeping import Keeping
+    from ...core.session.session import Session
+    from ..keeping import Keeping
 
 
 def run(keeping: Keeping, face: Face, *, show_traceback: bool = False) -> int:
@@ -64,8 +64,8 @@ def follow(
     Returns:
         The exit code, as `run`.
     """
-    from ..core.protocol.commands import Note, Stop
-    from ..core.protocol.steps import State
+    from ...core.protocol.commands import Note, Stop
+    from ...core.protocol.steps import State
 
     stopping = False
     while not session.join(face.interval):
@@ -101,8 +101,8 @@ def follow(
 
 def _answer(session: Session) -> None:
     """A run that is held waits for a person, and there is none."""
-    from ..core.protocol.commands import Resume, Stop
-    from ..core.protocol.steps import State
+    from ...core.protocol.commands import Resume, Stop
+    from ...core.protocol.steps import State
 
     picture = session.latest()
     if picture is None or picture.state is not State.PAUSED:

@@ -14,8 +14,8 @@ from fivestep.core.protocol.commands import Pause
 from fivestep.presets.recipe import load
 from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.choose.screen import ChooseScreen
-from fivestep.tui.keeping import Keeping
-from fivestep.tui.plan import RecipePlan
+from fivestep.tui.setup.builder import Keeping
+from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.watch.watch import WatchScreen
 
 HERE = Path(__file__).parents[1] / ".github" / "pictures"

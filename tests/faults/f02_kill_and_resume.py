@@ -28,11 +28,11 @@ from fivestep.core.storage.store import Store
 from fivestep.core.training.digest import digest
 from fivestep.presets import registry
 from fivestep.presets.recipe import load
-from fivestep.tui import resuming  # noqa: F401
 from fivestep.tui.cli import app as cli
 from fivestep.tui.cli import run_commands as listing_runs
 from fivestep.tui.headless import json_reporter as jsonlines
 from fivestep.tui.headless import runner as headless
+from fivestep.tui.setup import resume as resuming  # noqa: F401
 
 FEW = 12
 """Fewer trials than these fork their commands, and shorten the runs."""

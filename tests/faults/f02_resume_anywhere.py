@@ -36,9 +36,9 @@ from fivestep.core.training.validate import validate
 from fivestep.presets import build, registry  # noqa: F401
 from fivestep.presets.own import load_own
 from fivestep.presets.recipe import load
-from fivestep.tui.keeping import Keeping, Wishes
-from fivestep.tui.plan import FilePlan, Plan, RecipePlan
-from fivestep.tui.resuming import take_up
+from fivestep.tui.setup.builder import Keeping, Wishes
+from fivestep.tui.setup.plan import FilePlan, Plan, RecipePlan
+from fivestep.tui.setup.resume import take_up
 
 Marks = dict[float, str]
 """Digests by batches done; half a batch less in the validation behind the last one."""

@@ -28,11 +28,11 @@ from faults.result import Result
 from fivestep.core.storage.checkpoint import CheckpointError
 from fivestep.core.storage.store import Store
 from fivestep.core.training.digest import digest
-from fivestep.tui import resuming  # noqa: F401
 from fivestep.tui.cli import app as cli
 from fivestep.tui.cli import main as entry
 from fivestep.tui.headless import runner as headless
 from fivestep.tui.headless import text_reporter as people
+from fivestep.tui.setup import resume as resuming  # noqa: F401
 
 FEW = 6
 """With fewer trials than these torch looks after its workers 20 times as often."""

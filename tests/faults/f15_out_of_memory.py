@@ -18,10 +18,10 @@ from faults.f06_worker_killed import mark
 from faults.result import Result
 
 from fivestep.core.storage.checkpoint import CheckpointError
-from fivestep.tui import resuming  # noqa: F401
 from fivestep.tui.cli import app as cli
 from fivestep.tui.headless import runner as headless
 from fivestep.tui.headless import text_reporter as people
+from fivestep.tui.setup import resume as resuming  # noqa: F401
 
 BATCHES = 16
 FAULT = "FIVESTEP_TEST_FAULT"

@@ -16,9 +16,9 @@ from fivestep.presets import build
 from fivestep.presets.recipe import load
 from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.choose.screen import ChooseScreen
-from fivestep.tui.keeping import Keeping
-from fivestep.tui.launch import Launch
-from fivestep.tui.plan import RecipePlan
+from fivestep.tui.setup.builder import Keeping
+from fivestep.tui.setup.launch import Launch
+from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.watch.watch import WatchScreen
 
 

@@ -15,15 +15,15 @@ from fivestep.core.protocol.snapshot import Change, Outcome, Saved
 from fivestep.core.protocol.steps import State, Step
 from fivestep.presets.recipe import load
 from fivestep.tui.app.app import FivestepApp
-from fivestep.tui.keeping import Keeping
-from fivestep.tui.plan import RecipePlan
-from fivestep.tui.resuming import take_up
-from fivestep.tui.source import Kept
+from fivestep.tui.setup.builder import Keeping
+from fivestep.tui.setup.options import Wishes
+from fivestep.tui.setup.plan import RecipePlan
+from fivestep.tui.setup.resume import take_up
+from fivestep.tui.setup.source import Kept
 from fivestep.tui.watch.failure import FailureScreen
 from fivestep.tui.watch.loading import LoadingScreen
 from fivestep.tui.watch.watch import WatchScreen
 from fivestep.tui.widgets.messages import MessageLog
-from fivestep.tui.wishes import Wishes
 
 Make = Callable[..., Any]
 KEPT = Kept("runs/one", "fivestep resume one")

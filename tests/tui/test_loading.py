@@ -20,7 +20,7 @@ under_way()
 there = set(sys.modules)
 from fivestep.core.session.session import Session
 from fivestep.presets.recipe import load
-from fivestep.tui.plan import RecipePlan
+from fivestep.tui.setup.plan import RecipePlan
 plan = RecipePlan(load("iris-mlp", {"epochs": 1, "optimizer.name": "%s"}))
 session = Session(plan.build())
 built = set(sys.modules)

@@ -109,8 +109,8 @@ def test_many_window_sizes_do_not_stop_a_run(tmp_path: Path) -> None:
 
 BROKEN_SCREEN = """
 from fivestep.presets.recipe import load
-from fivestep.tui.keeping import Keeping
-from fivestep.tui.plan import RecipePlan
+from fivestep.tui.setup.builder import Keeping
+from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.app.open import open_screen
 from fivestep.tui.watch.watch import WatchScreen
 
@@ -138,8 +138,8 @@ CHATTY = """
 import ctypes, logging, os, warnings
 from fivestep.presets import build
 from fivestep.presets.recipe import load
-from fivestep.tui.keeping import Keeping
-from fivestep.tui.plan import RecipePlan
+from fivestep.tui.setup.builder import Keeping
+from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.app.open import open_screen
 
 make = build.make_criterion

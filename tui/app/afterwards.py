@@ -8,7 +8,7 @@ from .. import text
 from ..exits import FAILED, complain
 from ..headless.reporter import Ending
 from ..headless.text_reporter import closing, going_on
-from ..launch import Launch
+from ..setup.launch import Launch
 from ..switch_words import in_short
 
 

@@ -18,18 +18,18 @@ from textual.timer import Timer
 from ...presets.recipe import load
 from ..capture import print_to_descriptors
 from ..choose.screen import Choice, ChooseScreen
+from ..setup.options import NOTHING, Wishes
 from ..signals import ScreenSignals
 from ..terminal import is_gone
 from ..theme import DARK, THEMES
 from ..watch.frames import lean
 from ..watch.resizing import Resizing
 from ..widgets.messages import MessageLog
-from ..wishes import NOTHING, Wishes
 
 # What is not imported up here is late: the first picture does without.
 if TYPE_CHECKING:
-    from ..keeping import Keeping
-    from ..launch import Launch
+    from ..setup.builder import Keeping
+    from ..setup.launch import Launch
     from ..watch.watch import WatchScreen
 
 PATIENCE = 30.0
@@ -107,7 +107,7 @@ class FivestepApp(App[None]):
 
     def _begin(self, keeping: Keeping) -> None:
         """Load, build and train; watch it as soon as it is built."""
-        from ..launch import Launch
+        from ..setup.launch import Launch
         from ..watch.loading import LoadingScreen
 
         self.launch = launch = Launch(keeping)
@@ -143,8 +143,8 @@ class FivestepApp(App[None]):
 
     def on_choose_screen_start(self, event: ChooseScreen.Start) -> None:
         """A run was chosen."""
-        from ..keeping import Keeping
-        from ..plan import RecipePlan
+        from ..setup.builder import Keeping
+        from ..setup.plan import RecipePlan
 
         self._choice = Choice(event.name, event.overrides)
         plan = RecipePlan(load(event.name, event.overrides))

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from ..capture import captured
 from ..exits import FAILED, complain
+from ..setup.options import NOTHING, Wishes
 from ..signals import ScreenSignals
 from ..terminal import Settings, is_gone
 from ..widgets.messages import MessageLog
-from ..wishes import NOTHING, Wishes
 from .app import FivestepApp
 
 if TYPE_CHECKING:
-    from ..keeping import Keeping
+    from ..setup.builder import Keeping
 
 
 def open_screen(start: Keeping | None, wishes: Wishes = NOTHING) -> int:

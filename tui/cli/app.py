@@ -107,7 +107,7 @@ def train(
             from ..app.open import open_screen
         raise typer.Exit(open_screen(None, wishes))  # nothing is started: the screen asks
     plan = plan_of(ctx)
-    from ..keeping import Keeping
+    from ..setup.builder import Keeping
 
     with refusals(traceback):
         keeping = Keeping.begin(plan, wishes)
@@ -177,7 +177,7 @@ def evaluate(
     traceback: Traceback = False,
 ) -> None:
     """Judge a model on the validation and the test data: untrained, or as a run left it."""
-    from ..wishes import runs_folder
+    from ..setup.options import runs_folder
     from .evaluate import judge
     from .trained import Trained
 

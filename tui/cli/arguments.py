@@ -13,12 +13,12 @@ from ...presets.errors import shown
 from ...presets.registry import nearest
 from ..loading import importing
 from ..output import records_only, stdout
-from ..wishes import Wishes, runs_folder
+from ..setup.options import Wishes, runs_folder
 from .errors import UsageError
 from .main import on_a_terminal
 
 if TYPE_CHECKING:
-    from ..keeping import Keeping
+    from ..setup.builder import Keeping
 
 UNITS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 SPAN: Final = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]+)")

@@ -9,7 +9,7 @@ import typer
 from .. import text
 from ..exits import written
 from ..output import stdout
-from ..wishes import runs_folder
+from ..setup.options import runs_folder
 from .arguments import watch, wishes_of
 from .errors import Plain, UsageError, refusals
 from .options import (
@@ -55,7 +55,7 @@ def resume(
     traceback: Traceback = False,
 ) -> None:
     """Go on with a run where it was: at the very batch, bit for bit as if never interrupted."""
-    from ..resuming import take_up
+    from ..setup.resume import take_up
 
     wishes = wishes_of(ctx)
     if run is not None and file is None and run.endswith(".py"):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ...core.training.evaluate import Evaluation, Residuals
     from ...core.training.training import Training
     from ..output import Output
-    from ..plan import Plan
+    from ..setup.plan import Plan
     from .trained import Trained
 
 FRESH: Final = "the model is freshly initialised: nothing has been trained"

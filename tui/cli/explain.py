@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...core.inspection.explain import Batch, Explained
     from ...core.protocol.faults import Switch
     from ..output import Output
-    from ..plan import Plan
+    from ..setup.plan import Plan
 
 WIDE: Final = 88
 """Cells of a line where no terminal has an end, and at most where one has."""

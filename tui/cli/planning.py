@@ -11,7 +11,7 @@ from .errors import refusals
 
 if TYPE_CHECKING:
     from ...presets.recipe import Recipe
-    from ..plan import Plan
+    from ..setup.plan import Plan
 
 
 def recipe_of(ctx: Any) -> Recipe:
@@ -37,7 +37,7 @@ def plan_of(ctx: Any) -> Plan:
     Raises:
         typer.Exit: as `recipe_of`.
     """
-    from ..plan import FilePlan, RecipePlan
+    from ..setup.plan import FilePlan, RecipePlan
 
     said: dict[str, Any] = ctx.params
     if not said["preset"].endswith(".py"):

@@ -10,7 +10,7 @@ from ...core.storage.run_index import newest
 from ...core.storage.runname import RunError
 from ...presets.errors import RecipeError, printable
 from ...presets.recipe import load
-from ..plan import Plan, RecipePlan
+from ..setup.plan import Plan, RecipePlan
 
 if TYPE_CHECKING:
     from ...core.training.training import Training

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ...core.protocol.snapshot import Change, EpochSummary, Outcome, Snapshot
     from ...core.session.breakpoints import BreakReport
     from ...core.session.session import Session
-    from ..keeping import Keeping
+    from ..setup.builder import Keeping
 
 
 @dataclass(frozen=True, slots=True)

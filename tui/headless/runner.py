@@ -13,7 +13,7 @@ from .reporter import Ending, Face
 
 if TYPE_CHECKING:
     from ...core.session.session import Session
-    from ..keeping import Keeping
+    from ..setup.builder import Keeping
 
 
 def run(keeping: Keeping, face: Face, *, show_traceback: bool = False) -> int:

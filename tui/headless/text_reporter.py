@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...core.protocol.snapshot import Change, EpochSummary, RunInfo, Snapshot
     from ...core.session.breakpoints import BreakReport
     from ...core.session.session import Session
-    from ..keeping import Keeping
+    from ..setup.builder import Keeping
 
 FEW: Final = 30
 """Runs of at most so many epochs get a line for each, however fast they are."""

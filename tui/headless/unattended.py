@@ -16,7 +16,7 @@ from .runner import follow
 from .text_reporter import People
 
 if TYPE_CHECKING:
-    from ..launch import Launch
+    from ..setup.launch import Launch
     from ..signals import ScreenSignals
 
 LOST: Final = "the terminal went away; training goes on without a screen"

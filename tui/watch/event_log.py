@@ -6,7 +6,7 @@ from typing import Final
 
 from ...core.protocol.snapshot import Change, Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
-from ..source import Kept
+from ..setup.source import Kept
 from ..text import clean, count, metric
 from ..widgets.messages import MessageLog, Severity
 

@@ -27,7 +27,7 @@ from ..widgets.view import ViewPanel
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from ..source import Kept
+    from ..setup.source import Kept
 
     Base = Screen[None]
 else:

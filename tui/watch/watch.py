@@ -16,7 +16,7 @@ from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import State, Step
 from .. import commands
 from ..commands import Situation
-from ..source import Kept, Source
+from ..setup.source import Kept, Source
 from ..text import ago
 from ..theme import ascii_only
 from ..widgets.messages import MessageLog

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..lines import Line, Run, line
-from ..source import Kept
+from ..setup.source import Kept
 from ..switch_words import in_short
 from ..text import clean, clock, count, metric, number, wrap
 from .panel import Panel

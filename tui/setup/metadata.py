@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .. import __version__
-from ..core.storage.environment import git_state
-from ..core.storage.run_directory import RunDirectory
+from ... import __version__
+from ...core.storage.environment import git_state
+from ...core.storage.run_directory import RunDirectory
 from .plan import FilePlan, Plan, RecipePlan
 
 if TYPE_CHECKING:
-    from ..core.training.training import Training
+    from ...core.training.training import Training
 
 
 DATA: Final = ("dataset", "batch_size", "accumulate")

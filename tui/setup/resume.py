@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.storage.run_directory import RunDirectory
-from ..core.storage.run_index import newest
-from ..core.storage.runname import RunError
-from ..presets.errors import RecipeError, printable, shown
-from ..presets.own import load_own
-from ..presets.recipe import load
-from .keeping import Keeping, Resume
+from ...core.storage.run_directory import RunDirectory
+from ...core.storage.run_index import newest
+from ...core.storage.runname import RunError
+from ...presets.errors import RecipeError, printable, shown
+from ...presets.own import load_own
+from ...presets.recipe import load
+from .builder import Keeping, Resume
+from .metadata import changed, file_digest, recipe_facts
+from .options import Wishes
 from .plan import FilePlan, Plan, RecipePlan
-from .run_facts import changed, file_digest, recipe_facts
-from .wishes import Wishes
 
 
 def take_up(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ..core.protocol.snapshot import RunInfo
-from ..core.protocol.tasks import Task
-from . import text
-from .loading import load_compiler
+from ...core.protocol.snapshot import RunInfo
+from ...core.protocol.tasks import Task
+from .. import text
+from ..loading import load_compiler
 
 if TYPE_CHECKING:
-    from ..core.training.training import Training
-    from ..presets.own import OwnRun
-    from ..presets.recipe import Recipe
+    from ...core.training.training import Training
+    from ...presets.own import OwnRun
+    from ...presets.recipe import Recipe
 
 
 class Plan(Protocol):
@@ -84,8 +84,8 @@ class RecipePlan:
         )
 
     def build(self) -> Training:
-        from ..core.training.fused import OPTIMIZERS
-        from ..presets.build import build
+        from ...core.training.fused import OPTIMIZERS
+        from ...presets.build import build
 
         if self.recipe.optimizer.name not in OPTIMIZERS:
             load_compiler()

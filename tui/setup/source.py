@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..core.protocol.commands import Command
-from ..core.protocol.snapshot import Outcome, RunInfo, Snapshot
-from ..core.protocol.steps import Step
+from ...core.protocol.commands import Command
+from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
+from ...core.protocol.steps import Step
 
 
 class Source(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from ..core.protocol.faults import Switch
+from ...core.protocol.faults import Switch
 
 VARIABLE: Final = "FIVESTEP_RUNS"
 """The environment variable that says where runs are kept."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.storage.checkpoint import CheckpointError
-from ..core.storage.run_directory import RunDirectory
-from ..core.storage.store import Store
-from ..presets.errors import RecipeError, printable
-from .run_facts import DATA, changed
+from ...core.storage.checkpoint import CheckpointError
+from ...core.storage.run_directory import RunDirectory
+from ...core.storage.store import Store
+from ...presets.errors import RecipeError, printable
+from .metadata import DATA, changed
 
 
 @dataclass(frozen=True, slots=True)

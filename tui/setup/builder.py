@@ -10,20 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import __version__
-from ..core.storage.run_directory import RunDirectory
-from ..core.storage.runname import RunError
-from ..presets.errors import RecipeError, printable
+from ... import __version__
+from ...core.storage.run_directory import RunDirectory
+from ...core.storage.runname import RunError
+from ...presets.errors import RecipeError, printable
+from .metadata import describe, plan_facts, session_facts, write_plan
+from .options import NOTHING, Wishes, runs_folder
 from .plan import FilePlan, Plan
-from .run_facts import describe, plan_facts, session_facts, write_plan
-from .wishes import NOTHING, Wishes, runs_folder
 
 if TYPE_CHECKING:
-    from ..core.session.listener import Listener
-    from ..core.session.recovery import OnNonFinite
-    from ..core.session.session import Session
-    from ..core.storage.persistence import Saving
-    from ..core.training.training import Training
+    from ...core.session.listener import Listener
+    from ...core.session.recovery import OnNonFinite
+    from ...core.session.session import Session
+    from ...core.storage.persistence import Saving
+    from ...core.training.training import Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +140,10 @@ class Keeping:
         on_nonfinite: OnNonFinite,
         on_break: Literal["pause", "stop"],
     ) -> Session:
-        from ..core.protocol.commands import SetSwitch
-        from ..core.protocol.conditions import ConditionError
-        from ..core.session.session import Session
-        from ..core.session.state import StateError
+        from ...core.protocol.commands import SetSwitch
+        from ...core.protocol.conditions import ConditionError
+        from ...core.session.session import Session
+        from ...core.session.state import StateError
 
         training, wishes = self.plan.build(), self.wishes
         make = partial(
@@ -202,7 +202,7 @@ class Keeping:
         return session
 
     def _saving(self, training: Training, about: Mapping[str, Any]) -> Saving:
-        from ..core.storage.persistence import Policy, Saving
+        from ...core.storage.persistence import Policy, Saving
 
         assert self.directory is not None
         return Saving(

@@ -7,21 +7,21 @@ import threading
 import traceback
 from typing import TYPE_CHECKING
 
-from ..core.protocol.commands import Command, Stop
-from ..core.protocol.snapshot import Outcome, RunInfo, Snapshot
-from ..core.protocol.steps import State, Step
-from ..presets.errors import RecipeError
-from .canvas import load_plotext
-from .keeping import Keeping
-from .loading import importing, load_torch
+from ...core.protocol.commands import Command, Stop
+from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
+from ...core.protocol.steps import State, Step
+from ...presets.errors import RecipeError
+from ..canvas import load_plotext
+from ..loading import importing, load_torch
+from .builder import Keeping
 from .plan import FilePlan
 from .source import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..core.session.session import Session
-    from ..core.training.device import DeviceReading
+    from ...core.session.session import Session
+    from ...core.training.device import DeviceReading
 
 
 class Launch:
@@ -64,7 +64,7 @@ class Launch:
             # In the middle of a run its import would hold the run up; without it a panel says so.
             with importing(), contextlib.suppress(Exception):
                 load_plotext()
-            from ..core.training.device import DeviceProbe
+            from ...core.training.device import DeviceProbe
 
             session = self.keeping.session(None, "ask")
             probe = DeviceProbe(session.training.device)

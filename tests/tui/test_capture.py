@@ -9,11 +9,11 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fivestep.tui.capture import LONGEST, Lines
+from fivestep.tui.terminal.capture import LONGEST, Lines
 
 SCRIPT = """
 import logging, os, subprocess, sys, warnings
-from fivestep.tui.capture import captured
+from fivestep.tui.terminal.capture import captured
 said = []
 with captured(said.append):
     print("from print")
@@ -77,7 +77,7 @@ def test_cutting_changes_no_line(text, size):
 
 def test_the_descriptors_are_given_back():
     before = os.fstat(1), os.fstat(2)
-    from fivestep.tui.capture import captured
+    from fivestep.tui.terminal.capture import captured
 
     with captured(lambda line: None):
         assert os.fstat(1).st_ino != before[0].st_ino

@@ -13,7 +13,7 @@ import fivestep
 from fivestep.presets import registry
 from fivestep.tui.cli import app as cli
 from fivestep.tui.cli import presets as listing
-from fivestep.tui.output import Output
+from fivestep.tui.terminal.output import Output
 
 RunCli = pytest.CaptureFixture[str]
 

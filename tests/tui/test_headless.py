@@ -22,9 +22,9 @@ from fivestep.tui.headless import text_reporter as people
 from fivestep.tui.headless.json_reporter import FIELDS, JsonLines, line
 from fivestep.tui.headless.reporter import Face
 from fivestep.tui.headless.text_reporter import People
-from fivestep.tui.output import Output
 from fivestep.tui.setup.builder import Keeping
 from fivestep.tui.setup.plan import RecipePlan
+from fivestep.tui.terminal.output import Output
 
 Captured = pytest.CaptureFixture[str]
 LINE = ["train", "line-linear", "--no-ui", "--device", "cpu"]

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from fivestep.tui import loading
+from fivestep.tui.terminal import imports as loading
 
 READY = """
 import gc, sys
-from fivestep.tui.loading import claim_process, load_torch, under_way
+from fivestep.tui.terminal.imports import claim_process, load_torch, under_way
 claim_process()
 load_torch()
 assert not gc.isenabled()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from .. import text
-from ..exits import FAILED, complain
 from ..headless.reporter import Ending
 from ..headless.text_reporter import closing, going_on
 from ..setup.launch import Launch
 from ..switch_words import in_short
+from ..terminal.exits import FAILED, complain
 
 
 def told(launch: Launch, signal: int | None) -> int:

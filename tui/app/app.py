@@ -16,11 +16,11 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from ...presets.recipe import load
-from ..capture import print_to_descriptors
 from ..choose.screen import Choice, ChooseScreen
 from ..setup.options import NOTHING, Wishes
-from ..signals import ScreenSignals
-from ..terminal import is_gone
+from ..terminal.capture import print_to_descriptors
+from ..terminal.signals import ScreenSignals
+from ..terminal.terminal import is_gone
 from ..theme import DARK, THEMES
 from ..watch.frames import lean
 from ..watch.resizing import Resizing

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ..capture import captured
-from ..exits import FAILED, complain
 from ..setup.options import NOTHING, Wishes
-from ..signals import ScreenSignals
-from ..terminal import Settings, is_gone
+from ..terminal.capture import captured
+from ..terminal.exits import FAILED, complain
+from ..terminal.signals import ScreenSignals
+from ..terminal.terminal import Settings, is_gone
 from ..widgets.messages import MessageLog
 from .app import FivestepApp
 

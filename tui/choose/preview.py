@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...presets.recipe import Recipe
-from ..loading import load_torch, under_way
+from ..terminal.imports import load_torch, under_way
 
 if TYPE_CHECKING:
     from .look import Look

@@ -10,9 +10,9 @@ import typer
 from ... import __version__
 from ...presets import registry
 from .. import text
-from ..exits import written
-from ..loading import importing
-from ..output import Output, records_only, stdout
+from ..terminal.exits import written
+from ..terminal.imports import importing
+from ..terminal.output import Output, records_only, stdout
 from . import cli_explain, cli_runs
 from .arguments import watch, wishes_of, with_screen
 from .errors import SAID_NOTHING, DefaultsToTrain, Plain, refusals, run_command

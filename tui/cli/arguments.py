@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ...core.protocol.faults import Switch
 from ...presets.errors import shown
 from ...presets.registry import nearest
-from ..loading import importing
-from ..output import records_only, stdout
 from ..setup.options import Wishes, runs_folder
+from ..terminal.imports import importing
+from ..terminal.output import records_only, stdout
 from .errors import UsageError
 from .main import on_a_terminal
 

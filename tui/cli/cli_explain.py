@@ -8,8 +8,8 @@ from typing import Annotated, Final
 import typer
 
 from ...presets import registry
-from ..exits import written
-from ..output import records_only, stdout
+from ..terminal.exits import written
+from ..terminal.output import records_only, stdout
 from .arguments import switches_of
 from .errors import Plain, UsageError, refusals
 from .options import (

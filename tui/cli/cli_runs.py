@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from .. import text
-from ..exits import written
-from ..output import stdout
 from ..setup.options import runs_folder
+from ..terminal.exits import written
+from ..terminal.output import stdout
 from .arguments import watch, wishes_of
 from .errors import Plain, UsageError, refusals
 from .options import (

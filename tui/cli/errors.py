@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from ...core.storage.runname import RunError
 from ...presets import registry
 from ...presets.errors import RecipeError, shown
-from ..exits import FAILED, REFUSED, complain, tell_traceback
+from ..terminal.exits import FAILED, REFUSED, complain, tell_traceback
 from ..text import clean
 
 SAID_NOTHING: Final = "fivestep.said_nothing"

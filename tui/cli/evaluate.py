@@ -8,13 +8,13 @@ from ...presets.errors import RecipeError
 from .. import text
 from ..charts import bar
 from ..headless.json_reporter import line
-from ..loading import load_torch
+from ..terminal.imports import load_torch
 
 if TYPE_CHECKING:
     from ...core.training.evaluate import Evaluation, Residuals
     from ...core.training.training import Training
-    from ..output import Output
     from ..setup.plan import Plan
+    from ..terminal.output import Output
     from .trained import Trained
 
 FRESH: Final = "the model is freshly initialised: nothing has been trained"

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import text
-from ..exits import FAILED, complain, tell_traceback
 from ..headless.json_reporter import line
-from ..loading import load_torch
+from ..terminal.exits import FAILED, complain, tell_traceback
+from ..terminal.imports import load_torch
 from .explain_text import explanation
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from ...core.inspection.explain import Batch, Explained
     from ...core.protocol.faults import Switch
-    from ..output import Output
     from ..setup.plan import Plan
+    from ..terminal.output import Output
 
 WIDE: Final = 88
 """Cells of a line where no terminal has an end, and at most where one has."""

@@ -6,8 +6,8 @@ import contextlib
 import os
 import sys
 
-from ..loading import claim_process, under_way
-from ..output import open_missing_streams
+from ..terminal.imports import claim_process, under_way
+from ..terminal.output import open_missing_streams
 
 
 def main() -> None:

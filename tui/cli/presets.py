@@ -10,7 +10,7 @@ from typing import Any, Final
 from ...presets import recipe, registry
 from ...presets.catalogue import DATASETS
 from .. import text
-from ..output import Output
+from ..terminal.output import Output
 
 GAP: Final = "  "
 Row = tuple[str, ...]

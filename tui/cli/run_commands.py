@@ -16,8 +16,8 @@ from ...core.storage.run_directory import RunDirectory
 from ...core.storage.run_index import RunSummary, list_runs, newest, summary
 from ...core.storage.runname import RunError
 from .. import text
-from ..exits import FAILED, NOBODY_READS, complain
-from ..output import Output
+from ..terminal.exits import FAILED, NOBODY_READS, complain
+from ..terminal.output import Output
 
 GAP: Final = "  "
 HEAD: Final = ("run", "state", "epochs", "best", "size", "started", "")

@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from ... import __version__
-from ..output import Output
+from ..terminal.output import Output
 from .jsonfields import FIELDS
 from .reporter import Ending, Face
 from .verdict_watch import VerdictWatch

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ..exits import complain
-from ..output import Output
+from ..terminal.exits import complain
+from ..terminal.output import Output
 
 if TYPE_CHECKING:
     from ...core.protocol.snapshot import Change, EpochSummary, Outcome, Snapshot

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..cli.errors import refusals
-from ..exits import BROKE, FAILED, complain, tell_traceback, written
-from ..loading import load_torch
-from ..signals import Signals
-from ..terminal import Terminals, surviving_streams
+from ..terminal.exits import BROKE, FAILED, complain, tell_traceback, written
+from ..terminal.imports import load_torch
+from ..terminal.signals import Signals
+from ..terminal.terminal import Terminals, surviving_streams
 from .reporter import Ending, Face
 
 if TYPE_CHECKING:

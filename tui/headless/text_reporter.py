@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ...core.protocol.steps import State
 from ...core.protocol.tasks import Task
 from .. import breaking, text
-from ..output import Output
+from ..terminal.output import Output
 from .reporter import Ending, Face
 from .verdict_watch import VerdictWatch
 

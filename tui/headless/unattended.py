@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 from ...core.protocol.commands import Note, Resume, Save, SetBreakpoints, SetSpeed
 from ...core.protocol.steps import State
-from .. import terminal
-from ..exits import FAILED, complain
-from ..output import stdout
-from ..signals import HANGUP, Signals
+from ..terminal import terminal
+from ..terminal.exits import FAILED, complain
+from ..terminal.output import stdout
+from ..terminal.signals import HANGUP, Signals
 from .reporter import Face
 from .runner import follow
 from .text_reporter import People
 
 if TYPE_CHECKING:
     from ..setup.launch import Launch
-    from ..signals import ScreenSignals
+    from ..terminal.signals import ScreenSignals
 
 LOST: Final = "the terminal went away; training goes on without a screen"
 

@@ -12,7 +12,7 @@ from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State, Step
 from ...presets.errors import RecipeError
 from ..canvas import load_plotext
-from ..loading import importing, load_torch
+from ..terminal.imports import importing, load_torch
 from .builder import Keeping
 from .plan import FilePlan
 from .source import Kept

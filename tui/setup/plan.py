@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from ...core.protocol.snapshot import RunInfo
 from ...core.protocol.tasks import Task
 from .. import text
-from ..loading import load_compiler
+from ..terminal.imports import load_compiler
 
 if TYPE_CHECKING:
     from ...core.training.training import Training

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from ..terminal import Surviving
+from ..terminal.terminal import Surviving
 
 FASTEST: Final = 0.1
 SLOWEST: Final = 2.5

@@ -7,8 +7,8 @@ import errno
 import sys
 from typing import Final
 
+from ..text import clean
 from .output import Output
-from .text import clean
 
 FAILED: Final = 1
 REFUSED: Final = 2

@@ -75,8 +75,8 @@ def load_torch() -> None:
     with _lock:
         if "torch" not in sys.modules:
             with importing():
-                from ..core.session import session  # noqa: F401
-                from ..presets import build  # noqa: F401
+                from ...core.session import session  # noqa: F401
+                from ...presets import build  # noqa: F401
 
 
 def load_compiler() -> None:

@@ -26,7 +26,7 @@ from fivestep.core.protocol.snapshot import (
 )
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.training.device import DeviceReading
-from fivestep.tui.theme import DARK, THEMES
+from fivestep.tui.render.theme import DARK, THEMES
 from fivestep.tui.watch.watch import WatchScreen
 from fivestep.tui.widgets.messages import MessageLog
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fivestep.tui.choose.layers import table
-from fivestep.tui.choose.look import Excerpt, Histograms, Images, Layer, Picture, Scatter
-from fivestep.tui.choose.pictures import draw
-from fivestep.tui.lines import Line, width
-from fivestep.tui.theme import GLYPHS
+from fivestep.tui.render.data_pictures import draw
+from fivestep.tui.render.look import Excerpt, Histograms, Images, Layer, Picture, Scatter
+from fivestep.tui.render.spans import Line, width
+from fivestep.tui.render.theme import GLYPHS
 
 DIAGONAL = tuple(tuple(float(x == y) for x in range(8)) for y in range(8))
 ARMS = Scatter((0.0, 1.0, 0.0, 1.0), (0.0, 0.0, 1.0, 1.0), (0, 1, 1, 2), ("a", "b", "c"), True)

@@ -20,11 +20,11 @@ from fivestep.presets import registry
 from fivestep.tui.choose import preview as looker
 from fivestep.tui.choose import screen as choose
 from fivestep.tui.choose.command_line import CommandLine
-from fivestep.tui.choose.look import Look
 from fivestep.tui.choose.preset_list import PresetList
 from fivestep.tui.choose.preview import Request
 from fivestep.tui.choose.screen import Choice, ChooseScreen
-from fivestep.tui.theme import DARK, LIGHT, THEMES
+from fivestep.tui.render.look import Look
+from fivestep.tui.render.theme import DARK, LIGHT, THEMES
 from fivestep.tui.widgets.panel import Panel
 
 RECIPES = {

@@ -22,7 +22,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widgets import Static
 
-from fivestep.tui.lines import GAP, changes, line, sized
+from fivestep.tui.render.spans import GAP, changes, line, sized
 from fivestep.tui.watch.frames import LeanCompositor, lean
 
 WIDTH, HEIGHT = 24, 4

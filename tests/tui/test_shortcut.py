@@ -17,7 +17,7 @@ from textual.widgets import Static
 
 from fivestep.core.protocol.snapshot import Outcome
 from fivestep.core.protocol.steps import State, Step
-from fivestep.tui.theme import DARK, LIGHT
+from fivestep.tui.render.theme import DARK, LIGHT
 from fivestep.tui.watch.frames import Parts, lean
 from fivestep.tui.watch.pace import Alarm
 

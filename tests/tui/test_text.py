@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from fivestep.tui import lines, text, theme
+from fivestep.tui.render import format as text
+from fivestep.tui.render import spans as lines
+from fivestep.tui.render import theme
 
 HOSTILE = [
     ("\x1b[31mred\x1b[0m", "red"),

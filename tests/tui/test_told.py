@@ -12,10 +12,10 @@ from fivestep.core.protocol.faults import SWITCHES, Switch
 from fivestep.core.protocol.inside import BatchFacts, Difference, Inside, LayerRow, TensorFact
 from fivestep.core.protocol.snapshot import Change
 from fivestep.core.protocol.steps import State, Step
-from fivestep.tui.in_hand import in_hand
-from fivestep.tui.lines import Line
-from fivestep.tui.switch_words import change_in_short, in_short
-from fivestep.tui.told import Tale, tell
+from fivestep.tui.render.batch import in_hand
+from fivestep.tui.render.spans import Line
+from fivestep.tui.render.step_summary import Tale, tell
+from fivestep.tui.render.switch_words import change_in_short, in_short
 from fivestep.tui.widgets.code import CodePanel
 from fivestep.tui.widgets.layers import InsidePanel
 from fivestep.tui.widgets.notice import NoticeBar

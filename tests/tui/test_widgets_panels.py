@@ -12,8 +12,8 @@ import pytest
 from fivestep.core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.training.device import DeviceReading
-from fivestep.tui.lines import Line
-from fivestep.tui.loop_code import loop_code
+from fivestep.tui.render.loop_source import loop_code
+from fivestep.tui.render.spans import Line
 from fivestep.tui.setup.source import Kept
 from fivestep.tui.widgets.banners import OutcomePanel
 from fivestep.tui.widgets.code import CodePanel

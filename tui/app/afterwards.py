@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
-from .. import text
 from ..headless.reporter import Ending
 from ..headless.text_reporter import closing, going_on
+from ..render import format as text
+from ..render.switch_words import in_short
 from ..setup.launch import Launch
-from ..switch_words import in_short
 from ..terminal.exits import FAILED, complain
 
 

@@ -17,11 +17,11 @@ from textual.timer import Timer
 
 from ...presets.recipe import load
 from ..choose.screen import Choice, ChooseScreen
+from ..render.theme import DARK, THEMES
 from ..setup.options import NOTHING, Wishes
 from ..terminal.capture import print_to_descriptors
 from ..terminal.signals import ScreenSignals
 from ..terminal.terminal import is_gone
-from ..theme import DARK, THEMES
 from ..watch.frames import lean
 from ..watch.resizing import Resizing
 from ..widgets.messages import MessageLog

@@ -5,8 +5,8 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Static
 
-from ..text import clean
-from ..theme import plain
+from ..render.format import clean
+from ..render.theme import plain
 
 
 class CommandLine(Static):

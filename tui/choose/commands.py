@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from ..commands import Command
-from ..lines import Line, Run, line
-from ..text import wrap
+from ..render.format import wrap
+from ..render.keymap import Command
+from ..render.spans import Line, Run, line
 from ..widgets.footer import CommandBar
 from ..widgets.panel import styles
 

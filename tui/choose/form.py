@@ -13,13 +13,13 @@ from textual.message import Message
 from textual.widgets import Input
 
 from ...presets.catalogue import DATASETS, MODELS
-from ..lines import Line, Run, line
-from ..text import clean, count, fit
+from ..render.format import clean, count, fit
+from ..render.spans import Line, Run, line
 from ..widgets.panel import Panel, styles
 from .settings import DATASET, MODEL, SETTINGS, Resolved, Setting, nudged
 
 if TYPE_CHECKING:
-    from .look import Look
+    from ..render.look import Look
 
 LONGEST: Final = 80
 """Characters that a field takes."""

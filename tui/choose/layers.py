@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ...presets.catalogue import MODELS
-from ..lines import Line, line
-from ..text import clean, count, fit, wrap
+from ..render.format import clean, count, fit, wrap
+from ..render.spans import Line, line
 from ..widgets.panel import Panel, styles
 from .panels import LOADING, centred, subtitle
 from .settings import DATASET, MODEL, Resolved
 
 if TYPE_CHECKING:
-    from .look import Layer, Look
+    from ..render.look import Layer, Look
 
 SHORTEST: Final = 7
 """Lines that a table of layers needs to be worth it."""
@@ -84,7 +84,7 @@ def table(layers: tuple[Layer, ...], inputs: str, width: int, height: int) -> li
             numbers = max(7, len(count(total.parameters)) + 1)
         kinds = max(8, min(kinds, width - shapes - numbers))
         spare = width - kinds - shapes - numbers
-    from ..charts import bar  # the first picture does without
+    from ..render.charts import bar  # the first picture does without
 
     bars = min(24, spare - 2) if spare >= 10 else 0
     gaps = max(0, min(4, (spare - bars - (2 if bars else 0)) // 3))

@@ -9,15 +9,15 @@ from textual.content import Content
 from ...core.protocol.steps import FIVE
 from ...presets.catalogue import DATASETS, Kind
 from ...presets.recipe import Recipe
-from ..lines import EMPTY, Line, centred_rows, line, spread
-from ..text import clean, fit, wrap
-from ..theme import plain
+from ..render.format import clean, fit, wrap
+from ..render.spans import EMPTY, Line, centred_rows, line, spread
+from ..render.theme import plain
 from ..widgets.panel import Panel, styles
 from ..widgets.picture import CLASSES, PicturePanel
 from .settings import Resolved
 
 if TYPE_CHECKING:
-    from .look import Look
+    from ..render.look import Look
 
 LOADING: Final = "loading torch …"
 LOOKING: Final = "looking …"
@@ -137,7 +137,7 @@ class DataPanel(PicturePanel, inherit_component_classes=False):
             return centred([self.waiting, TO_COME[DATASETS[name].kind]], width, height)
         if isinstance(self.look.picture, str):
             return [line((text, "bad")) for text in wrap(clean(self.look.picture), width)]
-        from .pictures import draw  # the first picture does without
+        from ..render.data_pictures import draw  # the first picture does without
 
         drawn = draw(self.look.picture, width, height, ascii=self.ascii)
         return [EMPTY] * ((height - len(drawn)) // 2) + drawn

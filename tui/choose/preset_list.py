@@ -15,8 +15,8 @@ from textual.widgets.option_list import Option
 
 from ...presets import registry
 from ...presets.recipe import Recipe, RecipeError, load
-from ..text import clean, fit
-from ..theme import plain
+from ..render.format import clean, fit
+from ..render.theme import plain
 
 TASKS = {
     "classification": "classification",

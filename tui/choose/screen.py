@@ -20,7 +20,7 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from ...presets import registry
-from ..theme import DARK, LIGHT, ascii_only
+from ..render.theme import DARK, LIGHT, ascii_only
 from .command_line import CommandLine
 from .commands import CHOOSING, ChoosingBar, help_lines
 from .form import Form
@@ -33,7 +33,7 @@ from .settings import Choice, Resolved, command_line, resolve
 from .start import StartButton
 
 if TYPE_CHECKING:
-    from .look import Look
+    from ..render.look import Look
 
 __all__ = ["Choice", "ChooseScreen", "command_line"]
 

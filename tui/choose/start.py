@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Button
 
-from ..theme import plain
+from ..render.theme import plain
 
 START = "▶ Start"
 

@@ -9,7 +9,7 @@ import typer
 
 from ... import __version__
 from ...presets import registry
-from .. import text
+from ..render import format as text
 from ..terminal.exits import written
 from ..terminal.imports import importing
 from ..terminal.output import Output, records_only, stdout

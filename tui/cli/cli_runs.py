@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import text
+from ..render import format as text
 from ..setup.options import runs_folder
 from ..terminal.exits import written
 from ..terminal.output import stdout

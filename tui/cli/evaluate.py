@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...presets.errors import RecipeError
-from .. import text
-from ..charts import bar
 from ..headless.json_reporter import line
+from ..render import format as text
+from ..render.charts import bar
 from ..terminal.imports import load_torch
 
 if TYPE_CHECKING:

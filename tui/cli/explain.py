@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from .. import text
 from ..headless.json_reporter import line
+from ..render import format as text
 from ..terminal.exits import FAILED, complain, tell_traceback
 from ..terminal.imports import load_torch
 from .explain_text import explanation

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from ...core.protocol.faults import Switch
 from ...core.protocol.inside import TensorFact
 from ...core.protocol.steps import FIVE, STEPS, Step
-from .. import text
-from ..text import NOTHING, counted, number
+from ..render import format as text
+from ..render.format import NOTHING, counted, number
 from .explained_tables import both_modes, gradients, moves, overview, share
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len
 
 from ...core.protocol.inside import Difference
-from .. import text
-from ..text import NOTHING, number
+from ..render import format as text
+from ..render.format import NOTHING, number
 
 if TYPE_CHECKING:
     from ...core.inspection.explain import Explained

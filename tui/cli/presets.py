@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ...presets import recipe, registry
 from ...presets.catalogue import DATASETS
-from .. import text
+from ..render import format as text
 from ..terminal.output import Output
 
 GAP: Final = "  "

@@ -15,7 +15,7 @@ from ...core.storage.log_file import read_log
 from ...core.storage.run_directory import RunDirectory
 from ...core.storage.run_index import RunSummary, list_runs, newest, summary
 from ...core.storage.runname import RunError
-from .. import text
+from ..render import format as text
 from ..terminal.exits import FAILED, NOBODY_READS, complain
 from ..terminal.output import Output
 

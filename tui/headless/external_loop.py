@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ...core.protocol.snapshot import Certainty
 from ...core.protocol.steps import State, Step
 from ...core.session.external_loop import Watched
-from .. import text
+from ..render import format as text
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from ...core.protocol.steps import State
 from ...core.protocol.tasks import Task
-from .. import breaking, text
+from ..render import faults as breaking
+from ..render import format as text
 from ..terminal.output import Output
 from .reporter import Ending, Face
 from .verdict_watch import VerdictWatch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ...core.protocol.snapshot import RunInfo
 from ...core.protocol.tasks import Task
-from .. import text
+from ..render import format as text
 from ..terminal.imports import load_compiler
 
 if TYPE_CHECKING:

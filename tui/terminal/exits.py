@@ -7,7 +7,7 @@ import errno
 import sys
 from typing import Final
 
-from ..text import clean
+from ..render.format import clean
 from .output import Output
 
 FAILED: Final = 1

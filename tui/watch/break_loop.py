@@ -15,9 +15,9 @@ from textual.widgets.option_list import Option
 
 from ...core.protocol.faults import SWITCHES, Switch
 from ...core.protocol.snapshot import Snapshot
-from ..lines import EMPTY, Line, line
-from ..text import wrap
-from ..theme import plain
+from ..render.format import wrap
+from ..render.spans import EMPTY, Line, line
+from ..render.theme import plain
 from ..widgets.text_panel import TextPanel
 
 SEEN: Final = 3

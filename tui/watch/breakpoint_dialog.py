@@ -14,9 +14,9 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from ...core.protocol.conditions import NAMES, ConditionError, Gate, parse
-from ..lines import Line, line
-from ..text import clean, fit, wrap
-from ..theme import plain
+from ..render.format import clean, fit, wrap
+from ..render.spans import Line, line
+from ..render.theme import plain
 from ..widgets.text_panel import TextPanel
 
 JUDGED: Final[dict[Gate, str]] = {

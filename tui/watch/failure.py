@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...core.protocol.snapshot import Outcome
-from ..lines import Line, line
-from ..text import clean, wrap
+from ..render.format import clean, wrap
+from ..render.spans import Line, line
 from ..widgets.dialog import TextBox
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..commands import COMMANDS, Command
-from ..lines import Line, line, sized
-from ..text import fit, wrap
+from ..render.format import fit, wrap
+from ..render.keymap import COMMANDS, Command
+from ..render.spans import Line, line, sized
 from ..widgets.dialog import TextBox
 
 INTRO = (

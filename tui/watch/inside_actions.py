@@ -11,7 +11,7 @@ from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import INSIDE_BATCH, State
 from ...core.protocol.tasks import Task
 from ...core.verdicts.verdicts import judge
-from ..text import clean
+from ..render.format import clean
 from ..widgets.messages import Severity as Message
 from .break_loop import BreakItScreen
 from .breakpoint_dialog import BreakpointsScreen

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from ..text import clean
+from ..render.format import clean
 
 
 class LoadingScreen(Screen[None]):

@@ -8,7 +8,7 @@ from typing import Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from ..commands import Command, applying
+from ..render.keymap import Command, applying
 
 
 class RunCommands(Provider):

@@ -14,11 +14,11 @@ from textual.widgets import Input
 
 from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import State, Step
-from .. import commands
-from ..commands import Situation
+from ..render import keymap as commands
+from ..render.format import ago
+from ..render.keymap import Situation
+from ..render.theme import ascii_only
 from ..setup.source import Kept, Source
-from ..text import ago
-from ..theme import ascii_only
 from ..widgets.messages import MessageLog
 from ..widgets.panel import Panel
 from . import layout

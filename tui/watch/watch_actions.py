@@ -20,8 +20,8 @@ from ...core.protocol.commands import (
     Validate,
 )
 from ...core.protocol.steps import INSIDE_BATCH, State
-from .. import commands
-from ..theme import DARK, LIGHT
+from ..render import keymap as commands
+from ..render.theme import DARK, LIGHT
 from ..widgets.footer import CommandBar
 from ..widgets.steps import StepsPanel
 from .dialogs import AskStop

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
-from ..lines import Line, Run, line
+from ..render.format import clean, clock, count, metric, number, wrap
+from ..render.spans import Line, Run, line
+from ..render.switch_words import in_short
 from ..setup.source import Kept
-from ..switch_words import in_short
-from ..text import clean, clock, count, metric, number, wrap
 from .panel import Panel
 from .status import ICONS, STYLE
 

@@ -7,10 +7,10 @@ from typing import ClassVar
 from ...core.protocol.faults import Switch
 from ...core.protocol.inside import BatchFacts
 from ...core.protocol.steps import FIVE, Step
-from ..in_hand import in_hand
-from ..lines import EMPTY, Line, line, restyled, sized
-from ..loop_code import CodeLine, Which, loop_code
-from ..text import wrap
+from ..render.batch import in_hand
+from ..render.format import wrap
+from ..render.loop_source import CodeLine, Which, loop_code
+from ..render.spans import EMPTY, Line, line, restyled, sized
 from .panel import Panel
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from ...core.protocol.snapshot import Change, Curve, RunInfo, Snapshot
-from ..charts import Mark, Series, View, chart, sparkline
-from ..lines import Line, line, spread, width
-from ..switch_words import change_in_short
-from ..text import clean, number
+from ..render.charts import Mark, Series, View, chart, sparkline
+from ..render.format import clean, number
+from ..render.spans import Line, line, spread, width
+from ..render.switch_words import change_in_short
 from .panel import Panel
 
 EMPTY: Final = Curve((), (), (), (), ())

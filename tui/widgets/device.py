@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...core.protocol.snapshot import RunInfo, Snapshot
-from ..charts import bar
-from ..lines import Line, line
-from ..text import clean, fit, percent, size
+from ..render.charts import bar
+from ..render.format import clean, fit, percent, size
+from ..render.spans import Line, line
 from .numbers import words
 from .panel import Panel
 

@@ -10,8 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
-from ..lines import Line
-from ..theme import plain
+from ..render.spans import Line
+from ..render.theme import plain
 from .text_panel import TextPanel
 
 

@@ -6,8 +6,8 @@ from textual import events
 from textual.message import Message
 
 from ...core.protocol.steps import State
-from ..commands import Situation, footer
-from ..lines import Line, Run, line
+from ..render.keymap import Situation, footer
+from ..render.spans import Line, Run, line
 from .panel import Panel
 
 

@@ -6,11 +6,11 @@ from typing import Final, Literal
 
 from ...core.protocol.faults import Switch
 from ...core.protocol.inside import Inside
-from ..in_hand import in_hand
-from ..layer_table import layer_table
-from ..lines import EMPTY, Line, line
-from ..text import fit, wrap
-from ..told import Tale, tell
+from ..render.batch import in_hand
+from ..render.format import fit, wrap
+from ..render.layer_table import layer_table
+from ..render.spans import EMPTY, Line, line
+from ..render.step_summary import Tale, tell
 from .panel import Panel
 
 Spread = Literal["weights", "grads"] | None

@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 from textual import events
 
-from ..lines import Line, line
-from ..text import clean, wrap
+from ..render.format import clean, wrap
+from ..render.spans import Line, line
 from .panel import Panel
 
 Severity = Literal["info", "hand", "warning", "error"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from ...core.protocol.faults import Switch
 from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import State
-from ..lines import Line, line, restyled, sized
-from ..lines import width as cells_of
-from ..switch_words import in_short
-from ..text import clean
+from ..render.format import clean
+from ..render.spans import Line, line, restyled, sized
+from ..render.spans import width as cells_of
+from ..render.switch_words import in_short
 from .panel import Panel
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...core.protocol.snapshot import Best, Curve, RunInfo, Snapshot
-from ..lines import Line, line, width
-from ..text import NOTHING, clean, count, fit, learning_rate, metric, number
+from ..render.format import NOTHING, clean, count, fit, learning_rate, metric, number
+from ..render.spans import Line, line, width
 from .panel import Panel
 
 NAME = 12

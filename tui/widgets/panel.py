@@ -13,8 +13,8 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from ..lines import EMPTY, Line, changes, sized
-from ..theme import plain
+from ..render.spans import EMPTY, Line, changes, sized
+from ..render.theme import plain
 
 if TYPE_CHECKING:
     from ..watch.frames import Shortcut

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from rich.style import Style
 
-from ..theme import GLYPHS, INKS
+from ..render.theme import GLYPHS, INKS
 from .panel import Panel, styles
 
 CLASSES: Final = tuple(f"class-{n}" for n in range(len(GLYPHS)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ...core.protocol.snapshot import RunInfo, Snapshot
 from ...core.protocol.steps import State
-from ..charts import bar
-from ..lines import Line, line, spread
-from ..text import NOTHING, clock, count, fit, percent, rate
+from ..render.charts import bar
+from ..render.format import NOTHING, clock, count, fit, percent, rate
+from ..render.spans import Line, line, spread
 from .panel import Panel
 
 

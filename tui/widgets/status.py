@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
-from ..lines import Line, Run, line, sized, spread, width
-from ..text import clean, count, fit, rate
+from ..render.format import clean, count, fit, rate
+from ..render.spans import Line, Run, line, sized, spread, width
 from .panel import Panel
 
 ICONS = {

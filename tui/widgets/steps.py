@@ -9,9 +9,9 @@ from textual.message import Message
 
 from ...core.protocol.snapshot import RunInfo, Snapshot
 from ...core.protocol.steps import FIVE, State, Step
-from ..charts import bar
-from ..lines import Line, line, restyled, sized
-from ..text import fit, percent, short_time, wrap
+from ..render.charts import bar
+from ..render.format import fit, percent, short_time, wrap
+from ..render.spans import Line, line, restyled, sized
 from .panel import Panel
 
 MARKER: Final = "▶"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..lines import Line
+from ..render.spans import Line
 from .panel import Panel
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from ...core.protocol.diagnosis import Severity, Verdict
-from ..lines import Line, line, sized
-from ..lines import width as cells_of
-from ..text import clean, wrap
+from ..render.format import clean, wrap
+from ..render.spans import Line, line, sized
+from ..render.spans import width as cells_of
 from .panel import Panel
 
 STYLE: Final[dict[Severity, str]] = {"danger": "bad", "warning": "warn", "note": "bold"}

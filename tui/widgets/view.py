@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ...core.protocol.inside import Inside
-from ..lines import EMPTY, Line, line
-from ..lines import width as cells_of
-from ..text import clean, wrap
-from ..views import draw_view
+from ..render.format import clean, wrap
+from ..render.spans import EMPTY, Line, line
+from ..render.spans import width as cells_of
+from ..render.views import draw_view
 from .picture import PicturePanel
 
 WAITING = "looking at what the model knows …"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ..core.protocol.faults import Switch
+from ...core.protocol.faults import Switch
 
 SHORT: Final[dict[Switch, str]] = {
     Switch.NO_ZERO_GRAD: "zero_grad left out",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from ..core.protocol.faults import Switch
-from . import text
+from ...core.protocol.faults import Switch
+from . import format as text
 from .layer_table import layer_table
 
 if TYPE_CHECKING:
-    from ..core.protocol.inside import TensorFact
-    from ..core.session.breakpoints import BreakReport
+    from ...core.protocol.inside import TensorFact
+    from ...core.session.breakpoints import BreakReport
 
 WIDE: Final = 100
 """Cells of the table of layers where no terminal has an end."""

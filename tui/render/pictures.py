@@ -8,13 +8,13 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from ..core.protocol.pictures import ConfusionMatrix, Image, Judged, Mistakes
-from .choose.look import Images
-from .choose.pictures import MOST_SCALE
-from .choose.pictures import images as draw_images
-from .lines import EMPTY, Line, Run, centred_rows, joined, line
-from .lines import width as cells_of
-from .text import clean, count, fit, percent
+from ...core.protocol.pictures import ConfusionMatrix, Image, Judged, Mistakes
+from .data_pictures import MOST_SCALE
+from .data_pictures import images as draw_images
+from .format import clean, count, fit, percent
+from .look import Images
+from .spans import EMPTY, Line, Run, centred_rows, joined, line
+from .spans import width as cells_of
 
 NAMES: Final = 14
 """Cells of a class's name at most."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from ..core.protocol.faults import Switch
-from ..core.protocol.inside import BatchFacts, Difference, TensorFact
-from ..core.protocol.snapshot import Snapshot
-from ..core.protocol.steps import Step
-from .lines import Run
-from .text import counted, number
+from ...core.protocol.faults import Switch
+from ...core.protocol.inside import BatchFacts, Difference, TensorFact
+from ...core.protocol.snapshot import Snapshot
+from ...core.protocol.steps import Step
+from .format import counted, number
+from .spans import Run
 
 _FOLLOWERS: Final[dict[Step, frozenset[Step]]] = {
     Step.DATA: frozenset({Step.ZERO_GRAD, Step.FORWARD}),

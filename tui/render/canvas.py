@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from .lines import Line, line
+from .spans import Line, line
 
 _COLOR = re.compile(r"\x1b\[([0-9;]*)m")
 

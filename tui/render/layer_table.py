@@ -12,11 +12,11 @@ from typing import Final, Literal
 
 from rich.cells import cell_len
 
-from ..core.protocol.inside import Difference, Histogram, LayerRow
+from ...core.protocol.inside import Difference, Histogram, LayerRow
 from .charts import BAD, LEVELS
-from .lines import Line, Run, joined, line, put, sized
-from .lines import width as cells_of
-from .text import NOTHING, clean, count, number, percent
+from .format import NOTHING, clean, count, number, percent
+from .spans import Line, Run, joined, line, put, sized
+from .spans import width as cells_of
 
 USUAL: Final = -3
 """Decimal logarithm of a usual ratio of an update to its weights."""

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
-from ..core.protocol.faults import Switch
-from ..core.protocol.steps import Step
-from ..core.training import loop
+from ...core.protocol.faults import Switch
+from ...core.protocol.steps import Step
+from ...core.training import loop
 
 Which = Literal["plain", "full", "broken"]
 

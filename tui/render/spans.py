@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from rich.cells import cell_len
 
-from .text import fit
+from .format import fit
 
 Run = tuple[str, str]
 """A text and the name of a style of `widgets.panel.STYLES` ("" is plain)."""

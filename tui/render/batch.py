@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..core.protocol.inside import BatchFacts, TensorFact
-from .lines import Line, Run, line
-from .text import NOTHING, clean, count, fit, number
+from ...core.protocol.inside import BatchFacts, TensorFact
+from .format import NOTHING, clean, count, fit, number
+from .spans import Line, Run, line
 
 NAME = 9
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from ..core.protocol.snapshot import Curve
+from ...core.protocol.snapshot import Curve
 from .canvas import Stroke, paint
-from .lines import EMPTY, Line, Run, joined, line, put, sized
+from .format import count, fit, tick
 from .scales import Scale, nice_ticks
-from .text import count, fit, tick
+from .spans import EMPTY, Line, Run, joined, line, put, sized
 
 EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 LEVELS: Final = "▁▂▃▄▅▆▇█"

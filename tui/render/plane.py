@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..core.protocol.pictures import DecisionMap, FittedLine, Point, PredictionsTruth
+from ...core.protocol.pictures import DecisionMap, FittedLine, Point, PredictionsTruth
 from .canvas import Stroke, paint
-from .lines import Line, Run, centred_rows, joined, line, sized
-from .lines import width as cells_of
+from .format import clean, count, counted, fit, number, tick
 from .scales import Scale
-from .text import clean, count, counted, fit, number, tick
+from .spans import Line, Run, centred_rows, joined, line, sized
+from .spans import width as cells_of
 from .theme import GLYPHS
 
 FIELDS: Final = "·:-~=,"

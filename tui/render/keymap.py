@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ..core.protocol.steps import State
+from ...core.protocol.steps import State
 
 Group = Literal["Choose", "Steer", "Look", "Messages", "After the run", "Program"]
 

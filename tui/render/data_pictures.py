@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from ..canvas import Stroke, paint
-from ..lines import EMPTY, Line, Run, centred_rows, joined, line, sized
-from ..lines import width as cells_of
-from ..scales import Scale
-from ..text import clean, fit, tick, wrap
-from ..theme import GLYPHS, INKS
+from .canvas import Stroke, paint
+from .format import clean, fit, tick, wrap
 from .look import Excerpt, Histograms, Image, Images, Picture, Scatter
+from .scales import Scale
+from .spans import EMPTY, Line, Run, centred_rows, joined, line, sized
+from .spans import width as cells_of
+from .theme import GLYPHS, INKS
 
 SHADES: Final = " .:-=+*#@"
 """The same levels of grey where there is only ASCII."""
@@ -234,7 +234,7 @@ def histograms(data: Histograms, width: int, height: int) -> list[Line]:
 
     Where there is no room for everything, how they are spread counts more than the numbers.
     """
-    from ..charts import sparkline  # the first picture does without
+    from .charts import sparkline  # the first picture does without
 
     rows: list[Line] = []
     names = min(16, max((len(name) for name, *_ in data.columns), default=0))

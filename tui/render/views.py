@@ -6,7 +6,7 @@ Besides the styles of every panel a run may be in "ink-A-B" and "class-N", as in
 
 from __future__ import annotations
 
-from ..core.protocol.pictures import (
+from ...core.protocol.pictures import (
     ConfusionMatrix,
     DecisionMap,
     FittedLine,
@@ -15,11 +15,11 @@ from ..core.protocol.pictures import (
     PredictionsTruth,
     WrittenText,
 )
-from .lines import Line, Run, joined, line, sized
-from .lines import width as cells_of
-from .text import clean, wrap
-from .view_classes import confusion, mistakes
-from .view_plane import decisions, fitted, predictions
+from .format import clean, wrap
+from .pictures import confusion, mistakes
+from .plane import decisions, fitted, predictions
+from .spans import Line, Run, joined, line, sized
+from .spans import width as cells_of
 
 
 def draw_view(picture: Picture, width: int, height: int, *, ascii: bool = False) -> list[Line]:

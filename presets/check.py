@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from . import losses, optimizers
+from . import components as optimizers
+from . import losses
 from .catalogue import DATASET_NAME, DATASETS, MODEL_NAME, MODELS, SCHEDULER_NAME, SCHEDULERS
 from .errors import RecipeError, printable, shown
 from .overrides import flag

@@ -34,8 +34,8 @@ from fivestep.core.training.progress import Progress
 from fivestep.core.training.training import Training
 from fivestep.core.training.validate import validate
 from fivestep.presets import build, registry  # noqa: F401
-from fivestep.presets.own import load_own
 from fivestep.presets.recipe import load
+from fivestep.presets.user_file import load_own
 from fivestep.tui.setup.builder import Keeping, Wishes
 from fivestep.tui.setup.plan import FilePlan, Plan, RecipePlan
 from fivestep.tui.setup.resume import take_up

@@ -12,7 +12,7 @@ import torch
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
 from fivestep.presets.errors import RecipeError
-from fivestep.presets.own import load_own, write_starter
+from fivestep.presets.user_file import load_own, write_starter
 
 RUN = """
 import torch

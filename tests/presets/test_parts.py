@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fivestep.core.training.lr import LearningRate
-from fivestep.presets import losses, optimizers
+from fivestep.presets import components as optimizers
+from fivestep.presets import losses
 from fivestep.presets.build import build, make_criterion
 from fivestep.presets.recipe import load
 

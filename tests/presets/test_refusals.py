@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fivestep.presets.build import build
+from fivestep.presets.components import REFUSED as REFUSED_OPTIMIZERS
 from fivestep.presets.losses import REFUSED as REFUSED_LOSSES
-from fivestep.presets.optimizers import REFUSED as REFUSED_OPTIMIZERS
 from fivestep.presets.recipe import RecipeError, load, parse_set
 
 BASE = """

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ...presets.catalogue import DATASETS, MODELS
-from ...presets.optimizers import OPTIMIZERS
+from ...presets.components import OPTIMIZERS
 from ...presets.overrides import flag
 from ...presets.recipe import Recipe, RecipeError, load, parse_set
 

@@ -200,7 +200,7 @@ def new(
     """Write a commented Python file to start a run of your own from."""
     import shlex
 
-    from ...presets.own import write_starter
+    from ...presets.user_file import write_starter
 
     with refusals():
         file = write_starter(path)

@@ -42,7 +42,7 @@ def plan_of(ctx: Any) -> Plan:
     said: dict[str, Any] = ctx.params
     if not said["preset"].endswith(".py"):
         return RecipePlan(recipe_of(ctx))
-    from ...presets.own import load_own
+    from ...presets.user_file import load_own
 
     with refusals(said["traceback"]):
         return FilePlan(load_own(said["preset"], _overrides(said)))

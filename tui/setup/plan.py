@@ -12,8 +12,8 @@ from ..terminal.imports import load_compiler
 
 if TYPE_CHECKING:
     from ...core.training.training import Training
-    from ...presets.own import OwnRun
     from ...presets.recipe import Recipe
+    from ...presets.user_file import OwnRun
 
 
 class Plan(Protocol):

@@ -9,8 +9,8 @@ from ...core.storage.run_directory import RunDirectory
 from ...core.storage.run_index import newest
 from ...core.storage.runname import RunError
 from ...presets.errors import RecipeError, printable, shown
-from ...presets.own import load_own
 from ...presets.recipe import load
+from ...presets.user_file import load_own
 from .builder import Keeping, Resume
 from .metadata import changed, file_digest, recipe_facts
 from .options import Wishes

@@ -20,8 +20,9 @@ from ..core.training.device import choose_device
 from ..core.training.fused import OPTIMIZERS
 from ..core.training.threads import auto_threads
 from ..core.training.training import About, Training
-from . import datasets, models
-from .dataset import Dataset
+from . import models
+from .data import builtin as datasets
+from .data.dataset import Dataset
 from .errors import shown
 from .losses import STANDARD
 from .recipe import Recipe, RecipeError

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .catalogue import DATASETS
 from .check import EXPECT, SECTIONS, TOP, Check
+from .data.csv import read_sheet, target_of, task_of
 from .errors import RecipeError, printable
 from .losses import STANDARD
 from .overrides import ALIASES, SWITCHES, apply, flag, parse_set
 from .read import find, read
 from .schema import Value
-from .sheet import read_sheet, target_of, task_of
 
 if TYPE_CHECKING:
     from ..core.protocol.tasks import TaskName

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from fivestep.presets import sheet
 from fivestep.presets.build import build
-from fivestep.presets.dataset import Dataset
-from fivestep.presets.datasets import csv
+from fivestep.presets.data import csv as sheet
+from fivestep.presets.data.builtin import csv
+from fivestep.presets.data.dataset import Dataset
 from fivestep.presets.recipe import RecipeError, load
 
 Table = Callable[[str | bytes], str]

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from fivestep.presets import datasets, packaged, tables
 from fivestep.presets.catalogue import DATASETS
-from fivestep.presets.dataset import Dataset, split, standardised
+from fivestep.presets.data import builtin as datasets
+from fivestep.presets.data import packaged, tables
+from fivestep.presets.data.dataset import Dataset, split, standardised
 from fivestep.presets.errors import RecipeError
 
 

@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 import torch
 
-from fivestep.presets import datasets, download, idx
 from fivestep.presets.build import build
 from fivestep.presets.catalogue import DATASETS
+from fivestep.presets.data import builtin as datasets
+from fivestep.presets.data import download
+from fivestep.presets.data import images as idx
 from fivestep.presets.errors import RecipeError
 from fivestep.presets.recipe import load
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fivestep.presets import download
+from fivestep.presets.data import download
 from fivestep.presets.recipe import load
 from fivestep.tui.choose.inspect_data import Inspector
 from fivestep.tui.render.look import Histograms

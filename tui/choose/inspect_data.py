@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ...core.training.device import choose_device
 from ...presets import build
 from ...presets.catalogue import DATASETS
-from ...presets.dataset import Dataset
-from ...presets.idx import at_hand
+from ...presets.data.dataset import Dataset
+from ...presets.data.images import at_hand
 from ...presets.recipe import Recipe, RecipeError, Section
 from ..render.look import Excerpt, Histograms, Image, Images, Layer, Look, Picture, Scatter
 

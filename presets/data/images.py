@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import RecipeError, printable, shown
 from . import download
 from .dataset import Dataset
-from .errors import RecipeError, printable, shown
 
 FILES: Final = (
     "train-images-idx3-ubyte",

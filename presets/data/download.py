@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import RecipeError, printable
+from ..errors import RecipeError, printable
 
 if TYPE_CHECKING:
     import pooch

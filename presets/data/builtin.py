@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import RecipeError
 from .dataset import Dataset, dealt, split
-from .errors import RecipeError
-from .idx import fashion_mnist, mnist
+from .images import fashion_mnist, mnist
 from .own_table import csv
 from .packaged import packaged
 from .tables import breast_cancer, diabetes, iris, wine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from .errors import RecipeError
+from ..errors import RecipeError
 
 
 def packaged(name: str, data: str) -> Path | None:

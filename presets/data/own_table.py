@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..errors import printable, shown
+from .csv import Column, categories, read_sheet, target_of
 from .dataset import Dataset, dealt, split, standardised
-from .errors import printable, shown
-from .sheet import Column, categories, read_sheet, target_of
 
 FEATURES = 5000
 """Columns after categories have become several."""

@@ -11,10 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import printable, shown
+from ..errors import printable, shown
 
 if TYPE_CHECKING:
-    from ..core.protocol.tasks import TaskName
+    from ...core.protocol.tasks import TaskName
 
 BYTES: Final = 20_000_000
 CELLS: Final = 2_000_000

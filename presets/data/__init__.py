@@ -1,0 +1,4 @@
+"""Data sets: what comes with packages, what is downloaded, tables of a person's own.
+
+Not here: models and recipes (`presets`). Begin with `dataset`, then `builtin`.
+"""

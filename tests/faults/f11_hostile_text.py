@@ -22,10 +22,10 @@ from faults.result import Result
 from terminal import Terminal
 
 from fivestep.tui.cli import app as cli
-from fivestep.tui.cli import cli_runs
-from fivestep.tui.cli import run_commands as listing_runs
+from fivestep.tui.cli import cli_runs  # noqa: F401
+from fivestep.tui.cli import run_commands as listing_runs  # noqa: F401
 from fivestep.tui.headless import runner as headless
-from fivestep.tui.headless import text_reporter as people
+from fivestep.tui.headless import text_reporter as people  # noqa: F401
 from fivestep.tui.setup import resume as resuming  # noqa: F401
 
 MARK: Final = "7731"

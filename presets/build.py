@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..core.inspection.looking import looking
-from ..core.protocol.tasks import Task
+from ..core.protocol.steps import Task
 from ..core.training.amp import Amp, autocast
 from ..core.training.data import TensorBatches
 from ..core.training.device import choose_device

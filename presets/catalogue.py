@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from .schema import Matching, Options, Real, Several, Whole, Word
 
 if TYPE_CHECKING:
-    from ..core.protocol.tasks import TaskName
+    from ..core.protocol.steps import TaskName
 
 Kind = Literal["points", "table", "images", "tokens"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from .schema import Flag, Options, Real, Whole, Word
 
 if TYPE_CHECKING:
-    from ..core.protocol.tasks import TaskName
+    from ..core.protocol.steps import TaskName
 
 _IGNORE: Final = Whole(-100, -(10**6), 10**6)
 

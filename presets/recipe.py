@@ -19,7 +19,7 @@ from .read import find, read
 from .schema import Value
 
 if TYPE_CHECKING:
-    from ..core.protocol.tasks import TaskName
+    from ..core.protocol.steps import TaskName
 
 __all__ = ["ALIASES", "Expect", "Recipe", "RecipeError", "Section", "load", "parse_set"]
 

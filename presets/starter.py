@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from ..core.protocol.tasks import Task
+from ..core.protocol.steps import Task
 from ..core.training.training import About, Training
 
 

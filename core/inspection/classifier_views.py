@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from ..protocol.pictures import ConfusionMatrix, DecisionMap
+from ..protocol.inside import ConfusionMatrix, DecisionMap
 from ..training.training import Training
 from .loaded import CHUNK
 from .outputs import classes_of, predicted, probabilities

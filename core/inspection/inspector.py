@@ -9,8 +9,7 @@ from torch import Tensor
 
 from ..protocol.commands import Show
 from ..protocol.diagnosis import Facts, label_range
-from ..protocol.inside import Difference, Inside, LayerRow, compare
-from ..protocol.pictures import Picture
+from ..protocol.inside import Difference, Inside, LayerRow, Picture, compare
 from ..protocol.steps import Step
 from ..training.data import TensorBatches
 from ..training.progress import Progress

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from ..protocol.pictures import Picture
+from ..protocol.inside import Picture
 from ..training.training import Training
 from .looking import looking
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..protocol.pictures import Image, Judged, Mistakes
+from ..protocol.inside import Image, Judged, Mistakes
 from ..training.training import Training
 from .outputs import classes_of, predicted, probabilities
 from .samples import Samples

@@ -7,7 +7,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from ..protocol.pictures import WrittenText
+from ..protocol.inside import WrittenText
 from ..training.threads import estimate_work
 from ..training.training import Training
 from .view import View

@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from ..protocol.pictures import FittedLine, PredictionsTruth
+from ..protocol.inside import FittedLine, PredictionsTruth
 from ..training.training import Training
 from .samples import Samples
 from .view import View

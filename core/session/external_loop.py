@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..protocol.snapshot import Certainty, Outcome, RunInfo, Snapshot
-from ..protocol.steps import State, Step
-from ..protocol.tasks import Task
+from ..protocol.steps import State, Step, Task
 from ..training.data import Batches, batch_count
 from ..training.device import describe_device
 from ..training.lr import LearningRate

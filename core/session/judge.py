@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..protocol.steps import Step
-from ..protocol.tasks import Task
+from ..protocol.steps import Step, Task
 from ..training.metrics import Meter, Metrics, meter_for
 from ..training.progress import Progress
 from ..training.resume_data import Loaders

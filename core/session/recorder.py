@@ -8,8 +8,7 @@ from dataclasses import asdict, astuple
 from typing import Any, Final
 
 from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
-from ..protocol.steps import State, Step
-from ..protocol.tasks import Task
+from ..protocol.steps import State, Step, Task
 from ..training.lr import LearningRate
 from ..training.progress import Progress
 from .clock import WARM_UP, Clock

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..protocol.tasks import Task
+from ..protocol.steps import Task
 from .nested import samples_in
 
 Metrics = Mapping[str, Callable[[Any, Any], Tensor | float]]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..protocol.tasks import Task
+from ..protocol.steps import Task
 from .amp import TYPES, Amp, Scaler, autocast
 from .nested import pair
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import printable, shown
 
 if TYPE_CHECKING:
-    from ...core.protocol.tasks import TaskName
+    from ...core.protocol.steps import TaskName
 
 BYTES: Final = 20_000_000
 CELLS: Final = 2_000_000

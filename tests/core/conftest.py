@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from fivestep.core.protocol.tasks import Task
+from fivestep.core.protocol.steps import Task
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.training import Training
 

@@ -7,14 +7,15 @@ import math
 import pytest
 
 from fivestep.core.protocol.conditions import (
+    DEEPEST,
     GATES,
+    LONGEST,
     METRICS,
     NAMES,
     Breakpoint,
     ConditionError,
     parse,
 )
-from fivestep.core.protocol.expressions import DEEPEST, LONGEST
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ import operator
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fivestep.core.protocol.conditions import NAMES, Condition, ConditionError, parse
-from fivestep.core.protocol.expressions import LONGEST
+from fivestep.core.protocol.conditions import LONGEST, NAMES, Condition, ConditionError, parse
 
 NUMBERS = tuple(n for n in NAMES if n != "nonfinite")
 SIGNS = {

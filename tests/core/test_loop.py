@@ -10,8 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from fivestep.core.protocol.steps import FIVE, STEPS, Step
-from fivestep.core.protocol.tasks import Task
+from fivestep.core.protocol.steps import FIVE, STEPS, Step, Task
 from fivestep.core.training.data import Feed, TensorBatches
 from fivestep.core.training.full import full_epoch
 from fivestep.core.training.loop import choose_epoch, plain_epoch, training_loop

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from fivestep.core.protocol.tasks import Task
+from fivestep.core.protocol.steps import Task
 from fivestep.core.training.metrics import meter_for
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fivestep.core.protocol.snapshot import Change, EpochSummary
-from fivestep.core.protocol.tasks import Task
+from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Record
 from fivestep.core.storage.block import MOST, Block

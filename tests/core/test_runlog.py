@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fivestep.core.protocol.snapshot import Change, EpochSummary
-from fivestep.core.protocol.tasks import Task
+from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Record
 from fivestep.core.storage.log_file import read_log

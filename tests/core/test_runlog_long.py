@@ -7,7 +7,7 @@ from time import perf_counter
 
 import pytest
 
-from fivestep.core.protocol.tasks import Task
+from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Record
 from fivestep.core.storage.log_file import read_log

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from fivestep.core.protocol.snapshot import EpochSummary
-from fivestep.core.protocol.tasks import Task
+from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Record
 from fivestep.core.storage.export import export_rows, write_csv

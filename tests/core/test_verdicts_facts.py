@@ -16,7 +16,7 @@ from verdict_runs import looked_at, rules
 
 from fivestep.core.protocol.inside import LayerRow
 from fivestep.core.protocol.snapshot import Certainty
-from fivestep.core.protocol.tasks import Task
+from fivestep.core.protocol.steps import Task
 from fivestep.core.session.series import Series
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.verdicts.verdicts import Facts, judge, label_range

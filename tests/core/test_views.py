@@ -23,7 +23,7 @@ from torch.utils.data import (
 
 from fivestep.core.inspection.looking import looking
 from fivestep.core.inspection.views import views_for
-from fivestep.core.protocol.pictures import (
+from fivestep.core.protocol.inside import (
     ConfusionMatrix,
     DecisionMap,
     FittedLine,
@@ -31,7 +31,7 @@ from fivestep.core.protocol.pictures import (
     PredictionsTruth,
     WrittenText,
 )
-from fivestep.core.protocol.tasks import Task
+from fivestep.core.protocol.steps import Task
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.evaluate import evaluate
 from fivestep.core.training.training import About, Training

@@ -21,8 +21,7 @@ from faults.children import in_child
 from faults.result import Result
 from torch import Tensor, nn
 
-from fivestep.core.protocol.steps import State
-from fivestep.core.protocol.tasks import Task
+from fivestep.core.protocol.steps import State, Task
 from fivestep.core.session.session import Session
 from fivestep.core.storage import persistence as saving
 from fivestep.core.storage.persistence import Policy, Saving

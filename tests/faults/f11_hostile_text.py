@@ -54,7 +54,7 @@ import logging, os, sys, warnings
 import torch
 from torch import nn
 from fivestep.core.training.data import TensorBatches
-from fivestep.core.protocol.tasks import Task
+from fivestep.core.protocol.steps import Task
 from fivestep.core.training.training import About, Training
 
 TEXTS = {texts}

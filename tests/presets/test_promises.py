@@ -8,8 +8,7 @@ import pytest
 from offline import OFFLINE
 
 from fivestep.core.protocol.snapshot import Change, EpochSummary
-from fivestep.core.protocol.steps import State
-from fivestep.core.protocol.tasks import Task
+from fivestep.core.protocol.steps import State, Task
 from fivestep.core.session.session import Session
 from fivestep.presets.build import build, load_data
 from fivestep.presets.recipe import Recipe, load

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from offline import OFFLINE
 
-from fivestep.core.protocol.tasks import Task
+from fivestep.core.protocol.steps import Task
 from fivestep.presets import registry
 from fivestep.presets.build import build
 from fivestep.presets.recipe import ALIASES, Recipe, RecipeError, load, parse_set

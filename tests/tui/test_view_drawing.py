@@ -10,16 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fivestep.core.protocol.inside import Histogram, LayerRow, compare
-from fivestep.core.protocol.pictures import (
+from fivestep.core.protocol.inside import (
     ConfusionMatrix,
     DecisionMap,
     FittedLine,
+    Histogram,
     Judged,
+    LayerRow,
     Mistakes,
     Picture,
     PredictionsTruth,
     WrittenText,
+    compare,
 )
 from fivestep.tui.render.layer_table import layer_table
 from fivestep.tui.render.spans import Line, width

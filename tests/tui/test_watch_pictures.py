@@ -13,13 +13,13 @@ from fivestep.core.protocol.diagnosis import Facts
 from fivestep.core.protocol.faults import Switch
 from fivestep.core.protocol.inside import (
     BatchFacts,
+    DecisionMap,
     Difference,
     Histogram,
     Inside,
     LayerRow,
     TensorFact,
 )
-from fivestep.core.protocol.pictures import DecisionMap
 from fivestep.core.protocol.snapshot import Change, Outcome
 from fivestep.core.protocol.steps import State, Step
 

@@ -72,8 +72,7 @@ def switches_of(ctx: Any) -> tuple[Switch, ...]:
 
 def _check(conditions: tuple[str, ...], ctx: Any) -> None:
     """Refuse what can't be understood, before anything is loaded."""
-    from ...core.protocol.conditions import METRICS, ConditionError, parse
-    from ...core.protocol.expressions import WORDS
+    from ...core.protocol.conditions import METRICS, WORDS, ConditionError, parse
 
     said = ctx.params
     own = any(str(said.get(key)).endswith(".py") for key in ("preset", "run", "file"))

@@ -6,8 +6,7 @@ from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from ...core.protocol.steps import State
-from ...core.protocol.tasks import Task
+from ...core.protocol.steps import State, Task
 from ..render import faults as breaking
 from ..render import format as text
 from ..terminal.output import Output

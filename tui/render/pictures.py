@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from ...core.protocol.pictures import ConfusionMatrix, Image, Judged, Mistakes
+from ...core.protocol.inside import ConfusionMatrix, Image, Judged, Mistakes
 from .data_pictures import MOST_SCALE
 from .data_pictures import images as draw_images
 from .format import clean, count, fit, percent

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ...core.protocol.pictures import DecisionMap, FittedLine, Point, PredictionsTruth
+from ...core.protocol.inside import DecisionMap, FittedLine, Point, PredictionsTruth
 from .canvas import Stroke, paint
 from .format import clean, count, counted, fit, number, tick
 from .scales import Scale

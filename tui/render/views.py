@@ -6,7 +6,7 @@ Besides the styles of every panel a run may be in "ink-A-B" and "class-N", as in
 
 from __future__ import annotations
 
-from ...core.protocol.pictures import (
+from ...core.protocol.inside import (
     ConfusionMatrix,
     DecisionMap,
     FittedLine,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ...core.protocol.snapshot import RunInfo
-from ...core.protocol.tasks import Task
+from ...core.protocol.steps import Task
 from ..render import format as text
 from ..terminal.imports import load_compiler
 

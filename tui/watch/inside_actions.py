@@ -8,8 +8,7 @@ from ...core.protocol.commands import Advance, SetBreakpoints, SetSwitch, Show, 
 from ...core.protocol.diagnosis import Severity
 from ...core.protocol.faults import Switch
 from ...core.protocol.snapshot import Snapshot
-from ...core.protocol.steps import INSIDE_BATCH, State
-from ...core.protocol.tasks import Task
+from ...core.protocol.steps import INSIDE_BATCH, State, Task
 from ...core.verdicts.verdicts import judge
 from ..render.format import clean
 from ..widgets.messages import Severity as Message

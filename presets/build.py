@@ -14,12 +14,10 @@ from torch.optim import Optimizer
 
 from ..core.inspection.looking import looking
 from ..core.protocol.steps import Task
-from ..core.training.amp import Amp, autocast
 from ..core.training.data import TensorBatches
-from ..core.training.device import choose_device
+from ..core.training.device import auto_threads, choose_device
 from ..core.training.fused import OPTIMIZERS
-from ..core.training.threads import auto_threads
-from ..core.training.training import About, Training
+from ..core.training.training import About, Amp, Training, autocast
 from . import models
 from .data import builtin as datasets
 from .data.dataset import Dataset

@@ -19,7 +19,7 @@ from torch.utils.data import (
 )
 
 from ..training.data import Unpack
-from ..training.nested import samples_in
+from ..training.progress import samples_in
 
 MOST_READ: Final = 400
 """Samples, each of which may have to be read from a file."""

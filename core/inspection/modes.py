@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..training.nested import tensors_in
+from ..training.progress import tensors_in
 from ..training.training import Training
 from .looking import looking
 

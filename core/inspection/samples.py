@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..training.data import Batches, TensorBatches
-from ..training.nested import to_device
-from ..training.threads import estimate_work
+from ..training.device import estimate_work
+from ..training.progress import to_device
 from ..training.training import Training
 from .loaded import CHUNK, MOST_READ, first_batches, read_batches, spaced
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..protocol.inside import WrittenText
-from ..training.threads import estimate_work
+from ..training.device import estimate_work
 from ..training.training import Training
 from .view import View
 

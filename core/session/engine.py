@@ -11,9 +11,8 @@ from ..protocol.snapshot import Outcome, Snapshot
 from ..protocol.steps import State, Step, Steps
 from ..storage.persistence import Saving
 from ..training.data import batch_count
-from ..training.loop import RelayError
+from ..training.loop import RelayError, validate
 from ..training.nonfinite import bad_weights
-from ..training.validate import validate
 from .breakpoints import Breaks
 from .controller import Steering
 from .hindsight import Hindsight

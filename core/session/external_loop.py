@@ -17,8 +17,7 @@ from ..protocol.steps import State, Step, Task
 from ..training.data import Batches, batch_count
 from ..training.device import describe_device
 from ..training.lr import LearningRate
-from ..training.nested import tensors_in
-from ..training.progress import Progress
+from ..training.progress import Progress, tensors_in
 from .clock import Clock
 from .describe import describe_data, describe_optimizer
 from .listener import Listener

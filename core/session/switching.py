@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..protocol.faults import LR_FACTOR, Switch
-from ..training.broken import NOT_SCALED
+from ..training.loop import NOT_SCALED
 from .controller import Steering
 from .state import Parts, take_state
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from .nested import pair, to_device
+from .progress import pair, to_device
 from .rng import everything_untouched
 
 Batch = tuple[Tensor, Tensor]

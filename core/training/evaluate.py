@@ -8,11 +8,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from .loop import validate
 from .metrics import Meter, meter_for
-from .nested import samples_in
-from .progress import Progress
+from .progress import Progress, samples_in
 from .training import Training
-from .validate import validate
 
 BINS: Final = 12
 """Of the histogram of residuals."""

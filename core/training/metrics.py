@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..protocol.steps import Task
-from .nested import samples_in
+from .progress import samples_in
 
 Metrics = Mapping[str, Callable[[Any, Any], Tensor | float]]
 """Functions of one's own by name: from outputs and labels of a batch to their mean, shape ()."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .compile import eager
-from .nested import tensors_in
+from .progress import tensors_in
 from .rng import everything_untouched
 from .training import Training
 

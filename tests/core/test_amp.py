@@ -16,11 +16,15 @@ from fivestep.core.protocol.faults import Switch
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.session.readings import IN_A_ROW
 from fivestep.core.session.session import Session
-from fivestep.core.training.broken import NOT_SCALED
 from fivestep.core.training.evaluate import evaluate
-from fivestep.core.training.full import full_epoch
 from fivestep.core.training.fused import OPTIMIZERS
-from fivestep.core.training.loop import choose_epoch, plain_epoch, training_loop
+from fivestep.core.training.loop import (
+    NOT_SCALED,
+    choose_epoch,
+    full_epoch,
+    plain_epoch,
+    training_loop,
+)
 from fivestep.core.training.lr import LearningRate
 from fivestep.core.training.metrics import meter_for
 from fivestep.core.training.progress import Progress

@@ -10,8 +10,13 @@ import torch
 from torch import nn
 
 from fivestep.core.training import device as devices
-from fivestep.core.training.device import DeviceProbe, choose_device, describe_device
-from fivestep.core.training.threads import auto_threads, estimate_work
+from fivestep.core.training.device import (
+    DeviceProbe,
+    auto_threads,
+    choose_device,
+    describe_device,
+    estimate_work,
+)
 
 
 def test_auto_takes_the_best_device_there_is(monkeypatch):
@@ -55,7 +60,7 @@ def test_a_reading_that_fails_is_absent(monkeypatch):
 
 
 def test_small_work_gets_one_thread_and_large_work_every_core(monkeypatch):
-    monkeypatch.setattr("fivestep.core.training.threads.usable_cores", lambda: 4)
+    monkeypatch.setattr("fivestep.core.training.device.usable_cores", lambda: 4)
     small, large = nn.Linear(64, 128), nn.Linear(4096, 4096)
     assert auto_threads(small, torch.zeros(32, 64)) == 1
     assert auto_threads(large, torch.zeros(32, 4096)) == 4

@@ -12,13 +12,17 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from fivestep.core.protocol.steps import FIVE, STEPS, Step, Task
 from fivestep.core.training.data import Feed, TensorBatches
-from fivestep.core.training.full import full_epoch
-from fivestep.core.training.loop import choose_epoch, plain_epoch, training_loop
+from fivestep.core.training.loop import (
+    choose_epoch,
+    full_epoch,
+    plain_epoch,
+    training_loop,
+    validate,
+)
 from fivestep.core.training.lr import LearningRate
 from fivestep.core.training.metrics import meter_for
 from fivestep.core.training.progress import Progress
 from fivestep.core.training.training import Training
-from fivestep.core.training.validate import validate
 
 
 def rate_of(training: Training) -> LearningRate:

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
-from fivestep.core.training.nested import pair, samples_in, to_device
+from fivestep.core.training.progress import pair, samples_in, to_device
 from fivestep.core.training.training import Training
 
 Both = namedtuple("Both", "image mask")

@@ -30,9 +30,9 @@ from fivestep.core.storage import persistence as saving
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.training import loop
 from fivestep.core.training.digest import digest
+from fivestep.core.training.loop import validate
 from fivestep.core.training.progress import Progress
 from fivestep.core.training.training import Training
-from fivestep.core.training.validate import validate
 from fivestep.presets import build, registry  # noqa: F401
 from fivestep.presets.recipe import load
 from fivestep.presets.user_file import load_own

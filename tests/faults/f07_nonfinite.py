@@ -28,7 +28,7 @@ from fivestep.core.storage.persistence import Policy, Saving
 from fivestep.core.storage.run_directory import RunDirectory
 from fivestep.core.storage.store import Store
 from fivestep.core.training.data import TensorBatches
-from fivestep.core.training.nested import tensors_in
+from fivestep.core.training.progress import tensors_in
 from fivestep.core.training.training import Training
 
 EPOCHS, BATCHES = 3, 7

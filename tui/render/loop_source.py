@@ -17,8 +17,8 @@ Which = Literal["plain", "full", "broken"]
 
 _PLACES: Final[dict[Which, tuple[str, tuple[str, ...]]]] = {
     "plain": ("loop.py", ("plain_epoch",)),
-    "full": ("full.py", ("full_epoch", "_update")),
-    "broken": ("broken.py", ("broken_epoch",)),
+    "full": ("loop.py", ("full_epoch", "_update")),
+    "broken": ("loop.py", ("broken_epoch",)),
 }
 """File and functions of each loop."""
 Fate = Literal["", "left out", "misplaced", "idle"]

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from torch import Tensor
 
-from .store import Store
+from .checkpoint import Store
 
 Kind = Literal["best", "last", "epoch"]
 ORDER: Final[tuple[Kind, ...]] = ("best", "last", "epoch")

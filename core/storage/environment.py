@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-from .jsonfile import read_bounded
-from .runmeta import Git
+from .files import read_bounded
+from .run_directory import Git
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF: Final = re.compile(r"refs/[A-Za-z0-9._/@+=#,%~-]+")

@@ -13,8 +13,8 @@ from time import perf_counter
 from typing import Any, Final
 
 from ..protocol.snapshot import RunInfo, Saved, Snapshot
+from . import checkpoint as store
 from . import checkpoint_writer as saver
-from . import store
 from .checkpoint import CheckpointError
 from .run_directory import RunDirectory
 from .run_log import RunLog

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TextIO
 
-from .jsonfile import open_regular
-from .log_file import Record, unseal
-from .loglines import lines_backwards
-from .run_directory import RunDirectory, is_run
-from .runmeta import ENDINGS
-from .runname import RunError, checked_name
+from .files import clean, open_regular
+from .log_file import Record, lines_backwards, read_log, unseal
+from .run_directory import ENDINGS, RunDirectory, RunError, checked_name, is_run
 
 _TAIL: Final = 32 << 20
 """Most bytes of a log that are searched for its last epoch: more than any 100,000 batches take."""
@@ -185,3 +184,76 @@ def _count(value: Any) -> int | None:
 
 def _text(value: Any) -> str:
     return value[:200] if isinstance(value, str) else ""
+
+
+Kind = Literal["batches", "epochs"]
+_BATCHES: Final = ("epoch batch batches_done batches loss loss_min loss_max bad lr elapsed").split()
+_EPOCHS: Final = (
+    "epoch batches batches_done train_loss val_loss val_metric best_metric best_epoch "
+    "best_val_loss seconds batches_per_second lr elapsed"
+).split()
+
+
+def export_rows(run: RunDirectory, kind: Kind) -> Iterator[dict[str, float | None]]:
+    """One row of numbers for each epoch, or for each batch and each window of batches.
+
+    A batch is a window of one. `loss` is a window's mean; the fields are otherwise those of
+    `storage.logfields.METRICS_FIELDS`; each validation metric has a column "metrics.NAME".
+
+    Raises:
+        RunError: the log can't be read.
+    """
+    make = _batch if kind == "batches" else _epoch
+    types = ("batch", "window") if kind == "batches" else ("epoch",)
+    try:
+        for record in read_log(run.metrics):
+            if record.get("type") in types:
+                yield make(record)
+    except OSError as error:
+        raise RunError(
+            f"metrics.jsonl of run {run.name} can't be read: {error.strerror}"
+        ) from error
+
+
+def write_csv(run: RunDirectory, stream: TextIO, kind: Kind) -> int:
+    """Write the rows as CSV (RFC 4180) with a header; how many there were.
+
+    Cells are numbers or empty, so nothing in them can act as a formula.
+
+    Args:
+        stream: opened with newline="".
+
+    Raises:
+        RunError: the log can't be read.
+        OSError: the stream takes no more.
+    """
+    columns = list(_BATCHES if kind == "batches" else _EPOCHS)
+    if kind == "epochs":
+        columns += sorted({name for row in export_rows(run, kind) for name in row} - set(columns))
+    table = csv.DictWriter(stream, columns, restval=None, extrasaction="ignore")
+    table.writeheader()
+    count = 0
+    for row in export_rows(run, kind):
+        table.writerow(row)
+        count += 1
+    return count
+
+
+def _batch(record: Record) -> dict[str, float | None]:
+    row = {name: _cell(record.get(name)) for name in _BATCHES}
+    if record["type"] == "window":
+        return row | {"loss": _cell(record.get("loss_mean"))}
+    loss = row["loss"]
+    return row | {"batches": 1, "loss_min": loss, "loss_max": loss, "bad": int(loss is None)}
+
+
+def _epoch(record: Record) -> dict[str, float | None]:
+    row = {name: _cell(record.get(name)) for name in _EPOCHS}
+    metrics = record.get("metrics")
+    if isinstance(metrics, dict):
+        row |= {f"metrics.{clean(name)}": _cell(value) for name, value in metrics.items()}
+    return row
+
+
+def _cell(value: Any) -> float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

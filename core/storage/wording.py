@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from ..protocol.snapshot import EpochSummary
 from . import log_text as logtext
-from .jsonfile import clean
+from .files import clean
 from .log_text import Numbers, Span
 from .scribe import Scribe
 from .windows import Windows

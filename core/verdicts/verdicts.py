@@ -14,7 +14,7 @@ from typing import Final
 
 from ..protocol.diagnosis import Facts, LayerFact, Severity, Verdict, label_range
 from ..protocol.snapshot import RunInfo, Snapshot
-from ..storage.jsonfile import clean
+from ..storage.files import clean
 from .layer_rules import (
     data_bound,
     dead_units,

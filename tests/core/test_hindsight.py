@@ -19,10 +19,10 @@ from fivestep.core.session import hindsight
 from fivestep.core.session.hindsight import Hindsight
 from fivestep.core.session.recovery import OnNonFinite
 from fivestep.core.session.session import Session
+from fivestep.core.storage.checkpoint import Store
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.persistence import Policy, Saving
 from fivestep.core.storage.run_directory import RunDirectory
-from fivestep.core.storage.store import Store
 from fivestep.core.training.fused import Adam, AdamW
 
 MakeTraining = Callable[..., Any]

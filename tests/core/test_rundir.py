@@ -19,10 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fivestep.core.storage import run_directory as rundir
-from fivestep.core.storage import runlock
-from fivestep.core.storage.run_directory import RunDirectory
-from fivestep.core.storage.runlock import holder
-from fivestep.core.storage.runname import LONGEST, RunError, checked_name, made_name
+from fivestep.core.storage import run_directory as runlock
+from fivestep.core.storage.run_directory import (
+    LONGEST,
+    RunDirectory,
+    RunError,
+    checked_name,
+    holder,
+    made_name,
+)
 
 MOMENT = time.strptime("2026-11-23 01:47:42", "%Y-%m-%d %H:%M:%S")
 

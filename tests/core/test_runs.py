@@ -19,12 +19,10 @@ from fivestep.core.protocol.snapshot import EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Record
-from fivestep.core.storage.export import export_rows, write_csv
 from fivestep.core.storage.log_file import line
-from fivestep.core.storage.run_directory import RunDirectory
-from fivestep.core.storage.run_index import list_runs, newest, summary
+from fivestep.core.storage.run_directory import Ended, Meta, RunDirectory
+from fivestep.core.storage.run_index import export_rows, list_runs, newest, summary, write_csv
 from fivestep.core.storage.run_log import RunLog
-from fivestep.core.storage.runmeta import Ended, Meta
 
 META: dict[str, Any] = {
     "format": 1,

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from fivestep.core.storage import checkpoint_writer as module
+from fivestep.core.storage.checkpoint import Store
 from fivestep.core.storage.checkpoint_writer import Saved, Saver
-from fivestep.core.storage.store import Store
 
 
 def state(number: int) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import pytest
 from fivestep.core.protocol.commands import Save
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
+from fivestep.core.storage.checkpoint import Store
 from fivestep.core.storage.persistence import Policy, Saving
 from fivestep.core.storage.run_directory import RunDirectory
-from fivestep.core.storage.store import Store
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ import torch
 from faults import f01_kill_while_saving
 
 from fivestep.core.storage import checkpoint
-from fivestep.core.storage.checkpoint import CheckpointError
+from fivestep.core.storage.checkpoint import CheckpointError, Store
 from fivestep.core.storage.files import replacing
-from fivestep.core.storage.store import Store
 
 
 @pytest.fixture

@@ -22,8 +22,7 @@ from typing import Any
 import torch
 from faults.result import Result, in_own_process
 
-from fivestep.core.storage.checkpoint import CheckpointError
-from fivestep.core.storage.store import Store
+from fivestep.core.storage.checkpoint import CheckpointError, Store
 
 SAVES = 6
 """A saver is killed within the time that so many saves take, from its very start on."""

@@ -23,8 +23,7 @@ from faults.children import ChildError, ended, forked
 from faults.f02_resume_anywhere import Log, log_of
 from faults.result import Result
 
-from fivestep.core.storage.checkpoint import CheckpointError
-from fivestep.core.storage.store import Store
+from fivestep.core.storage.checkpoint import CheckpointError, Store
 from fivestep.core.training.digest import digest
 from fivestep.presets import registry
 from fivestep.presets.recipe import load

@@ -25,9 +25,8 @@ from faults.result import Result
 from fivestep.core.protocol.commands import Save
 from fivestep.core.session.session import Session
 from fivestep.core.storage import persistence as saving
-from fivestep.core.storage.checkpoint import CheckpointError
+from fivestep.core.storage.checkpoint import CheckpointError, Store
 from fivestep.core.storage.log_file import read_log
-from fivestep.core.storage.store import Store
 from fivestep.presets import build  # noqa: F401
 from fivestep.tui.cli import app as cli
 from fivestep.tui.headless import runner as headless  # noqa: F401

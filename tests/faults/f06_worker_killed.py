@@ -25,8 +25,7 @@ from faults.f02_kill_and_resume import STATE
 from faults.f02_resume_anywhere import Case
 from faults.result import Result
 
-from fivestep.core.storage.checkpoint import CheckpointError
-from fivestep.core.storage.store import Store
+from fivestep.core.storage.checkpoint import CheckpointError, Store
 from fivestep.core.training.digest import digest
 from fivestep.tui.cli import app as cli
 from fivestep.tui.cli import main as entry

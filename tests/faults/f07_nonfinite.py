@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from fivestep.core.protocol.steps import State, Task
 from fivestep.core.session.session import Session
 from fivestep.core.storage import persistence as saving
+from fivestep.core.storage.checkpoint import Store
 from fivestep.core.storage.persistence import Policy, Saving
 from fivestep.core.storage.run_directory import RunDirectory
-from fivestep.core.storage.store import Store
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.progress import tensors_in
 from fivestep.core.training.training import Training

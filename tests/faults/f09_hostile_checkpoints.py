@@ -27,8 +27,7 @@ import hostile
 import torch
 from faults.result import Result, in_own_process
 
-from fivestep.core.storage.checkpoint import CheckpointError, load, save
-from fivestep.core.storage.store import Store
+from fivestep.core.storage.checkpoint import CheckpointError, Store, load, save
 
 TEMPLATES = ("system", "exec", "eval", "import", "touch", "pickle", "torch", "getattr", "state")
 Draw = random.Random

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from faults.result import Result
 
-from fivestep.core.storage.run_directory import RunDirectory
-from fivestep.core.storage.runname import RunError
+from fivestep.core.storage.run_directory import RunDirectory, RunError
 
 PARTS = (
     *("..", ".", "/", "\\", "~", "$HOME", "%00", "\0", "\n", "\r", "\t", " ", "-", "--", "*", "|"),

@@ -17,10 +17,10 @@ from faults.result import Result
 
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
+from fivestep.core.storage.checkpoint import Store
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.persistence import Policy, Saving
 from fivestep.core.storage.run_directory import RunDirectory
-from fivestep.core.storage.store import Store
 
 MILLION = 1_000_000
 SLOPE = 1.0

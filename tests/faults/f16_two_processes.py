@@ -18,7 +18,7 @@ CONTENDER = """
 import os, sys
 from pathlib import Path
 from fivestep.core.storage.run_directory import RunDirectory
-from fivestep.core.storage.runname import RunError
+from fivestep.core.storage.run_directory import RunError
 folder, name = Path(sys.argv[1]), sys.argv[2]
 run = None
 print("ready", flush=True)

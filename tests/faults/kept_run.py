@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fivestep.core.storage.checkpoint import CheckpointError
-from fivestep.core.storage.store import Store
+from fivestep.core.storage.checkpoint import CheckpointError, Store
 
 SLOWLY = """
 import os, sys, threading

@@ -13,9 +13,9 @@ import pytest
 
 from fivestep.core.protocol.commands import Stop
 from fivestep.core.storage import checkpoint
+from fivestep.core.storage.checkpoint import Store
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_directory import RunDirectory
-from fivestep.core.storage.store import Store
 from fivestep.core.training.digest import digest
 from fivestep.tui.cli import app as cli
 from fivestep.tui.headless import text_reporter as people
@@ -341,7 +341,7 @@ def killed_at_the_start(shell: Shell, monkeypatch: pytest.MonkeyPatch, *argument
 
 def release() -> None:
     """The locks of a process that is gone are free."""
-    from fivestep.core.storage import runlock
+    from fivestep.core.storage import run_directory as runlock
 
     for lock in list(runlock._held):
         lock.release()

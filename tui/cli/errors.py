@@ -10,7 +10,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ...core.storage.runname import RunError
+from ...core.storage.run_directory import RunError
 from ...presets import registry
 from ...presets.errors import RecipeError, shown
 from ..render.format import clean

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
 from ...core.storage.log_file import read_log
-from ...core.storage.run_directory import RunDirectory
+from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import RunSummary, list_runs, newest, summary
-from ...core.storage.runname import RunError
 from ..render import format as text
 from ..terminal.exits import FAILED, NOBODY_READS, complain
 from ..terminal.output import Output
@@ -131,7 +130,7 @@ def export(folder: Path, name: str | None, *, epochs: bool, to: str | None) -> i
     Raises:
         RunError: there is no such run, or the file can't be written.
     """
-    from ...core.storage.export import write_csv
+    from ...core.storage.run_index import write_csv
 
     directory = RunDirectory.look(folder, _named(folder, name))
     try:

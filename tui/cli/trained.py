@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...core.storage.run_directory import RunDirectory
+from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import newest
-from ...core.storage.runname import RunError
 from ...presets.errors import RecipeError, printable
 from ...presets.recipe import load
 from ..setup.plan import Plan, RecipePlan
@@ -56,8 +55,7 @@ class Trained:
             RecipeError: there are none, or they are another model's.
         """
         from ...core.session.state import StateError, put_model
-        from ...core.storage.checkpoint import CheckpointError
-        from ...core.storage.store import Store
+        from ...core.storage.checkpoint import CheckpointError, Store
 
         store, notes = Store(self._directory.checkpoints), ""
         try:

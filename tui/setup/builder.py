@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ... import __version__
-from ...core.storage.run_directory import RunDirectory
-from ...core.storage.runname import RunError
+from ...core.storage.run_directory import RunDirectory, RunError
 from ...presets.errors import RecipeError, printable
 from .metadata import describe, plan_facts, session_facts, write_plan
 from .options import NOTHING, Wishes, runs_folder

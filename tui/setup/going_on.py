@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...core.storage.checkpoint import CheckpointError
+from ...core.storage.checkpoint import CheckpointError, Store
 from ...core.storage.run_directory import RunDirectory
-from ...core.storage.store import Store
 from ...presets.errors import RecipeError, printable
 from .metadata import DATA, changed
 

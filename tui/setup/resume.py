@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...core.storage.run_directory import RunDirectory
+from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import newest
-from ...core.storage.runname import RunError
 from ...presets.errors import RecipeError, printable, shown
 from ...presets.recipe import load
 from ...presets.user_file import load_own

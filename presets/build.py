@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..core.inspection.looking import looking
+from ..core.inspection.view import looking
 from ..core.protocol.steps import Task
 from ..core.training.data import TensorBatches
 from ..core.training.device import auto_threads, choose_device

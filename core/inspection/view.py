@@ -3,13 +3,48 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Final
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ..protocol.inside import Picture
+from ..training.compile import eager
+from ..training.rng import everything_untouched
 from ..training.training import Training
-from .looking import looking
+
+
+@contextmanager
+def looking(training: Training) -> Generator[nn.Module, None, None]:
+    """The model in eval mode and without gradients, for as long as the block goes on.
+
+    Afterwards, also when the block fails, every module has its mode back, every buffer its
+    content, and the generators of torch, NumPy and Python their states. `no_grad` rather than
+    `inference_mode`: what a module may cache on the way has to be fit for training.
+    A compiled model is looked at as it was written; see `training.compile.eager`.
+    """
+    modes = [(module, module.training) for module in training.model.modules()]
+    buffers = [
+        (module, name, buffer, buffer._version, buffer.detach().clone())
+        for module in training.model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    with eager(training.model) as model, everything_untouched(training.device):
+        try:
+            model.eval()
+            with torch.no_grad():
+                yield model
+        finally:
+            for module, name, buffer, version, content in buffers:
+                module._buffers[name] = buffer
+                if buffer._version != version:
+                    buffer.detach().copy_(content)
+            for module, mode in modes:
+                module.training = mode
 
 
 class View(ABC):
@@ -32,3 +67,69 @@ class View(ABC):
     @abstractmethod
     def see(self, model: nn.Module, training: Training) -> Picture:
         """The picture, the model being in eval mode and without gradients."""
+
+
+_PROBABILITIES: Final = (nn.BCELoss, F.binary_cross_entropy)
+"""Criteria whose outputs are probabilities already."""
+_MANY_LABELS: Final = (
+    *_PROBABILITIES,
+    nn.BCEWithLogitsLoss,
+    F.binary_cross_entropy_with_logits,
+    nn.MultiLabelMarginLoss,
+    F.multilabel_margin_loss,
+    nn.MultiLabelSoftMarginLoss,
+    F.multilabel_soft_margin_loss,
+)
+"""Criteria for which each of several outputs is a question of its own."""
+
+
+def is_choice(outputs: Any, labels: Any, criterion: Any) -> bool:
+    """Whether outputs and labels are a choice between classes, one for each sample or position."""
+    if not isinstance(outputs, Tensor) or not isinstance(labels, Tensor):
+        return False
+    if not outputs.is_floating_point() or not outputs.dim():
+        return False
+    if _single(outputs.shape):
+        return outputs.shape == labels.shape
+    each = outputs.shape[:1] + outputs.shape[2:]
+    return labels.shape in (outputs.shape, each) and not _is(criterion, _MANY_LABELS)
+
+
+def probabilities(outputs: Tensor, criterion: Any) -> Tensor:
+    """Of each class, (N, C): a row for each sample, or for each position of one."""
+    if _single(outputs.shape):
+        one = outputs.flatten().float()  # (N,)
+        one = one if _is(criterion, _PROBABILITIES) else one.sigmoid()  # (N,)
+        return torch.stack((1 - one, one), 1)
+    return outputs.movedim(1, -1).flatten(0, -2).float().softmax(1)
+
+
+def classes_of(labels: Tensor, shape: Sequence[int], criterion: Any) -> Tensor:
+    """The class that each label names, (N,); -1 where the criterion ignores it.
+
+    Args:
+        labels: class numbers (B, ...), or a probability for each class, as the outputs are.
+        shape: of the outputs.
+    """
+    if _single(shape):
+        return (labels > 0.5).flatten().long()
+    if labels.shape == torch.Size(shape):
+        return labels.movedim(1, -1).flatten(0, -2).argmax(1)
+    labels = labels.flatten().long()
+    known = (labels >= 0) & (labels < shape[1])
+    known &= labels != getattr(criterion, "ignore_index", -1)
+    return torch.where(known, labels, -1)
+
+
+def predicted(chances: Tensor) -> tuple[Tensor, Tensor]:
+    """The likeliest class (N,), -1 where the model gave NaN, and its probability (N,)."""
+    best, which = chances.max(1)  # a NaN is larger than anything
+    return torch.where(best.isnan(), -1, which), best.nan_to_num(0.0)
+
+
+def _single(shape: Sequence[int]) -> bool:
+    return len(shape) == 1 or shape[1] == 1
+
+
+def _is(criterion: Any, kinds: tuple[Any, ...]) -> bool:
+    return criterion in kinds or type(criterion) in kinds

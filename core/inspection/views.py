@@ -6,20 +6,161 @@ Nothing of the run is touched: see `looking`.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ..protocol.inside import FittedLine, PredictionsTruth, WrittenText
+from ..training.device import estimate_work
 from ..training.training import Training
-from .classifier_views import ConfusionView, DecisionView, points_of
-from .looking import looking
-from .outputs import is_choice, probabilities
+from .classifier_views import ConfusionView, DecisionView, MistakesView, points_of
 from .samples import Samples, judged_samples, training_samples
-from .view import View
-from .views_of_images import MistakesView
-from .views_of_text import TextView
-from .views_of_values import FittedView, PredictionsView
+from .view import View, is_choice, looking, probabilities
+
+PLACES: Final = 129
+"""Of a fitted line."""
+
+
+class FittedView(View):
+    """What the model predicts over the range of its one feature.
+
+    Args:
+        features: (N, 1) or (N,), of the data to be drawn beside the line.
+        labels: (N, 1) or (N,)
+
+    Raises:
+        ValueError: there is nothing to draw.
+    """
+
+    name, title = "fit", "fitted line"
+
+    def __init__(self, features: Tensor, labels: Tensor) -> None:
+        pairs = zip(features.flatten().tolist(), labels.flatten().tolist(), strict=True)
+        self._points = tuple(p for p in pairs if all(map(math.isfinite, p)))
+        if not self._points:
+            raise ValueError("no points to draw")
+        xs = [x for x, _ in self._points]
+        x = torch.linspace(min(xs), max(xs), PLACES, dtype=torch.float64)
+        self._x = x.to(features.device, features.dtype).view(-1, *features.shape[1:])
+
+    def see(self, model: nn.Module, training: Training) -> FittedLine:
+        predicted = model(self._x.to(training.device)).flatten()
+        return FittedLine(
+            tuple(self._x.flatten().tolist()), tuple(predicted.tolist()), self._points
+        )
+
+
+class PredictionsView(View):
+    """Predictions against labels: on the diagonal where they are right.
+
+    Args:
+        samples: with labels of as many values as the model gives.
+        most: points in the picture.
+    """
+
+    name, title = "predictions", "predictions against truth"
+
+    def __init__(self, samples: Samples, most: int) -> None:
+        self._samples, self._most = samples, most
+
+    def see(self, model: nn.Module, training: Training) -> PredictionsTruth:
+        pairs = [
+            torch.stack((labels.flatten().double().cpu(), outputs.flatten().double().cpu()))
+            for outputs, labels in self._samples.outputs(model, training.device)
+        ]
+        truth, guess = torch.cat(pairs, 1)  # (N,) each
+        errors = guess - truth
+        spread = (truth - truth.mean()).square().sum()
+        r2 = 1 - errors.square().sum() / spread if spread > 0 else truth.new_tensor(math.nan)
+        count = min(self._most, len(truth))
+        chosen = torch.arange(count) * len(truth) // count
+        points = torch.stack((truth, guess), 1)[chosen].tolist()
+        return PredictionsTruth(
+            points=tuple((x, y) for x, y in points),
+            r2=float(r2),
+            mae=float(errors.abs().mean()),
+            samples=len(truth),
+            part=self._samples.part,
+        )
+
+
+TEMPERATURE: Final = 0.8
+LONGEST: Final = 160
+"""Tokens written at most."""
+SHORTEST: Final = 24
+WORK: Final = 4e9
+"""Multiply-adds of one text; a larger model writes less."""
+PROMPT: Final = 24
+"""Tokens shown of what the model goes on from."""
+SEED: Final = 0
+
+
+class TextView(View):
+    """What the model writes, token by token, after the beginning of the validation data.
+
+    It always reads as many tokens as a sample has. Luck is drawn once, so that two texts differ
+    by what was learned in between and by nothing else.
+
+    Args:
+        start: (T,) the tokens to go on from.
+        vocabulary: the text of each token.
+        last: whether the vocabulary is the last dimension of the outputs, (B, T, V), instead of
+            the second, (B, V, T).
+        length: tokens to write.
+    """
+
+    name, title = "text", "written text"
+
+    def __init__(
+        self, start: Tensor, vocabulary: tuple[str, ...], *, last: bool, length: int
+    ) -> None:
+        self._start, self._vocabulary, self._last = start, vocabulary, last
+        self._luck = torch.rand(length, generator=torch.Generator().manual_seed(SEED))
+
+    @classmethod
+    def of(cls, training: Training, features: Any, outputs: Any) -> TextView | None:
+        """The view, if the data are rows of tokens and each token has a name."""
+        vocabulary = training.about.label_names
+        if not isinstance(features, Tensor) or not isinstance(outputs, Tensor) or not vocabulary:
+            return None
+        if features.dim() != 2 or features.is_floating_point() or outputs.dim() != 3:
+            return None
+        samples, tokens = features.shape
+        if outputs.shape not in (
+            (samples, len(vocabulary), tokens),
+            (samples, tokens, len(vocabulary)),
+        ):
+            return None
+        last = outputs.shape[1] != len(vocabulary)
+        work = estimate_work(training.model, features[:1])
+        length = int(min(LONGEST, max(SHORTEST, WORK / max(1.0, work))))
+        return cls(features[0], vocabulary, last=last, length=length)
+
+    def see(self, model: nn.Module, training: Training) -> WrittenText:
+        luck = self._luck.to(training.device)
+        tokens = self._start.to(training.device)  # (T,)
+        size = len(tokens)
+        bad = torch.zeros((), dtype=torch.bool, device=training.device)
+        for place in range(len(luck)):
+            outputs = model(tokens[None, -size:])[0]  # (V, T) or (T, V)
+            logits = outputs[-1] if self._last else outputs[:, -1]  # (V,)
+            bad |= ~logits.isfinite().all()
+            chances = (logits.float() / TEMPERATURE).softmax(0).cumsum(0)  # (V,)
+            # Counted rather than drawn by torch.multinomial, which an accelerator can't survive
+            # being given NaN.
+            token = (chances < luck[place] * chances[-1]).sum().clamp(max=len(chances) - 1)
+            tokens = torch.cat((tokens, token[None].to(tokens.dtype)))
+        names = [self._vocabulary[token] for token in tokens.tolist()]
+        return WrittenText(
+            "".join(names[max(0, size - PROMPT) : size]),
+            "".join(names[size:]),
+            TEMPERATURE,
+            bool(bad),
+        )
+
 
 __all__ = ["View", "views_for"]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from ..inspection.batch_facts import batch_facts
-from ..inspection.inspector import Inspector
+from ..inspection.inspector import Inspector, batch_facts
 from ..protocol.commands import Control
 from ..protocol.conditions import Gate
 from ..protocol.diagnosis import Facts

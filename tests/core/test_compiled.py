@@ -7,7 +7,7 @@ import torch
 from states import EveryState  # tests/core is on the path
 from torch import nn
 
-from fivestep.core.inspection.looking import looking
+from fivestep.core.inspection.view import looking
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.session.session import Session
 from fivestep.core.training.compile import (

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fivestep.core.inspection.batch_facts import batch_facts
+from fivestep.core.inspection.inspector import batch_facts
 from fivestep.core.inspection.layer_stats import BINS
 from fivestep.core.inspection.layers import Difference, LayerRow, LayerWatch, compare
 from fivestep.core.inspection.views import views_for

@@ -21,7 +21,7 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from fivestep.core.inspection.looking import looking
+from fivestep.core.inspection.view import looking
 from fivestep.core.inspection.views import views_for
 from fivestep.core.protocol.inside import (
     ConfusionMatrix,

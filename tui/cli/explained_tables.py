@@ -13,8 +13,7 @@ from ..render import format as text
 from ..render.format import NOTHING, number
 
 if TYPE_CHECKING:
-    from ...core.inspection.explain import Explained
-    from ...core.inspection.modes import Modes
+    from ...core.inspection.explain import Explained, Modes
 
 MOST: Final = 8
 """Layers that a table shows; of more, the first and the last ones."""

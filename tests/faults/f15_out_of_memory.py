@@ -19,7 +19,7 @@ from faults.result import Result
 
 from fivestep.core.storage.checkpoint import CheckpointError
 from fivestep.tui.cli import app as cli
-from fivestep.tui.headless import runner as headless
+from fivestep.tui.headless import runner as headless  # noqa: F401
 from fivestep.tui.headless import text_reporter as people  # noqa: F401
 from fivestep.tui.setup import resume as resuming  # noqa: F401
 

@@ -14,14 +14,13 @@ from ..training.data import batch_count
 from ..training.loop import RelayError, validate
 from ..training.nonfinite import bad_weights
 from .breakpoints import Breaks
-from .controller import Steering
+from .controller import Steering, Switching
 from .hindsight import Hindsight
-from .judge import Judge
 from .mailbox import Mailbox
 from .probes import Lookout, StoppedError, UndoneError
 from .readings import Gauges
+from .recorder import Judge
 from .state import Parts, StateError, take_model, take_state
-from .switching import Switching
 
 
 class Driver:

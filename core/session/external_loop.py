@@ -19,10 +19,9 @@ from ..training.device import describe_device
 from ..training.lr import LearningRate
 from ..training.progress import Progress, tensors_in
 from .clock import Clock
-from .describe import describe_data, describe_optimizer
-from .listener import Listener
-from .readback import Readback
-from .recorder import Record
+from .readings import Readback
+from .recorder import Listener, Record
+from .session import describe_data, describe_optimizer
 
 
 class Watched:

@@ -5,16 +5,140 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, astuple
-from typing import Any, Final
+from functools import reduce
+from operator import add
+from typing import Any, Final, Protocol
 
 from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
 from ..protocol.steps import State, Step, Task
+from ..storage.block import MOST, Block
 from ..training.lr import LearningRate
+from ..training.metrics import Meter, Metrics, meter_for
 from ..training.progress import Progress
+from ..training.resume_data import Loaders
 from .clock import WARM_UP, Clock
-from .listener import Listener, Log
-from .losses import Losses
 from .series import Series
+
+
+class Listener(Protocol):
+    """Gets every record of a run, in the training thread: what it does there costs training."""
+
+    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
+        """A batch was finished; `epoch` and `batch` are counted from 1, `lr` is what it used."""
+
+    def epoch(self, summary: EpochSummary) -> None:
+        """An epoch was finished."""
+
+    def change(self, change: Change) -> None:
+        """A person changed something."""
+
+
+class Log(Protocol):
+    """Keeps every record of a run. It gets batches in blocks, which it reads while they fill: a
+    call for each would take several per cent of a small model's time.
+    """
+
+    def batches(self, block: Block) -> None:
+        """The next batches will be in this block, in order."""
+
+    def epoch(self, summary: EpochSummary) -> None:
+        """An epoch was finished."""
+
+    def change(self, change: Change) -> None:
+        """A person changed something."""
+
+
+class Losses:
+    """What each batch leaves behind. Only the training thread touches it.
+
+    Args:
+        curve: gets every loss.
+        lrs: gets every learning rate that differs from the one before.
+        log: gets every block of batches, when it begins.
+    """
+
+    def __init__(self, curve: Series, lrs: Series, log: Log | None = None) -> None:
+        self._curve, self._lrs, self._log = curve, lrs, log
+        self._block = Block(0, 0, 1, math.nan)
+        self._losses, self._times = self._block.losses, self._block.times
+        self._next = self._epoch = 0
+        """What the next batch has if it belongs to the block: `batches_done` (0: it will begin
+        another) and epoch."""
+        self._settled = 0
+        """Batches of the block that are in curve and sum."""
+        self._first: float | None = None
+        self.lr = math.nan
+        """Of the last batch; NaN before the first."""
+        self._sum = 0.0
+        self._count = 0
+
+    def note(
+        self, epoch: int, batch: int, batches_done: int, loss: float, lr: float, ended: float
+    ) -> None:
+        """Take in a finished batch, see `Record.batch`."""
+        if batches_done != self._next or lr != self.lr or epoch != self._epoch:
+            self._begin(Block(epoch, batch, batches_done, lr))
+        self._next = batches_done + 1 if batches_done % MOST else 0
+        self._losses.append(loss)
+        self._times.append(ended)
+
+    def _begin(self, block: Block) -> None:
+        self.settle()
+        if block.lr != self.lr:
+            self.lr = block.lr
+            self._lrs.add(block.batches_done, block.lr)
+        self._block, self._settled, self._epoch = block, 0, block.epoch
+        self._losses, self._times = block.losses, block.times
+        if self._log is not None:
+            self._log.batches(block)
+
+    def settle(self) -> None:
+        """Bring what was noted into curve and sum; needed before the curve is read."""
+        losses = self._losses[self._settled :]
+        if not losses:
+            return
+        first = self._block.batches_done + self._settled
+        if first == 1:
+            self._first = losses[0]
+        self._settled += len(losses)
+        # One after the other, so that the sum is the same whenever somebody looks.
+        self._sum = reduce(add, losses, self._sum)
+        self._count += len(losses)
+        self._curve.extend(first, losses)
+
+    @property
+    def first(self) -> float | None:
+        """Of the run's first batch; None before it."""
+        self.settle()
+        return self._first
+
+    @property
+    def mean(self) -> float | None:
+        """Of the batches since `begin_epoch`; None before the first."""
+        self.settle()
+        return self._sum / self._count if self._count else None
+
+    def begin_epoch(self) -> None:
+        """Begin another sum."""
+        self.settle()
+        self._sum, self._count = 0.0, 0
+
+    def state(self) -> dict[str, Any]:
+        """Everything but the curves, in plain values."""
+        self.settle()
+        return {
+            "loss_sum": self._sum,
+            "loss_count": self._count,
+            "lr": self.lr,
+            "first_loss": self._first,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`; the next batch begins a block."""
+        self._next, self._settled = 0, len(self._losses)
+        self._sum, self._count = state["loss_sum"], state["loss_count"]
+        self.lr, self._first = state["lr"], state["first_loss"]
+
 
 CHANGES: Final = 200
 """Changes by hand that a Snapshot carries; a listener gets every one."""
@@ -281,3 +405,43 @@ class Record:
         if self._clock.active < WARM_UP:
             return None
         return batches_left / batch_rate + epochs_left * self._val_seconds
+
+
+class Judge:
+    """Hands out a meter for each validation, and reads it when the pass is over."""
+
+    def __init__(
+        self,
+        task: Task,
+        metrics: Metrics,
+        progress: Progress,
+        record: Record,
+        clock: Clock,
+        loaders: Loaders,
+    ) -> None:
+        self._task, self._metrics = task, metrics
+        self._at, self._record, self._clock, self._loaders = progress, record, clock, loaders
+        self._meter: Meter | None = None
+        self._began = 0.0
+
+    def begin(self) -> Meter:
+        """A meter for the validation that starts now."""
+        self._meter = meter_for(self._task, self._metrics)
+        self._began = self._clock.spent[Step.VALIDATE]
+        self._loaders.validation_begins()
+        return self._meter
+
+    def take(self) -> bool:
+        """Record what the last validation found; whether there was one since the last call."""
+        if self._meter is None:
+            return False
+        seconds = self._clock.spent[Step.VALIDATE] - self._began
+        loss, metrics = self._meter.result()
+        self._record.validated(self._at.batches_done, loss, metrics, seconds)
+        self._meter = None
+        self._loaders.validation_ends()
+        return True
+
+    def forget(self) -> None:
+        """Drop a validation that was given up."""
+        self._meter = None

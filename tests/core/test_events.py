@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fivestep.core.protocol.steps import FIVE, Step
-from fivestep.core.session.clock import Clock
-from fivestep.core.session.events import IN_FLIGHT, EventClock
+from fivestep.core.session.clock import IN_FLIGHT, Clock, EventClock
 
 
 class Device:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fivestep.core.session.readback import SLOTS, Readback
-from fivestep.core.session.readings import Gauges
+from fivestep.core.session.readings import SLOTS, Gauges, Readback
 from fivestep.core.session.session import Session
 
 

@@ -107,7 +107,7 @@ def tell(
     """
     load_torch()
     from ...core.inspection.explain import explain
-    from ...core.session.describe import describe_run
+    from ...core.session.session import describe_run
 
     training = plan.build()
     info = describe_run(training)

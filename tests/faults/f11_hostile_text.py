@@ -24,7 +24,7 @@ from terminal import Terminal
 from fivestep.tui.cli import app as cli
 from fivestep.tui.cli import cli_runs  # noqa: F401
 from fivestep.tui.cli import run_commands as listing_runs  # noqa: F401
-from fivestep.tui.headless import runner as headless
+from fivestep.tui.headless import runner as headless  # noqa: F401
 from fivestep.tui.headless import text_reporter as people  # noqa: F401
 from fivestep.tui.setup import resume as resuming  # noqa: F401
 

@@ -27,9 +27,9 @@ from faults.result import Result
 
 from fivestep.core.storage.checkpoint import CheckpointError, Store
 from fivestep.core.training.digest import digest
-from fivestep.tui.cli import app as cli
+from fivestep.tui.cli import app as cli  # noqa: F401
 from fivestep.tui.cli import main as entry
-from fivestep.tui.headless import runner as headless
+from fivestep.tui.headless import runner as headless  # noqa: F401
 from fivestep.tui.headless import text_reporter as people
 from fivestep.tui.setup import resume as resuming  # noqa: F401
 

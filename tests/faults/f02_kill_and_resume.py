@@ -28,7 +28,7 @@ from fivestep.core.training.digest import digest
 from fivestep.presets import registry
 from fivestep.presets.recipe import load
 from fivestep.tui.cli import app as cli
-from fivestep.tui.cli import run_commands as listing_runs  # noqa: F401
+from fivestep.tui.cli import run_tables as listing_runs  # noqa: F401
 from fivestep.tui.headless import json_reporter as jsonlines  # noqa: F401
 from fivestep.tui.headless import runner as headless  # noqa: F401
 from fivestep.tui.setup import resume as resuming  # noqa: F401

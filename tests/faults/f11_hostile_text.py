@@ -22,8 +22,8 @@ from faults.result import Result
 from terminal import Terminal
 
 from fivestep.tui.cli import app as cli
-from fivestep.tui.cli import cli_runs  # noqa: F401
-from fivestep.tui.cli import run_commands as listing_runs  # noqa: F401
+from fivestep.tui.cli import run_commands as cli_runs  # noqa: F401
+from fivestep.tui.cli import run_tables as listing_runs  # noqa: F401
 from fivestep.tui.headless import runner as headless  # noqa: F401
 from fivestep.tui.headless import text_reporter as people  # noqa: F401
 from fivestep.tui.setup import resume as resuming  # noqa: F401

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fivestep.tui.watch.resizing import BUDGET, LONGEST, Resizing
+from fivestep.tui.watch.resizing import LONGEST, RESIZING_BUDGET, Resizing
 
 
 def test_a_size_now_and_then_is_shown_at_once() -> None:
@@ -21,7 +21,7 @@ def test_a_storm_waits_until_the_last_size_is_paid_for() -> None:
     now[0] += 0.1
     used[0] += 0.04
     wait = sizes.wait()
-    assert abs(wait - (0.04 / BUDGET - 0.1)) < 1e-9
+    assert abs(wait - (0.04 / RESIZING_BUDGET - 0.1)) < 1e-9
     now[0] += wait + 1e-9
     assert sizes.wait() == 0
 

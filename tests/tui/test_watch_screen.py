@@ -25,7 +25,16 @@ from fivestep.tui.render.keymap import Situation
 from fivestep.tui.watch.dialogs import AskStop
 from fivestep.tui.watch.failure import FailureScreen
 from fivestep.tui.watch.help import HelpScreen, help_lines
-from fivestep.tui.watch.pace import BUDGET, BYTES, CHARTS, FASTEST, OFTEN, SELDOM, SLOWEST, Pace
+from fivestep.tui.watch.pace import (
+    BYTES,
+    CHARTS,
+    DRAWING_BUDGET,
+    FASTEST,
+    OFTEN,
+    SELDOM,
+    SLOWEST,
+    Pace,
+)
 from fivestep.tui.widgets.panel import Panel
 
 Make = Callable[..., Any]
@@ -413,12 +422,12 @@ def test_the_frame_rate_gives_way_to_the_run() -> None:
     assert pace.interval() == FASTEST
     for _ in range(58):
         interval = pace.interval()
-    assert interval == pytest.approx(0.01 / BUDGET, rel=0.01)
+    assert interval == pytest.approx(0.01 / DRAWING_BUDGET, rel=0.01)
     assert pace.interval() <= SLOWEST
 
 
 def test_charts_give_way_to_the_run_on_their_own() -> None:
-    cheap, dear = FASTEST * BUDGET / 2, CHARTS * (OFTEN + SELDOM) / 2
+    cheap, dear = FASTEST * DRAWING_BUDGET / 2, CHARTS * (OFTEN + SELDOM) / 2
     used = iter(cheap * i for i in range(20))
     pace = Pace(lambda: next(used), lambda: 0)
     assert {pace.interval() for _ in range(10)} == {FASTEST}

@@ -13,8 +13,9 @@ from ..render import format as text
 from ..terminal.exits import written
 from ..terminal.imports import importing
 from ..terminal.output import Output, records_only, stdout
-from . import cli_explain, cli_runs
-from .arguments import watch, wishes_of, with_screen
+from . import explain_command as cli_explain
+from . import run_commands as cli_runs
+from .arguments import plan_of, recipe_of, watch, wishes_of, with_screen
 from .errors import SAID_NOTHING, DefaultsToTrain, Plain, refusals, run_command
 from .options import (
     EXIT_CODES,
@@ -44,7 +45,6 @@ from .options import (
     Threads,
     Traceback,
 )
-from .planning import plan_of, recipe_of
 
 app: Final = typer.Typer(
     cls=DefaultsToTrain,
@@ -178,8 +178,7 @@ def evaluate(
 ) -> None:
     """Judge a model on the validation and the test data: untrained, or as a run left it."""
     from ..setup.options import runs_folder
-    from .evaluate import judge
-    from .trained import Trained
+    from .evaluate import Trained, judge
 
     with refusals(traceback):
         trained = None if run is None else Trained(runs_folder(runs_dir), run, last=last)

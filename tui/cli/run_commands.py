@@ -1,196 +1,119 @@
-"""The runs that were kept, as tables for people and as objects for programs. Needs no torch."""
+"""The commands about runs that there have been: list them, go on with one, take its numbers."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
-import time
-from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any, Final, TextIO, cast
+from typing import Annotated, Any
 
-from ...core.storage.log_file import read_log
-from ...core.storage.run_directory import RunDirectory, RunError
-from ...core.storage.run_index import RunSummary, list_runs, newest, summary
+import typer
+
 from ..render import format as text
-from ..terminal.exits import FAILED, NOBODY_READS, complain
-from ..terminal.output import Output
-
-GAP: Final = "  "
-HEAD: Final = ("run", "state", "epochs", "best", "size", "started", "")
-RIGHT: Final = frozenset((2, 3, 4))
-"""Columns that end flush: numbers."""
-LATEST: Final = 8
-"""Events that `runs show` lists."""
-
-
-def table(folder: Path, output: Output) -> str:
-    """Every run in a line, the newest first."""
-    found = list_runs(folder)
-    if not found:
-        return text.clean(f"no runs in {folder}; fivestep train starts one") + "\n"
-    rows = [HEAD, *(_row(run) for run in found)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD) - 1)]
-    room = output.columns if output.is_terminal else None
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if i in RIGHT else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=False))
-        ]
-        line = GAP.join([*cells, row[-1]]).rstrip()
-        lines.append(line if room is None else text.fit(line, max(room, 1)).rstrip())
-    return "".join(f"{line}\n" for line in lines)
+from ..setup.options import runs_folder
+from ..terminal.exits import written
+from ..terminal.output import stdout
+from .arguments import watch, wishes_of
+from .errors import Plain, UsageError, refusals
+from .options import (
+    EXIT_CODES,
+    Break,
+    Epochs,
+    Json,
+    NoUi,
+    OnNan,
+    Quiet,
+    Run,
+    RunsDir,
+    SaveEvery,
+    Traceback,
+)
 
 
-def _row(run: RunSummary) -> tuple[str, ...]:
-    planned = "?" if run.epochs_planned is None else str(run.epochs_planned)
-    best = "" if run.best is None else text.metric(run.metric_name, run.best)
-    if run.best_epoch is not None:
-        best += f" @{run.best_epoch}"
-    told = text.clean(run.reason)
-    if run.state == "crashed":
-        told = f"its process ended in the middle; fivestep resume {run.name}"
-    if run.state == "finished":
-        told = ""
-    return (
-        run.name,
-        run.state,
-        f"{run.epochs}/{planned}",
-        best,
-        text.size(run.size),
-        _when(run.started),
-        told,
-    )
+def add_to(app: typer.Typer) -> None:
+    """Make them commands of the program."""
+    app.command(cls=Plain, epilog=EXIT_CODES)(resume)
+    app.command(cls=Plain)(runs)
+    app.command(cls=Plain)(export)
 
 
-def as_json(folder: Path) -> str:
-    """A list of objects, one a run, one a line; the fields are those of `RunSummary`."""
-    rows = ",\n".join(json.dumps(_object(run), allow_nan=False) for run in list_runs(folder))
-    return f"[\n{rows}\n]\n"
+def resume(
+    ctx: typer.Context,
+    run: Run = None,
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE]", help="The Python file, for a run that came from one."),
+    ] = None,
+    epochs: Epochs = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Accept a recipe or file that was changed since.")
+    ] = False,
+    runs_dir: RunsDir = None,
+    save_every: SaveEvery = "30s",
+    on_nan: OnNan = None,
+    break_: Break = None,
+    no_ui: NoUi = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    traceback: Traceback = False,
+) -> None:
+    """Go on with a run where it was: at the very batch, bit for bit as if never interrupted."""
+    from ..setup.resume import take_up
+
+    wishes = wishes_of(ctx)
+    if run is not None and file is None and run.endswith(".py"):
+        run, file = None, run
+    with refusals(traceback):
+        keeping = take_up(run, wishes, file=file, epochs=_epochs(epochs, ctx), force=force)
+    raise typer.Exit(watch(keeping, ctx))
 
 
-def _object(run: RunSummary) -> dict[str, Any]:
-    return asdict(run) | {"path": str(run.path)}
+def runs(
+    action: Annotated[
+        str | None, typer.Argument(metavar="[show NAME]", help="Everything about one run.")
+    ] = None,
+    name: Annotated[str | None, typer.Argument(hidden=True)] = None,
+    runs_dir: RunsDir = None,
+    json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
+) -> None:
+    """List the runs that were kept, newest first; runs show NAME tells all about one."""
+    from . import run_tables as listing_runs
+
+    if action not in (None, "show"):
+        raise UsageError(f"expected show NAME, not {text.clean(str(action))}")
+    folder, output = runs_folder(runs_dir), stdout()
+    with refusals():
+        if action == "show":
+            output.write(listing_runs.one(folder, name, as_object=json))
+        elif name is None:
+            output.write(
+                listing_runs.as_json(folder) if json else listing_runs.table(folder, output)
+            )
+    output.flush()
+    raise typer.Exit(written(output))
 
 
-def one(folder: Path, name: str | None, *, as_object: bool) -> str:
-    """Everything about one run: the last one, if none is named.
+def export(
+    run: Run = None,
+    csv: Annotated[bool, typer.Option("--csv", help="As comma-separated values.")] = False,
+    epochs: Annotated[
+        bool, typer.Option("--epochs", help="A row an epoch instead of one a batch.")
+    ] = False,
+    output_file: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
+    ] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Give out a run's numbers: a row a batch (beyond 100,000, a row a window of batches)."""
+    from . import run_tables as listing_runs
 
-    Raises:
-        RunError: there is no such run.
-    """
-    directory = RunDirectory.look(folder, _named(folder, name))
-    run, meta = summary(directory.path), directory.read_meta() or {}
-    git = meta.get("git")
-    outcome, events = directory.read_outcome() or {}, list(_events(directory))
-    if as_object:
-        whole = _object(run) | {"meta": meta, "outcome": outcome, "events": events}
-        return json.dumps(whole, allow_nan=False) + "\n"
-    facts = [
-        ("run", f"{run.name}  ({directory.path})"),
-        ("state", run.state + (f": {run.reason}" if run.reason else "")),
-        ("where", outcome.get("where")),
-        ("broken", _broken(outcome.get("switches"))),
-        ("command", meta.get("command")),
-        ("started", f"{_when(run.started)} in {meta.get('cwd', '?')}"),
-        ("trained", _trained(run)),
-        ("best", _best(run)),
-        ("val loss", None if run.val_loss is None else text.number(run.val_loss)),
-        ("on", _machine(meta)),
-        ("commit", git.get("commit") if isinstance(git, dict) else None),
-        ("resumed", len(meta["resumes"]) if meta.get("resumes") else None),
-        ("checkpoints", f"{run.checkpoints}, {text.size(run.size)} in all"),
-        ("to go on", f"fivestep resume {run.name}" if run.resumable else None),
-    ]
-    width = max(len(label) for label, value in facts if value)
-    lines = [f"{label:<{width}}  {value}" for label, value in facts if value]
-    if events:
-        lines += ["", f"the last of {text.counted(len(events), 'event')}:"]
-        lines += [
-            f"  {_when(event.get('time'))}  batch {event.get('batches_done', '?')}: "
-            f"{event.get('text', '')}"
-            for event in events[-LATEST:]
-        ]
-    return "".join(text.clean(line) + "\n" for line in lines)
+    if not csv:
+        raise UsageError("say the format: --csv")
+    with refusals():
+        code = listing_runs.export(runs_folder(runs_dir), run, epochs=epochs, to=output_file)
+    raise typer.Exit(code)
 
 
-def _broken(switches: Any) -> str | None:
-    """What was wrong with the loop on purpose."""
-    if not isinstance(switches, list) or not switches:
+def _epochs(said: str | None, ctx: Any) -> int | None:
+    if said is None:
         return None
-    return f"on purpose: {', '.join(map(str, switches))}"
-
-
-def export(folder: Path, name: str | None, *, epochs: bool, to: str | None) -> int:
-    """Write a run's numbers as CSV; the exit code.
-
-    Raises:
-        RunError: there is no such run, or the file can't be written.
-    """
-    from ...core.storage.run_index import write_csv
-
-    directory = RunDirectory.look(folder, _named(folder, name))
-    try:
-        with _stream(to) as stream:
-            write_csv(directory, stream, "epochs" if epochs else "batches")
-            stream.flush()
-    except BrokenPipeError:
-        return NOBODY_READS
-    except OSError as error:
-        if to is None:
-            complain(f"some rows could not be written: {error.strerror}")
-            return FAILED
-        raise RunError(f"{text.clean(to)}: can't be written: {error.strerror}") from error
-    return 0
-
-
-@contextlib.contextmanager
-def _stream(to: str | None) -> Iterator[TextIO]:
-    if to is not None:
-        with Path(to).open("w", encoding="utf-8", newline="") as stream:
-            yield stream
-    else:
-        yield cast("TextIO", sys.stdout)
-
-
-def _named(folder: Path, name: str | None) -> str:
-    found = name or newest(folder)
-    if found is None:
-        raise RunError(f"there is no run in {text.clean(str(folder))}")
-    return found
-
-
-def _events(directory: RunDirectory) -> Iterator[dict[str, Any]]:
-    with contextlib.suppress(OSError):
-        yield from read_log(directory.events)
-
-
-def _trained(run: RunSummary) -> str:
-    planned = "?" if run.epochs_planned is None else run.epochs_planned
-    return f"{run.epochs} of {planned} epochs, {text.counted(run.batches_done, 'batch')}"
-
-
-def _best(run: RunSummary) -> str | None:
-    if run.best is None:
-        return None
-    return f"{run.metric_name} {text.metric(run.metric_name, run.best)} in epoch {run.best_epoch}"
-
-
-def _machine(meta: dict[str, Any]) -> str | None:
-    found = meta.get("versions")
-    versions = found if isinstance(found, dict) else {}
-    threads = meta.get("threads", "?")
-    told = text.counted(threads, "thread") if isinstance(threads, int) else f"{threads} threads"
-    parts = [f"{meta.get('device', '?')}, {told}", *([str(meta["amp"])] if meta.get("amp") else [])]
-    return ", ".join(parts + [f"{key} {value}" for key, value in versions.items()])
-
-
-def _when(seconds: Any) -> str:
-    """Local time, to the minute."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M", time.localtime(float(seconds)))
-    except (TypeError, ValueError, OverflowError, OSError):
-        return "?"
+    if not said.isdecimal() or not 1 <= int(said) <= 10**9:
+        raise UsageError(f"--epochs: expected a number of at least 1, not {text.clean(said)}", ctx)
+    return int(said)

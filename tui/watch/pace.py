@@ -15,7 +15,7 @@ from ..terminal.terminal import Surviving
 
 FASTEST: Final = 0.1
 SLOWEST: Final = 2.5
-BUDGET: Final = 0.006
+DRAWING_BUDGET: Final = 0.006
 """Largest share of wall time that drawing may take; charts come on top of that."""
 CHARTS: Final = 0.003
 """The same for charts."""
@@ -103,4 +103,4 @@ class Pace:
         self._costs.append(spent)
         self._bytes.append(more)
         slow = sum(self._bytes) / len(self._bytes) / BYTES  # charts come only now and then
-        return min(SLOWEST, max(least, self.cost / BUDGET, slow))
+        return min(SLOWEST, max(least, self.cost / DRAWING_BUDGET, slow))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-BUDGET: Final = 0.05
+RESIZING_BUDGET: Final = 0.05
 """Largest share of the time since the last size that the screen's thread may have used."""
 LONGEST: Final = 5.0
 """Seconds until a size is shown all the same."""
@@ -27,7 +27,7 @@ class Resizing:
         """Seconds until the next size may be shown; 0 if it may be now, and then it counts."""
         now, used = self._clock(), self._used()
         last, used_then = self._last
-        left = min(LONGEST, (used - used_then) / BUDGET) - (now - last)
+        left = min(LONGEST, (used - used_then) / RESIZING_BUDGET) - (now - last)
         if left > 0:
             return left
         self._last = now, used

@@ -10,7 +10,7 @@ import typer
 from ...presets import registry
 from ..terminal.exits import written
 from ..terminal.output import records_only, stdout
-from .arguments import switches_of
+from .arguments import plan_of, switches_of
 from .errors import Plain, UsageError, refusals
 from .options import (
     Amp,
@@ -28,7 +28,6 @@ from .options import (
     Threads,
     Traceback,
 )
-from .planning import plan_of
 
 MOST: Final = 1000
 """Batches that are explained at most."""

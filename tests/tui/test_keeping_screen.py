@@ -20,7 +20,7 @@ from fivestep.tui.setup.options import Wishes
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.setup.resume import take_up
 from fivestep.tui.setup.source import Kept
-from fivestep.tui.watch.failure import FailureScreen
+from fivestep.tui.watch.dialogs import FailureScreen
 from fivestep.tui.watch.loading import LoadingScreen
 from fivestep.tui.watch.watch import WatchScreen
 from fivestep.tui.widgets.messages import MessageLog

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fivestep.tui.watch.resizing import LONGEST, RESIZING_BUDGET, Resizing
+from fivestep.tui.watch.pace import LONGEST, RESIZING_BUDGET, Resizing
 
 
 def test_a_size_now_and_then_is_shown_at_once() -> None:

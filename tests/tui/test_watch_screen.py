@@ -22,9 +22,7 @@ from fivestep.core.protocol.snapshot import Outcome
 from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.render import keymap as commands
 from fivestep.tui.render.keymap import Situation
-from fivestep.tui.watch.dialogs import AskStop
-from fivestep.tui.watch.failure import FailureScreen
-from fivestep.tui.watch.help import HelpScreen, help_lines
+from fivestep.tui.watch.dialogs import AskStop, FailureScreen, HelpScreen, help_lines
 from fivestep.tui.watch.pace import (
     BYTES,
     CHARTS,

@@ -23,7 +23,7 @@ from ..terminal.capture import print_to_descriptors
 from ..terminal.signals import ScreenSignals
 from ..terminal.terminal import is_gone
 from ..watch.frames import lean
-from ..watch.resizing import Resizing
+from ..watch.pace import Resizing
 from ..widgets.messages import MessageLog
 
 # What is not imported up here is late: the first picture does without.

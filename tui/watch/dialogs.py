@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
@@ -10,6 +11,14 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
+
+from ...core.protocol.diagnosis import Verdict
+from ...core.protocol.snapshot import Outcome
+from ..render.format import clean, fit, wrap
+from ..render.keymap import COMMANDS, Command
+from ..render.spans import Line, line, sized
+from ..widgets.dialog import TextBox
+from ..widgets.verdict import in_full
 
 Answer = Literal["batch", "epoch", "leave", "go"]
 
@@ -70,3 +79,77 @@ class AskStop(ModalScreen[Answer]):
     def action_answer(self, answer: str) -> None:
         """Close with an answer."""
         self.dismiss(next((a for a, _, _ in ANSWERS if a == answer), "go"))
+
+
+class FailureScreen(TextBox):
+    """What failed, where, and the whole traceback."""
+
+    def __init__(self, outcome: Outcome, *, ascii: bool = False) -> None:
+        def lines(width: int) -> list[Line]:
+            width = max(1, width)
+            rows = [line((row, "bad")) for row in wrap(clean(outcome.reason), width)]
+            rows += [line((row, "dim")) for row in wrap(clean(outcome.where), width)]
+            text = clean(outcome.traceback, lines=True).rstrip()
+            return [*rows, (), *(line(row) for row in wrap(text, width))]
+
+        super().__init__("traceback", lines, ascii=ascii)
+
+
+INTRO = (
+    "Training is five steps, taken again for every batch. The marker ▶ shows which one runs at "
+    "this very moment, the bars beside them where the time of the last seconds went. "
+    "Hold the run with space, then walk through a batch with s."
+)
+KEY = 11
+
+
+class HelpScreen(TextBox):
+    """Every command, grouped."""
+
+    def __init__(self, *, ascii: bool = False) -> None:
+        super().__init__("help", help_lines, ascii=ascii)
+
+
+def help_lines(width: int) -> list[Line]:
+    """The page for `width` cells: two columns where they fit."""
+    groups: dict[str, list[Command]] = {}
+    for command in COMMANDS:
+        groups.setdefault(command.group, []).append(command)
+    column = (width - 3) // 2 if width >= 96 else width
+    parts = {group: _group(group, commands, column) for group, commands in groups.items()}
+    rows: list[Line] = [line(text) for text in wrap(INTRO, max(1, width))]
+    if column == width:
+        for part in parts.values():
+            rows += [(), *part]
+        return rows
+    left = [row for group in ("Steer", "Program") for row in ((), *parts[group])]
+    right = [
+        row
+        for group, part in parts.items()
+        if group not in ("Steer", "Program")
+        for row in ((), *part)
+    ]
+    for i in range(max(len(left), len(right))):
+        a = left[i] if i < len(left) else ()
+        b = right[i] if i < len(right) else ()
+        rows.append((*sized(a, column), ("   ", ""), *b))
+    return rows
+
+
+def _group(group: str, commands: list[Command], width: int) -> list[Line]:
+    rows: list[Line] = [line((group, "bold"))]
+    for command in commands:
+        keys = command.shown + (", ctrl+c" if "ctrl+c" in command.keys else "")
+        for i, text in enumerate(wrap(command.help, max(1, width - KEY))):
+            rows.append(line((fit("" if i else keys, KEY), "key"), text))
+    return rows
+
+
+class VerdictsScreen(TextBox):
+    """What is wrong, why, and what to try, of each verdict."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "close", show=False, priority=True)]
+
+    def __init__(self, verdicts: tuple[Verdict, ...], *, ascii: bool = False) -> None:
+        title = "what is wrong, why, and what to try"
+        super().__init__(title, partial(in_full, verdicts), ascii=ascii)

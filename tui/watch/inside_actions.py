@@ -14,7 +14,7 @@ from ..render.format import clean
 from ..widgets.messages import Severity as Message
 from .break_loop import BreakItScreen
 from .breakpoint_dialog import BreakpointsScreen
-from .verdicts import VerdictsScreen
+from .dialogs import VerdictsScreen
 from .watch_actions import Actions
 
 SEVERITY: Final[dict[Severity, Message]] = {

@@ -24,9 +24,7 @@ from ..render import keymap as commands
 from ..render.theme import DARK, LIGHT
 from ..widgets.footer import CommandBar
 from ..widgets.steps import StepsPanel
-from .dialogs import AskStop
-from .failure import FailureScreen
-from .help import HelpScreen
+from .dialogs import AskStop, FailureScreen, HelpScreen
 
 if TYPE_CHECKING:
     from textual.screen import Screen

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fivestep.tui.choose.layers import table
+from fivestep.tui.choose.panels import table
 from fivestep.tui.render.data_pictures import draw
 from fivestep.tui.render.look import Excerpt, Histograms, Images, Layer, Picture, Scatter
 from fivestep.tui.render.spans import Line, width

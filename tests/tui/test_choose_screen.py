@@ -19,7 +19,7 @@ import fivestep.tui
 from fivestep.presets import registry
 from fivestep.tui.choose import preview as looker
 from fivestep.tui.choose import screen as choose
-from fivestep.tui.choose.command_line import CommandLine
+from fivestep.tui.choose.form import CommandLine
 from fivestep.tui.choose.preset_list import PresetList
 from fivestep.tui.choose.preview import Request
 from fivestep.tui.choose.screen import Choice, ChooseScreen

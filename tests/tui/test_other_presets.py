@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fivestep.tui.app.app import FivestepApp
-from fivestep.tui.choose.command_line import CommandLine
+from fivestep.tui.choose.form import CommandLine
 from fivestep.tui.choose.preset_list import PresetList
 from fivestep.tui.cli import app as cli
 

@@ -9,12 +9,16 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.message import Message
-from textual.widgets import Input
+from textual.widgets import Button, Input, Static
 
 from ...presets.catalogue import DATASETS, MODELS
-from ..render.format import clean, count, fit
+from ..render.format import clean, count, fit, wrap
+from ..render.keymap import Command
 from ..render.spans import Line, Run, line
+from ..render.theme import plain
+from ..widgets.footer import CommandBar
 from ..widgets.panel import Panel, styles
 from .settings import DATASET, MODEL, SETTINGS, Resolved, Setting, nudged
 
@@ -256,3 +260,127 @@ class Form(Vertical):
         if isinstance(event.widget, Field) and not event.widget.value.strip():
             with self.prevent(Input.Changed):
                 event.widget.value = event.widget.placeholder
+
+
+START = "▶ Start"
+
+
+class StartButton(Button, inherit_css=False):
+    """Textual's button in its primary colours; its own styles are of every colour and kind there
+    is, and a first picture would have to wait for them.
+    """
+
+    DEFAULT_CSS = """
+    StartButton {
+        width: auto; min-width: 16; height: auto; line-pad: 1; pointer: pointer;
+        text-align: center; content-align: center middle; text-style: bold;
+        color: $button-color-foreground; background: $primary; border: none;
+        border-top: tall $primary-lighten-3; border-bottom: tall $primary-darken-3;
+        &:disabled { text-opacity: 0.6; pointer: not-allowed; }
+        &:focus { text-style: $button-focus-text-style; background-tint: $foreground 5%; }
+        &:hover { background: $primary-darken-2; border-top: tall $primary; }
+        &.-active {
+            border-bottom: tall $primary-lighten-3; border-top: tall $primary-darken-3;
+            tint: $background 30%;
+        }
+    }
+    """
+
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(Content(plain(START) if ascii else START), id=id)
+
+
+class CommandLine(Static):
+    """Text that can be selected with the mouse; it wraps, and nothing in it is markup."""
+
+    DEFAULT_CSS = """
+    CommandLine {
+        border: round $border; padding: 0 1; height: auto; min-height: 4; width: 1fr;
+        border-title-color: $text-muted; border-title-style: bold;
+        border-subtitle-color: $text-muted;
+        &.-wrong { color: $error; border: round $error; }
+        &.-ascii { border: ascii $border; }
+    }
+    """
+
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, markup=False)
+        self._ascii = ascii
+        self.set_class(ascii, "-ascii", update=False)
+        self.command = ""
+        """What is shown; empty where something is wrong."""
+
+    def show(self, command: str, problem: str) -> None:
+        """The command, or what the command would say."""
+        self.command = "" if problem else command
+        self.set_class(bool(problem), "-wrong")
+        self.border_title = "this can't start yet" if problem else "the same as a command"
+        self.border_subtitle = "" if problem else "c copies"
+        text = f"✗ {clean(problem)}" if problem else clean(command)
+        self.update(Content(plain(text) if self._ascii else text))
+
+    def copy(self) -> None:
+        """Put the command into the terminal's clipboard, and say so until something changes."""
+        if self.command:
+            self.app.copy_to_clipboard(self.command)
+            self.border_subtitle = "copied"
+
+
+CHOOSING: Final = (
+    Command("start", ("enter",), "enter", "start", "Start the run", "Choose", footer=1),
+    Command("choose", (), "↑ ↓", "choose",
+            "Another preset; in a field, another value", "Choose", footer=3),
+    Command("next_field", ("tab",), "tab", "settings", "To the next field", "Choose", footer=2),
+    Command("previous_field", ("shift+tab",), "shift+tab", "field before",
+            "To the field before", "Choose"),
+    Command("list", ("escape",), "esc", "presets", "Back to the list of presets", "Choose"),
+    Command("reset", ("r",), "r", "reset", "The recipe's own settings again", "Choose", footer=5),
+    Command("copy", ("c",), "c", "copy command",
+            "Copy the command line that runs the same", "Choose", footer=4),
+    Command("theme", ("d",), "d", "dark/light", "Dark or light colours", "Program", footer=6),
+    Command("quit", ("q", "ctrl+c"), "q", "quit", "Leave fivestep", "Program", footer=2),
+    Command("help", ("question_mark", "f1"), "?", "help", "This page", "Program", footer=1),
+)  # fmt: skip
+
+INTRO: Final = (
+    "fivestep trains a PyTorch model and shows the five steps that its training loop takes for "
+    "every batch. Pick a preset, change its settings if you like, and start; then hold the run "
+    "at any step, walk through a batch, change the learning rate. Nothing is stored or sent "
+    "while you choose."
+)
+FEWEST: Final = 30
+
+
+class ChoosingBar(CommandBar, inherit_component_classes=False):
+    """The footer of the choosing screen."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim", "key")
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        shown = list(CHOOSING)
+        while shown and sum(len(t) for c in shown for t in c.footer_runs) > width:
+            shown.remove(max(shown, key=lambda c: c.footer or 9))
+        runs: list[Run] = []
+        self._spans = []
+        place = 0
+        for command in (c for c in shown if c.footer):
+            key, label = command.footer_runs
+            runs += [(key, "key"), (label, "dim")]
+            self._spans.append((place, place + len(key) + len(label), command.id))
+            place += len(key) + len(label)
+        return [line(*runs)]
+
+
+def help_lines(width: int) -> list[Line]:
+    """The page of help for `width` cells."""
+    rows = [line(text) for text in wrap(INTRO, max(1, width))]
+    for group in dict.fromkeys(command.group for command in CHOOSING):
+        rows += [(), line((group, "bold"))]
+        for command in CHOOSING:
+            if command.group != group:
+                continue
+            keys = command.shown + (", ctrl+c" if "ctrl+c" in command.keys else "")
+            first, *more = wrap(command.help, max(FEWEST, width - 12))
+            rows += [line((f"{keys:<12}", "key"), first)]
+            rows += [line(" " * 12, text) for text in more]
+    return rows

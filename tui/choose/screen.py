@@ -21,16 +21,21 @@ from textual.widgets import Input
 
 from ...presets import registry
 from ..render.theme import DARK, LIGHT, ascii_only
-from .command_line import CommandLine
-from .commands import CHOOSING, ChoosingBar, help_lines
-from .form import Form
-from .layers import LayersPanel
-from .layout import LAYOUT, layout_classes
-from .panels import LOADING, LOOKING, About, Banner, DataPanel, StepsToCome
+from .form import CHOOSING, ChoosingBar, CommandLine, Form, StartButton, help_lines
+from .panels import (
+    LAYOUT,
+    LOADING,
+    LOOKING,
+    About,
+    Banner,
+    DataPanel,
+    LayersPanel,
+    StepsToCome,
+    layout_classes,
+)
 from .preset_list import PresetList
 from .preview import Looker, Request
 from .settings import Choice, Resolved, command_line, resolve
-from .start import StartButton
 
 if TYPE_CHECKING:
     from ..render.look import Look

@@ -16,10 +16,9 @@ from fivestep.tui.render.batch import in_hand
 from fivestep.tui.render.spans import Line
 from fivestep.tui.render.step_summary import Tale, tell
 from fivestep.tui.render.switch_words import change_in_short, in_short
+from fivestep.tui.widgets.banners import NoticeBar, VerdictBar, in_full
 from fivestep.tui.widgets.code import CodePanel
 from fivestep.tui.widgets.layers import InsidePanel
-from fivestep.tui.widgets.notice import NoticeBar
-from fivestep.tui.widgets.verdict import VerdictBar, in_full
 
 NONE = LayerRow("a", "Linear", "2x2", 6, weight_norm=1.0)
 FULL = replace(NONE, grad_norm=0.5)

@@ -21,8 +21,7 @@ from fivestep.tui.widgets.curves import CurvesPanel
 from fivestep.tui.widgets.device import DevicePanel
 from fivestep.tui.widgets.messages import KEPT, MessageLog, MessagesPanel
 from fivestep.tui.widgets.numbers import NumbersPanel
-from fivestep.tui.widgets.progress import ProgressBars
-from fivestep.tui.widgets.status import Header
+from fivestep.tui.widgets.status import Header, ProgressBars
 from fivestep.tui.widgets.steps import DWELL, StepsPanel
 
 Picture = Callable[..., Snapshot]

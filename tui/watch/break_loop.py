@@ -18,7 +18,7 @@ from ...core.protocol.snapshot import Snapshot
 from ..render.format import wrap
 from ..render.spans import EMPTY, Line, line
 from ..render.theme import plain
-from ..widgets.text_panel import TextPanel
+from ..widgets.panel import TextPanel
 
 SEEN: Final = 3
 """Batches after which a switch has shown what it does, so that it can be explained."""

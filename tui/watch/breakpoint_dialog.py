@@ -17,7 +17,7 @@ from ...core.protocol.conditions import NAMES, ConditionError, Gate, parse
 from ..render.format import clean, fit, wrap
 from ..render.spans import Line, line
 from ..render.theme import plain
-from ..widgets.text_panel import TextPanel
+from ..widgets.panel import TextPanel
 
 JUDGED: Final[dict[Gate, str]] = {
     "begin": "as each batch begins",

@@ -17,8 +17,8 @@ from ...core.protocol.snapshot import Outcome
 from ..render.format import clean, fit, wrap
 from ..render.keymap import COMMANDS, Command
 from ..render.spans import Line, line, sized
+from ..widgets.banners import in_full
 from ..widgets.dialog import TextBox
-from ..widgets.verdict import in_full
 
 Answer = Literal["batch", "epoch", "leave", "go"]
 

@@ -8,21 +8,18 @@ from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 from textual.widgets import Input
 
-from ..widgets.banners import OutcomePanel
+from ..widgets.banners import NoticeBar, OutcomePanel, VerdictBar
 from ..widgets.code import CodePanel
 from ..widgets.curves import CurvesPanel
 from ..widgets.device import DevicePanel
 from ..widgets.footer import CommandBar
 from ..widgets.layers import InsidePanel
 from ..widgets.messages import MessagesPanel
-from ..widgets.notice import NoticeBar
 from ..widgets.numbers import NumbersPanel
 from ..widgets.panel import Panel
-from ..widgets.progress import ProgressBars
-from ..widgets.status import Header
+from ..widgets.picture import ViewPanel
+from ..widgets.status import Header, ProgressBars
 from ..widgets.steps import StepsPanel
-from ..widgets.verdict import VerdictBar
-from ..widgets.view import ViewPanel
 
 if TYPE_CHECKING:
     from textual.screen import Screen

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from ...core.protocol.diagnosis import Severity, Verdict
+from ...core.protocol.faults import Switch
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..render.format import clean, clock, count, metric, number, wrap
-from ..render.spans import Line, Run, line
+from ..render.spans import Line, Run, line, restyled, sized
+from ..render.spans import width as cells_of
 from ..render.switch_words import in_short
 from ..setup.source import Kept
 from .panel import Panel
@@ -104,3 +109,138 @@ def _labelled(label: str, text: str, width: int) -> list[Line]:
     first, *more = wrap(f"{label} {clean(text)}", width)
     start = min(len(label), len(first))
     return [line((first[:start], "dim"), first[start:]), *(line(row) for row in more[:2])]
+
+
+class NoticeBar(Panel):
+    """A row for each notice under the top line; none where there is nothing to say."""
+
+    DEFAULT_CSS = """
+    NoticeBar { display: none; height: auto; max-height: 2; }
+    NoticeBar > .line--bad { color: $background; background: $error; text-style: bold; }
+    NoticeBar > .line--now { color: $background; background: $accent; text-style: bold; }
+    """
+
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, ascii=ascii)
+        self.on: tuple[Switch, ...] = ()
+        """What is broken on purpose."""
+        self.coming: tuple[Switch, ...] = ()
+        """What will be, from the next batch on."""
+        self.mending = False
+        """It is to be undone as soon as no batch is under way."""
+        self.undo = True
+        """There is a state to go back to."""
+        self.held = ""
+        """The breakpoint that holds the run, and its numbers."""
+        self._break: object = None
+        self._place: tuple[object, ...] = ()
+
+    def take(self, s: Snapshot) -> None:
+        """A new picture."""
+        self.on = s.switches
+        last = next((c for c in reversed(s.changes) if c.kind == "break"), None)
+        place = (s.state, s.step, s.batches_done, s.val_batch)
+        if last is not None and last is not self._break:
+            self._break = last
+            self._place = place if s.state is State.PAUSED else ()
+            self.held = clean(last.text)
+        if place != self._place:
+            self.held = ""
+
+    def show(self) -> None:
+        """Draw, with as many rows as there is something to say."""
+        something = bool(self._notices())
+        if something or self.display:
+            tall = len(self._notices())
+            self.display = something
+            if tall != self.size.height:
+                self.refresh(layout=True)
+            self.redraw()
+
+    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+        """A row for each."""
+        return len(self._notices())
+
+    def _notices(self) -> list[tuple[str, str, str]]:
+        """Text, what can be done, and style of each."""
+        rows = []
+        if self.on:
+            way = "u undoes" if self.undo else "u mends it"
+            way = "undone before the next batch" if self.mending else way
+            rows.append((f"BROKEN ON PURPOSE: {in_short(self.on)}", way, "bad"))
+        elif self.coming:
+            what = f"BROKEN ON PURPOSE from the next batch on: {in_short(self.coming)}"
+            rows.append((what, "u takes it back", "bad"))
+        if self.held:
+            rows.append((f"HELD by {self.held}", "space goes on, B edits", "now"))
+        return rows
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        rows = []
+        for text, way, style in self._notices():
+            full = line(f" ✗ {text}" if style == "bad" else f" ❚❚ {text}", f"  —  {way} ")
+            if cells_of(full) > width:
+                keep = max(0, width - len(way) - 3)
+                full = (*sized(line(f" {text}"), keep), (f"  {way} ", ""))
+            rows.append(restyled(sized(full, width), style))
+        return rows
+
+
+SEVERITY_STYLE: Final[dict[Severity, str]] = {"danger": "bad", "warning": "warn", "note": "bold"}
+SEVERITY_ICON: Final[dict[Severity, str]] = {"danger": "✗", "warning": "!", "note": "i"}
+FINE: Final = "✔ nothing wrong any more, as far as can be seen"
+ALL_FINE: Final = "Nothing is wrong, as far as can be seen."
+
+
+class VerdictBar(Panel):
+    """The most severe verdict in a row or two; hidden until there has been one."""
+
+    DEFAULT_CSS = "VerdictBar { display: none; height: 2; padding: 0 1; background: $panel; }"
+
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, ascii=ascii)
+        self.verdicts: tuple[Verdict, ...] = ()
+        self.told: set[str] = set()
+        """Every rule that has spoken so far."""
+
+    def take(self, verdicts: tuple[Verdict, ...]) -> list[Verdict]:
+        """What is said now; those that have not been told before."""
+        self.verdicts = verdicts
+        fresh = [verdict for verdict in verdicts if verdict.rule not in self.told]
+        self.told.update(verdict.rule for verdict in fresh)
+        self.display = bool(self.told)  # once it is there it stays: nothing jumps
+        return fresh
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        if not self.verdicts:
+            return [line((FINE, "good"))]
+        verdict, *others = self.verdicts
+        style = SEVERITY_STYLE[verdict.severity]
+        head = line((f"{SEVERITY_ICON[verdict.severity]} {clean(verdict.what)}", style))
+        more = f"  +{len(others)} more · y why" if others else "  y why"
+        keys = line((more, "dim"))
+        room = width - cells_of(keys)
+        if height < 2:
+            full = (*head, *line(("  try: ", "dim"), clean(verdict.next)))
+            return [(*sized(full, room), *keys)]
+        why = (*head, *line((": ", "dim"), clean(verdict.why)))
+        return [
+            sized(why, width),
+            (*sized(line(("  try: ", "dim"), clean(verdict.next)), room), *keys),
+        ]
+
+
+def in_full(verdicts: tuple[Verdict, ...], width: int) -> list[Line]:
+    """All of them, in full: what is wrong, why, and what to try."""
+    width = max(12, width)
+    if not verdicts:
+        return [line((ALL_FINE, "good"))]
+    rows: list[Line] = []
+    for verdict in verdicts:
+        style = SEVERITY_STYLE[verdict.severity]
+        head = f"{SEVERITY_ICON[verdict.severity]} {verdict.severity}: {clean(verdict.what)}"
+        rows += [(), *(line((text, style)) for text in wrap(head, width))]
+        for label, text in (("why", verdict.why), ("try", verdict.next)):
+            for i, part in enumerate(wrap(clean(text), width - 6)):
+                rows.append(line((f"  {'' if i else label:<4}", "dim"), part))
+    return rows[1:]

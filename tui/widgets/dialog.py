@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 
 from ..render.spans import Line
 from ..render.theme import plain
-from .text_panel import TextPanel
+from .panel import TextPanel
 
 
 class TextBox(ModalScreen[None]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
@@ -181,3 +182,22 @@ class Panel(Widget):
         self._forget(*self.content_size)
         self.redraw()
         self.refresh()
+
+
+class TextPanel(Panel):
+    """Shows what `make` gives for its width."""
+
+    DEFAULT_CSS = "TextPanel { height: auto; background: $surface; }"
+
+    def __init__(
+        self, make: Callable[[int], list[Line]], *, id: str | None = None, ascii: bool = False
+    ) -> None:
+        super().__init__(id=id, ascii=ascii)
+        self._make = make
+
+    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+        """One row a line."""
+        return len(self._make(width))
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        return self._make(width)

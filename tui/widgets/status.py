@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
-from ..render.format import clean, count, fit, rate
+from ..render.charts import bar
+from ..render.format import NOTHING, clean, clock, count, fit, percent, rate
 from ..render.spans import Line, Run, line, sized, spread, width
 from .panel import Panel
 
@@ -91,3 +92,84 @@ def describe(
 
 def _cells(runs: Line) -> int:
     return width(runs)
+
+
+class ProgressBars(Panel):
+    """Two bars with counts and shares; elapsed, ETA and throughput beside them."""
+
+    DEFAULT_CSS = "ProgressBars { height: 2; padding: 0 1; }"
+
+    def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, ascii=ascii)
+        self.info = info
+        self.snapshot: Snapshot | None = None
+        self._elapsed = 0.0
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        s, info = self.snapshot, self.info
+        batches = info.batches_per_epoch
+        if s is None:
+            epoch = batch = 0
+            per_epoch = 0.0
+        else:
+            epoch, batch = s.epoch, s.batch
+            per_epoch = min(1.0, batch / batches) if batches else 0.0
+            self._elapsed = s.active  # a pause stands still, on the screen too
+        done = s is not None and s.state is State.FINISHED
+        epochs_done = 1.0 if done else max(0.0, epoch - 1 + per_epoch) / info.epochs
+        if done:
+            batch, per_epoch = batches or batch, 1.0
+        finished = batch if done or batches is None else min(batch + 1, batches)
+        rows = (
+            ("epoch", epoch, info.epochs, epochs_done),
+            ("batch", finished if s else 0, batches, per_epoch),
+        )
+        places = max(len(_of(at, total)) for _, at, total, _ in rows)
+        eta = s.eta if s is not None and not s.state.ended else None
+        pace = (rate(s.batches_per_second), rate(s.samples_per_second)) if s else (NOTHING,) * 2
+        times = (("elapsed", clock(self._elapsed)), ("ETA", clock(eta)))
+        if done or (s is not None and s.state.ended):
+            times = (("took", clock(self._elapsed)), ("", ""))
+        figures = [
+            line(
+                (fit(f"   {word}", 11), "dim"),
+                fit(span, 8, right=True),
+                fit(speed, 10, right=True),
+                (f" {unit}", "dim"),
+            )
+            for (word, span), speed, unit in zip(
+                times, pace, ("batches/s", "samples/s"), strict=True
+            )
+        ]
+        room = width - 6 - places - 8
+        if room - 40 < 12:
+            figures = [
+                line((f"  {fit(word, 7)} ", "dim"), fit(span, 7, right=True))
+                for word, span in times
+            ]
+        room -= sum(len(text) for text, _ in figures[0])
+        length = max(0, room)
+        return [
+            spread(
+                line(
+                    (f"{word} ", "dim"),
+                    (fit(_of(at, total), places, right=True), "bold"),
+                    "  ",
+                    *_track(share, length),
+                    fit(percent(share) if total else NOTHING, 6, right=True),
+                ),
+                right,
+                width,
+            )
+            for (word, at, total, share), right in zip(rows, figures, strict=True)
+        ]
+
+
+def _track(share: float, length: int) -> Line:
+    """The bar on a thin line, so that its end can be seen."""
+    filled = bar(share, length).rstrip()
+    return line((filled, "bar"), ("─" * (length - len(filled)), "dim"))
+
+
+def _of(at: int, total: int | None) -> str:
+    return f"{count(at)}/{count(total)}" if total else count(at)

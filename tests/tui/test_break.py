@@ -12,8 +12,8 @@ import pytest
 
 from fivestep.core.protocol.faults import SWITCHES, Switch
 from fivestep.tui.cli import app as cli
-from fivestep.tui.headless import verdict_watch
-from fivestep.tui.headless.jsonfields import FIELDS
+from fivestep.tui.headless import reporter as verdict_watch
+from fivestep.tui.headless.json_reporter import FIELDS
 
 Captured = pytest.CaptureFixture[str]
 

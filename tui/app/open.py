@@ -116,7 +116,7 @@ def _left(app: FivestepApp, log: MessageLog, signals: ScreenSignals) -> int:
     if launch is None and not lost:
         return FAILED if broken else signals.exit_code or 0
     # Late: the first picture does without.
-    from ..headless.unattended import without_screen, without_terminal
+    from ..headless.runner import without_screen, without_terminal
 
     if lost:
         return without_terminal(launch, signals)

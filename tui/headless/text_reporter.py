@@ -10,8 +10,7 @@ from ...core.protocol.steps import State, Task
 from ..render import faults as breaking
 from ..render import format as text
 from ..terminal.output import Output
-from .reporter import Ending, Face
-from .verdict_watch import VerdictWatch
+from .reporter import Ending, Face, VerdictWatch
 
 if TYPE_CHECKING:
     from ...core.protocol.diagnosis import Verdict

@@ -10,7 +10,7 @@ import pytest
 
 from fivestep.core.protocol.snapshot import Change, Outcome, Saved
 from fivestep.core.protocol.steps import State
-from fivestep.tui.setup.source import Kept
+from fivestep.tui.setup.launch import Kept
 
 Make = Callable[..., Any]
 NOON = 1_795_348_800.0

@@ -16,10 +16,10 @@ from fivestep.core.protocol.steps import State, Step
 from fivestep.presets.recipe import load
 from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.setup.builder import Keeping
+from fivestep.tui.setup.launch import Kept
 from fivestep.tui.setup.options import Wishes
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.setup.resume import take_up
-from fivestep.tui.setup.source import Kept
 from fivestep.tui.watch.dialogs import FailureScreen
 from fivestep.tui.watch.loading import LoadingScreen
 from fivestep.tui.watch.watch import WatchScreen

@@ -14,7 +14,7 @@ from fivestep.core.protocol.steps import State, Step
 from fivestep.core.training.device import DeviceReading
 from fivestep.tui.render.loop_source import loop_code
 from fivestep.tui.render.spans import Line
-from fivestep.tui.setup.source import Kept
+from fivestep.tui.setup.launch import Kept
 from fivestep.tui.widgets.banners import OutcomePanel
 from fivestep.tui.widgets.code import CodePanel
 from fivestep.tui.widgets.curves import CurvesPanel

@@ -165,7 +165,7 @@ class Keeping:
 
     def _kept(self, make: Callable[..., Session], training: Training) -> Session:
         """The session with its directory; a new run goes without one that can't be written."""
-        from .going_on import Start, start_of
+        from .starting_point import Start, start_of
 
         directory, resume, trained = self.directory, self.resume, plan_facts(self.plan)
         assert directory is not None

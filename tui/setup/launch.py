@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import traceback
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from ...core.protocol.commands import Command, Stop
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
@@ -15,13 +16,45 @@ from ..render.canvas import load_plotext
 from ..terminal.imports import importing, load_torch
 from .builder import Keeping
 from .plan import FilePlan
-from .source import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...core.session.session import Session
     from ...core.training.device import DeviceReading
+
+
+class Source(Protocol):
+    """A run as the screen sees it. Every method returns at once."""
+
+    @property
+    def info(self) -> RunInfo:
+        """What does not change while the run goes on."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the run ended; None while it goes on."""
+
+    def now(self) -> tuple[Step, float] | None:
+        """The phase running at this very moment, and since when (`time.perf_counter`)."""
+
+    def latest(self, *, curves: bool = False) -> Snapshot | None:
+        """The newest picture there is; also asks for a fresh one, with curves when wanted."""
+
+    def send(self, command: Command) -> None:
+        """Ask the run for something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where a run is kept, for a person."""
+
+    place: str = ""
+    """The run's directory; "" if nothing is kept."""
+    way_on: str = ""
+    """The command that goes on with the run."""
+    problem: str = ""
+    """What could not be kept, although it was wished for, and why."""
 
 
 class Launch:

@@ -7,7 +7,7 @@ from typing import Final
 from ...core.protocol.snapshot import Change, Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..render.format import clean, count, metric
-from ..setup.source import Kept
+from ..setup.launch import Kept
 from ..widgets.messages import MessageLog, Severity
 
 SEVERITY: Final[dict[str, Severity]] = {

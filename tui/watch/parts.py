@@ -24,7 +24,7 @@ from ..widgets.steps import StepsPanel
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from ..setup.source import Kept
+    from ..setup.launch import Kept
 
     Base = Screen[None]
 else:

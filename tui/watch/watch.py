@@ -18,7 +18,7 @@ from ..render import keymap as commands
 from ..render.format import ago
 from ..render.keymap import Situation
 from ..render.theme import ascii_only
-from ..setup.source import Kept, Source
+from ..setup.launch import Kept, Source
 from ..widgets.messages import MessageLog
 from ..widgets.panel import Panel
 from . import layout

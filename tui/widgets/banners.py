@@ -12,7 +12,7 @@ from ..render.format import clean, clock, count, metric, number, wrap
 from ..render.spans import Line, Run, line, restyled, sized
 from ..render.spans import width as cells_of
 from ..render.switch_words import in_short
-from ..setup.source import Kept
+from ..setup.launch import Kept
 from .panel import Panel
 from .status import ICONS, STYLE
 

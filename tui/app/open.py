@@ -14,7 +14,7 @@ from ..render.switch_words import in_short
 from ..setup.launch import Launch
 from ..setup.options import NOTHING, Wishes
 from ..terminal.capture import captured
-from ..terminal.exits import FAILED, complain
+from ..terminal.output import FAILED, complain
 from ..terminal.signals import ScreenSignals
 from ..terminal.terminal import Settings, is_gone
 from ..widgets.messages import MessageLog

@@ -10,9 +10,8 @@ import typer
 from ... import __version__
 from ...presets import registry
 from ..render import format as text
-from ..terminal.exits import written
 from ..terminal.imports import importing
-from ..terminal.output import Output, records_only, stdout
+from ..terminal.output import Output, records_only, stdout, written
 from . import explain_command as cli_explain
 from . import run_commands as cli_runs
 from .arguments import plan_of, recipe_of, watch, wishes_of, with_screen

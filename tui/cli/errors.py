@@ -14,7 +14,7 @@ from ...core.storage.run_directory import RunError
 from ...presets import registry
 from ...presets.errors import RecipeError, shown
 from ..render.format import clean
-from ..terminal.exits import FAILED, REFUSED, complain, tell_traceback
+from ..terminal.output import FAILED, REFUSED, complain, tell_traceback
 
 SAID_NOTHING: Final = "fivestep.said_nothing"
 """Key in a context's `meta`: the command stood alone, without a word behind it."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..headless.json_reporter import line
 from ..render import format as text
-from ..terminal.exits import FAILED, complain, tell_traceback
 from ..terminal.imports import load_torch
+from ..terminal.output import FAILED, complain, tell_traceback
 from .explain_text import explanation
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from ...presets import registry
-from ..terminal.exits import written
-from ..terminal.output import records_only, stdout
+from ..terminal.output import records_only, stdout, written
 from .arguments import plan_of, switches_of
 from .errors import Plain, UsageError, refusals
 from .options import (

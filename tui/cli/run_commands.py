@@ -8,8 +8,7 @@ import typer
 
 from ..render import format as text
 from ..setup.options import runs_folder
-from ..terminal.exits import written
-from ..terminal.output import stdout
+from ..terminal.output import stdout, written
 from .arguments import watch, wishes_of
 from .errors import Plain, UsageError, refusals
 from .options import (

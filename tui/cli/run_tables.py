@@ -15,8 +15,7 @@ from ...core.storage.log_file import read_log
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import RunSummary, list_runs, newest, summary
 from ..render import format as text
-from ..terminal.exits import FAILED, NOBODY_READS, complain
-from ..terminal.output import Output
+from ..terminal.output import FAILED, NOBODY_READS, Output, complain
 
 GAP: Final = "  "
 HEAD: Final = ("run", "state", "epochs", "best", "size", "started", "")

@@ -7,8 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ...core.verdicts.verdicts import Verdict, judge
-from ..terminal.exits import complain
-from ..terminal.output import Output
+from ..terminal.output import Output, complain
 
 if TYPE_CHECKING:
     from ...core.protocol.snapshot import Change, EpochSummary, Outcome, RunInfo, Snapshot

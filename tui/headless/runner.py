@@ -9,9 +9,8 @@ from ...core.protocol.commands import Note, Resume, Save, SetBreakpoints, SetSpe
 from ...core.protocol.steps import State
 from ..cli.errors import refusals
 from ..terminal import terminal
-from ..terminal.exits import BROKE, FAILED, complain, tell_traceback, written
 from ..terminal.imports import load_torch
-from ..terminal.output import stdout
+from ..terminal.output import BROKE, FAILED, complain, stdout, tell_traceback, written
 from ..terminal.signals import HANGUP, Signals
 from ..terminal.terminal import Terminals, surviving_streams
 from .reporter import Ending, Face

@@ -10,8 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fivestep.core.protocol.snapshot import Curve
-from fivestep.tui.render.charts import Mark, Series, View, bar, chart, sparkline, thinned
-from fivestep.tui.render.scales import Scale, nice_ticks
+from fivestep.tui.render.charts import (
+    Mark,
+    Scale,
+    Series,
+    View,
+    bar,
+    chart,
+    nice_ticks,
+    sparkline,
+    thinned,
+)
 from fivestep.tui.render.spans import Line, width
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)

@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fivestep.tui.choose.panels import table
-from fivestep.tui.render.data_pictures import draw
-from fivestep.tui.render.look import Excerpt, Histograms, Images, Layer, Picture, Scatter
+from fivestep.tui.render.data_pictures import (
+    Excerpt,
+    Histograms,
+    Images,
+    Layer,
+    Picture,
+    Scatter,
+    draw,
+)
 from fivestep.tui.render.spans import Line, width
 from fivestep.tui.render.theme import GLYPHS
 

@@ -9,7 +9,7 @@ import pytest
 from fivestep.presets.data import download
 from fivestep.presets.recipe import load
 from fivestep.tui.choose.inspect_data import Inspector
-from fivestep.tui.render.look import Histograms
+from fivestep.tui.render.data_pictures import Histograms
 
 
 def test_a_table_is_seen_column_by_column() -> None:

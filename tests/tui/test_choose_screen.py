@@ -23,7 +23,7 @@ from fivestep.tui.choose.form import CommandLine
 from fivestep.tui.choose.preset_list import PresetList
 from fivestep.tui.choose.preview import Request
 from fivestep.tui.choose.screen import Choice, ChooseScreen
-from fivestep.tui.render.look import Look
+from fivestep.tui.render.data_pictures import Look
 from fivestep.tui.render.theme import DARK, LIGHT, THEMES
 from fivestep.tui.widgets.panel import Panel
 

@@ -13,9 +13,9 @@ from fivestep.core.protocol.inside import BatchFacts, Difference, Inside, LayerR
 from fivestep.core.protocol.snapshot import Change
 from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.render.batch import in_hand
+from fivestep.tui.render.faults import change_in_short, in_short
 from fivestep.tui.render.spans import Line
 from fivestep.tui.render.step_summary import Tale, tell
-from fivestep.tui.render.switch_words import change_in_short, in_short
 from fivestep.tui.widgets.banners import NoticeBar, VerdictBar, in_full
 from fivestep.tui.widgets.code import CodePanel
 from fivestep.tui.widgets.layers import InsidePanel

@@ -10,7 +10,7 @@ from ...core.protocol.steps import State
 from ..headless.reporter import Ending
 from ..headless.text_reporter import closing, going_on
 from ..render import format as text
-from ..render.switch_words import in_short
+from ..render.faults import in_short
 from ..setup.launch import Launch
 from ..setup.options import NOTHING, Wishes
 from ..terminal.capture import captured

@@ -23,7 +23,7 @@ from ..widgets.panel import Panel, styles
 from .settings import DATASET, MODEL, SETTINGS, Resolved, Setting, nudged
 
 if TYPE_CHECKING:
-    from ..render.look import Look
+    from ..render.data_pictures import Look
 
 LONGEST: Final = 80
 """Characters that a field takes."""

@@ -16,7 +16,7 @@ from ...presets.catalogue import DATASETS
 from ...presets.data.dataset import Dataset
 from ...presets.data.images import at_hand
 from ...presets.recipe import Recipe, RecipeError, Section
-from ..render.look import Excerpt, Histograms, Image, Images, Layer, Look, Picture, Scatter
+from ..render.data_pictures import Excerpt, Histograms, Image, Images, Layer, Look, Picture, Scatter
 
 VERSION = torch.__version__.partition("+")[0]
 POINTS = 1500

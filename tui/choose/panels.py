@@ -17,7 +17,7 @@ from ..widgets.picture import CLASSES, PicturePanel
 from .settings import DATASET, MODEL, Resolved
 
 if TYPE_CHECKING:
-    from ..render.look import Layer, Look
+    from ..render.data_pictures import Layer, Look
 
 LOADING: Final = "loading torch …"
 LOOKING: Final = "looking …"

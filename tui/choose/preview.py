@@ -11,7 +11,7 @@ from ...presets.recipe import Recipe
 from ..terminal.imports import load_torch, under_way
 
 if TYPE_CHECKING:
-    from ..render.look import Look
+    from ..render.data_pictures import Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def _inspector() -> Callable[[Request], Look]:
         load_torch()
         from .inspect_data import Inspector
     except Exception as error:  # a broken torch: what can be chosen can still be seen
-        from ..render.look import Look
+        from ..render.data_pictures import Look
 
         problem = f"torch can't be loaded: {error}".split("\n", 1)[0]
         return lambda request: Look(picture=problem, layers=problem)

@@ -38,7 +38,7 @@ from .preview import Looker, Request
 from .settings import Choice, Resolved, command_line, resolve
 
 if TYPE_CHECKING:
-    from ..render.look import Look
+    from ..render.data_pictures import Look
 
 __all__ = ["Choice", "ChooseScreen", "command_line"]
 

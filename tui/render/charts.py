@@ -3,16 +3,150 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final, Literal
 
 from ...core.protocol.snapshot import Curve
-from .canvas import Stroke, paint
 from .format import count, fit, tick
-from .scales import Scale, nice_ticks
 from .spans import EMPTY, Line, Run, joined, line, put, sized
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Maps `low`..`high` to 0..1. Halves before it subtracts: the largest floats don't overflow."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @classmethod
+    def of(cls, values: Sequence[float], *, log: bool = False) -> Scale:
+        """The scale that just holds `values` (finite, and above 0 if `log`)."""
+        return cls(min(values, default=1.0), max(values, default=1.0), log)
+
+    def __call__(self, value: float) -> float:
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log10(low), math.log10(high), math.log10(value)
+        span = high / 2 - low / 2
+        if not span > 0:
+            return 0.5
+        return min(1.0, max(0.0, (value / 2 - low / 2) / span))
+
+
+def nice_ticks(scale: Scale, most: int, *, whole: bool = False) -> list[float]:
+    """At most about `most` round numbers inside the scale; on a log scale, of the form 1, 2, 5.
+
+    Args:
+        whole: whole numbers only (batches).
+    """
+    low, high = scale.low, scale.high
+    if not high > low:
+        return [low]
+    if scale.log:
+        ticks = _log_ticks(low, high, most)
+        if len(ticks) >= 2:
+            return ticks
+    raw = (high / 2 - low / 2) / max(1, most) * 2
+    if not math.isfinite(raw) or raw <= 0:
+        return [low, high]
+    power = 10.0 ** math.floor(math.log10(raw))
+    if power <= 0 or not math.isfinite(power):
+        return [low, high]
+    step = next((m * power for m in (1, 2, 5, 10) if m * power >= raw), 10 * power)
+    if whole:
+        step = max(1.0, step)
+    first = math.ceil(low / step)
+    ticks = [(first + i) * step for i in range(most + 2) if (first + i) * step <= high]
+    return ticks or [low]
+
+
+def _log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Powers of ten, thinned if many; with 2 and 5 between them if few."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [f * 10.0**e for e in range(first, min(last, 307) + 1) for f in factors if e > -308]
+        ticks = [t for t in ticks if low <= t <= high]
+        if len(ticks) <= most:
+            return ticks
+    stride = -(-len(ticks) // most)
+    return ticks[::stride]
+
+
+_COLOR = re.compile(r"\x1b\[([0-9;]*)m")
+
+
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """Points to draw: x and y from 0 to 1, y upwards."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    style: str
+    kind: Literal["line", "pairs", "points"] = "line"
+    """"pairs" joins the points 0-1, 2-3, and so on; "points" joins none."""
+    glyph: str = "braille"
+    """A single character, or plotext's name of a fine marker."""
+
+
+@cache
+def load_plotext() -> Any:
+    """plotext, loaded with the first chart, or before a run begins to which that would cost time:
+    nothing else needs it.
+    """
+    import plotext
+
+    plotext.terminal.limit(False, False)
+    return plotext
+
+
+def paint(strokes: Sequence[Stroke], width: int, height: int) -> list[Line]:
+    """The strokes on a canvas of `width` x `height` cells, later ones on top."""
+    if width < 1 or height < 1:
+        return []
+    plotext = load_plotext()
+    figure = plotext.figure
+    figure.clear()
+    figure.plot_size(width, height)
+    figure.canvas("default")
+    figure.axes(False)
+    for axis in ("x", "y"):
+        figure.ruler(axis).frequency(0)
+        figure.ruler(axis).lim(0.0, 1.0)
+    styles = [""]
+    for stroke in strokes:
+        if stroke.style not in styles:
+            styles.append(stroke.style)
+        # The colour is no colour: it carries the number of the style through plotext.
+        pen = plotext.marker(stroke.glyph, plotext.pixel(16 + styles.index(stroke.style)))
+        signal = figure.signal(list(stroke.x), list(stroke.y), marker=pen)
+        if stroke.kind == "line":
+            signal.lines(True)
+        elif stroke.kind == "pairs":
+            for i in range(1, len(stroke.x), 2):
+                signal.line(i)
+        # plotext would look at every point for colours that it must not give to later signals.
+        signal._get_unique_pixels = list
+        figure.draw(signal)
+    rows = figure.build().string().split("\n")[:height]
+    return [_runs(row, styles) for row in rows]
+
+
+def _runs(row: str, styles: list[str]) -> Line:
+    """A row of plotext's output with its colour codes turned back into style names."""
+    runs: list[tuple[str, str]] = []
+    style, place = "", 0
+    for code in _COLOR.finditer(row):
+        runs.append((row[place : code.start()], style))
+        number = code.group(1).rpartition(";")[2]
+        style = styles[int(number) - 16] if code.group(1).startswith("38;5") else ""
+        place = code.end()
+    return line(*runs, (row[place:], style))
+
 
 EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 LEVELS: Final = "▁▂▃▄▅▆▇█"

@@ -8,12 +8,22 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from ...core.protocol.inside import ConfusionMatrix, Image, Judged, Mistakes
-from .data_pictures import MOST_SCALE
+from ...core.protocol.inside import (
+    ConfusionMatrix,
+    DecisionMap,
+    FittedLine,
+    Image,
+    Judged,
+    Mistakes,
+    Picture,
+    PredictionsTruth,
+    WrittenText,
+)
+from .data_pictures import MOST_SCALE, Images
 from .data_pictures import images as draw_images
-from .format import clean, count, fit, percent
-from .look import Images
-from .spans import EMPTY, Line, Run, centred_rows, joined, line
+from .format import clean, count, fit, percent, wrap
+from .plane import decisions, fitted, predictions
+from .spans import EMPTY, Line, Run, centred_rows, joined, line, sized
 from .spans import width as cells_of
 
 NAMES: Final = 14
@@ -157,3 +167,44 @@ def _beside(parts: Sequence[Line]) -> Line:
 
 def _name(names: Sequence[str], number: int) -> str:
     return names[number] if 0 <= number < len(names) else str(number)
+
+
+def draw_view(picture: Picture, width: int, height: int, *, ascii: bool = False) -> list[Line]:
+    """The picture in at most `height` lines of at most `width` cells."""
+    if width < 1 or height < 1:
+        return []
+    match picture:
+        case DecisionMap():
+            drawn = decisions(picture, width, height)
+        case FittedLine():
+            drawn = fitted(picture, width, height, ascii=ascii)
+        case PredictionsTruth():
+            drawn = predictions(picture, width, height, ascii=ascii)
+        case Mistakes():
+            drawn = mistakes(picture, width, height, ascii=ascii)
+        case ConfusionMatrix():
+            drawn = confusion(picture, width, height)
+        case WrittenText():
+            drawn = written(picture, width, height)
+    return [row if cells_of(row) <= width else sized(row, width) for row in drawn[:height]]
+
+
+def written(picture: WrittenText, width: int, height: int) -> list[Line]:
+    """The prompt, faint, and what the model makes of it."""
+    about = f"faint: the prompt; temperature {picture.temperature:g}, the same luck each time"
+    head = [line((about, "dim"))] if height >= 5 else []
+    if picture.bad:
+        head.append(line(("✗ the model gave NaN or infinity: this text means nothing", "bad")))
+    prompt = f"…{clean(picture.prompt, lines=True)}"
+    text = clean(picture.text, lines=True)
+    rows: list[Line] = []
+    left = prompt + text
+    for row in wrap(left, width):
+        cells: list[Run] = []
+        for char in row:
+            # A break in the line stands for the space or the line end that it replaces.
+            place = left.find(char)
+            cells.append((char, "dim" if len(left) - place > len(text) else ""))
+            left = left[place + 1 :]
+        rows.append(joined(cells))
+    return [*head, *rows]

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...core.protocol.inside import DecisionMap, FittedLine, Point, PredictionsTruth
-from .canvas import Stroke, paint
+from .charts import Scale, Stroke, paint
 from .format import clean, count, counted, fit, number, tick
-from .scales import Scale
 from .spans import Line, Run, centred_rows, joined, line, sized
 from .spans import width as cells_of
 from .theme import GLYPHS

@@ -12,7 +12,7 @@ from ...core.protocol.commands import Command, Stop
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State, Step
 from ...presets.errors import RecipeError
-from ..render.canvas import load_plotext
+from ..render.charts import load_plotext
 from ..terminal.imports import importing, load_torch
 from .builder import Keeping
 from .plan import FilePlan

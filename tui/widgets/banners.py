@@ -8,10 +8,10 @@ from ...core.protocol.diagnosis import Severity, Verdict
 from ...core.protocol.faults import Switch
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
+from ..render.faults import in_short
 from ..render.format import clean, clock, count, metric, number, wrap
 from ..render.spans import Line, Run, line, restyled, sized
 from ..render.spans import width as cells_of
-from ..render.switch_words import in_short
 from ..setup.launch import Kept
 from .panel import Panel
 from .status import ICONS, STYLE

@@ -6,9 +6,9 @@ from typing import Final
 
 from ...core.protocol.snapshot import Change, Curve, RunInfo, Snapshot
 from ..render.charts import Mark, Series, View, chart, sparkline
+from ..render.faults import change_in_short
 from ..render.format import clean, number
 from ..render.spans import Line, line, spread, width
-from ..render.switch_words import change_in_short
 from .panel import Panel
 
 EMPTY: Final = Curve((), (), (), (), ())

@@ -9,10 +9,10 @@ from rich.style import Style
 
 from ...core.protocol.inside import Inside
 from ..render.format import clean, wrap
+from ..render.pictures import draw_view
 from ..render.spans import EMPTY, Line, line
 from ..render.spans import width as cells_of
 from ..render.theme import GLYPHS, INKS
-from ..render.views import draw_view
 from .panel import Panel, styles
 
 CLASSES: Final = tuple(f"class-{n}" for n in range(len(GLYPHS)))

@@ -6,11 +6,19 @@ import copy
 import fnmatch
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    SequentialLR,
+    StepLR,
+)
 
 from ..core.inspection.view import looking
 from ..core.protocol.steps import Task
@@ -19,12 +27,42 @@ from ..core.training.device import auto_threads, choose_device
 from ..core.training.fused import OPTIMIZERS
 from ..core.training.training import About, Amp, Training, autocast
 from . import models
+from .components import STANDARD
 from .data import builtin as datasets
 from .data.dataset import Dataset
 from .errors import shown
-from .losses import STANDARD
 from .recipe import Recipe, RecipeError
-from .schedules import make_schedule
+
+Schedule = tuple[LRScheduler | None, Literal["update", "epoch"]]
+
+
+def make_schedule(recipe: Recipe, optimizer: Optimizer, batches: int) -> Schedule:
+    """The recipe's schedule, and whether it counts updates or epochs; `batches` in each epoch."""
+    options: Any = recipe.scheduler.options
+    lr = float(optimizer.param_groups[0]["lr"])
+    updates = recipe.epochs * -(-batches // recipe.accumulate)
+    match recipe.scheduler.name:
+        case "cosine":
+            return CosineAnnealingLR(optimizer, updates, eta_min=lr * options["floor"]), "update"
+        case "step":
+            return StepLR(optimizer, options["step_size"], options["gamma"]), "epoch"
+        case "onecycle":
+            one = OneCycleLR(optimizer, lr, total_steps=updates, cycle_momentum=False, **options)
+            return one, "update"
+        case "warmup-cosine":
+            return _warmup_cosine(optimizer, updates, lr, **options), "update"
+    return None, "epoch"
+
+
+def _warmup_cosine(
+    optimizer: Optimizer, updates: int, lr: float, *, warmup: float, floor: float
+) -> LRScheduler:
+    """In a straight line up to lr, then down along a cosine."""
+    rising = max(round(updates * warmup), 1)
+    up = LinearLR(optimizer, start_factor=1 / (rising + 1), total_iters=rising)
+    down = CosineAnnealingLR(optimizer, max(updates - rising, 1), eta_min=lr * floor)
+    return SequentialLR(optimizer, [up, down], milestones=[rising])
+
 
 MOST_PARAMETERS = 100_000_000
 """More would not fit beside gradients and optimizer state in the memory of a small machine."""

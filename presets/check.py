@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from . import components as optimizers
-from . import losses
+from . import components
 from .catalogue import DATASET_NAME, DATASETS, MODEL_NAME, MODELS, SCHEDULER_NAME, SCHEDULERS
 from .errors import RecipeError, printable, shown
 from .overrides import flag
@@ -51,8 +50,8 @@ EXPECT: Final[Options] = {
 SECTIONS: Final[dict[str, tuple[Word, Mapping[str, Options]]]] = {
     "dataset": (DATASET_NAME, {name: entry.options for name, entry in DATASETS.items()}),
     "model": (MODEL_NAME, {name: entry.options for name, entry in MODELS.items()}),
-    "criterion": (losses.NAME, losses.LOSSES),
-    "optimizer": (optimizers.NAME, optimizers.OPTIMIZERS),
+    "criterion": (components.CRITERION, components.LOSSES),
+    "optimizer": (components.OPTIMIZER, components.OPTIMIZERS),
     "scheduler": (SCHEDULER_NAME, SCHEDULERS),
 }
 _EVERY: Final = (

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .catalogue import DATASETS
 from .check import EXPECT, SECTIONS, TOP, Check
+from .components import STANDARD
 from .data.csv import read_sheet, target_of, task_of
 from .errors import RecipeError, printable
-from .losses import STANDARD
 from .overrides import ALIASES, SWITCHES, apply, flag, parse_set
 from .read import find, read
 from .schema import Value

@@ -17,7 +17,7 @@ from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.training import Training
 from fivestep.presets.build import build, optimizer_options
 from fivestep.presets.catalogue import DATASETS, MODELS
-from fivestep.presets.losses import LOSSES
+from fivestep.presets.components import LOSSES
 from fivestep.presets.recipe import RecipeError, load
 
 MODELS_FOR = {

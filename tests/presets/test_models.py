@@ -13,8 +13,7 @@ from torch import nn
 
 from fivestep.presets import models
 from fivestep.presets.catalogue import MODELS
-from fivestep.presets.layers import embedding
-from fivestep.presets.resnet import Residual
+from fivestep.presets.models import Residual, embedding
 
 POINTS, IMAGES, TOKENS = torch.Size([2]), torch.Size([1, 8, 8]), torch.Size([16])
 

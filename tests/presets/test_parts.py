@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fivestep.core.training.lr import LearningRate
-from fivestep.presets import components as optimizers
-from fivestep.presets import losses
+from fivestep.presets import components
 from fivestep.presets.build import build, make_criterion
 from fivestep.presets.recipe import load
 
@@ -25,18 +24,18 @@ def test_every_optimizer_of_torch_is_offered_or_refused() -> None:
         for name, kind in vars(torch.optim).items()
         if inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer)
     }
-    assert torchs == {*optimizers.OPTIMIZERS, *optimizers.REFUSED, "Optimizer"}
+    assert torchs == {*components.OPTIMIZERS, *components.REFUSED_OPTIMIZERS, "Optimizer"}
 
 
 def test_every_loss_of_torch_is_offered_or_refused() -> None:
     torchs = {name for name, kind in vars(nn).items() if inspect.isclass(kind) and "Loss" in name}
-    assert torchs == {*losses.LOSSES, *losses.REFUSED}
+    assert torchs == {*components.LOSSES, *components.REFUSED_CRITERIA}
 
 
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("name", components.OPTIMIZERS)
 def test_an_optimizers_options_and_defaults_are_torchs(name: str) -> None:
     signature = inspect.signature(getattr(torch.optim, name)).parameters
-    ours = {key: option.default for key, option in optimizers.OPTIMIZERS[name].items()}
+    ours = {key: option.default for key, option in components.OPTIMIZERS[name].items()}
     torchs = {k: p.default for k, p in signature.items() if k not in NOT_OFFERED}
     if name == "Adafactor":
         del torchs["eps"]  # its first half is None, which TOML can't write
@@ -46,15 +45,15 @@ def test_an_optimizers_options_and_defaults_are_torchs(name: str) -> None:
     assert ours == torchs
 
 
-@pytest.mark.parametrize("name", losses.LOSSES)
+@pytest.mark.parametrize("name", components.LOSSES)
 def test_a_losss_options_and_defaults_are_torchs(name: str) -> None:
     signature = inspect.signature(getattr(nn, name)).parameters
-    ours = {key: option.default for key, option in losses.LOSSES[name].items()}
+    ours = {key: option.default for key, option in components.LOSSES[name].items()}
     torchs = {k: p.default for k, p in signature.items() if k not in TENSORS_OR_REDUCTION}
     assert ours == torchs
 
 
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("name", components.OPTIMIZERS)
 def test_every_optimizer_makes_a_step(name: str) -> None:
     training = build(load("line-linear", {"optimizer.name": name}))
     before = [p.detach().clone() for p in training.model.parameters()]
@@ -85,7 +84,7 @@ def outputs_and_labels(name: str) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")  # torch's own word on KLDivLoss
-@pytest.mark.parametrize("name", losses.LOSSES)
+@pytest.mark.parametrize("name", components.LOSSES)
 def test_every_loss_gives_one_number_with_a_gradient(name: str) -> None:
     criterion = make_criterion(load("line-linear", {"criterion.name": name.upper()}))
     assert type(criterion).__name__ == name

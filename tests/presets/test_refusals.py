@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from fivestep.presets.build import build
-from fivestep.presets.components import REFUSED as REFUSED_OPTIMIZERS
-from fivestep.presets.losses import REFUSED as REFUSED_LOSSES
+from fivestep.presets.components import REFUSED_CRITERIA, REFUSED_OPTIMIZERS
 from fivestep.presets.recipe import RecipeError, load, parse_set
 
 BASE = """
@@ -133,7 +132,7 @@ def test_optimizers_that_need_another_loop(name: str, reason: str) -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "reason"), REFUSED_LOSSES.items())
+@pytest.mark.parametrize(("name", "reason"), REFUSED_CRITERIA.items())
 def test_losses_that_take_more_than_outputs_and_labels(name: str, reason: str) -> None:
     assert f"{name} can't be used here: {reason}" in refusal("digits-mlp", {"criterion.name": name})
 

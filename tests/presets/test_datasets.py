@@ -13,7 +13,8 @@ import torch
 
 from fivestep.presets.catalogue import DATASETS
 from fivestep.presets.data import builtin as datasets
-from fivestep.presets.data import packaged, tables
+from fivestep.presets.data import builtin as packaged
+from fivestep.presets.data import builtin as tables
 from fivestep.presets.data.dataset import Dataset, split, standardised
 from fivestep.presets.errors import RecipeError
 

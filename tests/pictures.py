@@ -14,7 +14,7 @@ from fivestep.core.protocol.commands import Pause
 from fivestep.presets.recipe import load
 from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.choose.screen import ChooseScreen
-from fivestep.tui.setup.builder import Keeping
+from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.watch.watch import WatchScreen
 
@@ -43,14 +43,14 @@ async def choosing() -> None:
 class Held(FivestepApp):
     """Starts paused: an app under test takes seconds to settle beside a run at full speed."""
 
-    def _begin(self, keeping: Keeping) -> None:
-        super()._begin(keeping)
+    def _begin(self, builder: RunBuilder) -> None:
+        super()._begin(builder)
         assert self.launch is not None
         self.launch.send(Pause())
 
 
 async def watching() -> None:
-    app = Held(Keeping.nowhere(RecipePlan(load("digits-cnn"))))
+    app = Held(RunBuilder.nowhere(RecipePlan(load("digits-cnn"))))
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, WatchScreen))
         screen = app.screen

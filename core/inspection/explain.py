@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..protocol.faults import LR_FACTOR, Switch
+from ..protocol.faults import LR_FACTOR, Fault
 from ..protocol.inside import BatchFacts, Difference, LayerRow, compare
 from ..protocol.snapshot import Outcome
 from ..protocol.steps import FIVE, Step
@@ -199,7 +199,7 @@ class Explained:
     """A run's first batches, step by step."""
 
     batches: tuple[Batch, ...]
-    switches: tuple[Switch, ...]
+    faults: tuple[Fault, ...]
     """What was wrong with the loop on purpose."""
     accumulate: int
     """Batches whose gradients add up before one update."""
@@ -212,7 +212,7 @@ class Explained:
     """What ended it early, if anything did."""
 
 
-def explain(training: Training, batches: int = 2, switches: Iterable[Switch] = ()) -> Explained:
+def explain(training: Training, batches: int = 2, faults: Iterable[Fault] = ()) -> Explained:
     """Train the first batches as a `Session` does, bit for bit, and note what each step did.
 
     Args:
@@ -225,20 +225,20 @@ def explain(training: Training, batches: int = 2, switches: Iterable[Switch] = (
         torch.set_num_threads(training.threads)
     if training.seed is not None:
         seed_rng(training.seed)
-    walk = _Walk(replace(training, validation=None), frozenset(switches))
+    walk = _Walk(replace(training, validation=None), frozenset(faults))
     failure: Outcome | None = None
     modes: Modes | None = None
     try:
         walk.go(batches)
         if walk.batches:
-            modes = compare_modes(training, walk.at.features, walk.at.labels)
+            modes = compare_modes(training, walk.progress.features, walk.progress.labels)
     except Exception as error:
-        failure = describe_failure(error, training.model, walk.at, walk.running)
+        failure = describe_failure(error, training.model, walk.progress, walk.running)
     finally:
         torch.set_num_threads(threads)
     return Explained(
         tuple(walk.batches),
-        tuple(sorted(walk.at.switches)),
+        tuple(sorted(walk.progress.faults)),
         training.accumulate,
         training.scaler.is_enabled(),
         modes,
@@ -249,14 +249,14 @@ def explain(training: Training, batches: int = 2, switches: Iterable[Switch] = (
 class _Walk:
     """Drives the loop, and looks at everything at each of its gates."""
 
-    def __init__(self, training: Training, switches: frozenset[Switch]) -> None:
-        self.at = Progress(switches=switches)
+    def __init__(self, training: Training, faults: frozenset[Fault]) -> None:
+        self.progress = Progress(faults=faults)
         self.running = Step.OTHER
         """The phase that is being taken."""
         self.batches: list[Batch] = []
         self._training = training
         self._rate = LearningRate(training.optimizer, training.scheduler, training.scheduler_per)
-        if Switch.LR_TIMES_100 in switches:
+        if Fault.LR_TIMES_100 in faults:
             self._rate.scale(LR_FACTOR)
         self._watch = LayerWatch(training.model, training.optimizer)
         self._rows: tuple[LayerRow, ...] = ()
@@ -268,17 +268,17 @@ class _Walk:
 
     def go(self, batches: int) -> None:
         """Take every step of so many batches."""
-        training, at = self._training, self.at
+        training, progress = self._training, self.progress
         self._rows = self._watch.look(exact=True)
         steps = training_loop(
-            training, self._rate, at, lambda: meter_for(training.task, training.metrics)
+            training, self._rate, progress, lambda: meter_for(training.task, training.metrics)
         )
         with closing(steps):
             for step in steps:
                 self._at_gate(step)
-                if at.batches_done > len(self.batches):
+                if progress.batches_done > len(self.batches):
                     self._end_batch()
-                    if at.batches_done == batches:
+                    if progress.batches_done == batches:
                         return
                 self.running = step
 
@@ -307,27 +307,27 @@ class _Walk:
 
     def _is_taken(self, step: Step) -> bool:
         """Whether the loop that is broken on purpose took the step that it announced."""
-        wrong = self.at.switches
+        wrong = self.progress.faults
         if step is Step.ZERO_GRAD:
-            late = Switch.LATE_ZERO_GRAD in wrong
-            return bool(self._phases) if late else Switch.NO_ZERO_GRAD not in wrong
-        left_out = {Step.BACKWARD: Switch.NO_BACKWARD, Step.UPDATE: Switch.NO_STEP}
+            late = Fault.LATE_ZERO_GRAD in wrong
+            return bool(self._phases) if late else Fault.NO_ZERO_GRAD not in wrong
+        left_out = {Step.BACKWARD: Fault.NO_BACKWARD, Step.UPDATE: Fault.NO_STEP}
         return left_out.get(step) not in wrong
 
     def _end_batch(self) -> None:
-        at, (ratio, against) = self.at, self._update
-        assert at.loss is not None
+        progress, (ratio, against) = self.progress, self._update
+        assert progress.loss is not None
         self.batches.append(
             Batch(
-                epoch=at.epoch + 1,
-                number=at.batch,
-                facts=batch_facts(at),
+                epoch=progress.epoch + 1,
+                number=progress.batch,
+                facts=batch_facts(progress),
                 lr=self._lr,
-                train_mode=Switch.EVAL_MODE not in at.switches,
+                train_mode=Fault.EVAL_MODE not in progress.faults,
                 phases=tuple(self._phases),
                 update_ratio=ratio,
                 against=against,
-                loss=float(at.loss.detach()),
+                loss=float(progress.loss.detach()),
                 loss_again=self._loss_again(),
             )
         )
@@ -335,12 +335,12 @@ class _Walk:
 
     def _loss_again(self) -> float:
         """The batch's loss now: same samples, same mode, same dropout. Leaves no trace."""
-        training, at = self._training, self.at
+        training, progress = self._training, self.progress
         # With gradients allowed, torch takes the same kernels as it did in training.
         with looking(training) as model, torch.enable_grad(), training.autocast():
-            model.train(Switch.EVAL_MODE not in at.switches)
+            model.train(Fault.EVAL_MODE not in progress.faults)
             set_rng_state(self._rng, training.device)
-            return float(training.criterion(model(at.features), at.labels).detach())
+            return float(training.criterion(model(progress.features), progress.labels).detach())
 
 
 def _together(rows: Iterable[LayerRow]) -> float | None:

@@ -25,19 +25,19 @@ LONGEST: Final = 40
 """Characters of a key in a nested batch."""
 
 
-def batch_facts(at: Progress) -> BatchFacts:
+def batch_facts(progress: Progress) -> BatchFacts:
     """Shapes and types of what the loop holds, the loss, the counters. Waits for an accelerator."""
     return BatchFacts(
-        features=_facts(at.features),
-        labels=_facts(at.labels),
-        outputs=_facts(at.outputs),
-        loss=_value(at.loss),
-        grad_norm=_value(at.grad_norm),
-        epoch=at.epoch,
-        batch=at.batch,
-        batches_done=at.batches_done,
-        samples_done=at.samples_done,
-        updates=at.updates,
+        features=_facts(progress.features),
+        labels=_facts(progress.labels),
+        outputs=_facts(progress.outputs),
+        loss=_value(progress.loss),
+        grad_norm=_value(progress.grad_norm),
+        epoch=progress.epoch,
+        batch=progress.batch,
+        batches_done=progress.batches_done,
+        samples_done=progress.samples_done,
+        updates=progress.updates,
     )
 
 
@@ -78,7 +78,7 @@ class Inspector:
 
     def __init__(self, training: Training, progress: Progress) -> None:
         self.show = Show()
-        self._training, self._at = training, progress
+        self._training, self._progress = training, progress
         self._watch = LayerWatch(training.model, training.optimizer)
         self._rows: tuple[LayerRow, ...] = ()
         self._differences: tuple[Difference, ...] = ()
@@ -140,7 +140,7 @@ class Inspector:
             step: about to be taken.
             held: the run is paused: layers are exact, and compared with those of the last pause.
         """
-        show, place = self.show, (step, self._at.batches_done, self._at.val_batch)
+        show, place = self.show, (step, self._progress.batches_done, self._progress.val_batch)
         if show.layers and held and place != self._exact_at:
             before, last = self._rows, self._exact_at
             self._rows = self._watch.look(histograms=show.histograms, exact=True)
@@ -155,7 +155,7 @@ class Inspector:
         return Inside(
             layers=self._rows,
             differences=self._differences,
-            batch=batch_facts(self._at) if show.batch else None,
+            batch=batch_facts(self._progress) if show.batch else None,
             views=tuple((view.name, view.title) for view in views),
             view=self._seen if self._picture is not None else None,
             picture=self._picture,
@@ -191,7 +191,7 @@ class Inspector:
 
     def facts(self, *, first_loss: float | None, validation_trains: bool | None) -> Facts:
         """What verdicts need besides a Snapshot."""
-        if self._facts is None and self._at.outputs is not None:
+        if self._facts is None and self._progress.outputs is not None:
             self._facts = self._label_facts()
         known = self._facts or Facts()
         return Facts(
@@ -201,12 +201,12 @@ class Inspector:
             label_high=known.label_high,
             classes=known.classes,
             validation_trains=validation_trains,
-            switches=tuple(switch.info.label for switch in sorted(self._at.switches)),
+            faults=tuple(fault.info.label for fault in sorted(self._progress.faults)),
         )
 
     def _label_facts(self) -> Facts:
         """The range of class numbers in the data and in the outputs, once."""
-        training, outputs = self._training, self._at.outputs
+        training, outputs = self._training, self._progress.outputs
         batches = training.batches
         if training.task.name != "classification" or not isinstance(batches, TensorBatches):
             return Facts()

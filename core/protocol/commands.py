@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from .faults import Switch
+from .faults import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,10 @@ class GoBack:
 
 
 @dataclass(frozen=True, slots=True)
-class SetSwitch:
+class SetFault:
     """Break the loop on purpose, or mend it, from the next batch on."""
 
-    switch: Switch
+    fault: Fault
     on: bool
 
 
@@ -140,7 +140,7 @@ Command = (
     | Save
     | GoBack
     | Note
-    | SetSwitch
+    | SetFault
     | Undo
     | SetBreakpoints
     | Show

@@ -67,7 +67,7 @@ class Facts:
     """How many classes the model's outputs tell apart; 2 for a single logit."""
     validation_trains: bool | None = None
     """Whether the model was in train mode while it was validated."""
-    switches: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     """What was left out of the loop on purpose, or put in the wrong place, in words."""
 
 

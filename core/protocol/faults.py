@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 
-class Switch(StrEnum):
+class Fault(StrEnum):
     """One thing that is wrong with the loop while it is on."""
 
     NO_ZERO_GRAD = "no-zero-grad"
@@ -18,16 +18,16 @@ class Switch(StrEnum):
     LR_TIMES_100 = "lr-x100"
 
     @property
-    def info(self) -> SwitchInfo:
+    def info(self) -> FaultInfo:
         """What is said about it."""
-        return SWITCHES[self]
+        return FAULTS[self]
 
 
 @dataclass(frozen=True, slots=True)
-class SwitchInfo:
+class FaultInfo:
     """A switch, explained before and after."""
 
-    switch: Switch
+    fault: Fault
     label: str
     """What is done to the loop, in a few words."""
     expect: str
@@ -38,47 +38,47 @@ class SwitchInfo:
 
 LR_FACTOR: Final = 100.0
 
-SWITCHES: Final[dict[Switch, SwitchInfo]] = {
-    info.switch: info
+FAULTS: Final[dict[Fault, FaultInfo]] = {
+    info.fault: info
     for info in (
-        SwitchInfo(
-            Switch.NO_ZERO_GRAD,
+        FaultInfo(
+            Fault.NO_ZERO_GRAD,
             "leave out optimizer.zero_grad()",
             "The gradient norm grows from batch to batch, and the loss becomes restless or rises.",
             "backward adds to what it finds in .grad. Nobody empties it, so every update follows "
             "the sum of all gradients since, most of them of weights that are long gone.",
         ),
-        SwitchInfo(
-            Switch.LATE_ZERO_GRAD,
+        FaultInfo(
+            Fault.LATE_ZERO_GRAD,
             "zero_grad after backward",
             "The loss stops falling at once: it only wavers with the batches. Every .grad is "
             "empty before the update.",
             "zero_grad throws away what backward has just computed, so optimizer.step() finds no "
             "gradient and moves nothing.",
         ),
-        SwitchInfo(
-            Switch.NO_BACKWARD,
+        FaultInfo(
+            Fault.NO_BACKWARD,
             "leave out loss.backward()",
             "The loss stops falling. Layers have no gradients, and weights don't move.",
             "Only backward computes gradients. Without them the optimizer has nothing to go by, "
             "however wrong the outputs are.",
         ),
-        SwitchInfo(
-            Switch.NO_STEP,
+        FaultInfo(
+            Fault.NO_STEP,
             "leave out optimizer.step()",
             "The loss stops falling although every batch fills the gradients as before.",
             "Gradients only say which way to go. The update is the one step that moves a weight.",
         ),
-        SwitchInfo(
-            Switch.EVAL_MODE,
+        FaultInfo(
+            Fault.EVAL_MODE,
             "forget model.train()",
             "With dropout: the training loss drops a little at once. With batch norm: its "
             "averages stand still. Without either nothing changes.",
             "In eval mode dropout lets everything through and batch norm uses averages that it no "
             "longer updates, so the model is trained as another one than it was.",
         ),
-        SwitchInfo(
-            Switch.LR_TIMES_100,
+        FaultInfo(
+            Fault.LR_TIMES_100,
             "multiply the learning rate by 100",
             "The loss jumps up, often to NaN within a few batches.",
             "A gradient is only right close by. Steps this long land far up on the other side of "

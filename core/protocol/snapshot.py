@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from .diagnosis import Facts
-from .faults import Switch
+from .faults import Fault
 from .inside import Inside
 from .steps import State, Step
 
@@ -228,9 +228,9 @@ class Snapshot:
     """What is shown of the inside of the batch."""
     facts: Facts | None = None
     """What verdicts need besides; None in pictures without curves."""
-    switches: tuple[Switch, ...] = ()
+    faults: tuple[Fault, ...] = ()
     """What is wrong with the loop on purpose, now."""
-    switched: tuple[Switch, ...] = ()
+    faults_so_far: tuple[Fault, ...] = ()
     """What has been, in this run."""
     undo: bool = False
     """Whether there is a state to go back to from before anything was broken."""

@@ -32,17 +32,19 @@ class BreakReport:
         return told(self.values)
 
 
-class Breaks:
+class Breakpoints:
     """Judges breakpoints where their numbers change. Costs nothing while there are none."""
 
-    def __init__(self, at: Progress, record: Record, metrics: Iterable[str] = METRICS) -> None:
+    def __init__(
+        self, progress: Progress, record: Record, metrics: Iterable[str] = METRICS
+    ) -> None:
         self.active = False
         """Whether there are any."""
         self.needs_norm = False
         """Whether one of them asks for the gradients' norm."""
         self.values: dict[str, float | None] = {}
         """What is known at this moment; see `conditions.NAMES`."""
-        self._at, self._record, self._metrics = at, record, tuple(metrics)
+        self._progress, self._record, self._metrics = progress, record, tuple(metrics)
         self._points: list[Breakpoint] = []
 
     @property
@@ -66,17 +68,17 @@ class Breaks:
         self, gate: Gate, *, loss: float | None = None, norm: float | None = None, lr: float = 0.0
     ) -> list[str]:
         """Take in what is new at a gate; the conditions that have just become true."""
-        values, at, record = self.values, self._at, self._record
+        values, progress, record = self.values, self._progress, self._record
         match gate:
             case "begin":
-                values |= {"epoch": at.epoch + 1, "batch": at.batch + 1, "lr": lr}
+                values |= {"epoch": progress.epoch + 1, "batch": progress.batch + 1, "lr": lr}
                 values |= {"loss": None, "grad_norm": None}
             case "loss":
                 values["loss"] = loss
             case "update":
                 values["grad_norm"] = norm
             case "end":
-                values |= {"batches_done": at.batches_done, "update": at.updates}
+                values |= {"batches_done": progress.batches_done, "update": progress.updates}
                 values["epoch_loss"] = record.epoch_loss
             case "validation":
                 best = None if record.best_metric is None else record.best_metric.value

@@ -15,37 +15,37 @@ from ..protocol.commands import (
     Save,
     ScaleLR,
     SetBreakpoints,
+    SetFault,
     SetSpeed,
-    SetSwitch,
     Show,
     Stop,
     Undo,
     Validate,
 )
 from ..protocol.conditions import ConditionError
-from ..protocol.faults import LR_FACTOR, Switch
+from ..protocol.faults import LR_FACTOR, Fault
 from ..protocol.steps import INSIDE_BATCH, Step
 from ..training.loop import NOT_SCALED
 from ..training.lr import LearningRate
 from ..training.progress import Progress
-from .breakpoints import Breaks
+from .breakpoints import Breakpoints
 from .recorder import Record
 from .state import Parts, take_state
 
 
-class Steering:
+class Controller:
     """Applies commands and answers, at a gate: hold here? stop here? Only the session's thread
     touches it.
     """
 
     def __init__(
-        self, progress: Progress, rate: LearningRate, record: Record, breaks: Breaks
+        self, progress: Progress, rate: LearningRate, record: Record, breaks: Breakpoints
     ) -> None:
-        self._at, self._rate, self._record, self._breaks = progress, rate, record, breaks
+        self._progress, self._rate, self._record, self._breaks = progress, rate, record, breaks
         self.paused = False
         self.speed: float | None = None
         """Phases per second in slow motion; None is full speed."""
-        self.switches = progress.switches
+        self.faults = progress.faults
         """What is to be wrong with the loop from the next batch on."""
         self.undo_now = False
         self.show = Show()
@@ -91,8 +91,8 @@ class Steering:
                 self.validate_now = True
             case Save():
                 self.save_now = "asked"
-            case SetSwitch(switch, on):
-                self.switches = self.switches | {switch} if on else self.switches - {switch}
+            case SetFault(fault, on):
+                self.faults = self.faults | {fault} if on else self.faults - {fault}
             case Undo():
                 self.undo_now = True
             case SetBreakpoints(conditions):
@@ -134,10 +134,10 @@ class Steering:
             self._note(f"breakpoint: {told}" if told else "no breakpoint", "breakpoints")
 
     def _note(self, text: str, kind: str) -> None:
-        self._record.change(self._at, text, kind)
+        self._record.change(self._progress, text, kind)
 
     def _place(self) -> tuple[int, int, int]:
-        return self._at.epoch, self._at.batches_done, self._at.val_batch
+        return self._progress.epoch, self._progress.batches_done, self._progress.val_batch
 
     def ask_to_save(self) -> None:
         """The next checkpoint is due."""
@@ -154,7 +154,7 @@ class Steering:
             or self.validate_now
             or self.save_now
             or self.undo_now
-            or self.switches != self._at.switches
+            or self.faults != self._progress.faults
         )
 
     def arrive(self) -> None:
@@ -191,46 +191,49 @@ class Steering:
             self.stopping = "batch"
 
 
-class Switching:
+class FaultInjection:
     """Turns switches between two batches. Only the training thread touches it."""
 
-    def __init__(self, parts: Parts, steering: Steering) -> None:
+    def __init__(self, parts: Parts, controller: Controller) -> None:
         self.before: dict[str, Any] | None = None
         """The run's state from before anything was broken; None if nothing is."""
         self.relays = False
         """Whether another loop is to go on with the next batch."""
-        self._parts, self._steering = parts, steering
+        self._parts, self._controller = parts, controller
 
-    def switch(self, log: dict[str, Any] | None) -> None:
+    def fault(self, log: dict[str, Any] | None) -> None:
         """Make the loop what the steering wants, from the next batch on.
 
         Args:
             log: where the run's log is, for the way back.
         """
-        at, rate = self._parts.progress, self._parts.rate
-        wanted, now = self._steering.switches, at.switches
+        progress, rate = self._parts.progress, self._parts.rate
+        wanted, now = self._controller.faults, progress.faults
         if self._parts.training.scaler.is_enabled():
-            self._steering.switches = now
+            self._controller.faults = now
             self._note(NOT_SCALED, "warning")
             return
         if not now:
             self.before = take_state(self._parts) | {"log": log}
-        for switch in sorted(wanted - now):
-            at.switched = (*at.switched, *(() if switch in at.switched else (switch,)))
-            self._note(f"broken on purpose: {switch.info.label}")
-        for switch in sorted(now - wanted):
-            self._note(f"mended: {switch.info.label}")
-        if Switch.LR_TIMES_100 in wanted ^ now:
-            by = LR_FACTOR if Switch.LR_TIMES_100 in wanted else 1 / LR_FACTOR
+        for fault in sorted(wanted - now):
+            progress.faults_so_far = (
+                *progress.faults_so_far,
+                *(() if fault in progress.faults_so_far else (fault,)),
+            )
+            self._note(f"broken on purpose: {fault.info.label}")
+        for fault in sorted(now - wanted):
+            self._note(f"mended: {fault.info.label}")
+        if Fault.LR_TIMES_100 in wanted ^ now:
+            by = LR_FACTOR if Fault.LR_TIMES_100 in wanted else 1 / LR_FACTOR
             rate.scale(rate.factor * by)
-        at.switches = wanted
+        progress.faults = wanted
         self.relays = True
 
     def undone(self) -> dict[str, Any]:
         """The state from before, once; nothing is broken any more."""
         before, self.before = self.before, None
         assert before is not None
-        self._steering.switches = frozenset()
+        self._controller.faults = frozenset()
         return before
 
     def _note(self, text: str, kind: str = "switch") -> None:

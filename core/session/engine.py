@@ -13,17 +13,17 @@ from ..storage.persistence import Saving
 from ..training.data import batch_count
 from ..training.loop import RelayError, validate
 from ..training.nonfinite import bad_weights
-from .breakpoints import Breaks
-from .controller import Steering, Switching
+from .breakpoints import Breakpoints
+from .controller import Controller, FaultInjection
 from .hindsight import Hindsight
 from .mailbox import Mailbox
-from .probes import Lookout, StoppedError, UndoneError
-from .readings import Gauges
+from .probes import Probes, StoppedError, UndoneError
+from .readings import Readings
 from .recorder import Judge
 from .state import Parts, StateError, take_model, take_state
 
 
-class Driver:
+class Engine:
     """Takes the steps that a loop offers, and attends to what was asked for at its gates.
 
     Only the training thread touches it, except for `now`, which anybody may read.
@@ -50,21 +50,26 @@ class Driver:
         training, progress = parts.training, parts.progress
         record, clock = parts.record, parts.clock
         self.parts = parts
-        breaks = Breaks(progress, record, (*training.task.metric_names, *training.metrics))
-        self.steering = Steering(progress, parts.rate, record, breaks)
-        self.switching = Switching(parts, self.steering)
-        self.gauges = Gauges(
+        breaks = Breakpoints(progress, record, (*training.task.metric_names, *training.metrics))
+        self.controller = Controller(progress, parts.rate, record, breaks)
+        self.switching = FaultInjection(parts, self.controller)
+        self.readings = Readings(
             training, progress, parts.rate, record, stop_on_nonfinite=stop_on_nonfinite
         )
-        self.lookout = Lookout(
-            parts, self.steering, self.gauges, breaks, control, stops=stop_on_break
+        self.probes = Probes(
+            parts, self.controller, self.readings, breaks, control, stops=stop_on_break
         )
         log = None if saving is None else saving.log
-        self.hindsight = Hindsight(parts, self.gauges, self.lookout, log)
+        self.hindsight = Hindsight(parts, self.readings, self.probes, log)
         self.judge = Judge(training.task, training.metrics, progress, record, clock, parts.loaders)
         self.trouble: Outcome | None = None
         """What the run is held by, while a person is asked how to go on."""
-        self._training, self._at, self._record, self._clock = training, progress, record, clock
+        self._training, self._progress, self._record, self._clock = (
+            training,
+            progress,
+            record,
+            clock,
+        )
         self._control, self.mailbox, self._saving = control, mailbox, saving
         self._norm_wanted = False
         self._count = batch_count(training.batches)
@@ -78,13 +83,18 @@ class Driver:
             StoppedError: it was told to stop, and no batch is under way.
             NonFiniteError: something is NaN or infinite.
         """
-        control, at, gauges, lookout = self._control, self._at, self.gauges, self.lookout
+        control, progress, readings, probes = (
+            self._control,
+            self._progress,
+            self.readings,
+            self.probes,
+        )
         spent, events, saving = self._clock.spent, self._clock.events, self._saving
         hindsight = self.hindsight
-        done, epoch, checks = at.batches_done, at.epoch, hindsight.checks
+        done, epoch, checks = progress.batches_done, progress.epoch, hindsight.checks
         # Python 3.11 takes a tenth of a microsecond to look up a member of an enumeration.
         data, backward, other, validating = Step.DATA, Step.BACKWARD, Step.OTHER, Step.VALIDATE
-        attended = lookout.active
+        attended = probes.active
         running, since = self.now
         for step in steps:
             # At full speed nobody wants anything: what stands here is paid for by every gate.
@@ -94,34 +104,34 @@ class Driver:
             if events is not None:
                 events.gate(step)
             if attended:
-                lookout.at_gate(step, running, here)
+                probes.at_gate(step, running, here)
                 self._watched(step, here)
             if step is backward:
-                gauges.read_loss()
+                readings.read_loss()
             elif running is backward:  # before they are clipped, or added to
                 if checks:
-                    gauges.check_gradients()
+                    readings.check_gradients()
             elif running is other or running is validating:
-                if at.batches_done != done:
-                    done = at.batches_done
-                    gauges.batch_done(here)
+                if progress.batches_done != done:
+                    done = progress.batches_done
+                    readings.batch_done(here)
                     if here >= hindsight.due or step is not data:
                         hindsight.batch_done(step)
                         checks = hindsight.checks
                         self._watched(step, here)
                     if attended:
-                        lookout.judge("end", step)
+                        probes.judge("end", step)
                     if saving is not None and here >= saving.due:
-                        self.steering.ask_to_save()
+                        self.controller.ask_to_save()
                         control.attention = True
-                if at.epoch != epoch:
-                    epoch = at.epoch
+                if progress.epoch != epoch:
+                    epoch = progress.epoch
                     self.after_epoch()
                     hindsight.caught_up()
                     self._watched(step, here)
             if control.attention and not hindsight.catching_up:
                 self._attend(step)
-                attended = lookout.active
+                attended = probes.active
                 checks = hindsight.checks
                 if self.switching.relays:
                     self.switching.relays = False
@@ -130,82 +140,82 @@ class Driver:
         here = perf_counter()
         spent[running] += here - since
         self.now = (other, here)
-        if at.batches_done != done:
-            gauges.batch_done(here)
+        if progress.batches_done != done:
+            readings.batch_done(here)
 
     def _attend(self, step: Step) -> None:
         """Apply what was asked for, hold if told to, and hand over a picture if one is wanted."""
-        clock, steering, mailbox = self._clock, self.steering, self.mailbox
+        clock, controller, mailbox = self._clock, self.controller, self.mailbox
         busy_since = self.now[1]
-        steering.arrive()
+        controller.arrive()
         while True:
             if self._control.asked:
                 self.hindsight.settle(step)
             for command in self._control.take():
-                steering.apply(command)
+                controller.apply(command)
                 mailbox.settled = False
             self.tell_notices()
-            self.lookout.take_up()
-            if steering.must_stop(step):
+            self.probes.take_up()
+            if controller.must_stop(step):
                 self.hindsight.verify()
                 raise StoppedError
             if step is Step.DATA:
                 self._change_loop()
-            if steering.save_now and step is Step.DATA:
-                self.save("asked" if steering.save_now == "asked" else "last")
-                steering.save_now = None
-                steering.settle()
-            if steering.validate_now and step is Step.DATA:
+            if controller.save_now and step is Step.DATA:
+                self.save("asked" if controller.save_now == "asked" else "last")
+                controller.save_now = None
+                controller.settle()
+            if controller.validate_now and step is Step.DATA:
                 clock.watched += perf_counter() - busy_since
                 self._validate_now()
                 busy_since = perf_counter()
-            hold = steering.hold()
-            entering = steering.paused and not mailbox.settled
+            hold = controller.hold()
+            entering = controller.paused and not mailbox.settled
             if mailbox.wanted or entering:
                 self.now = (Step.OTHER, perf_counter())  # watching is none of the five
                 self._norm_wanted = True
-                self.gauges.collect()
+                self.readings.collect()
                 curves = mailbox.begin() or entering
                 self.publish(self._state(step), step, curves=curves)
             if hold is None:
                 break
-            mailbox.settled = steering.paused
+            mailbox.settled = controller.paused
             before = perf_counter()
             self.now = (step, before)
-            if not steering.paused:
+            if not controller.paused:
                 clock.watched += before - busy_since
                 busy_since = before
             self._control.wait(None if hold == math.inf else hold)
             here = perf_counter()
             clock.waited += here - busy_since  # answering while paused is no training time either
-            steering.held(here - before)
+            controller.held(here - before)
             busy_since = here
         mailbox.settled = False
         if self._norm_wanted and step is Step.UPDATE:
             self._norm_wanted = False
             self.now = (Step.OTHER, perf_counter())
-            self.gauges.sample_norm()
+            self.readings.sample_norm()
         # Whatever concerns every gate keeps their attention until it is over.
-        if steering.alert or self._norm_wanted:
+        if controller.alert or self._norm_wanted:
             self._control.attention = True
         self._watched(step, busy_since)
 
     def _change_loop(self) -> None:
         """Between two batches: undo what was broken on purpose, or break and mend it."""
-        steering, switching = self.steering, self.switching
-        if steering.undo_now:
-            steering.undo_now = False
-            steering.settle()
+        controller, switching = self.controller, self.switching
+        if controller.undo_now:
+            controller.undo_now = False
+            controller.settle()
             if switching.before is not None:
                 raise UndoneError
-        if steering.switches != self._at.switches:
-            self.gauges.collect(everything=True)
+        if controller.faults != self._progress.faults:
+            self.readings.collect(everything=True)
             log = None if self._saving is None else self._saving.log.state()
-            switching.switch(log)
-            steering.settle()
+            switching.fault(log)
+            controller.settle()
 
     def _state(self, step: Step) -> State:
-        if self.steering.paused:
+        if self.controller.paused:
             return State.PAUSED
         return State.VALIDATING if step is Step.VALIDATE else State.RUNNING
 
@@ -213,27 +223,31 @@ class Driver:
         self, state: State, step: Step, outcome: Outcome | None = None, *, curves: bool = False
     ) -> Snapshot:
         """Put a picture of now into the mailbox."""
-        at, epochs = self._at, self._training.epochs
-        left = None if self._count is None else (epochs - at.epoch) * self._count - at.batch
-        steering = self.steering
+        progress, epochs = self._progress, self._training.epochs
+        left = (
+            None
+            if self._count is None
+            else (epochs - progress.epoch) * self._count - progress.batch
+        )
+        controller = self.controller
         picture = self._record.picture(
-            at,
+            progress,
             self.parts.rate,
             state=state,
             step=step,
             epochs=epochs,
             batches_left=left,
-            speed=steering.speed,
-            stopping=steering.stopping,
+            speed=controller.speed,
+            stopping=controller.stopping,
             curves=curves,
             outcome=outcome,
             saved=None if self._saving is None else self._saving.saved,
-            inside=self.lookout.inside(step, held=state is State.PAUSED),
-            facts=self.lookout.facts() if curves else None,
-            switches=tuple(sorted(at.switches)),
-            switched=at.switched,
+            inside=self.probes.inside(step, held=state is State.PAUSED),
+            facts=self.probes.facts() if curves else None,
+            faults=tuple(sorted(progress.faults)),
+            faults_so_far=progress.faults_so_far,
             undo=self.switching.before is not None,
-            breakpoints=self.lookout.breaks.conditions,
+            breakpoints=self.probes.breaks.conditions,
             trouble=self.trouble,
         )
         self.mailbox.publish(picture)
@@ -243,29 +257,31 @@ class Driver:
 
     def after_epoch(self) -> None:
         """Close an epoch at the first gate behind it."""
-        at, record = self._at, self._record
-        if record.last is not None and record.last.epoch == at.epoch:
+        progress, record = self._progress, self._record
+        if record.last is not None and record.last.epoch == progress.epoch:
             return
         self.parts.loaders.epoch_begins()
-        self.gauges.collect(everything=True)
-        summary = record.epoch(at, self.parts.rate.lr, validated=self.judge.take())
-        self.steering.epoch_ended()
+        self.readings.collect(everything=True)
+        summary = record.epoch(progress, self.parts.rate.lr, validated=self.judge.take())
+        self.controller.epoch_ended()
         if self._saving is not None:
             kinds = self._saving.after_epoch(summary.epoch, best=record.is_best(summary))
             for kind in kinds:
                 self.save(kind)
-        self.lookout.judge("validation", Step.DATA)
+        self.probes.judge("validation", Step.DATA)
 
     def save(self, kind: str = "last") -> None:
         """Give the run's state, as it is between two batches, to whoever keeps it."""
         saving = self._saving
         if saving is None:
             if kind == "asked":
-                self._record.change(self._at, "nothing saved: this run keeps no files", "warning")
+                self._record.change(
+                    self._progress, "nothing saved: this run keeps no files", "warning"
+                )
             return
         before = perf_counter()
         self.now = (Step.OTHER, before)
-        self.gauges.collect(everything=True)
+        self.readings.collect(everything=True)
         self.hindsight.verify()
         bad = bad_weights(self._training.model)
         if bad:
@@ -290,7 +306,7 @@ class Driver:
             for kind, text in self._saving.take_notices():
                 self.mailbox.settled = False  # a picture from before is outdated
                 if text:
-                    self._record.change(self._at, text, kind)
+                    self._record.change(self._progress, text, kind)
 
     def _watched(self, step: Step, since: float) -> None:
         """Count the time from `since` to now as watching, and let the step begin now."""
@@ -300,15 +316,15 @@ class Driver:
 
     def _validate_now(self) -> None:
         """A validation asked for by hand, between two batches."""
-        steering = self.steering
-        steering.validate_now = False
+        controller = self.controller
+        controller.validate_now = False
         if self._training.validation is None:
             return
-        paused, steering.paused = steering.paused, False
+        paused, controller.paused = controller.paused, False
         self.now = (Step.OTHER, perf_counter())
-        with closing(validate(self._training, self._at, self.judge.begin())) as steps:
+        with closing(validate(self._training, self._progress, self.judge.begin())) as steps:
             self.drive(steps)
         self.judge.take()
-        self.lookout.judge("validation", Step.DATA)
-        steering.paused = steering.paused or paused
+        self.probes.judge("validation", Step.DATA)
+        controller.paused = controller.paused or paused
         self.mailbox.settled = False

@@ -266,15 +266,19 @@ class Watched:
 
     def _end_batch(self) -> None:
         self._gate(Step.OTHER)
-        at = self.progress
-        at.end_batch(updated=False)  # the optimizer's own hook has counted
-        at.begin_batch(None, None)
+        progress = self.progress
+        progress.end_batch(updated=False)  # the optimizer's own hook has counted
+        progress.begin_batch(None, None)
         loss, self._loss = self._loss, None
         if loss is not None and self._losses.immediate:
             value, lr = loss.item(), self._rate.lr
-            self._record.batch(at.epoch + 1, at.batch, at.batches_done, value, lr, self._now[1])
+            self._record.batch(
+                progress.epoch + 1, progress.batch, progress.batches_done, value, lr, self._now[1]
+            )
         elif loss is not None:
-            self._losses.push((at.epoch + 1, at.batch, at.batches_done, self._rate.lr), loss)
+            self._losses.push(
+                (progress.epoch + 1, progress.batch, progress.batches_done, self._rate.lr), loss
+            )
             self._collect()
         if self._tick is not None:
             self._tick()

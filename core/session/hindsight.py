@@ -20,8 +20,8 @@ from ..training.data import TensorBatches
 from ..training.fused import OPTIMIZERS
 from ..training.nonfinite import FiniteCheck, NonFiniteError
 from ..training.training import Training
-from .probes import Lookout
-from .readings import Gauges
+from .probes import Probes
+from .readings import Readings
 from .state import Parts, take_state
 
 FAST: Final = 1000
@@ -60,10 +60,12 @@ class Hindsight:
         log: is taken back with the run.
     """
 
-    def __init__(self, parts: Parts, gauges: Gauges, lookout: Lookout, log: RunLog | None) -> None:
-        self.due = 0.0 if gauges.checks and possible(parts.training) else math.inf
+    def __init__(
+        self, parts: Parts, readings: Readings, probes: Probes, log: RunLog | None
+    ) -> None:
+        self.due = 0.0 if readings.checks and possible(parts.training) else math.inf
         """When `batch_done` is to be called in the middle of an epoch (`time.perf_counter`)."""
-        self._parts, self._gauges, self._lookout, self._log = parts, gauges, lookout, log
+        self._parts, self._readings, self._probes, self._log = parts, readings, probes, log
         self._state: dict[str, Any] | None = None
         """To go back to; None while every batch is looked at."""
         self._check = FiniteCheck(parts.training.device)
@@ -78,7 +80,7 @@ class Hindsight:
     @property
     def checks(self) -> bool:
         """Whether the gradients of the next batch are to be looked at."""
-        return self._gauges.checks and self._state is None
+        return self._readings.checks and self._state is None
 
     def batch_done(self, step: Step) -> None:
         """Behind a batch: answer for those until now, when it is due or before their weights are
@@ -103,7 +105,7 @@ class Hindsight:
         here, done = perf_counter(), self._parts.progress.batches_done
         since, self._since = self._since, (here, done)
         fast = since is not None and done - since[1] > FAST * (here - since[0])
-        looked_into = self._lookout.active or self._parts.progress.switches
+        looked_into = self._probes.active or self._parts.progress.faults
         # Weights that are bad from the start would always look as if a batch had been.
         if fast and not looked_into and (self._state is not None or self._good()):
             self._keep(take_state(self._parts))
@@ -150,7 +152,7 @@ class Hindsight:
         self.verify()
         self.forget()
         if step is Step.UPDATE:
-            self._gauges.check_gradients()
+            self._readings.check_gradients()
 
     def forget(self) -> None:
         """Look at every batch for a while: what was trained so far will not come again."""
@@ -165,16 +167,16 @@ class Hindsight:
         if state is None:
             self._arrive()
         else:
-            at = self._parts.progress
-            self._until, self._since = (at.epoch, at.batches_done), None
+            progress = self._parts.progress
+            self._until, self._since = (progress.epoch, progress.batches_done), None
             self.due = 0.0  # `caught_up` tells when
             self._parts.record.hush(True)
         return state
 
     def caught_up(self) -> None:
         """Behind a batch or an epoch: see whether the run is where it was."""
-        at = self._parts.progress
-        if self._until is not None and (at.epoch, at.batches_done) >= self._until:
+        progress = self._parts.progress
+        if self._until is not None and (progress.epoch, progress.batches_done) >= self._until:
             self._arrive()
             self.due = perf_counter() + PERIOD
 

@@ -11,9 +11,9 @@ from ..protocol.conditions import Gate
 from ..protocol.diagnosis import Facts
 from ..protocol.inside import Inside
 from ..protocol.steps import FIVE, Step
-from .breakpoints import BreakReport, Breaks, told
-from .controller import Steering
-from .readings import Gauges
+from .breakpoints import Breakpoints, BreakReport, told
+from .controller import Controller
+from .readings import Readings
 from .state import Parts
 
 SLOW: Final = 10.0
@@ -35,7 +35,7 @@ class UndoneError(Exception):
     """The way out of a loop that is to start again from an earlier state."""
 
 
-class Lookout:
+class Probes:
     """Looks into the batches of a run at its gates. Only the training thread touches it.
 
     Args:
@@ -50,9 +50,9 @@ class Lookout:
     def __init__(
         self,
         parts: Parts,
-        steering: Steering,
-        gauges: Gauges,
-        breaks: Breaks,
+        controller: Controller,
+        readings: Readings,
+        breaks: Breakpoints,
         control: Control,
         *,
         stops: bool,
@@ -62,7 +62,7 @@ class Lookout:
         """Whether gates have to be told."""
         self.report: BreakReport | None = None
         """Where a breakpoint has ended the run."""
-        self._parts, self._steering, self._gauges = parts, steering, gauges
+        self._parts, self._controller, self._readings = parts, controller, readings
         self._control = control
         self._inspector = Inspector(parts.training, parts.progress)
         self._stops = stops
@@ -70,8 +70,8 @@ class Lookout:
 
     def take_up(self) -> None:
         """See what somebody wants to see from now on."""
-        self._inspector.take(self._steering.show)
-        self.active = self.breaks.active or self._steering.show.layers
+        self._inspector.take(self._controller.show)
+        self.active = self.breaks.active or self._controller.show.layers
 
     def at_gate(self, step: Step, running: Step, here: float) -> None:
         """`running` was taken, and `step` is about to be.
@@ -79,7 +79,7 @@ class Lookout:
         Raises:
             StoppedError: a breakpoint ends the run right here: the batch can't be finished.
         """
-        inspector, held = self._inspector, self._steering.alert
+        inspector, held = self._inspector, self._controller.alert
         if running is Step.UPDATE:
             inspector.after_update(here, exact=held)
         elif running is Step.DATA and step in FIVE:
@@ -98,29 +98,31 @@ class Lookout:
         Raises:
             StoppedError: as `at_gate`.
         """
-        breaks, at = self.breaks, self._parts.progress
+        breaks, progress = self.breaks, self._parts.progress
         if not breaks.active:
             return
-        loss = at.loss.item() if gate == "loss" and at.loss is not None else None
-        norm = self._gauges.norm() if gate == "update" and breaks.needs_norm else None
+        loss = progress.loss.item() if gate == "loss" and progress.loss is not None else None
+        norm = self._readings.norm() if gate == "update" and breaks.needs_norm else None
         fired = breaks.judge(gate, loss=loss, norm=norm, lr=self._parts.rate.lr)
         if not fired:
             return
         values = breaks.known(fired[0])
         text = f"breakpoint {'; '.join(fired)}" + (f" ({told(values)})" if values else "")
-        self._steering.break_here(text, stop=self._stops)
+        self._controller.break_here(text, stop=self._stops)
         self._control.attention = True  # this very gate attends to it
         bad = not all(math.isfinite(x) for x in (loss, norm) if x is not None)
         if self._stops and self.report is None:
-            where = f"epoch {at.epoch + 1}, batch {at.batch + 1}, before {step.info.name}"
+            where = (
+                f"epoch {progress.epoch + 1}, batch {progress.batch + 1}, before {step.info.name}"
+            )
             layers = self._inspector.layers()
-            self.report = BreakReport(fired[0], values, where, batch_facts(at), layers)
+            self.report = BreakReport(fired[0], values, where, batch_facts(progress), layers)
         if self._stops and bad:
             raise StoppedError(clean=False)
 
     def inside(self, step: Step, *, held: bool) -> Inside:
         """What somebody wants to see, now; `held` while paused."""
-        speed = self._steering.speed
+        speed = self._controller.speed
         return self._inspector.inside(step, held=held or (speed is not None and speed <= SLOW))
 
     def facts(self) -> Facts:

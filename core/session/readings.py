@@ -91,7 +91,7 @@ SKIPS: Final = (
 )
 
 
-class Gauges:
+class Readings:
     """Reads losses and gradient norms into the record, in order and without making a GPU wait."""
 
     def __init__(
@@ -103,7 +103,7 @@ class Gauges:
         *,
         stop_on_nonfinite: bool,
     ) -> None:
-        self._training, self._at, self._rate, self._record = training, progress, rate, record
+        self._training, self._progress, self._rate, self._record = training, progress, rate, record
         self._losses: Readback[tuple[int, int, int, float]] = Readback(training.device)
         self._norms: Readback[int] = Readback(training.device)
         scaled = training.scaler.is_enabled()
@@ -124,18 +124,20 @@ class Gauges:
         Raises:
             NonFiniteLossError: it is NaN or infinite and the run is to stop on that.
         """
-        at = self._at
-        loss = at.loss
+        progress = self._progress
+        loss = progress.loss
         assert loss is not None
         if self._immediate:
             self._loss, self._lr = loss.item(), self._rate.lr
             if self._stops and not math.isfinite(self._loss):
-                place = name_bad_value(self._training, at.features, at.labels, at.outputs)
+                place = name_bad_value(
+                    self._training, progress.features, progress.labels, progress.outputs
+                )
                 raise NonFiniteLossError(
                     f"the loss is {self._loss}, noticed before backward", place
                 )
         else:
-            tag = (at.epoch + 1, at.batch + 1, at.batches_done + 1, self._rate.lr)
+            tag = (progress.epoch + 1, progress.batch + 1, progress.batches_done + 1, self._rate.lr)
             self._losses.push(tag, loss)
 
     def check_gradients(self) -> None:
@@ -146,13 +148,13 @@ class Gauges:
                 an accelerator it comes some batches later; with fused kernels the update itself
                 was left out.
         """
-        check, at = self._gradients, self._at
+        check, progress = self._gradients, self._progress
         assert check is not None
         check.look_at_gradients()
         if not self._immediate:
-            self._bad.push((at.epoch + 1, at.batch + 1), check.found)
+            self._bad.push((progress.epoch + 1, progress.batch + 1), check.found)
         elif check.taken():
-            place = name_bad_gradient(self._training.model, at.features)
+            place = name_bad_gradient(self._training.model, progress.features)
             raise NonFiniteGradientError(
                 "a gradient is NaN or infinite, noticed before the update", place
             )
@@ -161,12 +163,19 @@ class Gauges:
         """Hand the batch that ended then to the record; from an accelerator, those that have
         arrived.
         """
-        at = self._at
+        progress = self._progress
         if self._immediate:
-            self._record.batch(at.epoch + 1, at.batch, at.batches_done, self._loss, self._lr, ended)
+            self._record.batch(
+                progress.epoch + 1,
+                progress.batch,
+                progress.batches_done,
+                self._loss,
+                self._lr,
+                ended,
+            )
             if self._gradients is None:
                 self._count_skips()
-        elif at.batches_done % SLOTS == 0:
+        elif progress.batches_done % SLOTS == 0:
             self.collect()
 
     def collect(self, *, everything: bool = False) -> None:
@@ -217,9 +226,9 @@ class Gauges:
         if norm is None:
             return
         if self._immediate:
-            self._note_norm(self._at.batches_done + 1, norm.item())
+            self._note_norm(self._progress.batches_done + 1, norm.item())
         else:
-            self._norms.push(self._at.batches_done + 1, norm)
+            self._norms.push(self._progress.batches_done + 1, norm)
             self._norms.flush()
 
     def _note_norm(self, done: int, norm: float) -> None:
@@ -229,20 +238,20 @@ class Gauges:
 
     def _count_skips(self, *, everything: bool = False) -> None:
         """Read how many updates were skipped, and tell if none is made any more."""
-        at, skips = self._at, self._skips
-        skips.push(at.updates, self._training.scaler.skipped)
+        progress, skips = self._progress, self._skips
+        skips.push(progress.updates, self._training.scaler.skipped)
         skips.flush()
         for updates, skipped in skips.drain() if everything else skips.poll():
-            at.skipped = int(skipped)
-            if updates - at.skipped > self._made:
-                self._made, self._made_at = updates - at.skipped, updates
+            progress.skipped = int(skipped)
+            if updates - progress.skipped > self._made:
+                self._made, self._made_at = updates - progress.skipped, updates
             elif updates - self._made_at >= IN_A_ROW:
                 self._made_at = updates
-                self._record.change(at, SKIPS, "warning")
+                self._record.change(progress, SKIPS, "warning")
 
     def _norm(self) -> Tensor | None:
-        if self._at.grad_norm is not None:
-            return self._at.grad_norm
+        if self._progress.grad_norm is not None:
+            return self._progress.grad_norm
         grads = [p.grad for p in self._training.model.parameters() if p.grad is not None]
         if not grads or any(g.layout is not torch.strided for g in grads):
             return None

@@ -228,18 +228,18 @@ class Record:
         """Take in a sampled gradient norm."""
         self._series["grad_norm"].add(batches_done, norm)
 
-    def epoch(self, at: Progress, lr: float, *, validated: bool) -> EpochSummary:
+    def epoch(self, progress: Progress, lr: float, *, validated: bool) -> EpochSummary:
         """Close the epoch that `at` has just counted."""
         began, batches_before, val_before = self._epoch_began
         active, val = self._clock.active, self._clock.spent[Step.VALIDATE]
-        batches = at.batches_done - batches_before
+        batches = progress.batches_done - batches_before
         seconds = active - began
         training = seconds - (val - val_before)
         loss = self.epoch_loss
         self.last = EpochSummary(
-            epoch=at.epoch,
+            epoch=progress.epoch,
             batches=batches,
-            batches_done=at.batches_done,
+            batches_done=progress.batches_done,
             train_loss=math.nan if loss is None else loss,
             val_loss=self.val_loss if validated else None,
             metrics=tuple(self.metrics.items()) if validated else (),
@@ -250,7 +250,7 @@ class Record:
         if validated:
             self._note_best(self.last)
         self._losses.begin_epoch()
-        self._epoch_began = (active, at.batches_done, val)
+        self._epoch_began = (active, progress.batches_done, val)
         if self._log is not None:
             self._log.epoch(self.last)
         for listener in self._listeners:
@@ -274,9 +274,9 @@ class Record:
         best = self.best_metric or self.best_val_loss
         return best is not None and best.epoch == summary.epoch
 
-    def change(self, at: Progress, text: str, kind: str) -> None:
+    def change(self, progress: Progress, text: str, kind: str) -> None:
         """Keep what a person changed, with its time and place."""
-        change = Change(time.time(), at.epoch + 1, at.batches_done, text, kind)
+        change = Change(time.time(), progress.epoch + 1, progress.batches_done, text, kind)
         self.changes = (*self.changes[-CHANGES + 1 :], change)
         if self._log is not None:
             self._log.change(change)
@@ -333,7 +333,7 @@ class Record:
 
     def picture(
         self,
-        at: Progress,
+        progress: Progress,
         rate: LearningRate,
         *,
         state: State,
@@ -351,23 +351,23 @@ class Record:
         """
         self._losses.settle()
         clock = self._clock
-        clock.mark(at.batches_done, at.samples_done)
-        batch_rate, sample_rate = clock.rates(at.batches_done, at.samples_done)
+        clock.mark(progress.batches_done, progress.samples_done)
+        batch_rate, sample_rate = clock.rates(progress.batches_done, progress.samples_done)
         if curves:
             if batch_rate is not None:
-                self._series["throughput"].add(at.batches_done, batch_rate)
+                self._series["throughput"].add(progress.batches_done, batch_rate)
             self._curves = tuple((name, s.curve()) for name, s in self._series.items() if len(s))
         return Snapshot(
             state=state,
             step=step,
-            epoch=min(at.epoch + 1, epochs),
-            batch=at.batch,
-            batches_done=at.batches_done,
-            samples_done=at.samples_done,
-            val_batch=at.val_batch,
+            epoch=min(progress.epoch + 1, epochs),
+            batch=progress.batch,
+            batches_done=progress.batches_done,
+            samples_done=progress.samples_done,
+            val_batch=progress.val_batch,
             elapsed=clock.elapsed,
             active=clock.active,
-            eta=self._eta(batch_rate, batches_left, epochs - at.epoch, speed),
+            eta=self._eta(batch_rate, batches_left, epochs - progress.epoch, speed),
             batches_per_second=batch_rate,
             samples_per_second=sample_rate,
             loss=self._series["loss"].last,
@@ -380,7 +380,7 @@ class Record:
             lr=rate.lr,
             lr_factor=rate.factor,
             grad_norm=self._series["grad_norm"].last,
-            phases=clock.phases(at.batches_done),
+            phases=clock.phases(progress.batches_done),
             watching=clock.watching,
             speed=speed,
             stopping=stopping,
@@ -388,7 +388,7 @@ class Record:
             curves=self._curves,
             changes=self.changes,
             outcome=outcome,
-            skipped=at.skipped,
+            skipped=progress.skipped,
             **more,
         )
 
@@ -420,7 +420,7 @@ class Judge:
         loaders: Loaders,
     ) -> None:
         self._task, self._metrics = task, metrics
-        self._at, self._record, self._clock, self._loaders = progress, record, clock, loaders
+        self._progress, self._record, self._clock, self._loaders = progress, record, clock, loaders
         self._meter: Meter | None = None
         self._began = 0.0
 
@@ -437,7 +437,7 @@ class Judge:
             return False
         seconds = self._clock.spent[Step.VALIDATE] - self._began
         loss, metrics = self._meter.result()
-        self._record.validated(self._at.batches_done, loss, metrics, seconds)
+        self._record.validated(self._progress.batches_done, loss, metrics, seconds)
         self._meter = None
         self._loaders.validation_ends()
         return True

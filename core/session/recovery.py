@@ -13,7 +13,7 @@ from ..protocol.commands import Control, GoBack, Note, Show, Stop, Undo
 from ..protocol.snapshot import Outcome
 from ..protocol.steps import State
 from ..storage.persistence import Saving
-from .engine import Driver
+from .engine import Engine
 from .state import Parts, put_rng, put_state
 
 OnNonFinite = Literal["stop", "rollback", "ask", "ignore"]
@@ -22,18 +22,18 @@ REWINDS: Final = 3
 """How often a run goes back because of one batch."""
 
 
-class Rescue:
+class Recovery:
     """Puts a run back to an earlier state of its own. Only the training thread touches it."""
 
     def __init__(
         self,
         parts: Parts,
-        driver: Driver,
+        engine: Engine,
         control: Control,
         saving: Saving | None,
         on_nonfinite: OnNonFinite,
     ) -> None:
-        self._parts, self._driver, self._control, self._saving = parts, driver, control, saving
+        self._parts, self._engine, self._control, self._saving = parts, engine, control, saving
         self._on_nonfinite = on_nonfinite
         self._rewinds: Counter[int] = Counter()
 
@@ -46,10 +46,10 @@ class Rescue:
         Returns:
             Whether the run can go on.
         """
-        at, rate, saving = self._parts.progress, self._parts.rate, self._saving
-        self._rewinds[at.batches_done] += 1
-        asks, broken = self._on_nonfinite == "ask", self._driver.switching.before is not None
-        if self._rewinds[at.batches_done] > REWINDS and not (asks and broken):
+        progress, rate, saving = self._parts.progress, self._parts.rate, self._saving
+        self._rewinds[progress.batches_done] += 1
+        asks, broken = self._on_nonfinite == "ask", self._engine.switching.before is not None
+        if self._rewinds[progress.batches_done] > REWINDS and not (asks and broken):
             return False
         if asks and (saving is not None or broken):
             said = self._asked(trouble)
@@ -63,11 +63,11 @@ class Rescue:
         good = None if saving is None else saving.newest()
         if good is None:
             return False
-        factor, batch = rate.factor / 2, at.batches_done
+        factor, batch = rate.factor / 2, progress.batches_done
         self._put(good)
         rate.scale(factor)
         self._told(
-            f"went back from batch {batch:,} to {at.batches_done:,}, lr ÷2 → {rate.lr:.3g}: "
+            f"went back from batch {batch:,} to {progress.batches_done:,}, lr ÷2 → {rate.lr:.3g}: "
             f"{trouble.reason} ({trouble.where})"
         )
         return True
@@ -78,7 +78,7 @@ class Rescue:
         Returns:
             Whether there was one: not if every batch was looked at already.
         """
-        state = self._driver.hindsight.go_back()
+        state = self._engine.hindsight.go_back()
         if state is None:
             return False
         self._put_parts(state)
@@ -88,66 +88,68 @@ class Rescue:
 
     def undo(self) -> None:
         """Go back to the state from before the loop was broken on purpose."""
-        at = self._parts.progress
-        batch = at.batches_done
-        self._put(self._driver.switching.undone())
-        self._told(f"undone: back from batch {batch:,} to {at.batches_done:,}, the loop is mended")
+        progress = self._parts.progress
+        batch = progress.batches_done
+        self._put(self._engine.switching.undone())
+        self._told(
+            f"undone: back from batch {batch:,} to {progress.batches_done:,}, the loop is mended"
+        )
 
     def _put(self, state: Mapping[str, Any]) -> None:
         self._put_parts(state)
-        self._driver.hindsight.forget()
+        self._engine.hindsight.forget()
         if self._saving is not None:
             self._saving.rewound(state)
 
     def _put_parts(self, state: Mapping[str, Any]) -> None:
-        parts, driver = self._parts, self._driver
+        parts, engine = self._parts, self._engine
         put_state(parts, state, rewinding=True)
         put_rng(state, parts.training.device)
-        at = parts.progress
-        parts.clock.forget_rates(at.batches_done, at.samples_done)
-        driver.gauges.forget()
-        driver.judge.forget()
-        driver.steering.switches = parts.progress.switches
-        if not parts.progress.switches:
-            driver.switching.before = None
+        progress = parts.progress
+        parts.clock.forget_rates(progress.batches_done, progress.samples_done)
+        engine.readings.forget()
+        engine.judge.forget()
+        engine.controller.faults = parts.progress.faults
+        if not parts.progress.faults:
+            engine.switching.before = None
         self._control.poke()  # a pause goes on from the very first gate
 
     def _told(self, text: str) -> None:
         self._parts.record.change(self._parts.progress, text, "rewind")
-        self._driver.save()  # whoever resumes must not run into it again
+        self._engine.save()  # whoever resumes must not run into it again
 
     def _asked(self, trouble: Outcome) -> Answer:
         """Hold the run until a person says whether to go back, and how far."""
-        driver, mailbox = self._driver, self._driver.mailbox
-        driver.trouble, driver.steering.paused = trouble, True
+        engine, mailbox = self._engine, self._engine.mailbox
+        engine.trouble, engine.controller.paused = trouble, True
         before = perf_counter()
-        step = driver.now[0]
+        step = engine.now[0]
         mailbox.begin()
-        driver.publish(State.PAUSED, step, curves=True)
+        engine.publish(State.PAUSED, step, curves=True)
         said: Answer | None = None
         while said is None:
             mailbox.settled = not mailbox.wanted
             self._control.wait()
             said = self._answer()
-            driver.tell_notices()
+            engine.tell_notices()
             if mailbox.wanted or not mailbox.settled:
-                driver.publish(State.PAUSED, step, curves=mailbox.begin())
+                engine.publish(State.PAUSED, step, curves=mailbox.begin())
         mailbox.settled = False
-        driver.trouble, driver.steering.paused = None, False
+        engine.trouble, engine.controller.paused = None, False
         self._parts.clock.waited += perf_counter() - before
         return said
 
     def _answer(self) -> Answer | None:
-        driver = self._driver
+        engine = self._engine
         for command in self._control.take():
             match command:
                 case GoBack():
                     return "back"
-                case Undo() if driver.switching.before is not None:
+                case Undo() if engine.switching.before is not None:
                     return "undo"
                 case Stop():
                     return "stop"
                 case Note() | Show():
-                    driver.steering.apply(command)
-                    driver.lookout.take_up()
+                    engine.controller.apply(command)
+                    engine.probes.take_up()
         return None

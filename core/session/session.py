@@ -29,11 +29,11 @@ from ..training.rng import seed_rng
 from ..training.training import Training
 from .breakpoints import BreakReport
 from .clock import Clock, EventClock
-from .engine import Driver
+from .engine import Engine
 from .mailbox import Mailbox
 from .probes import StoppedError, UndoneError
 from .recorder import Listener, Record
-from .recovery import OnNonFinite, Rescue
+from .recovery import OnNonFinite, Recovery
 from .state import Parts, put_rng, put_state
 
 
@@ -144,7 +144,7 @@ class Session:
                 self._parts, state, reschedule=reschedule, restart_epoch=restart_epoch
             )
             self.resumed_at = self.progress.batches_done
-        self._driver = Driver(
+        self._engine = Engine(
             self._parts,
             self.control,
             self.mailbox,
@@ -153,18 +153,18 @@ class Session:
             stop_on_break=on_break == "stop",
         )
         if breakpoints:
-            self._driver.lookout.breaks.set(breakpoints)
+            self._engine.probes.breaks.set(breakpoints)
             self.control.poke()  # the first gate takes them up
-        self._rescue = Rescue(self._parts, self._driver, self.control, saving, on_nonfinite)
+        self._recovery = Recovery(self._parts, self._engine, self.control, saving, on_nonfinite)
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
-        self._driver.publish(State.LOADING, Step.DATA, curves=state is not None)
+        self._engine.publish(State.LOADING, Step.DATA, curves=state is not None)
 
     # What a face uses: `Source` is these, whatever lies behind.
 
     def now(self) -> tuple[Step, float]:
         """The phase that runs at this very moment, and since when (`time.perf_counter`)."""
-        return self._driver.now
+        return self._engine.now
 
     def latest(self, *, curves: bool = False) -> Snapshot | None:
         """The newest picture; asks for a fresher one, which the next gate will build."""
@@ -213,7 +213,7 @@ class Session:
         if training.seed is not None:
             seed_rng(training.seed)
         parts.clock.start()
-        self._driver.now = (Step.OTHER, perf_counter())
+        self._engine.now = (Step.OTHER, perf_counter())
         try:
             self._begin()
             outcome = self._train()
@@ -232,81 +232,81 @@ class Session:
 
         A model is compiled by its first batches: here that is only asked for.
         """
-        parts, at, state = self._parts, self.progress, self._state
+        parts, progress, state = self._parts, self.progress, self._state
         if state is not None:
-            parts.clock.restore(state["clock"], at.batches_done, at.samples_done)
+            parts.clock.restore(state["clock"], progress.batches_done, progress.samples_done)
             put_rng(state, self.training.device)
             self._state = None  # the weights of a large model twice would be a waste
-            where = f"epoch {at.epoch + 1}, after batch {at.batch}"
-            if not at.batch:
-                where = f"the start of epoch {at.epoch + 1}"
-            if at.epoch >= self.training.epochs:
-                where = f"the end: {at.epoch} epochs are trained"
-            parts.record.change(at, f"resumed at {where}", "resumed")
+            where = f"epoch {progress.epoch + 1}, after batch {progress.batch}"
+            if not progress.batch:
+                where = f"the start of epoch {progress.epoch + 1}"
+            if progress.epoch >= self.training.epochs:
+                where = f"the end: {progress.epoch} epochs are trained"
+            parts.record.change(progress, f"resumed at {where}", "resumed")
         for note in self._notes:
-            parts.record.change(at, note, "warning")
+            parts.record.change(progress, note, "warning")
         if self.training.compile:
             compile_in_place(self.training.model)
             anew = self.resumed_at is not None
-            parts.record.change(at, COMPILED_ANEW if anew else COMPILING, "compile")
-        self._driver.save("first")
+            parts.record.change(progress, COMPILED_ANEW if anew else COMPILING, "compile")
+        self._engine.save("first")
 
     def _train(self) -> Outcome:
-        driver, training = self._driver, self.training
+        engine, training = self._engine, self.training
         lean = training.device.type == "cpu" and not training.compile
         while True:
             try:
-                steps = training_loop(training, self.rate, self.progress, driver.judge.begin)
+                steps = training_loop(training, self.rate, self.progress, engine.judge.begin)
                 with closing(steps), lean_backward() if lean else nullcontext():
-                    driver.drive(steps)
-                driver.hindsight.verify()
+                    engine.drive(steps)
+                engine.hindsight.verify()
             except UndoneError:
-                self._rescue.undo()
+                self._recovery.undo()
                 continue
             except StoppedError as stopped:
                 if stopped.clean:
-                    driver.gauges.collect(everything=True)
-                    driver.save()
-                return Outcome(State.STOPPED, driver.steering.stop_reason)
+                    engine.readings.collect(everything=True)
+                    engine.save()
+                return Outcome(State.STOPPED, engine.controller.stop_reason)
             except NonFiniteError as error:
-                if self._rescue.looks_again():
+                if self._recovery.looks_again():
                     continue
                 trouble = self._failed(error)
-                if not self._rescue.goes_back(trouble):
+                if not self._recovery.goes_back(trouble):
                     return trouble
                 continue
-            driver.after_epoch()
-            driver.save()
+            engine.after_epoch()
+            engine.save()
             epochs = training.epochs
             return Outcome(State.FINISHED, f"{epochs:,} epoch{'s' * (epochs != 1)} trained")
 
     def _failed(self, error: BaseException) -> Outcome:
         """What to tell of a failure; what could still be kept is."""
-        driver = self._driver
-        between = driver.now[0] in (Step.DATA, Step.VALIDATE)
-        outcome = describe_failure(error, self.training.model, self.progress, driver.now[0])
+        engine = self._engine
+        between = engine.now[0] in (Step.DATA, Step.VALIDATE)
+        outcome = describe_failure(error, self.training.model, self.progress, engine.now[0])
         if between and isinstance(error, Exception) and not isinstance(error, NonFiniteError):
             with suppress(NonFiniteError):  # seen only now
-                driver.save()  # the batch that failed to come, or to be judged, changed nothing
+                engine.save()  # the batch that failed to come, or to be judged, changed nothing
         return outcome
 
     @property
     def report(self) -> BreakReport | None:
         """Where a breakpoint has ended the run; None if none has."""
-        return self._driver.lookout.report
+        return self._engine.probes.report
 
     def _end(self, outcome: Outcome) -> None:
-        driver = self._driver
-        step = driver.now[0] if outcome.state is State.FAILED else Step.OTHER
+        engine = self._engine
+        step = engine.now[0] if outcome.state is State.FAILED else Step.OTHER
         if self.saving is not None:
             self.saving.finish()
-            driver.tell_notices()
+            engine.tell_notices()
         self.mailbox.begin()
-        picture = driver.publish(outcome.state, step, outcome, curves=True)
+        picture = engine.publish(outcome.state, step, outcome, curves=True)
         if self.saving is not None:
             self.saving.ended(self.info, picture)
-            driver.tell_notices()
+            engine.tell_notices()
             if self._parts.record.changes != picture.changes:  # even that could not be written
-                driver.publish(outcome.state, step, outcome, curves=True)
+                engine.publish(outcome.state, step, outcome, curves=True)
         self.mailbox.settled = True
         self._ended.set()

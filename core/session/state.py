@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..protocol.faults import Switch
+from ..protocol.faults import Fault
 from ..training.lr import LearningRate
 from ..training.progress import Progress
 from ..training.resume_data import Loaders, hidden_generators, unrepeatable
@@ -51,20 +51,20 @@ def take_state(parts: Parts) -> dict[str, Any]:
         StateError: the optimizer's, the schedule's or a module's own state holds something that
             could not be loaded again without executing it.
     """
-    training, at = parts.training, parts.progress
+    training, progress = parts.training, parts.progress
     scaler = training.scaler
-    window = at.batch % training.accumulate or at.switches
+    window = progress.batch % training.accumulate or progress.faults
     state = {
         "model": training.model.state_dict(),
         "buffers": dict(_unsaved_buffers(training.model)),
         "optimizer": training.optimizer.state_dict(),
-        "progress": {name: getattr(at, name) for name in COUNTERS},
-        "switches": [str(switch) for switch in sorted(at.switches)],
-        "switched": [str(switch) for switch in at.switched],
+        "progress": {name: getattr(progress, name) for name in COUNTERS},
+        "switches": [str(fault) for fault in sorted(progress.faults)],
+        "switched": [str(fault) for fault in progress.faults_so_far],
         "rate": {"factor": parts.rate.factor, "scheduled": list(parts.rate.scheduled)},
         "record": parts.record.state(),
         "clock": parts.clock.state(),
-        "loaders": parts.loaders.state(trained=at.trained),
+        "loaders": parts.loaders.state(trained=progress.trained),
         "rng": rng_state(training.device),
     }
     if isinstance(training.criterion, nn.Module) and training.criterion.state_dict():
@@ -82,11 +82,11 @@ def take_state(parts: Parts) -> dict[str, Any]:
 
 def take_model(parts: Parts) -> dict[str, Any]:
     """What the model has learned so far, and when; enough to judge it by, not to go on from."""
-    model, at, record = parts.training.model, parts.progress, parts.record
+    model, progress, record = parts.training.model, parts.progress, parts.record
     state = {
         "model": model.state_dict(),
         "buffers": dict(_unsaved_buffers(model)),
-        "progress": {name: getattr(at, name) for name in COUNTERS},
+        "progress": {name: getattr(progress, name) for name in COUNTERS},
         "metrics": dict(record.metrics),
         "val_loss": record.val_loss,
     }
@@ -131,7 +131,7 @@ def put_state(
     Raises:
         StateError: the state belongs to other parts; nothing of a run was trained with it.
     """
-    training, at = parts.training, parts.progress
+    training, progress = parts.training, parts.progress
     notes: list[str] = []
     state = {key: _kept(value, key) for key, value in state.items()}  # torch may keep what it gets
     try:
@@ -139,14 +139,14 @@ def put_state(
         if "criterion" in state and isinstance(training.criterion, nn.Module):
             training.criterion.load_state_dict(state["criterion"])
         for name in COUNTERS:
-            setattr(at, name, state["progress"][name])
+            setattr(progress, name, state["progress"][name])
         training.new_scaler(state.get("scaler"))
-        scaled, at.skipped = training.scaler.is_enabled(), int(training.scaler.skipped)
+        scaled, progress.skipped = training.scaler.is_enabled(), int(training.scaler.skipped)
         # What scales its loss can't be broken on purpose.
-        switches = () if scaled else state.get("switches", ())
-        at.switches = frozenset(Switch(name) for name in switches)
-        ever = map(Switch, state.get("switched", switches))
-        at.switched = tuple(dict.fromkeys((*at.switched, *ever)))
+        faults = () if scaled else state.get("switches", ())
+        progress.faults = frozenset(Fault(name) for name in faults)
+        ever = map(Fault, state.get("switched", faults))
+        progress.faults_so_far = tuple(dict.fromkeys((*progress.faults_so_far, *ever)))
         if reschedule:
             _put_rescheduled(parts, state)
         else:
@@ -158,21 +158,21 @@ def put_state(
         alike = scaled is ("scaler" in state)
         _put_gradients(training.model, state.get("gradients", {}) if alike else {})
         if not rewinding:
-            parts.clock.restore(state["clock"], at.batches_done, at.samples_done)
+            parts.clock.restore(state["clock"], progress.batches_done, progress.samples_done)
         parts.record.restore(state["record"], rewinding=rewinding)
         parts.loaders.restore(state["loaders"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         raise error if isinstance(error, StateError) else StateError(_unfitting(error)) from error
     why = "its batches are others now" if restart_epoch else unrepeatable(training.batches)
-    if at.batch and not at.trained and why:
+    if progress.batch and not progress.trained and why:
         notes.append(
-            f"epoch {at.epoch + 1} starts over from its first batch, with the weights as they "
-            f"were after batch {at.batch}: {why}"
+            f"epoch {progress.epoch + 1} starts over from its first batch, with the weights as "
+            f"they were after batch {progress.batch}: {why}"
         )
-        at.batch = 0
+        progress.batch = 0
         training.optimizer.zero_grad()
         parts.record.begin_epoch_anew()
-    if at.batches_done and not rewinding:
+    if progress.batches_done and not rewinding:
         notes += hidden_generators(training.batches)
     return tuple(notes)
 
@@ -240,12 +240,12 @@ def _put_gradients(model: nn.Module, gradients: Mapping[str, Tensor]) -> None:
 
 def _put_rescheduled(parts: Parts, state: Mapping[str, Any]) -> None:
     """Weights' moments from the state, the learning rate from a schedule of the new length."""
-    training, at = parts.training, parts.progress
+    training, progress = parts.training, parts.progress
     optimizer, rate = training.optimizer, parts.rate
     per_update = training.scheduler_per == "update"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")  # no update yet
-        for _ in range(at.updates if per_update else at.epoch + at.trained):
+        for _ in range(progress.updates if per_update else progress.epoch + progress.trained):
             rate.after_update() if per_update else rate.after_epoch()
     moved = [
         {key: value for key, value in group.items() if key != "params"}

@@ -214,7 +214,7 @@ class Saving:
                     "best_metric": last.best_metric and last.best_metric.value,
                     "best_epoch": last.best_metric and last.best_metric.epoch,
                     "best_val_loss": last.best_val_loss and last.best_val_loss.value,
-                    "switches": [str(switch) for switch in last.switched],
+                    "switches": [str(fault) for fault in last.faults_so_far],
                     "saved": self.saved and asdict(self.saved),
                     "seconds": last.elapsed,
                     "ended": time.time(),

@@ -17,13 +17,15 @@ from .progress import Progress
 WORKER: Final = "a data worker died (out of memory?): try fewer; num_workers=0 shows its error"
 
 
-def describe_failure(error: BaseException, model: nn.Module, at: Progress, step: Step) -> Outcome:
+def describe_failure(
+    error: BaseException, model: nn.Module, progress: Progress, step: Step
+) -> Outcome:
     """The outcome of a run that `error` ended while `step` was being taken."""
     if isinstance(error, NonFiniteGradientError):
         step = Step.UPDATE  # what it was kept from, whatever else comes before
-    where = f"epoch {at.epoch + 1}, batch {at.batch + 1}, {step.info.name}"
+    where = f"epoch {progress.epoch + 1}, batch {progress.batch + 1}, {step.info.name}"
     if step is Step.VALIDATE:
-        where = f"epoch {at.epoch + 1}, validation batch {at.val_batch + 1}"
+        where = f"epoch {progress.epoch + 1}, validation batch {progress.val_batch + 1}"
     first_line = str(error).strip().split("\n", 1)[0]
     if isinstance(error, NonFiniteError):
         reason = first_line

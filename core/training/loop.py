@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..protocol.faults import Switch
+from ..protocol.faults import Fault
 from ..protocol.steps import Step, Steps
 from .data import Feed, TensorBatches
 from .lr import LearningRate
@@ -24,7 +24,7 @@ from .rng import everything_untouched, untouched_rng
 from .training import Training
 
 
-def full_epoch(training: Training, rate: LearningRate, at: Progress, batches: Feed) -> Steps:
+def full_epoch(training: Training, rate: LearningRate, progress: Progress, batches: Feed) -> Steps:
     """The batches of one epoch with all that; without any of it the plain loop's bits.
 
     `accumulate` batches make one update: their losses are divided by the length of the window,
@@ -37,14 +37,14 @@ def full_epoch(training: Training, rate: LearningRate, at: Progress, batches: Fe
     model, criterion, optimizer = training.model, training.criterion, training.optimizer
     autocast, scaler = training.autocast(), training.scaler
     model.train()
-    part, window = at.batch % training.accumulate, training.accumulate
+    part, window = progress.batch % training.accumulate, training.accumulate
     while batches.more:
         yield Step.DATA
         batch = batches.take()
         if batch is None:
             break
         features, labels = batch  # (B, ...), (B, ...)
-        at.begin_batch(features, labels)
+        progress.begin_batch(features, labels)
         if batches.left is not None:
             window = min(training.accumulate, part + 1 + batches.left)
 
@@ -55,43 +55,45 @@ def full_epoch(training: Training, rate: LearningRate, at: Progress, batches: Fe
         yield Step.FORWARD
         with autocast:
             outputs = model(features)  # (B, ...)
-        at.outputs = outputs
+        progress.outputs = outputs
 
         yield Step.LOSS
         with autocast:
             loss = criterion(outputs, labels)  # ()
-        at.loss = loss
+        progress.loss = loss
 
         yield Step.BACKWARD
         scaler.scale(loss if window == 1 else loss / window).backward()
 
         part += 1
         if part == window:
-            yield from _update(training, at)
+            yield from _update(training, progress)
         yield Step.OTHER
         if part == window:
             rate.after_update()
-        at.end_batch(updated=part == window)
+        progress.end_batch(updated=part == window)
         part %= window
 
     if part:  # only a loader that could not tell its length leaves a window open
         for p in model.parameters():
             if p.grad is not None:
                 p.grad.mul_(window / part)
-        yield from _update(training, at)
+        yield from _update(training, progress)
         yield Step.OTHER
         rate.after_update()
-        at.updates += 1
+        progress.updates += 1
 
 
-def _update(training: Training, at: Progress) -> Steps:
+def _update(training: Training, progress: Progress) -> Steps:
     """Give the gradients their own size back and clip them, then update."""
     optimizer, scaler = training.optimizer, training.scaler
     if training.clip_norm is not None or scaler.is_enabled():
         yield Step.OTHER
         scaler.unscale_(optimizer)
     if training.clip_norm is not None:
-        at.grad_norm = nn.utils.clip_grad_norm_(training.model.parameters(), training.clip_norm)
+        progress.grad_norm = nn.utils.clip_grad_norm_(
+            training.model.parameters(), training.clip_norm
+        )
 
     yield Step.UPDATE
     scaler.step(optimizer)
@@ -104,8 +106,10 @@ NOT_SCALED: Final = (
 )
 
 
-def broken_epoch(training: Training, rate: LearningRate, at: Progress, batches: Feed) -> Steps:
-    """The batches of one epoch, with what `at.switches` names left out or misplaced.
+def broken_epoch(
+    training: Training, rate: LearningRate, progress: Progress, batches: Feed
+) -> Steps:
+    """The batches of one epoch, with what `progress.switches` names left out or misplaced.
 
     A step that is left out is announced all the same, and then not taken.
 
@@ -116,39 +120,39 @@ def broken_epoch(training: Training, rate: LearningRate, at: Progress, batches: 
         raise ValueError(NOT_SCALED)
     model, criterion, optimizer = training.model, training.criterion, training.optimizer
     autocast = training.autocast()
-    wrong = at.switches
-    model.train(Switch.EVAL_MODE not in wrong)
-    part, window = at.batch % training.accumulate, training.accumulate
+    wrong = progress.faults
+    model.train(Fault.EVAL_MODE not in wrong)
+    part, window = progress.batch % training.accumulate, training.accumulate
     while batches.more:
         yield Step.DATA
         batch = batches.take()
         if batch is None:
             return
         features, labels = batch  # (B, ...), (B, ...)
-        at.begin_batch(features, labels)
+        progress.begin_batch(features, labels)
         if batches.left is not None:
             window = min(training.accumulate, part + 1 + batches.left)
 
         if part == 0:
             yield Step.ZERO_GRAD
-            if not wrong & {Switch.NO_ZERO_GRAD, Switch.LATE_ZERO_GRAD}:
+            if not wrong & {Fault.NO_ZERO_GRAD, Fault.LATE_ZERO_GRAD}:
                 optimizer.zero_grad()
 
         yield Step.FORWARD
         with autocast:
             outputs = model(features)  # (B, ...)
-        at.outputs = outputs
+        progress.outputs = outputs
 
         yield Step.LOSS
         with autocast:
             loss = criterion(outputs, labels)  # ()
-        at.loss = loss
+        progress.loss = loss
 
         yield Step.BACKWARD
-        if Switch.NO_BACKWARD not in wrong:
+        if Fault.NO_BACKWARD not in wrong:
             (loss if window == 1 else loss / window).backward()
 
-        if Switch.LATE_ZERO_GRAD in wrong:
+        if Fault.LATE_ZERO_GRAD in wrong:
             yield Step.ZERO_GRAD
             optimizer.zero_grad()
 
@@ -156,16 +160,18 @@ def broken_epoch(training: Training, rate: LearningRate, at: Progress, batches: 
         if part == window:
             if training.clip_norm is not None:
                 yield Step.OTHER
-                at.grad_norm = nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
+                progress.grad_norm = nn.utils.clip_grad_norm_(
+                    model.parameters(), training.clip_norm
+                )
 
             yield Step.UPDATE
-            if Switch.NO_STEP not in wrong:
+            if Fault.NO_STEP not in wrong:
                 optimizer.step()
 
         yield Step.OTHER
         if part == window:
             rate.after_update()
-        at.end_batch(updated=part == window)
+        progress.end_batch(updated=part == window)
         part %= window
 
 
@@ -176,7 +182,7 @@ class Taker(Protocol):
         """Add a batch: outputs and labels (B, ...), loss () the mean over the batch."""
 
 
-def validate(training: Training, at: Progress, meter: Taker) -> Steps:
+def validate(training: Training, progress: Progress, meter: Taker) -> Steps:
     """One pass over the validation data, a gate before each batch; results are in `meter`.
 
     Every module gets its mode back afterwards, also when the pass is given up in the middle.
@@ -190,7 +196,7 @@ def validate(training: Training, at: Progress, meter: Taker) -> Steps:
     # takes 0.1 ms.
     in_memory = isinstance(training.validation, TensorBatches)
     untouched = untouched_rng if in_memory else everything_untouched
-    at.val_batch = 0
+    progress.val_batch = 0
     model.eval()
     try:
         while batches.more:
@@ -204,10 +210,10 @@ def validate(training: Training, at: Progress, meter: Taker) -> Steps:
                     outputs = model(features)  # (B, ...)
                     loss = criterion(outputs, labels)  # ()
                 meter.update(outputs, labels, loss)
-            at.val_batch += 1
-        at.val_batch = 0
+            progress.val_batch += 1
+        progress.val_batch = 0
     except GeneratorExit:
-        at.val_batch = 0  # given up; where a validation fails is told
+        progress.val_batch = 0  # given up; where a validation fails is told
         raise
     finally:
         for module, mode in modes:
@@ -221,7 +227,7 @@ class RelayError(Exception):
     """Thrown into a loop between two batches: another loop is to go on with the next one."""
 
 
-def plain_epoch(training: Training, rate: LearningRate, at: Progress, batches: Feed) -> Steps:
+def plain_epoch(training: Training, rate: LearningRate, progress: Progress, batches: Feed) -> Steps:
     """The guide's loop over the batches of one epoch that are left."""
     model, criterion, optimizer = training.model, training.criterion, training.optimizer
     model.train()
@@ -231,18 +237,18 @@ def plain_epoch(training: Training, rate: LearningRate, at: Progress, batches: F
         if batch is None:
             return
         features, labels = batch  # (B, ...), (B, ...)
-        at.begin_batch(features, labels)
+        progress.begin_batch(features, labels)
 
         yield Step.ZERO_GRAD
         optimizer.zero_grad()
 
         yield Step.FORWARD
         outputs = model(features)  # (B, ...)
-        at.outputs = outputs
+        progress.outputs = outputs
 
         yield Step.LOSS
         loss = criterion(outputs, labels)  # ()
-        at.loss = loss
+        progress.loss = loss
 
         yield Step.BACKWARD
         loss.backward()
@@ -252,14 +258,14 @@ def plain_epoch(training: Training, rate: LearningRate, at: Progress, batches: F
 
         yield Step.OTHER
         rate.after_update()
-        at.end_batch(updated=True)
+        progress.end_batch(updated=True)
 
 
-def choose_epoch(training: Training, at: Progress) -> Epoch:
+def choose_epoch(training: Training, progress: Progress) -> Epoch:
     """The plain loop for the guide's case, the fuller one where it is needed, the broken one
     where that is wanted.
     """
-    if at.switches:
+    if progress.faults:
         return broken_epoch
     full = training.accumulate > 1 or training.clip_norm is not None or training.amp is not None
     return full_epoch if full else plain_epoch
@@ -268,21 +274,21 @@ def choose_epoch(training: Training, at: Progress) -> Epoch:
 def training_loop(
     training: Training,
     rate: LearningRate,
-    at: Progress,
+    progress: Progress,
     meter: Callable[[], Meter],
 ) -> Steps:
     """Every epoch that is left: its batches, the schedule, the validation."""
-    while at.epoch < training.epochs:
-        if not at.trained:
-            batches = Feed(training.batches, training.device, at.batch, training.unpack)
+    while progress.epoch < training.epochs:
+        if not progress.trained:
+            batches = Feed(training.batches, training.device, progress.batch, training.unpack)
             while True:
-                epoch = choose_epoch(training, at)
+                epoch = choose_epoch(training, progress)
                 with suppress(RelayError):
-                    yield from epoch(training, rate, at, batches)
+                    yield from epoch(training, rate, progress, batches)
                     break
             yield Step.OTHER
             rate.after_epoch()
-            at.trained = True
+            progress.trained = True
         if training.validation is not None:
-            yield from validate(training, at, meter())
-        at.end_epoch()
+            yield from validate(training, progress, meter())
+        progress.end_epoch()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..protocol.faults import Switch
+from ..protocol.faults import Fault
 
 
 def pair(batch: Any) -> tuple[Any, Any]:
@@ -87,9 +87,9 @@ class Progress:
     """Validation batches finished in the validation under way."""
     trained: bool = False
     """The epoch's batches are all trained and its schedule is moved; only validation is left."""
-    switches: frozenset[Switch] = frozenset()
+    faults: frozenset[Fault] = frozenset()
     """What is wrong with the loop on purpose."""
-    switched: tuple[Switch, ...] = ()
+    faults_so_far: tuple[Fault, ...] = ()
     """What ever was; going back to an earlier state does not unmake it."""
     features: Any = None
     """(B, ...), or nested, of the batch under way, or of the last one."""

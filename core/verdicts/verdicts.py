@@ -66,8 +66,8 @@ def judge(info: RunInfo, s: Snapshot, facts: Facts = Facts()) -> tuple[Verdict, 
     if causes - {"lr too low"}:
         effects.add("lr too low")
     kept = [verdict for verdict in found if verdict.rule not in effects]
-    if facts.switches:
-        undo = f"put right again what was changed on purpose: {', '.join(facts.switches)}"
+    if facts.faults:
+        undo = f"put right again what was changed on purpose: {', '.join(facts.faults)}"
         kept = [
             replace(verdict, next=undo) if verdict.rule in LOOP else verdict for verdict in kept
         ]

@@ -47,10 +47,10 @@ class Turns:
         self._saving = Saving(RunDirectory.create(folder, "kept", preset))
         training = prepared(preset, optimizer, 1_000_000)
         self.session = Session(training, self, saving=self._saving)
-        driver = self.session._driver
+        engine = self.session._engine
         self._record = self.session._parts.record
         self._left, self._since, self._want = 0.0, 0.0, math.inf
-        self._gauges, self._hindsight = driver.gauges, driver.hindsight
+        self._readings, self._hindsight = engine.readings, engine.hindsight
         self._log = log = self._saving.log
         self._turned = False
         log._wording.windows._every = sys.maxsize
@@ -95,7 +95,7 @@ class Turns:
             if self.turns:
                 self._since += here - self.turns[-1][0]
         saving.due = here if saves else math.inf
-        self._gauges.checks = self._gauges._stops = safe
+        self._readings.checks = self._readings._stops = safe
         self.turns.append((here, safe, saves))
         self._turned = True
         self.session.control.poke()  # whether gradients are looked at is asked there

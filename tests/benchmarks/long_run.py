@@ -74,13 +74,13 @@ class Watch:
         if batches_done < self.next or self.session is None:
             return
         self.next = next(self.marks, sys.maxsize)
-        driver = self.session._driver
-        series = driver._record._series
+        engine = self.session._engine
+        series = engine._record._series
         # Pictures make a series, too. At every mark it is as long, or the last one would tell of
         # that; and some are taken first, or the first one would tell of warm caches.
         if self._pictures is None:
             for _ in range(PICTURES):
-                driver.publish(State.RUNNING, driver.now[0], curves=True)
+                engine.publish(State.RUNNING, engine.now[0], curves=True)
             self._pictures = series["throughput"].state()
         series["throughput"].restore(self._pictures)
         costs = []
@@ -89,7 +89,7 @@ class Watch:
             self.session.mailbox.begin()
             start = time.perf_counter()
             series["loss"].add(batches_done, 0.5)
-            driver.publish(State.RUNNING, driver.now[0], curves=True)
+            engine.publish(State.RUNNING, engine.now[0], curves=True)
             costs.append(time.perf_counter() - start)
         cost = statistics.median(costs[-TIMED:])
         self.seen.append((batches_done, cost, self._process.memory_info().rss))

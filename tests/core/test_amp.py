@@ -11,8 +11,8 @@ from states import EveryState  # tests/core is on the path
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from fivestep.core.protocol.commands import SetSwitch
-from fivestep.core.protocol.faults import Switch
+from fivestep.core.protocol.commands import SetFault
+from fivestep.core.protocol.faults import Fault
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.session.readings import IN_A_ROW
 from fivestep.core.session.session import Session
@@ -240,7 +240,7 @@ def test_the_loop_can_be_broken_under_bf16(make_training):
     training = make_training(amp="bf16")
     before = weights(training)
     session = Session(training)
-    session.send(SetSwitch(Switch.NO_STEP, True))
+    session.send(SetFault(Fault.NO_STEP, True))
     assert session.run().state is State.FINISHED
     assert session.progress.outputs.dtype is torch.bfloat16
     assert all(map(torch.equal, before, weights(training)))
@@ -250,11 +250,11 @@ def test_under_fp16_a_switch_is_refused_in_one_line(make_training):
     training = make_training(amp="fp16")
     before = weights(training)
     session = Session(training)
-    session.send(SetSwitch(Switch.NO_STEP, True))
+    session.send(SetFault(Fault.NO_STEP, True))
     assert session.run().state is State.FINISHED
     end = session.latest()
     assert [c.text for c in end.changes if c.kind == "warning"] == [NOT_SCALED]
-    assert not end.switches
+    assert not end.faults
     assert not any(torch.equal(a, b) for a, b in zip(before, weights(training), strict=True))
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fivestep.core.inspection.explain import Batch, Explained, Phase, explain
-from fivestep.core.protocol.faults import Switch
+from fivestep.core.protocol.faults import Fault
 from fivestep.core.protocol.steps import FIVE, Step
 from fivestep.core.session.session import Session
 from fivestep.core.training.data import TensorBatches
@@ -74,8 +74,8 @@ def equal_batches(times: int) -> Training:
 
 
 def test_without_zero_grad_equal_batches_add_up():
-    switches = [Switch.NO_ZERO_GRAD, Switch.NO_STEP]  # the weights stay, so the gradient does
-    found = explain(equal_batches(3), 3, switches)
+    faults = [Fault.NO_ZERO_GRAD, Fault.NO_STEP]  # the weights stay, so the gradient does
+    found = explain(equal_batches(3), 3, faults)
     first = one(found, Step.BACKWARD).grad_after
     norms = [one(found, Step.BACKWARD, i).grad_after for i in range(3)]
     assert norms == pytest.approx([first, 2 * first, 3 * first], rel=1e-6)
@@ -86,7 +86,7 @@ def test_without_zero_grad_equal_batches_add_up():
 
 
 def test_with_zero_grad_they_do_not():
-    found = explain(equal_batches(3), 3, [Switch.NO_STEP])
+    found = explain(equal_batches(3), 3, [Fault.NO_STEP])
     norms = {one(found, Step.BACKWARD, i).grad_after for i in range(3)}
     assert len(norms) == 1
 
@@ -238,7 +238,7 @@ def unlearned(batch: Batch) -> bool:
 
 
 def test_zero_grad_after_backward_leaves_nothing_to_go_by(make_training):
-    found = explain(make_training(), 2, [Switch.LATE_ZERO_GRAD])
+    found = explain(make_training(), 2, [Fault.LATE_ZERO_GRAD])
     for batch in found.batches:
         steps = [(phase.step, phase.taken) for phase in batch.phases]
         assert steps[0] == (Step.ZERO_GRAD, False)
@@ -248,19 +248,19 @@ def test_zero_grad_after_backward_leaves_nothing_to_go_by(make_training):
         assert unlearned(batch)
 
 
-@pytest.mark.parametrize("switch", [Switch.NO_BACKWARD, Switch.NO_STEP])
-def test_what_is_left_out_leaves_the_weights_alone(make_training, switch):
-    found = explain(make_training(), 2, [switch])
-    assert found.switches == (switch,)
+@pytest.mark.parametrize("switch", [Fault.NO_BACKWARD, Fault.NO_STEP])
+def test_what_is_left_out_leaves_the_weights_alone(make_training, fault):
+    found = explain(make_training(), 2, [fault])
+    assert found.faults == (fault,)
     for i, batch in enumerate(found.batches):
-        step = {Switch.NO_BACKWARD: Step.BACKWARD, Switch.NO_STEP: Step.UPDATE}[switch]
+        step = {Fault.NO_BACKWARD: Step.BACKWARD, Fault.NO_STEP: Step.UPDATE}[fault]
         assert not one(found, step, i).taken
-        assert (batch.grad_norm is None) is (switch is Switch.NO_BACKWARD)
+        assert (batch.grad_norm is None) is (fault is Fault.NO_BACKWARD)
         assert unlearned(batch)
 
 
 def test_without_train_nothing_drops_out_and_no_average_moves(make_training):
-    found = explain(make_training(), 2, [Switch.EVAL_MODE])
+    found = explain(make_training(), 2, [Fault.EVAL_MODE])
     assert not any(batch.train_mode for batch in found.batches)
     assert not any(phase.buffers for batch in found.batches for phase in batch.phases)
     assert found.batches[0].loss != explain(make_training(), 1).batches[0].loss
@@ -268,7 +268,7 @@ def test_without_train_nothing_drops_out_and_no_average_moves(make_training):
 
 def test_a_hundredfold_learning_rate_goes_too_far():
     healthy = explain(equal_batches(1), 1).batches[0]
-    broken = explain(equal_batches(1), 1, [Switch.LR_TIMES_100]).batches[0]
+    broken = explain(equal_batches(1), 1, [Fault.LR_TIMES_100]).batches[0]
     assert broken.lr == pytest.approx(100 * healthy.lr)
     assert broken.update_ratio == pytest.approx(100 * healthy.update_ratio, rel=1e-3)
     assert healthy.loss_again < healthy.loss == broken.loss < broken.loss_again

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fivestep.core.session.readings import SLOTS, Gauges, Readback
+from fivestep.core.session.readings import SLOTS, Readback, Readings
 from fivestep.core.session.session import Session
 
 
@@ -35,12 +35,12 @@ def test_a_run_that_reads_its_losses_late_records_the_same_as_one_that_reads_at_
 
     at_once, late = Keeper(), Keeper()
     Session(make_training(samples=700), at_once).run()
-    first = Gauges.__init__
+    first = Readings.__init__
 
     def as_on_a_gpu(self, *args, **kwargs):
         first(self, *args, **kwargs)
         self._losses.immediate = self._norms.immediate = False
 
-    monkeypatch.setattr(Gauges, "__init__", as_on_a_gpu)
+    monkeypatch.setattr(Readings, "__init__", as_on_a_gpu)
     Session(make_training(samples=700), late).run()
     assert late == at_once

@@ -168,11 +168,11 @@ def test_losses_that_nobody_tells_are_not_judged():
 def test_what_was_changed_on_purpose_is_what_to_undo():
     info, moments = run("iris-mlp", 1e-4)
     s, facts = moments[-1]
-    (verdict,) = judge(info, s, replace(facts, switches=("optimizer.step() left out",)))
+    (verdict,) = judge(info, s, replace(facts, faults=("optimizer.step() left out",)))
     assert verdict.rule == "not falling"
     assert "on purpose: optimizer.step() left out" in verdict.next
     # labels and loaders are no part of the loop
-    wrong = Facts(label_low=1, label_high=3, classes=3, switches=("model.train() forgotten",))
+    wrong = Facts(label_low=1, label_high=3, classes=3, faults=("model.train() forgotten",))
     assert "on purpose" not in judge(info, moments[0][0], wrong)[0].next
 
 

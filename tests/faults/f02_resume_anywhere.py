@@ -36,7 +36,7 @@ from fivestep.core.training.training import Training
 from fivestep.presets import build, registry  # noqa: F401
 from fivestep.presets.recipe import load
 from fivestep.presets.user_file import load_own
-from fivestep.tui.setup.builder import Keeping, Wishes
+from fivestep.tui.setup.builder import RunBuilder, RunOptions
 from fivestep.tui.setup.plan import FilePlan, Plan, RecipePlan
 from fivestep.tui.setup.resume import take_up
 
@@ -190,26 +190,26 @@ class Watching(saving.Saving):
             shutil.copytree(self.directory.path, self.copies / f"run-{done:g}")
 
 
-def watched(keeping: Keeping) -> tuple[Marks, Log]:
+def watched(builder: RunBuilder) -> tuple[Marks, Log]:
     """Train it to its end: digests by batch, and the log without times."""
     saving.Saving = Watching  # type: ignore[misc] - a process of its own
-    session = keeping.session(None, "stop")
+    session = builder.session(None, "stop")
 
     def saved_inside(training: Training, at: Progress, meter: Any) -> Iterator[Step]:
         """A validation, in whose middle a state is taken, as when it is stopped there."""
         with closing(validate(training, at, meter)) as steps:
             for step in steps:
                 if at.val_batch == 1 or len(training.validation) == 1:  # type: ignore[arg-type]
-                    session._driver.save()
+                    session._engine.save()
                 yield step
 
     loop.validate = saved_inside
     outcome = session.run()
     assert outcome.state is State.FINISHED, outcome
-    assert keeping.directory is not None
-    assert not keeping.problem, keeping.problem
+    assert builder.directory is not None
+    assert not builder.problem, builder.problem
     assert session.saving is not None
-    return session.saving.marks, log_of(keeping.directory.path)  # type: ignore[attr-defined]
+    return session.saving.marks, log_of(builder.directory.path)  # type: ignore[attr-defined]
 
 
 def log_of(run: Path) -> Log:
@@ -230,8 +230,8 @@ def scramble(seed: int) -> None:
 def whole(case: Case, folder: Path, wanted: frozenset[float]) -> tuple[Marks, Log]:
     """The run that nothing interrupts; copies of its folder are left at the wanted batches."""
     Watching.wanted, Watching.copies = wanted, folder
-    wishes = Wishes(folder / "runs", name="whole")
-    return watched(Keeping.begin(case.plan(folder), wishes))
+    options = RunOptions(folder / "runs", name="whole")
+    return watched(RunBuilder.begin(case.plan(folder), options))
 
 
 def places(case: Case, folder: Path) -> list[float]:
@@ -247,7 +247,7 @@ def differs(case: Case, folder: Path, start: float, marks: Marks, log: Log) -> s
     moved = folder / f"moved-{start:g}"
     (folder / f"run-{start:g}").rename(moved)
     file = case.file(folder) if case.own else None
-    met, written = watched(take_up(str(moved), Wishes(folder), file=file))
+    met, written = watched(take_up(str(moved), RunOptions(folder), file=file))
     shutil.rmtree(moved)
     there = {done for done in marks if done >= start} - {start + 0.5}  # no batch ends there
     wrong = [done for done in there if met.get(done) != marks[done]]

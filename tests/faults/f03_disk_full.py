@@ -115,7 +115,7 @@ def trained(kind: str, folder: Path, taken: int, given: int | None, told: Path) 
     sessions: list[Session] = []
     wrong: list[str] = []
     saving.COST = 0  # a checkpoint is due as often as is said
-    begin = people.People.begin
+    begin = people.TextReporter.begin
 
     def begins(self: Any, session: Session) -> None:
         sessions.append(session)
@@ -143,7 +143,7 @@ def trained(kind: str, folder: Path, taken: int, given: int | None, told: Path) 
         if done % 10 == 0 and not taken <= done < (given or BATCHES):
             session.send(Save())
 
-    people.People.begin, people.People.batch = begins, batch  # type: ignore[method-assign]
+    people.TextReporter.begin, people.TextReporter.batch = begins, batch  # type: ignore[method-assign]
     options = ["--no-ui", "--epochs", str(EPOCHS), "--name", NAME, "--save-every", "0.001s"]
     code = cli.run(["train", "digits-mlp", *options, "--runs-dir", str(runs)])
     if code == 0 and given:

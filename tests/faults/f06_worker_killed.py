@@ -53,7 +53,7 @@ def kill_at(batch: int, draw: random.Random, told: int) -> None:
             draw.choice(workers).send_signal(signal.SIGKILL)
             os.write(told, f"{time.monotonic()} {len(workers)}\n".encode())
 
-    people.People.batch = batch_done  # type: ignore[method-assign]
+    people.TextReporter.batch = batch_done  # type: ignore[method-assign]
 
 
 def ran(arguments: list[str], *, batch: int, draw: random.Random) -> tuple[int, str, float]:

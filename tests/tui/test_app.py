@@ -16,15 +16,15 @@ from fivestep.presets import build
 from fivestep.presets.recipe import load
 from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.choose.screen import ChooseScreen
-from fivestep.tui.setup.builder import Keeping
+from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.launch import Launch
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.watch.watch import WatchScreen
 
 
-def run(**overrides: Any) -> Keeping:
+def run(**overrides: Any) -> RunBuilder:
     recipe = load("line-linear", {"epochs": 3, "device": "cpu", **overrides})
-    return Keeping.nowhere(RecipePlan(recipe))
+    return RunBuilder.nowhere(RecipePlan(recipe))
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:

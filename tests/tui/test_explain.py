@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.protocol.faults import SWITCHES, Switch
+from fivestep.core.protocol.faults import SWITCHES, Fault
 from fivestep.tui.cli import app as cli
 from fivestep.tui.cli.explain import FIELDS
 
@@ -83,25 +83,25 @@ def test_dropout_and_batch_norm_are_told_by_what_they_do(capsys: Captured) -> No
 
 
 SHOWN = {
-    Switch.NO_ZERO_GRAD: "The gradients of 1 layer were added to what was there: the norm of all "
+    Fault.NO_ZERO_GRAD: "The gradients of 1 layer were added to what was there: the norm of all "
     "together went from 1.291 to 2.834.",
-    Switch.LATE_ZERO_GRAD: "> What backward had just computed was cleared in 1 layer",
-    Switch.NO_BACKWARD: "4 loss.backward() LEFT OUT on purpose",
-    Switch.NO_STEP: "5 optimizer.step() LEFT OUT on purpose",
-    Switch.EVAL_MODE: "The model is in eval mode, although it is being trained.",
-    Switch.LR_TIMES_100: "higher: the step went too far.",
+    Fault.LATE_ZERO_GRAD: "> What backward had just computed was cleared in 1 layer",
+    Fault.NO_BACKWARD: "4 loss.backward() LEFT OUT on purpose",
+    Fault.NO_STEP: "5 optimizer.step() LEFT OUT on purpose",
+    Fault.EVAL_MODE: "The model is in eval mode, although it is being trained.",
+    Fault.LR_TIMES_100: "higher: the step went too far.",
 }
 
 
-@pytest.mark.parametrize("switch", Switch, ids=str)
-def test_what_is_broken_is_explained_before_and_after(capsys: Captured, switch: Switch) -> None:
-    info = SWITCHES[switch]
+@pytest.mark.parametrize("switch", Fault, ids=str)
+def test_what_is_broken_is_explained_before_and_after(capsys: Captured, fault: Fault) -> None:
+    info = SWITCHES[fault]
     in_order(
-        explained(capsys, "line-linear", "--break-it", switch),
+        explained(capsys, "line-linear", "--break-it", fault),
         f"Broken on purpose: {info.label}.",
         f"What to expect: {info.expect}",
         "Batch 1",
-        SHOWN[switch],
+        SHOWN[fault],
         "As it went:",
         "With nothing wrong:",
         f"Why ({info.label}): {info.why}",

@@ -19,10 +19,10 @@ from fivestep.presets import recipe
 from fivestep.tui.cli import app as cli
 from fivestep.tui.headless import runner as headless
 from fivestep.tui.headless import text_reporter as people
-from fivestep.tui.headless.json_reporter import FIELDS, JsonLines, line
-from fivestep.tui.headless.reporter import Face
-from fivestep.tui.headless.text_reporter import People
-from fivestep.tui.setup.builder import Keeping
+from fivestep.tui.headless.json_reporter import FIELDS, JsonReporter, line
+from fivestep.tui.headless.reporter import Reporter
+from fivestep.tui.headless.text_reporter import TextReporter
+from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.terminal.output import Output
 
@@ -81,7 +81,7 @@ def test_a_long_epoch_shows_a_sign_of_life(
     capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(people, "SIGN_OF_LIFE", 0.0)
-    monkeypatch.setattr(People, "interval", 0.001)
+    monkeypatch.setattr(TextReporter, "interval", 0.001)
     out = trained(capsys, "--epochs", "100")
     row = next(row for row in out.splitlines() if "  batch " in row)
     assert row.startswith("epoch ")
@@ -95,18 +95,18 @@ def test_quiet_prints_nothing(capsys: Captured) -> None:
 
 
 @pytest.mark.parametrize("face", [[], ["--json"], ["--quiet"]])
-def test_a_failure_has_its_reason_on_stderr(capsys: Captured, face: list[str]) -> None:
-    assert cli.run([*LINE, "--lr", "1000", *face]) == 1
+def test_a_failure_has_its_reason_on_stderr(capsys: Captured, reporter: list[str]) -> None:
+    assert cli.run([*LINE, "--lr", "1000", *reporter]) == 1
     out, err = capsys.readouterr()
     assert err.startswith("fivestep: epoch 1, batch ")
     assert "the loss is" in err
     assert "try a lower learning rate" in err
     assert err.count("\n") == 1
-    if face == ["--json"]:
+    if reporter == ["--json"]:
         end = records(out)[-1]
         assert end["outcome"] == "failed"
         assert end["where"].startswith("epoch 1, batch ")
-    elif not face:
+    elif not reporter:
         *_, end, way_on = out.splitlines()
         assert end.startswith("failed after 0 epochs, ")
         assert way_on.startswith("saved at batch 0; to go on: fivestep resume ")
@@ -180,11 +180,11 @@ def test_the_records_of_a_run_agree_with_each_other(capsys: Captured) -> None:
 
 def test_nan_and_infinity_are_null() -> None:
     stream = io.BytesIO()
-    face = JsonLines(Output(stream))
-    face.batch(1, 1, 1, math.nan, 0.1)
-    face.epoch(EpochSummary(1, 1, 1, math.nan, math.inf, (("r2", -math.inf),), 1.0, 1.0, 0.1))
-    face.change(Change(1.5, 1, 1, "lr ÷2", "lr"))
-    face.output.flush()
+    reporter = JsonReporter(Output(stream))
+    reporter.batch(1, 1, 1, math.nan, 0.1)
+    reporter.epoch(EpochSummary(1, 1, 1, math.nan, math.inf, (("r2", -math.inf),), 1.0, 1.0, 0.1))
+    reporter.change(Change(1.5, 1, 1, "lr ÷2", "lr"))
+    reporter.output.flush()
     batch, epoch, change = records(stream.getvalue().decode())
     assert batch["loss"] is None
     assert epoch["train_loss"] is epoch["val_loss"] is epoch["val_metric"] is None
@@ -218,7 +218,7 @@ def test_validation_may_be_missing(capsys: Captured, monkeypatch: pytest.MonkeyP
 # How a run ends otherwise.
 
 
-class Ends(Face):
+class Ends(Reporter):
     """Raises a signal at the first tick, and keeps how the run ended."""
 
     interval = 0.001
@@ -242,13 +242,13 @@ class Ends(Face):
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_signal_ends_the_run_after_its_batch(name: str, code: int) -> None:
-    face = Ends(signal.Signals[name])
-    before = signal.getsignal(face.number or 0)
+    reporter = Ends(signal.Signals[name])
+    before = signal.getsignal(reporter.number or 0)
     long = recipe.load("line-linear", {"epochs": 1_000_000, "device": "cpu"})
-    assert headless.run(Keeping.nowhere(RecipePlan(long)), face) == code
-    assert face.word == "interrupted"
-    assert face.reason == f"interrupted by {name}"
-    assert face.batches_done > 0
+    assert headless.run(RunBuilder.nowhere(RecipePlan(long)), reporter) == code
+    assert reporter.word == "interrupted"
+    assert reporter.reason == f"interrupted by {name}"
+    assert reporter.batches_done > 0
     assert signal.getsignal(signal.Signals[name]) is before
 
 
@@ -262,19 +262,23 @@ class Broken(io.RawIOBase):
         raise OSError(self.number, "No room")
 
 
-@pytest.mark.parametrize("make", [People, JsonLines])
-def test_a_reader_that_went_away_ends_the_run_quietly(capsys: Captured, make: type[Face]) -> None:
+@pytest.mark.parametrize("make", [TextReporter, JsonReporter])
+def test_a_reader_that_went_away_ends_the_run_quietly(
+    capsys: Captured, make: type[Reporter]
+) -> None:
     long = recipe.load("line-linear", {"epochs": 1_000_000, "device": "cpu"})
-    assert headless.run(Keeping.nowhere(RecipePlan(long)), make(Output(Broken(errno.EPIPE)))) == 141
+    assert (
+        headless.run(RunBuilder.nowhere(RecipePlan(long)), make(Output(Broken(errno.EPIPE)))) == 141
+    )
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("make", [People, JsonLines])
-def test_a_full_disk_does_not_end_the_run(capsys: Captured, make: type[Face]) -> None:
-    face = make(Output(Broken(errno.ENOSPC)))
+@pytest.mark.parametrize("make", [TextReporter, JsonReporter])
+def test_a_full_disk_does_not_end_the_run(capsys: Captured, make: type[Reporter]) -> None:
+    reporter = make(Output(Broken(errno.ENOSPC)))
     ended: list[str] = []
-    face.end = lambda session, ending: ended.append(ending.word)  # type: ignore[method-assign]
+    reporter.end = lambda session, ending: ended.append(ending.word)  # type: ignore[method-assign]
     short = recipe.load("line-linear", {"epochs": 2, "device": "cpu"})
-    assert headless.run(Keeping.nowhere(RecipePlan(short)), face) == 1
+    assert headless.run(RunBuilder.nowhere(RecipePlan(short)), reporter) == 1
     assert ended == ["finished"]
     assert capsys.readouterr().err == "fivestep: some lines could not be written: No room\n"

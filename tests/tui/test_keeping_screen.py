@@ -15,9 +15,9 @@ from fivestep.core.protocol.snapshot import Change, Outcome, Saved
 from fivestep.core.protocol.steps import State, Step
 from fivestep.presets.recipe import load
 from fivestep.tui.app.app import FivestepApp
-from fivestep.tui.setup.builder import Keeping
+from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.launch import Kept
-from fivestep.tui.setup.options import Wishes
+from fivestep.tui.setup.options import RunOptions
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.setup.resume import take_up
 from fivestep.tui.watch.dialogs import FailureScreen
@@ -141,19 +141,19 @@ async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
 class Held(FivestepApp):
     """Starts paused."""
 
-    def _begin(self, keeping: Keeping) -> None:
-        super()._begin(keeping)
+    def _begin(self, builder: RunBuilder) -> None:
+        super()._begin(builder)
         assert self.launch is not None
         self.launch.send(Pause())
 
 
 async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:
     plan = RecipePlan(load("line-linear", {"epochs": 3, "device": "cpu"}))
-    wishes = Wishes(tmp_path, name="one")
-    first = Keeping.begin(plan, wishes)
+    options = RunOptions(tmp_path, name="one")
+    first = RunBuilder.begin(plan, options)
     session = first.session(None, "stop")
     session.run()
-    app = Held(take_up("one", wishes, epochs=9))
+    app = Held(take_up("one", options, epochs=9))
     async with app.run_test(size=(120, 36)) as pilot:
         assert isinstance(app.screen, LoadingScreen)
         assert "going on with one" in seen(app)

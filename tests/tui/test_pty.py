@@ -109,7 +109,7 @@ def test_many_window_sizes_do_not_stop_a_run(tmp_path: Path) -> None:
 
 BROKEN_SCREEN = """
 from fivestep.presets.recipe import load
-from fivestep.tui.setup.builder import Keeping
+from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.app.open import open_screen
 from fivestep.tui.watch.watch import WatchScreen
@@ -122,7 +122,7 @@ def broken(self):
         raise ZeroDivisionError("a fault of the screen")
 
 WatchScreen.tick = broken
-raise SystemExit(open_screen(Keeping.nowhere(RecipePlan(load("line-linear", {"epochs": 600})))))
+raise SystemExit(open_screen(RunBuilder.nowhere(RecipePlan(load("line-linear", {"epochs": 600})))))
 """
 
 
@@ -138,7 +138,7 @@ CHATTY = """
 import ctypes, logging, os, warnings
 from fivestep.presets import build
 from fivestep.presets.recipe import load
-from fivestep.tui.setup.builder import Keeping
+from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.app.open import open_screen
 
@@ -155,7 +155,7 @@ def make_chatty(recipe):
     return make(recipe)
 
 build.make_criterion = make_chatty
-raise SystemExit(open_screen(Keeping.nowhere(RecipePlan(load("line-linear", {"epochs": 2})))))
+raise SystemExit(open_screen(RunBuilder.nowhere(RecipePlan(load("line-linear", {"epochs": 2})))))
 """
 
 

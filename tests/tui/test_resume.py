@@ -41,18 +41,18 @@ class Shell:
         """The command's output, stderr behind it."""
         with self._patch.context() as patch:
             if stop:
-                begin, sessions = people.People.begin, []
+                begin, sessions = people.TextReporter.begin, []
 
-                def begins(face: Any, session: Any) -> None:
+                def begins(reporter: Any, session: Any) -> None:
                     sessions.append(session)
-                    begin(face, session)
+                    begin(reporter, session)
 
                 def batch(_: Any, __: int, ___: int, done: int, *____: Any) -> None:
                     if done == stop:
                         sessions[0].send(Stop())
 
-                patch.setattr(people.People, "begin", begins)
-                patch.setattr(people.People, "batch", batch)
+                patch.setattr(people.TextReporter, "begin", begins)
+                patch.setattr(people.TextReporter, "batch", batch)
             found = cli.run(list(arguments))
         self.out, self.err = self._capsys.readouterr()
         assert found == code, self.out + self.err

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from fivestep.core.protocol.diagnosis import Verdict
-from fivestep.core.protocol.faults import SWITCHES, Switch
+from fivestep.core.protocol.faults import SWITCHES, Fault
 from fivestep.core.protocol.inside import BatchFacts, Difference, Inside, LayerRow, TensorFact
 from fivestep.core.protocol.snapshot import Change
 from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.render.batch import in_hand
 from fivestep.tui.render.faults import change_in_short, in_short
 from fivestep.tui.render.spans import Line
-from fivestep.tui.render.step_summary import Tale, tell
+from fivestep.tui.render.step_summary import StepSummary, tell
 from fivestep.tui.widgets.banners import NoticeBar, VerdictBar, in_full
 from fivestep.tui.widgets.code import CodePanel
 from fivestep.tui.widgets.layers import InsidePanel
@@ -80,13 +80,13 @@ ALONG = difference(FULL, replace(DOWN, against=-0.1), weights="moved")
 def test_each_step_is_told_in_the_words_of_the_guide(
     step: Step | None, differences: list[Difference], on: str, said: str
 ) -> None:
-    switches = (Switch(on),) if on else ()
-    assert said in tell(step, differences, BATCH, switches)[0]
+    faults = (Fault(on),) if on else ()
+    assert said in tell(step, differences, BATCH, faults)[0]
 
 
 def test_which_step_was_taken_is_known_only_of_single_steps(make_picture: Any) -> None:
     exact = Inside(layers=(replace(NONE, editions=(1, 1)),))
-    tale = Tale()
+    summary = StepSummary()
     for step, batch, taken in (
         (Step.LOSS, 3, None),
         (Step.BACKWARD, 3, Step.LOSS),
@@ -98,43 +98,45 @@ def test_which_step_was_taken_is_known_only_of_single_steps(make_picture: Any) -
         (Step.FORWARD, 9, None),
         (Step.UPDATE, 9, None),
     ):
-        tale.follow(make_picture(state=State.PAUSED, step=step, batches_done=batch, inside=exact))
-        assert tale.taken is taken, (step, batch)
-    assert not tale.went_back
-    tale.follow(make_picture(state=State.PAUSED, step=Step.DATA, batches_done=2, inside=exact))
-    assert tale.went_back
+        summary.follow(
+            make_picture(state=State.PAUSED, step=step, batches_done=batch, inside=exact)
+        )
+        assert summary.taken is taken, (step, batch)
+    assert not summary.went_back
+    summary.follow(make_picture(state=State.PAUSED, step=Step.DATA, batches_done=2, inside=exact))
+    assert summary.went_back
     panel = InsidePanel()
-    panel.tale, panel.inside = tale, exact
+    panel.summary, panel.inside = summary, exact
     assert "the run went back" in text(panel.lines(60, 12))
 
 
 @pytest.mark.parametrize(
     ("switch", "marked"),
     [
-        (Switch.NO_ZERO_GRAD, ["✗1 optimizer.zero_grad()  left out"]),
+        (Fault.NO_ZERO_GRAD, ["✗1 optimizer.zero_grad()  left out"]),
         (
-            Switch.LATE_ZERO_GRAD,
+            Fault.LATE_ZERO_GRAD,
             [
                 "✗1 optimizer.zero_grad()  left out",
                 "✗  yield Step.ZERO_GRAD  misplaced",
                 "✗1 optimizer.zero_grad()  misplaced",
             ],
         ),
-        (Switch.NO_BACKWARD, ["✗4 (loss if window == 1 else loss / window).backward()  left out"]),
-        (Switch.NO_STEP, ["✗5 optimizer.step()  left out"]),
-        (Switch.EVAL_MODE, ["✗  model.train(Switch.EVAL_MODE not in wrong)  left out"]),
-        (Switch.LR_TIMES_100, []),
+        (Fault.NO_BACKWARD, ["✗4 (loss if window == 1 else loss / window).backward()  left out"]),
+        (Fault.NO_STEP, ["✗5 optimizer.step()  left out"]),
+        (Fault.EVAL_MODE, ["✗  model.train(Fault.EVAL_MODE not in wrong)  left out"]),
+        (Fault.LR_TIMES_100, []),
     ],
 )
-def test_what_a_switch_does_to_the_code_is_marked_in_it(switch: Switch, marked: list[str]) -> None:
+def test_what_a_switch_does_to_the_code_is_marked_in_it(fault: Fault, marked: list[str]) -> None:
     panel = CodePanel()
-    panel.on, panel.values, panel.now = (switch,), BATCH, Step.FORWARD
+    panel.on, panel.values, panel.now = (fault,), BATCH, Step.FORWARD
     drawn = text(panel.lines(90, 70))
     rows = [" ".join(row.split()) for row in drawn.splitlines() if row.startswith("✗")]
     assert rows == [" ".join(row.split()) for row in marked]
     assert "features float32 (32, 1, 8, 8)" in drawn
-    assert "Switch." in drawn
-    assert "Switch." not in text(CodePanel().lines(90, 70))
+    assert "Fault." in drawn
+    assert "Fault." not in text(CodePanel().lines(90, 70))
 
 
 def test_a_low_code_panel_follows_the_marked_line() -> None:
@@ -156,14 +158,14 @@ def test_a_nested_batch_is_told_by_its_paths() -> None:
 
 
 def test_switches_have_short_names() -> None:
-    for switch, info in SWITCHES.items():
-        assert change_in_short(f"broken on purpose: {info.label}") == in_short([switch])
+    for fault, info in SWITCHES.items():
+        assert change_in_short(f"broken on purpose: {info.label}") == in_short([fault])
         assert change_in_short(f"mended: {info.label}") == "mended"
 
 
 def test_notices_say_what_is_wrong_and_what_to_do(make_picture: Any) -> None:
     bar = NoticeBar()
-    bar.take(make_picture(switches=(Switch.NO_STEP, Switch.LR_TIMES_100)))
+    bar.take(make_picture(faults=(Fault.NO_STEP, Fault.LR_TIMES_100)))
     bar.undo = True
     (row,) = text(bar.lines(100, 2)).splitlines()
     assert row.strip() == "✗ BROKEN ON PURPOSE: step left out, lr ×100  —  u undoes"

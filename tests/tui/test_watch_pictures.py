@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fivestep.core.protocol.diagnosis import Facts
-from fivestep.core.protocol.faults import Switch
+from fivestep.core.protocol.faults import Fault
 from fivestep.core.protocol.inside import (
     BatchFacts,
     DecisionMap,
@@ -144,12 +144,12 @@ def test_picture(
         )
     elif kind == "broken":
         change = Change(
-            NOON, 6, 240, f"broken on purpose: {Switch.LR_TIMES_100.info.label}", "switch"
+            NOON, 6, 240, f"broken on purpose: {Fault.LR_TIMES_100.info.label}", "switch"
         )
         source.snapshot = make_picture(
             changes=(change,),
-            switches=(Switch.LR_TIMES_100,),
-            switched=(Switch.LR_TIMES_100,),
+            faults=(Fault.LR_TIMES_100,),
+            faults_so_far=(Fault.LR_TIMES_100,),
             undo=True,
             facts=Facts(label_low=1, label_high=10, classes=10),
         )

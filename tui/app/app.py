@@ -18,7 +18,7 @@ from textual.timer import Timer
 from ...presets.recipe import load
 from ..choose.screen import Choice, ChooseScreen
 from ..render.theme import DARK, THEMES
-from ..setup.options import NOTHING, Wishes
+from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import print_to_descriptors
 from ..terminal.signals import ScreenSignals
 from ..terminal.terminal import is_gone
@@ -28,7 +28,7 @@ from ..widgets.messages import MessageLog
 
 # What is not imported up here is late: the first picture does without.
 if TYPE_CHECKING:
-    from ..setup.builder import Keeping
+    from ..setup.builder import RunBuilder
     from ..setup.launch import Launch
     from ..watch.watch import WatchScreen
 
@@ -57,9 +57,9 @@ class FivestepApp(App[None]):
 
     def __init__(
         self,
-        start: Keeping | None = None,
+        start: RunBuilder | None = None,
         log: MessageLog | None = None,
-        wishes: Wishes = NOTHING,
+        options: RunOptions = NOTHING,
         signals: ScreenSignals | None = None,
     ) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class FivestepApp(App[None]):
         self.leaving = False
         """The run was told to stop, and is waited for."""
         self._signals = signals or ScreenSignals()
-        self._start, self._wishes = start, wishes
+        self._start, self._wishes = start, options
         self._choice: Choice | None = None
         """What was started from the choosing screen: it is there again on coming back."""
         self._timer: Timer | None = None
@@ -105,15 +105,15 @@ class FivestepApp(App[None]):
         else:
             self._begin(self._start)
 
-    def _begin(self, keeping: Keeping) -> None:
+    def _begin(self, builder: RunBuilder) -> None:
         """Load, build and train; watch it as soon as it is built."""
         from ..setup.launch import Launch
         from ..watch.loading import LoadingScreen
 
-        self.launch = launch = Launch(keeping)
+        self.launch = launch = Launch(builder)
         launch.start()
-        resumed = keeping.name if keeping.resume is not None else ""
-        self.push_screen(LoadingScreen(keeping.plan.name, resumed))
+        resumed = builder.name if builder.resume is not None else ""
+        self.push_screen(LoadingScreen(builder.plan.name, resumed))
         self._timer = self.set_interval(0.03, self._watch_when_built)
 
     def _watch_when_built(self) -> None:
@@ -143,17 +143,17 @@ class FivestepApp(App[None]):
 
     def on_choose_screen_start(self, event: ChooseScreen.Start) -> None:
         """A run was chosen."""
-        from ..setup.builder import Keeping
+        from ..setup.builder import RunBuilder
         from ..setup.plan import RecipePlan
 
         self._choice = Choice(event.name, event.overrides)
         plan = RecipePlan(load(event.name, event.overrides))
-        self._begin(Keeping.begin(plan, self._wishes))
+        self._begin(RunBuilder.begin(plan, self._wishes))
 
     def on_watch_screen_again(self) -> None:
         """The same run once more."""
         if self.launch is not None:
-            self._begin(self.launch.keeping.again())
+            self._begin(self.launch.builder.again())
 
     def on_watch_screen_another(self) -> None:
         """Another preset."""

@@ -12,7 +12,7 @@ from ..headless.text_reporter import closing, going_on
 from ..render import format as text
 from ..render.faults import in_short
 from ..setup.launch import Launch
-from ..setup.options import NOTHING, Wishes
+from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import captured
 from ..terminal.output import FAILED, complain
 from ..terminal.signals import ScreenSignals
@@ -21,7 +21,7 @@ from ..widgets.messages import MessageLog
 from .app import FivestepApp
 
 if TYPE_CHECKING:
-    from ..setup.builder import Keeping
+    from ..setup.builder import RunBuilder
 
 
 def told(launch: Launch, signal: int | None) -> int:
@@ -74,12 +74,12 @@ def summary(info: RunInfo, last: Snapshot, outcome: Outcome | None) -> tuple[str
     parts += [f"{name} {text.metric(name, value)}" for name, value in last.metrics]
     hand = f" (by hand ×{last.lr_factor:g})" if last.lr_factor != 1 else ""
     parts.append(f"lr {text.number(last.lr)}{hand}")
-    if last.switched and outcome.state is State.FAILED:  # else the first line says so
-        parts.append(f"broken on purpose: {in_short(last.switched)}")
+    if last.faults_so_far and outcome.state is State.FAILED:  # else the first line says so
+        parts.append(f"broken on purpose: {in_short(last.faults_so_far)}")
     return first, "  last: " + ", ".join(parts)
 
 
-def open_screen(start: Keeping | None, wishes: Wishes = NOTHING) -> int:
+def open_screen(start: RunBuilder | None, options: RunOptions = NOTHING) -> int:
     """Choose a run, or watch this one, until the person leaves.
 
     Args:
@@ -98,7 +98,7 @@ def open_screen(start: Keeping | None, wishes: Wishes = NOTHING) -> int:
         settings.restore(f"fivestep: left at once; to go on: {way_on}\n" if way_on else "")
 
     with ScreenSignals(at_once) as signals:
-        app = FivestepApp(start, log, wishes, signals)
+        app = FivestepApp(start, log, options, signals)
         with captured(log.add):
             app.run()
         return _left(app, log, signals)

@@ -14,7 +14,7 @@ from ..terminal.imports import importing
 from ..terminal.output import Output, records_only, stdout, written
 from . import explain_command as cli_explain
 from . import run_commands as cli_runs
-from .arguments import plan_of, recipe_of, watch, wishes_of, with_screen
+from .arguments import options_of, plan_of, recipe_of, watch, with_screen
 from .errors import SAID_NOTHING, DefaultsToTrain, Plain, refusals, run_command
 from .options import (
     EXIT_CODES,
@@ -100,17 +100,17 @@ def train(
     traceback: Traceback = False,
 ) -> None:
     """Train a preset, the recipe in a file, or a Python file of your own (see: fivestep new)."""
-    wishes = wishes_of(ctx)
+    options = options_of(ctx)
     if with_screen(ctx) and ctx.meta.get(SAID_NOTHING):
         with importing():
             from ..app.open import open_screen
-        raise typer.Exit(open_screen(None, wishes))  # nothing is started: the screen asks
+        raise typer.Exit(open_screen(None, options))  # nothing is started: the screen asks
     plan = plan_of(ctx)
-    from ..setup.builder import Keeping
+    from ..setup.builder import RunBuilder
 
     with refusals(traceback):
-        keeping = Keeping.begin(plan, wishes)
-    raise typer.Exit(watch(keeping, ctx))
+        builder = RunBuilder.begin(plan, options)
+    raise typer.Exit(watch(builder, ctx))
 
 
 @app.command(cls=Plain)

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ...core.protocol.faults import Switch
+from ...core.protocol.faults import Fault
 from ...presets.errors import shown
 from ...presets.overrides import ALIASES, SWITCHES, parse_set
 from ...presets.registry import nearest
-from ..setup.options import Wishes, runs_folder
+from ..setup.options import RunOptions, runs_folder
 from ..terminal.imports import importing
 from ..terminal.output import records_only, stdout
 from .errors import UsageError, refusals
@@ -21,14 +21,14 @@ from .main import on_a_terminal
 
 if TYPE_CHECKING:
     from ...presets.recipe import Recipe
-    from ..setup.builder import Keeping
+    from ..setup.builder import RunBuilder
     from ..setup.plan import Plan
 
 UNITS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 SPAN: Final = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]+)")
 
 
-def wishes_of(ctx: Any) -> Wishes:
+def options_of(ctx: Any) -> RunOptions:
     """What the command line wants kept.
 
     Raises:
@@ -47,7 +47,7 @@ def wishes_of(ctx: Any) -> Wishes:
     breakpoints = tuple(said.get("break_") or ())
     if breakpoints:
         _check(breakpoints, ctx)
-    return Wishes(
+    return RunOptions(
         folder=runs_folder(said["runs_dir"]),
         name=said.get("name"),
         keeps=not said.get("no_save", False),
@@ -55,11 +55,11 @@ def wishes_of(ctx: Any) -> Wishes:
         epochs=epochs,
         on_nan=said["on_nan"],
         breakpoints=breakpoints,
-        switches=switches_of(ctx),
+        faults=faults_of(ctx),
     )
 
 
-def switches_of(ctx: Any) -> tuple[Switch, ...]:
+def faults_of(ctx: Any) -> tuple[Fault, ...]:
     """What the command line wants to be wrong with the loop.
 
     Raises:
@@ -67,11 +67,11 @@ def switches_of(ctx: Any) -> tuple[Switch, ...]:
     """
     named: list[str] = ctx.params.get("break_it") or []
     for name in named:
-        if name not in tuple(Switch):
-            guess = nearest(name, Switch)
-            way_out = f"did you mean {guess}?" if guess else f"there are {', '.join(Switch)}"
+        if name not in tuple(Fault):
+            guess = nearest(name, Fault)
+            way_out = f"did you mean {guess}?" if guess else f"there are {', '.join(Fault)}"
             raise UsageError(f"--break-it: there is no switch {shown(name)}; {way_out}", ctx)
-    return tuple(dict.fromkeys(map(Switch, named)))
+    return tuple(dict.fromkeys(map(Fault, named)))
 
 
 def _check(conditions: tuple[str, ...], ctx: Any) -> None:
@@ -106,23 +106,25 @@ def with_screen(ctx: Any) -> bool:
     return not (said["no_ui"] or said["json"] or said["quiet"]) and on_a_terminal()
 
 
-def watch(keeping: Keeping, ctx: Any) -> int:
+def watch(builder: RunBuilder, ctx: Any) -> int:
     """Run it under the face that was asked for; the exit code."""
     if with_screen(ctx):
         with importing():
             from ..app.open import open_screen
         # What is chosen on the screen afterwards is another run, and begins unbroken.
-        return open_screen(keeping, replace(keeping.wishes, switches=(), breakpoints=()))
+        return open_screen(builder, replace(builder.options, faults=(), breakpoints=()))
     from ..headless import runner as headless
-    from ..headless.json_reporter import JsonLines
-    from ..headless.reporter import Face
-    from ..headless.text_reporter import People
+    from ..headless.json_reporter import JsonReporter
+    from ..headless.reporter import Reporter
+    from ..headless.text_reporter import TextReporter
 
     said = ctx.params
     json, quiet = said["json"], said["quiet"]
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
-        face = JsonLines(output) if json else Face(output) if quiet else People(output)
-        return headless.run(keeping, face, show_traceback=said["traceback"])
+        reporter = (
+            JsonReporter(output) if json else Reporter(output) if quiet else TextReporter(output)
+        )
+        return headless.run(builder, reporter, show_traceback=said["traceback"])
 
 
 def recipe_of(ctx: Any) -> Recipe:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ...core.inspection.explain import Batch, Explained
-    from ...core.protocol.faults import Switch
+    from ...core.protocol.faults import Fault
     from ..setup.plan import Plan
     from ..terminal.output import Output
 
@@ -92,7 +92,7 @@ def tell(
     plan: Plan,
     output: Output,
     batches: int,
-    switches: tuple[Switch, ...],
+    faults: tuple[Fault, ...],
     *,
     json: bool = False,
     show_traceback: bool = False,
@@ -112,8 +112,8 @@ def tell(
     training = plan.build()
     info = describe_run(training)
     optimizer = type(training.optimizer).__name__
-    whole = explain(training, batches, switches)
-    intact = explain(plan.build(), batches) if switches else None
+    whole = explain(training, batches, faults)
+    intact = explain(plan.build(), batches) if faults else None
     if json:
         output.write(
             line(
@@ -150,10 +150,10 @@ def tell(
 
 
 def _object(whole: Explained) -> dict[str, Any]:
-    infos = [switch.info for switch in whole.switches]
+    infos = [fault.info for fault in whole.faults]
     return {
         "switches": [
-            {"switch": str(i.switch), "label": i.label, "expect": i.expect, "why": i.why}
+            {"switch": str(i.fault), "label": i.label, "expect": i.expect, "why": i.why}
             for i in infos
         ],
         "accumulate": whole.accumulate,

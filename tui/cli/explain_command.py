@@ -9,7 +9,7 @@ import typer
 
 from ...presets import registry
 from ..terminal.output import records_only, stdout, written
-from .arguments import plan_of, switches_of
+from .arguments import faults_of, plan_of
 from .errors import Plain, UsageError, refusals
 from .options import (
     Amp,
@@ -61,12 +61,12 @@ def explain(
     """Train a few batches step by step and say what each step did; nothing is kept."""
     if not batches.isdecimal() or not 1 <= int(batches) <= MOST:
         raise UsageError(f"--batches: expected a number from 1 to {MOST:,}", ctx)
-    switches, plan = switches_of(ctx), plan_of(ctx)
+    faults, plan = faults_of(ctx), plan_of(ctx)
     from .explain import tell
 
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
         with refusals(traceback):
-            failed = tell(plan, output, int(batches), switches, json=json, show_traceback=traceback)
+            failed = tell(plan, output, int(batches), faults, json=json, show_traceback=traceback)
         output.flush()
         code = written(output)
     raise typer.Exit(failed or code)

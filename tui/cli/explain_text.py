@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
 
-from ...core.protocol.faults import Switch
+from ...core.protocol.faults import Fault
 from ...core.protocol.inside import Difference, TensorFact
 from ...core.protocol.steps import FIVE, STEPS, Step
 from ..render import format as text
@@ -143,7 +143,7 @@ def explanation(
         optimizer: its name.
         width: cells that a line may take.
     """
-    infos = [switch.info for switch in whole.switches]
+    infos = [fault.info for fault in whole.faults]
     for info in infos:
         yield ""
         yield from text.wrap(f"Broken on purpose: {info.label}.", width)
@@ -190,7 +190,7 @@ def _phase(
     whole: Explained, batch: Batch, phase: Phase, optimizer: str, width: int, *, first: bool
 ) -> Iterator[str]:
     step = phase.step
-    late = Switch.LATE_ZERO_GRAD in whole.switches and step is Step.ZERO_GRAD
+    late = Fault.LATE_ZERO_GRAD in whole.faults and step is Step.ZERO_GRAD
     if step is Step.OTHER:
         yield INDENT + ("scaler.unscale_(optimizer)" if whole.scaled else "clip_grad_norm_()")
     elif late:

@@ -18,9 +18,9 @@ def main() -> None:
     if not arguments and on_a_terminal():
         # What `cli` would do, without the time that it takes to read a command line.
         from ..app.open import open_screen
-        from ..setup.options import Wishes, runs_folder
+        from ..setup.options import RunOptions, runs_folder
 
-        code = open_screen(None, Wishes(runs_folder()))  # under way with its first picture
+        code = open_screen(None, RunOptions(runs_folder()))  # under way with its first picture
     else:
         from .app import run
 

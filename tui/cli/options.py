@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from ...core.protocol.faults import Switch
+from ...core.protocol.faults import Fault
 
 EXIT_CODES: Final = (
     "Exit codes: 0 finished, or stopped as asked; 1 failed; 2 wrong usage or recipe; 3 a --break "
@@ -76,7 +76,7 @@ BreakIt = Annotated[
     typer.Option(
         "--break-it",
         metavar="SWITCH",
-        help=f"Break the loop on purpose: {', '.join(Switch)}. May be repeated.",
+        help=f"Break the loop on purpose: {', '.join(Fault)}. May be repeated.",
     ),
 ]
 Run = Annotated[

@@ -9,7 +9,7 @@ import typer
 from ..render import format as text
 from ..setup.options import runs_folder
 from ..terminal.output import stdout, written
-from .arguments import watch, wishes_of
+from .arguments import options_of, watch
 from .errors import Plain, UsageError, refusals
 from .options import (
     EXIT_CODES,
@@ -56,12 +56,12 @@ def resume(
     """Go on with a run where it was: at the very batch, bit for bit as if never interrupted."""
     from ..setup.resume import take_up
 
-    wishes = wishes_of(ctx)
+    options = options_of(ctx)
     if run is not None and file is None and run.endswith(".py"):
         run, file = None, run
     with refusals(traceback):
-        keeping = take_up(run, wishes, file=file, epochs=_epochs(epochs, ctx), force=force)
-    raise typer.Exit(watch(keeping, ctx))
+        builder = take_up(run, options, file=file, epochs=_epochs(epochs, ctx), force=force)
+    raise typer.Exit(watch(builder, ctx))
 
 
 def runs(

@@ -116,11 +116,11 @@ def one(folder: Path, name: str | None, *, as_object: bool) -> str:
     return "".join(text.clean(line) + "\n" for line in lines)
 
 
-def _broken(switches: Any) -> str | None:
+def _broken(faults: Any) -> str | None:
     """What was wrong with the loop on purpose."""
-    if not isinstance(switches, list) or not switches:
+    if not isinstance(faults, list) or not faults:
         return None
-    return f"on purpose: {', '.join(map(str, switches))}"
+    return f"on purpose: {', '.join(map(str, faults))}"
 
 
 def export(folder: Path, name: str | None, *, epochs: bool, to: str | None) -> int:

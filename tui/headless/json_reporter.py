@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ... import __version__
 from ..terminal.output import Output
-from .reporter import Ending, Face, VerdictWatch
+from .reporter import Ending, Reporter, VerdictWatch
 
 if TYPE_CHECKING:
     from ...core.protocol.diagnosis import Verdict
@@ -124,7 +124,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
 """Every kind of record with its fields. The kind itself is in the field `type`, always first."""
 
 
-__all__ = ["FIELDS", "JsonLines", "line", "versions"]
+__all__ = ["FIELDS", "JsonReporter", "line", "versions"]
 
 _encode: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
@@ -148,7 +148,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-class JsonLines(Face):
+class JsonReporter(Reporter):
     """Writes a record for everything that happens, in the thread where it happens."""
 
     def __init__(self, output: Output) -> None:
@@ -273,7 +273,7 @@ class JsonLines(Face):
             threads=info.threads,
             saved=None if last.saved is None else last.saved.batches_done,
             skipped_updates=last.skipped,
-            switches=[str(switch) for switch in last.switched],
+            faults=[str(fault) for fault in last.faults_so_far],
         )
         self.output.flush()
 

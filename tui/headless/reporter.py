@@ -1,4 +1,4 @@
-"""What shows a run without a screen: `Face`, which by itself shows nothing."""
+"""What shows a run without a screen: `Reporter`, which by itself shows nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ...core.protocol.snapshot import Change, EpochSummary, Outcome, RunInfo, Snapshot
     from ...core.session.breakpoints import BreakReport
     from ...core.session.session import Session
-    from ..setup.builder import Keeping
+    from ..setup.builder import RunBuilder
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Ending:
     """The last picture of the run."""
 
 
-class Face:
+class Reporter:
     """Follows a run from one thread and gets its records in the training thread.
 
     This one is silent. All methods but the first three are called by the thread that waits for
@@ -51,10 +51,10 @@ class Face:
     def change(self, change: Change) -> None:
         """A person changed something (training thread)."""
 
-    def announce(self, keeping: Keeping) -> None:
+    def announce(self, builder: RunBuilder) -> None:
         """Say what is going to run, before torch is loaded."""
-        self.place, self.run_name = keeping.place, keeping.name
-        self.way_on = keeping.way_on
+        self.place, self.run_name = builder.place, builder.name
+        self.way_on = builder.way_on
 
     def begin(self, session: Session) -> None:
         """The run is built and about to start."""

@@ -13,17 +13,17 @@ from ..terminal.imports import load_torch
 from ..terminal.output import BROKE, FAILED, complain, stdout, tell_traceback, written
 from ..terminal.signals import HANGUP, Signals
 from ..terminal.terminal import Terminals, surviving_streams
-from .reporter import Ending, Face
-from .text_reporter import People
+from .reporter import Ending, Reporter
+from .text_reporter import TextReporter
 
 if TYPE_CHECKING:
     from ...core.session.session import Session
-    from ..setup.builder import Keeping
+    from ..setup.builder import RunBuilder
     from ..setup.launch import Launch
     from ..terminal.signals import ScreenSignals
 
 
-def run(keeping: Keeping, face: Face, *, show_traceback: bool = False) -> int:
+def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False) -> int:
     """Train what was planned while the face tells of it.
 
     Returns:
@@ -34,22 +34,22 @@ def run(keeping: Keeping, face: Face, *, show_traceback: bool = False) -> int:
         typer.Exit: with 2, if the run can't be built; the reason has been told.
     """
     terminals = Terminals()
-    with surviving_streams(), Signals(face.leave) as signals:
-        face.announce(keeping)
+    with surviving_streams(), Signals(reporter.leave) as signals:
+        reporter.announce(builder)
         load_torch()
         with refusals(show_traceback):
-            session = keeping.session(face, "stop", on_break="stop")
-        if keeping.problem:
-            complain(keeping.problem)
+            session = builder.session(reporter, "stop", on_break="stop")
+        if builder.problem:
+            complain(builder.problem)
         signals.run_begins()
-        face.begin(session)
+        reporter.begin(session)
         session.start()
-        return follow(session, face, signals, terminals, show_traceback=show_traceback)
+        return follow(session, reporter, signals, terminals, show_traceback=show_traceback)
 
 
 def follow(
     session: Session,
-    face: Face,
+    reporter: Reporter,
     signals: Signals,
     terminals: Terminals,
     *,
@@ -75,16 +75,16 @@ def follow(
     from ...core.protocol.steps import State
 
     stopping = False
-    while not session.join(face.interval):
-        face.tick(session)
+    while not session.join(reporter.interval):
+        reporter.tick(session)
         if terminals.went_away():
             session.send(Note("the terminal went away; training goes on"))
         if alone:
             _answer(session)
-        if not stopping and (signals.caught or face.output.gone):
+        if not stopping and (signals.caught or reporter.output.gone):
             stopping = True
             if signals.caught:
-                face.stopping()
+                reporter.stopping()
                 session.send(Stop(f"interrupted by {signals.caught.name}"))
             else:
                 session.send(Stop("nobody reads the output"))
@@ -94,16 +94,16 @@ def follow(
     report = session.report
     interrupted = stopping and signals.caught and outcome.state is State.STOPPED
     if report is not None:
-        face.broke(report)
-    face.end(session, Ending("interrupted" if interrupted else outcome.state, outcome, last))
-    face.output.flush()
+        reporter.broke(report)
+    reporter.end(session, Ending("interrupted" if interrupted else outcome.state, outcome, last))
+    reporter.output.flush()
     if outcome.state is State.FAILED:
         tell_traceback(outcome.traceback, show_traceback)
         complain(": ".join(filter(None, (outcome.where, outcome.reason, outcome.advice))))
         return FAILED
     if interrupted:
         return signals.exit_code or 0
-    return written(face.output) or (BROKE if report is not None else 0)
+    return written(reporter.output) or (BROKE if report is not None else 0)
 
 
 def _answer(session: Session) -> None:
@@ -138,10 +138,10 @@ def without_terminal(launch: Launch | None, before: ScreenSignals) -> int:
     terminal.let_go()
     if launch.outcome is not None:
         return FAILED if launch.outcome.state is State.FAILED else 0
-    face = Face(stdout())
-    with Signals(face.leave) as signals:
+    reporter = Reporter(stdout())
+    with Signals(reporter.leave) as signals:
         signals.caught = before.caught
-        return _to_the_end(launch, face, signals, LOST)
+        return _to_the_end(launch, reporter, signals, LOST)
 
 
 def without_screen(launch: Launch) -> int:
@@ -153,12 +153,12 @@ def without_screen(launch: Launch) -> int:
     if launch.outcome is not None:
         return FAILED
     complain("training goes on without it; Ctrl+C stops after the batch under way")
-    face = People(stdout())
-    with Signals(face.leave) as signals:
-        return _to_the_end(launch, face, signals, "the screen failed") or FAILED
+    reporter = TextReporter(stdout())
+    with Signals(reporter.leave) as signals:
+        return _to_the_end(launch, reporter, signals, "the screen failed") or FAILED
 
 
-def _to_the_end(launch: Launch, face: Face, signals: Signals, note: str) -> int:
+def _to_the_end(launch: Launch, reporter: Reporter, signals: Signals, note: str) -> int:
     """Follow the run: no pause, slow motion, breakpoint or question holds it any more."""
     picture = launch.latest()
     if picture is not None and picture.state is State.PAUSED and picture.trouble is None:
@@ -172,7 +172,7 @@ def _to_the_end(launch: Launch, face: Face, signals: Signals, note: str) -> int:
         complain(launch.outcome.reason)  # it could not be built
         return FAILED
     signals.run_begins()
-    face.begin(session)
-    code = follow(session, face, signals, terminal.Terminals(), alone=True)
+    reporter.begin(session)
+    code = follow(session, reporter, signals, terminal.Terminals(), alone=True)
     sys.stdout.flush()
     return code

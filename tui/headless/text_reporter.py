@@ -10,15 +10,15 @@ from ...core.protocol.steps import State, Task
 from ..render import faults as breaking
 from ..render import format as text
 from ..terminal.output import Output
-from .reporter import Ending, Face, VerdictWatch
+from .reporter import Ending, Reporter, VerdictWatch
 
 if TYPE_CHECKING:
     from ...core.protocol.diagnosis import Verdict
-    from ...core.protocol.faults import Switch
+    from ...core.protocol.faults import Fault
     from ...core.protocol.snapshot import Change, EpochSummary, RunInfo, Snapshot
     from ...core.session.breakpoints import BreakReport
     from ...core.session.session import Session
-    from ..setup.builder import Keeping
+    from ..setup.builder import RunBuilder
 
 FEW: Final = 30
 """Runs of at most so many epochs get a line for each, however fast they are."""
@@ -32,7 +32,7 @@ SIGN_OF_LIFE: Final = 30.0
 """Seconds after which a line is written in the middle of an epoch, where there is no live one."""
 
 
-class People(Face):
+class TextReporter(Reporter):
     """What runs, each epoch in a line, how it ended."""
 
     def __init__(self, output: Output) -> None:
@@ -45,7 +45,7 @@ class People(Face):
         self._told_epoch = -self._spacing
         self._said = perf_counter()
         self._info: RunInfo | None = None
-        self._switches: tuple[Switch, ...] = ()
+        self._faults: tuple[Fault, ...] = ()
         self._verdicts = VerdictWatch()
 
     # In the training thread: nothing but sorting out what deserves a line.
@@ -64,20 +64,20 @@ class People(Face):
         if change.kind in TOLD:
             self._changes.append(change)
 
-    def announce(self, keeping: Keeping) -> None:
-        super().announce(keeping)
-        self._say(keeping.plan.headline)
+    def announce(self, builder: RunBuilder) -> None:
+        super().announce(builder)
+        self._say(builder.plan.headline)
         if self.place:
             self._say(f"kept in {self.place}")
-        self._switches = keeping.wishes.switches
+        self._faults = builder.options.faults
 
     def begin(self, session: Session) -> None:
         self._info = info = session.info
         self._say(f"{info.data}; {text.counted(info.parameters, 'parameter')}; {_machine(info)}")
         picture = session.latest()
-        on = () if picture is None else picture.switches
+        on = () if picture is None else picture.faults
         if not session.training.scaler.is_enabled():  # what scales its loss can't be broken
-            on = (*on, *(switch for switch in self._switches if switch not in on))
+            on = (*on, *(fault for fault in self._faults if fault not in on))
         for told in breaking.before(on):
             self._say(told)
         self._draw(session)
@@ -103,7 +103,7 @@ class People(Face):
         self._tell_epochs(None)
         self._tell_verdicts(self._verdicts.judge(session.info, ending.last))
         self._say(closing(session.info, ending))
-        for told in breaking.after(ending.last.switched):
+        for told in breaking.after(ending.last.faults_so_far):
             self._say(told)
         if self.way_on and ending.outcome.state is not State.FINISHED:
             self._say(going_on(self.way_on, ending.last))
@@ -219,8 +219,8 @@ def closing(info: RunInfo, ending: Ending) -> str:
     parts.append(_machine(info))
     if last.skipped:
         parts.append(f"{text.counted(last.skipped, 'update')} skipped by fp16's GradScaler")
-    if last.switched:
-        parts.append(f"broken on purpose: {', '.join(s.info.label for s in last.switched)}")
+    if last.faults_so_far:
+        parts.append(f"broken on purpose: {', '.join(s.info.label for s in last.faults_so_far)}")
     return "; ".join(parts)
 
 

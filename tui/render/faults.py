@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from ...core.protocol.faults import Switch
+from ...core.protocol.faults import Fault
 from . import format as text
 from .layer_table import layer_table
 
@@ -19,17 +19,17 @@ ROWS: Final = 12
 """Its lines."""
 
 
-def before(switches: Iterable[Switch]) -> Iterator[str]:
+def before(faults: Iterable[Fault]) -> Iterator[str]:
     """What is broken, and what to expect of that."""
-    for switch in switches:
-        info = switch.info
+    for fault in faults:
+        info = fault.info
         yield f"broken on purpose: {info.label}. What to expect: {info.expect}"
 
 
-def after(switches: Iterable[Switch]) -> Iterator[str]:
+def after(faults: Iterable[Fault]) -> Iterator[str]:
     """Why it happened."""
-    for switch in switches:
-        info = switch.info
+    for fault in faults:
+        info = fault.info
         yield f"why ({info.label}): {info.why}"
 
 
@@ -61,20 +61,20 @@ def _tensors(facts: tuple[TensorFact, ...]) -> str:
     return ", ".join(f"{fact.path} {fact.text}".strip() for fact in facts)
 
 
-SHORT: Final[dict[Switch, str]] = {
-    Switch.NO_ZERO_GRAD: "zero_grad left out",
-    Switch.LATE_ZERO_GRAD: "zero_grad after backward",
-    Switch.NO_BACKWARD: "backward left out",
-    Switch.NO_STEP: "step left out",
-    Switch.EVAL_MODE: "model.train() forgotten",
-    Switch.LR_TIMES_100: "lr ×100",
+SHORT: Final[dict[Fault, str]] = {
+    Fault.NO_ZERO_GRAD: "zero_grad left out",
+    Fault.LATE_ZERO_GRAD: "zero_grad after backward",
+    Fault.NO_BACKWARD: "backward left out",
+    Fault.NO_STEP: "step left out",
+    Fault.EVAL_MODE: "model.train() forgotten",
+    Fault.LR_TIMES_100: "lr ×100",
 }
-_BY_LABEL: Final = {switch.info.label: short for switch, short in SHORT.items()}
+_BY_LABEL: Final = {fault.info.label: short for fault, short in SHORT.items()}
 
 
-def in_short(switches: Iterable[Switch]) -> str:
+def in_short(faults: Iterable[Fault]) -> str:
     """All of them: "zero_grad left out, lr ×100"."""
-    return ", ".join(SHORT[switch] for switch in switches)
+    return ", ".join(SHORT[fault] for fault in faults)
 
 
 def change_in_short(text: str) -> str:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
-from ...core.protocol.faults import Switch
+from ...core.protocol.faults import Fault
 from ...core.protocol.steps import Step
 from ...core.training import loop
 
@@ -40,12 +40,12 @@ class CodeLine:
     only: Taken | None = None
     """The switches that decide whether it is executed; None always is."""
 
-    def fate(self, on: Iterable[Switch]) -> Fate:
+    def fate(self, on: Iterable[Fault]) -> Fate:
         """What these switches do to it."""
         if self.only is None:
             return ""
         names, wanted = self.only
-        met = bool(names & {switch.name for switch in on})
+        met = bool(names & {fault.name for fault in on})
         if wanted:
             return "misplaced" if met else "idle"
         return "left out" if met else ""
@@ -131,7 +131,7 @@ def _condition(node: ast.expr) -> Taken | None:
         for part in ast.walk(node)
         if isinstance(part, ast.Attribute)
         and isinstance(part.value, ast.Name)
-        and part.value.id == Switch.__name__
+        and part.value.id == Fault.__name__
     )
     if not names:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from ...core.protocol.faults import Switch
+from ...core.protocol.faults import Fault
 from ...core.protocol.inside import BatchFacts, Difference, TensorFact
 from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import Step
@@ -27,7 +27,7 @@ _FOLLOWERS: Final[dict[Step, frozenset[Step]]] = {
 Place = tuple[Step, int, int]
 
 
-class Tale:
+class StepSummary:
     """Keeps track of which step lies between two exact looks at the layers."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ def tell(
     taken: Step | None,
     differences: Sequence[Difference],
     batch: BatchFacts | None = None,
-    on: Collection[Switch] = (),
+    on: Collection[Fault] = (),
 ) -> Run:
     """What a step did, for whoever has just read the guide, and the style to write it in.
 
@@ -101,9 +101,9 @@ def tell(
     return "counting, moving the schedule: nothing changed in the model", ""
 
 
-def _zero_grad(known: list[Difference], on: Collection[Switch]) -> Run:
+def _zero_grad(known: list[Difference], on: Collection[Fault]) -> Run:
     cleared = _share(known, "cleared")
-    if cleared and Switch.LATE_ZERO_GRAD in on:
+    if cleared and Fault.LATE_ZERO_GRAD in on:
         return (
             f"zero_grad threw away the gradients of {cleared}: backward had just made them",
             "bad",
@@ -111,9 +111,9 @@ def _zero_grad(known: list[Difference], on: Collection[Switch]) -> Run:
     if cleared:
         return f"zero_grad cleared the gradients of {cleared}", "bold"
     there = any(d.after.grad_norm for d in known)
-    if Switch.LATE_ZERO_GRAD in on:
+    if Fault.LATE_ZERO_GRAD in on:
         return "zero_grad is left out here: it comes after backward", "warn"
-    if Switch.NO_ZERO_GRAD in on:
+    if Fault.NO_ZERO_GRAD in on:
         kept = ": the old gradients are still there" if there else ""
         return f"zero_grad is left out{kept}", "warn"
     if not there:
@@ -121,19 +121,19 @@ def _zero_grad(known: list[Difference], on: Collection[Switch]) -> Run:
     return "nothing changed", ""
 
 
-def _backward(known: list[Difference], on: Collection[Switch]) -> Run:
+def _backward(known: list[Difference], on: Collection[Fault]) -> Run:
     filled, added = _share(known, "filled"), _share(known, "added to")
     if added:
         more = "the old ones were still there, so they add up"
         return f"backward added to the gradients of {added}: {more}", "warn"
     if filled:
         return f"backward filled the gradients of {filled}; no weight has moved yet", "bold"
-    if Switch.NO_BACKWARD in on:
+    if Fault.NO_BACKWARD in on:
         return "backward is left out: no gradient was computed", "warn"
     return "nothing changed: backward reached no layer", "warn"
 
 
-def _update(known: list[Difference], on: Collection[Switch]) -> Run:
+def _update(known: list[Difference], on: Collection[Fault]) -> Run:
     moved = [d.after for d in known if d.weights == "moved"]
     if moved:
         down = sum(row.against is not None and row.against > 0 for row in moved)
@@ -141,7 +141,7 @@ def _update(known: list[Difference], on: Collection[Switch]) -> Run:
         if down < len(moved):
             way = f", {down} of them{way[1:]}" if down else ", carried by momentum or weight decay"
         return f"step moved the weights of {_of(len(moved), len(known))}{way}", "bold"
-    if Switch.NO_STEP in on:
+    if Fault.NO_STEP in on:
         return "step is left out: no weight moved", "warn"
     if not any(d.after.grad_norm for d in known):
         return "nothing changed: step found no gradients to follow", "warn"

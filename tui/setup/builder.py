@@ -14,7 +14,7 @@ from ... import __version__
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...presets.errors import RecipeError, printable
 from .metadata import describe, plan_facts, session_facts, write_plan
-from .options import NOTHING, Wishes, runs_folder
+from .options import NOTHING, RunOptions, runs_folder
 from .plan import FilePlan, Plan
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Resume:
     """Train from the start where no checkpoint can be gone on from."""
 
 
-class Keeping:
+class RunBuilder:
     """One run: what is trained, where it is kept, what it goes on from.
 
     Args:
@@ -48,44 +48,44 @@ class Keeping:
     def __init__(
         self,
         plan: Plan,
-        wishes: Wishes,
+        options: RunOptions,
         directory: RunDirectory | None,
         resume: Resume | None = None,
     ) -> None:
-        self.plan, self.wishes, self.directory = plan, wishes, directory
+        self.plan, self.options, self.directory = plan, options, directory
         self.resume = resume
         self.problem = ""
         """Why nothing is kept, although it was wished for."""
 
     @classmethod
-    def begin(cls, plan: Plan, wishes: Wishes) -> Keeping:
+    def begin(cls, plan: Plan, options: RunOptions) -> RunBuilder:
         """A new run. Where its directory can't be made it runs all the same, and `problem` says so.
 
         Raises:
             RunError: the name is not fit for a run, or taken.
         """
-        self = cls(plan, wishes, None)
-        if not wishes.keeps:
+        self = cls(plan, options, None)
+        if not options.keeps:
             return self
         try:
-            self.directory = RunDirectory.create(wishes.folder, wishes.name, plan.name)
+            self.directory = RunDirectory.create(options.folder, options.name, plan.name)
             describe(self.directory, plan)
         except RunError as error:
             if not isinstance(error.__cause__, OSError):
                 raise
             self.problem = f"nothing is kept: {error}"
         except OSError as error:
-            self.problem = f"nothing is kept: {printable(str(wishes.folder))}: {error.strerror}"
+            self.problem = f"nothing is kept: {printable(str(options.folder))}: {error.strerror}"
         return self
 
     @classmethod
-    def nowhere(cls, plan: Plan) -> Keeping:
+    def nowhere(cls, plan: Plan) -> RunBuilder:
         """A new run that leaves nothing behind."""
         return cls(plan, NOTHING, None)
 
-    def again(self) -> Keeping:
+    def again(self) -> RunBuilder:
         """The same from the start, in a directory of its own."""
-        return Keeping.begin(self.plan, replace(self.wishes, name=None))
+        return RunBuilder.begin(self.plan, replace(self.options, name=None))
 
     @property
     def place(self) -> str:
@@ -139,18 +139,18 @@ class Keeping:
         on_nonfinite: OnNonFinite,
         on_break: Literal["pause", "stop"],
     ) -> Session:
-        from ...core.protocol.commands import SetSwitch
+        from ...core.protocol.commands import SetFault
         from ...core.protocol.conditions import ConditionError
         from ...core.session.session import Session
         from ...core.session.state import StateError
 
-        training, wishes = self.plan.build(), self.wishes
+        training, options = self.plan.build(), self.options
         make = partial(
             Session,
             training,
             listener,
-            on_nonfinite=wishes.on_nan or on_nonfinite,
-            breakpoints=wishes.breakpoints,
+            on_nonfinite=options.on_nan or on_nonfinite,
+            breakpoints=options.breakpoints,
             on_break=on_break,
         )
         try:
@@ -159,8 +159,8 @@ class Keeping:
             raise RecipeError(f"{self.name}: {error}") from error
         except ConditionError as error:
             raise RecipeError(f"--break: {error}") from error
-        for switch in wishes.switches:
-            session.send(SetSwitch(switch, on=True))
+        for fault in options.faults:
+            session.send(SetFault(fault, on=True))
         return session
 
     def _kept(self, make: Callable[..., Session], training: Training) -> Session:
@@ -206,7 +206,7 @@ class Keeping:
         assert self.directory is not None
         return Saving(
             self.directory,
-            Policy(self.wishes.seconds, self.wishes.epochs),
+            Policy(self.options.seconds, self.options.epochs),
             about=about,
             higher_is_better=training.task.higher_is_better,
         )

@@ -14,7 +14,7 @@ from ...core.protocol.steps import State, Step
 from ...presets.errors import RecipeError
 from ..render.charts import load_plotext
 from ..terminal.imports import importing, load_torch
-from .builder import Keeping
+from .builder import RunBuilder
 from .plan import FilePlan
 
 if TYPE_CHECKING:
@@ -64,9 +64,9 @@ class Launch:
     of itself; building the run and training it happen in one thread of this object's own.
     """
 
-    def __init__(self, keeping: Keeping) -> None:
-        self.keeping = keeping
-        self.plan = plan = keeping.plan
+    def __init__(self, builder: RunBuilder) -> None:
+        self.builder = builder
+        self.plan = plan = builder.plan
         self.session: Session | None = None
         self.probe: Callable[[], DeviceReading] | None = None
         """Takes readings of the device, once it is known."""
@@ -99,7 +99,7 @@ class Launch:
                 load_plotext()
             from ...core.training.device import DeviceProbe
 
-            session = self.keeping.session(None, "ask")
+            session = self.builder.session(None, "ask")
             probe = DeviceProbe(session.training.device)
         except RecipeError as error:
             cause = error.__cause__  # of a person's own file: its traceback may be wanted
@@ -123,10 +123,10 @@ class Launch:
     @property
     def kept(self) -> Kept:
         """Where the run is kept, once it is built."""
-        session, keeping = self.session, self.keeping
+        session, builder = self.session, self.builder
         if session is None or session.saving is None:
-            return Kept(problem=keeping.problem)
-        return Kept(keeping.place, keeping.way_on, keeping.problem)
+            return Kept(problem=builder.problem)
+        return Kept(builder.place, builder.way_on, builder.problem)
 
     @property
     def full_loop(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from ...core.protocol.faults import Switch
+from ...core.protocol.faults import Fault
 
 VARIABLE: Final = "FIVESTEP_RUNS"
 """The environment variable that says where runs are kept."""
@@ -20,7 +20,7 @@ def runs_folder(said: str | None = None) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RunOptions:
     """What somebody wants kept of a run, what to do when NaN comes, and what to look out for."""
 
     folder: Path
@@ -35,9 +35,9 @@ class Wishes:
     """None lets the face choose: a screen asks."""
     breakpoints: tuple[str, ...] = ()
     """Conditions, checked as far as they can be before the run is built."""
-    switches: tuple[Switch, ...] = ()
+    faults: tuple[Fault, ...] = ()
     """What is wrong with the loop on purpose, from the first batch on."""
 
 
-NOTHING: Final = Wishes(Path(FOLDER), keeps=False)
+NOTHING: Final = RunOptions(Path(FOLDER), keeps=False)
 """Keeps nothing."""

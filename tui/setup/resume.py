@@ -10,20 +10,20 @@ from ...core.storage.run_index import newest
 from ...presets.errors import RecipeError, printable, shown
 from ...presets.recipe import load
 from ...presets.user_file import load_own
-from .builder import Keeping, Resume
+from .builder import Resume, RunBuilder
 from .metadata import changed, file_digest, recipe_facts
-from .options import Wishes
+from .options import RunOptions
 from .plan import FilePlan, Plan, RecipePlan
 
 
 def take_up(
     name: str | None,
-    wishes: Wishes,
+    options: RunOptions,
     *,
     file: str | None = None,
     epochs: int | None = None,
     force: bool = False,
-) -> Keeping:
+) -> RunBuilder:
     """An earlier run, ready to go on; holds its lock. Loads no torch.
 
     Args:
@@ -38,11 +38,11 @@ def take_up(
         RecipeError: it can't be gone on with; one line.
     """
     if name is None:
-        name = newest(wishes.folder)
+        name = newest(options.folder)
         if name is None:
-            where = shown(str(wishes.folder))
+            where = shown(str(options.folder))
             raise RunError(f"there is no run in {where} to go on with; --runs-dir names another")
-    directory = RunDirectory.open(wishes.folder, name)
+    directory = RunDirectory.open(options.folder, name)
     try:
         meta = directory.read_meta() or {}
         if meta.get("kind") == "file":
@@ -54,7 +54,7 @@ def take_up(
     except BaseException:
         directory.close()
         raise
-    return Keeping(plan, wishes, directory, Resume(meta, force))
+    return RunBuilder(plan, options, directory, Resume(meta, force))
 
 
 def _from_recipe(

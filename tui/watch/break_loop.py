@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from ...core.protocol.faults import SWITCHES, Switch
+from ...core.protocol.faults import FAULTS, Fault
 from ...core.protocol.snapshot import Snapshot
 from ..render.format import wrap
 from ..render.spans import EMPTY, Line, line
@@ -63,8 +63,8 @@ class BreakItScreen(ModalScreen[None]):
     def __init__(
         self,
         look: Callable[[], Snapshot | None],
-        wished: Callable[[], frozenset[Switch]],
-        toggle: Callable[[Switch], None],
+        wished: Callable[[], frozenset[Fault]],
+        toggle: Callable[[Fault], None],
         undo: Callable[[], None],
         *,
         ascii: bool = False,
@@ -77,7 +77,7 @@ class BreakItScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         box = Vertical(
-            OptionList(*(Option(self._prompt(switch), id=switch) for switch in SWITCHES)),
+            OptionList(*(Option(self._prompt(fault), id=fault) for fault in FAULTS)),
             TextPanel(self._explained, id="explained", ascii=self._ascii),
         )
         box.border_title = "break it on purpose"
@@ -86,7 +86,7 @@ class BreakItScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Begin with what is on, and keep up with the run."""
-        on = [i for i, switch in enumerate(SWITCHES) if switch in self._wished()]
+        on = [i for i, fault in enumerate(FAULTS) if fault in self._wished()]
         self.query_one(OptionList).highlighted = on[0] if on else 0
         self.set_interval(LOOK, self._refresh)
 
@@ -94,25 +94,25 @@ class BreakItScreen(ModalScreen[None]):
         return plain(text) if self._ascii else text
 
     @property
-    def highlighted(self) -> Switch:
+    def highlighted(self) -> Fault:
         """The switch that is explained."""
         at = self.query_one(OptionList).highlighted
-        return tuple(SWITCHES)[at or 0]
+        return tuple(FAULTS)[at or 0]
 
-    def _prompt(self, switch: Switch) -> Content:
+    def _prompt(self, fault: Fault) -> Content:
         s, wished = self._look(), self._wished()
-        now = s is not None and switch in s.switches
-        mark = "[x]" if switch in wished else "[ ]"
+        now = s is not None and fault in s.faults
+        mark = "[x]" if fault in wished else "[ ]"
         note = ""
-        if (switch in wished) != now:
+        if (fault in wished) != now:
             note = "  from the next batch on"
         elif now:
             note = "  broken now"
-        elif s is not None and switch in s.switched:
+        elif s is not None and fault in s.faults_so_far:
             note = "  has been on"
-        style = "bold" if switch in wished else ""
+        style = "bold" if fault in wished else ""
         return Content.assemble(
-            (self._plain(f"{mark} {switch.info.label}"), style), (note, "italic")
+            (self._plain(f"{mark} {fault.info.label}"), style), (note, "italic")
         )
 
     def _explained(self, width: int) -> list[Line]:
@@ -136,28 +136,26 @@ class BreakItScreen(ModalScreen[None]):
             )
         return [*rows, *[EMPTY] * (ROWS - len(rows))]
 
-    def _seen(self, switch: Switch) -> bool:
+    def _seen(self, fault: Fault) -> bool:
         """Whether it has been on, and long enough to see what it does."""
         s = self._look()
-        if s is None or switch not in s.switched:
+        if s is None or fault not in s.faults_so_far:
             return False
-        if switch not in s.switches:
+        if fault not in s.faults:
             return True
-        began = next(
-            (c.batch for c in reversed(s.changes) if c.text.endswith(switch.info.label)), 0
-        )
+        began = next((c.batch for c in reversed(s.changes) if c.text.endswith(fault.info.label)), 0)
         return s.batches_done - began >= SEEN
 
     def _refresh(self) -> None:
         """Draw again what has changed."""
         s = self._look()
-        seen = tuple(self._seen(switch) for switch in SWITCHES)
-        state = (self._wished(), s and s.switches, s and s.switched, seen)
+        seen = tuple(self._seen(fault) for fault in FAULTS)
+        state = (self._wished(), s and s.faults, s and s.faults_so_far, seen)
         if state != self._state:
             self._state = state
             options = self.query_one(OptionList)
-            for switch in SWITCHES:
-                options.replace_option_prompt(switch, self._prompt(switch))
+            for fault in FAULTS:
+                options.replace_option_prompt(fault, self._prompt(fault))
             self.query_one(TextPanel).redraw()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:

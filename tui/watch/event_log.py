@@ -20,7 +20,7 @@ SEVERITY: Final[dict[str, Severity]] = {
 """Kinds of changes that nobody made by hand; where the batch matters, their text tells it."""
 
 
-class Diary:
+class EventLog:
     """Turns what is new in a Snapshot into messages."""
 
     def __init__(self, info: RunInfo, log: MessageLog, kept: Kept) -> None:

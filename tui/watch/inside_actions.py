@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ...core.protocol.commands import Advance, SetBreakpoints, SetSwitch, Show, Undo
+from ...core.protocol.commands import Advance, SetBreakpoints, SetFault, Show, Undo
 from ...core.protocol.diagnosis import Severity
-from ...core.protocol.faults import Switch
+from ...core.protocol.faults import Fault
 from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import INSIDE_BATCH, State, Task
 from ...core.verdicts.verdicts import judge
@@ -49,7 +49,7 @@ class InsideActions(Actions):
     _drawn_at = float("-inf")
     _paused_at: object = None
     _again_at = float("inf")
-    _wished: frozenset[Switch] | None = None
+    _wished: frozenset[Fault] | None = None
     """The switches as asked for, until the run has them so."""
 
     # What is seen.
@@ -85,7 +85,7 @@ class InsideActions(Actions):
         if fresh:
             self._settle(s)
             self.notice.take(s)
-            self.inside.tale.follow(s)
+            self.inside.summary.follow(s)
             calm = s.speed is not None and s.speed <= CALM
             if calm or not moving or now >= self._drawn_at + EVERY:
                 self._drawn_at = now
@@ -111,7 +111,7 @@ class InsideActions(Actions):
         return False
 
     def _draw_inside(self, s: Snapshot) -> None:
-        self.code.on = self.inside.on = s.switches
+        self.code.on = self.inside.on = s.faults
         self.code.values, self.inside.inside = s.inside.batch, s.inside
         if self._page or self.has_class("-wide"):
             self.code.redraw()
@@ -177,11 +177,11 @@ class InsideActions(Actions):
     # What is broken on purpose.
 
     @property
-    def wished(self) -> frozenset[Switch]:
+    def wished(self) -> frozenset[Fault]:
         """The switches as they are wanted, whether the run has them so already or not."""
         if self._wished is not None:
             return self._wished
-        return frozenset(self.snapshot.switches if self.snapshot else ())
+        return frozenset(self.snapshot.faults if self.snapshot else ())
 
     @property
     def broken(self) -> bool:
@@ -190,14 +190,14 @@ class InsideActions(Actions):
 
     def _settle(self, s: Snapshot) -> None:
         """The run has what was wished for."""
-        done = s.trouble is not None or frozenset(s.switches) == self._wished
+        done = s.trouble is not None or frozenset(s.faults) == self._wished
         if self._wished is not None and done:
             self._wished = None
             self._factor = None  # a switch may have changed it
 
     def _show_notice(self, s: Snapshot) -> None:
         """What will be wrong, and what is."""
-        on = frozenset(s.switches)
+        on = frozenset(s.faults)
         self.notice.coming = tuple(sorted(self.wished - on))
         self.notice.mending, self.notice.undo = bool(on) and not self.wished, s.undo
         self.notice.show()
@@ -214,21 +214,21 @@ class InsideActions(Actions):
             )
         )
 
-    def _turn(self, switch: Switch) -> None:
+    def _turn(self, fault: Fault) -> None:
         """Turn a switch on or off, from the next batch on."""
         if not self.situation.live:
             return
-        self._wished = self.wished ^ {switch}
+        self._wished = self.wished ^ {fault}
         self._factor = None
-        self._send(SetSwitch(switch, switch in self._wished))
+        self._send(SetFault(fault, fault in self._wished))
         self.tick()
 
     def do_undo(self) -> None:
         s = self.snapshot
         wished, self._wished, self._factor = self.wished, frozenset(), None
         if not s.undo:  # nothing has come of it yet, or an earlier session broke it
-            for switch in sorted(wished):
-                self._send(SetSwitch(switch, False))
+            for fault in sorted(wished):
+                self._send(SetFault(fault, False))
             return
         self._send(Undo())
         if s.state is State.PAUSED and s.step in INSIDE_BATCH:

@@ -22,7 +22,7 @@ from ..setup.launch import Kept, Source
 from ..widgets.messages import MessageLog
 from ..widgets.panel import Panel
 from . import layout
-from .event_log import Diary
+from .event_log import EventLog
 from .frames import LeanCompositor, Shortcut
 from .inside_actions import InsideActions
 from .pace import FASTEST, Alarm, Pace
@@ -90,7 +90,7 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         self._full, self._clock, self._live = full_loop, clock, live
         self._pace = Pace()
         self._shortcut = Shortcut(self)
-        self._diary = Diary(source.info, self.messages, self._kept)
+        self._event_log = EventLog(source.info, self.messages, self._kept)
         self._charted: Snapshot | None = None
         self._charts_due = float("-inf")
         self._marked: tuple[Step | None, ...] = ()
@@ -187,10 +187,10 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         if fresh:
             for panel in self.panels:
                 panel.snapshot = s  # type: ignore[attr-defined]
-            self._diary.write(s)
+            self._event_log.write(s)
         if ended and self.header.outcome is not outcome:
             self.header.outcome = self.ending.outcome = outcome
-            self._diary.end(outcome)
+            self._event_log.end(outcome)
             self.add_class("-ended")
             fresh = turned = True
         if fresh:

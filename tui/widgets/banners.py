@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ...core.protocol.diagnosis import Severity, Verdict
-from ...core.protocol.faults import Switch
+from ...core.protocol.faults import Fault
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..render.faults import in_short
@@ -52,8 +52,10 @@ class OutcomePanel(Panel):
         facts = self._facts()
         if facts:
             rows += [line((text, "")) for text in wrap(facts, width)]
-        if self.snapshot is not None and self.snapshot.switched:
-            rows.append(line((f"✗ broken on purpose: {in_short(self.snapshot.switched)}", "warn")))
+        if self.snapshot is not None and self.snapshot.faults_so_far:
+            rows.append(
+                line((f"✗ broken on purpose: {in_short(self.snapshot.faults_so_far)}", "warn"))
+            )
         rows += _labelled("kept in", self.kept.place, width)
         if outcome.state is not State.FINISHED:
             rows += _labelled("to go on:", self.kept.way_on, width)
@@ -122,9 +124,9 @@ class NoticeBar(Panel):
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, ascii=ascii)
-        self.on: tuple[Switch, ...] = ()
+        self.on: tuple[Fault, ...] = ()
         """What is broken on purpose."""
-        self.coming: tuple[Switch, ...] = ()
+        self.coming: tuple[Fault, ...] = ()
         """What will be, from the next batch on."""
         self.mending = False
         """It is to be undone as soon as no batch is under way."""
@@ -137,7 +139,7 @@ class NoticeBar(Panel):
 
     def take(self, s: Snapshot) -> None:
         """A new picture."""
-        self.on = s.switches
+        self.on = s.faults
         last = next((c for c in reversed(s.changes) if c.kind == "break"), None)
         place = (s.state, s.step, s.batches_done, s.val_batch)
         if last is not None and last is not self._break:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ...core.protocol.faults import Switch
+from ...core.protocol.faults import Fault
 from ...core.protocol.inside import BatchFacts
 from ...core.protocol.steps import FIVE, Step
 from ..render.batch import in_hand
@@ -28,7 +28,7 @@ class CodePanel(Panel):
         self._whole: Which = "full" if full else "plain"
         self.now: Step | None = None
         self.explained = Step.ZERO_GRAD
-        self.on: tuple[Switch, ...] = ()
+        self.on: tuple[Fault, ...] = ()
         """What is broken on purpose."""
         self.values: BatchFacts | None = None
         """What the loop has in its hands."""
@@ -63,7 +63,7 @@ class CodePanel(Panel):
         found = [i for i, row in enumerate(code) if row.step is not None and row.step is self.now]
         if self.now is Step.ZERO_GRAD and len(found) > 1:
             late = self.values is not None and self.values.loss is not None
-            return found[-1:] if late and Switch.LATE_ZERO_GRAD in self.on else found[:1]
+            return found[-1:] if late and Fault.LATE_ZERO_GRAD in self.on else found[:1]
         return found
 
     def _follow(self, marked: list[int], rows: int, room: int) -> None:

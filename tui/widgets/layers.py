@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from ...core.protocol.faults import Switch
+from ...core.protocol.faults import Fault
 from ...core.protocol.inside import Inside
 from ..render.batch import in_hand
 from ..render.format import fit, wrap
 from ..render.layer_table import layer_table
 from ..render.spans import EMPTY, Line, line
-from ..render.step_summary import Tale, tell
+from ..render.step_summary import StepSummary, tell
 from .panel import Panel
 
 Spread = Literal["weights", "grads"] | None
@@ -31,8 +31,8 @@ class InsidePanel(Panel):
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, title="inside the model", ascii=ascii)
         self.inside = Inside()
-        self.tale = Tale()
-        self.on: tuple[Switch, ...] = ()
+        self.summary = StepSummary()
+        self.on: tuple[Fault, ...] = ()
         """What is broken on purpose."""
         self.spread: Spread = None
         self.first = 0
@@ -89,10 +89,10 @@ class InsidePanel(Panel):
     def _headline(self, width: int) -> list[Line]:
         """Two rows, whatever there is to say, so that the table stays where it is."""
         inside = self.inside
-        if self.tale.went_back:
+        if self.summary.went_back:
             text, style = WENT_BACK, "hand"
         elif inside.differences:
-            text, style = tell(self.tale.taken, inside.differences, inside.batch, self.on)
+            text, style = tell(self.summary.taken, inside.differences, inside.batch, self.on)
         elif not inside.layers:
             text, style = NOTHING, "dim"
         else:

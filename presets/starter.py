@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from ..core.protocol.steps import Task
-from ..core.training.training import About, Training
+from fivestep import About, Task, Training
 
 
 class Rings(Dataset[tuple[Tensor, Tensor]]):

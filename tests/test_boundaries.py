@@ -60,7 +60,7 @@ def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
 
 
 def test_what_a_face_needs_first_loads_without_torch() -> None:
-    modules = {f"fivestep.core.{name}" for name in ("steps", "control", "snapshot")}
+    modules = {f"fivestep.core.protocol.{name}" for name in ("steps", "commands", "snapshot")}
     imported = imported_by("-c", f"import {', '.join(modules)}")
     assert modules <= imported
     assert not imported & {"torch", "numpy"}

@@ -248,7 +248,7 @@ def test_zero_grad_after_backward_leaves_nothing_to_go_by(make_training):
         assert unlearned(batch)
 
 
-@pytest.mark.parametrize("switch", [Fault.NO_BACKWARD, Fault.NO_STEP])
+@pytest.mark.parametrize("fault", [Fault.NO_BACKWARD, Fault.NO_STEP])
 def test_what_is_left_out_leaves_the_weights_alone(make_training, fault):
     found = explain(make_training(), 2, [fault])
     assert found.faults == (fault,)

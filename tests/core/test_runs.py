@@ -70,8 +70,8 @@ def save(run: RunDirectory, *names: str) -> None:
 
 
 def test_runs_are_listed_without_waiting_for_torch() -> None:
-    modules = ("runs", "export", "rundir", "runlog", "environment")
-    code = f"import sys, {', '.join(f'fivestep.core.{name}' for name in modules)}\n"
+    modules = ("run_index", "run_directory", "run_log", "environment")
+    code = f"import sys, {', '.join(f'fivestep.core.storage.{name}' for name in modules)}\n"
     done = subprocess.run(
         [sys.executable, "-c", code + "print(*sys.modules)"],
         capture_output=True,

@@ -12,7 +12,8 @@ from fivestep.core.storage.checkpoint import CheckpointError, Store
 
 SLOWLY = """
 import os, sys, threading
-from fivestep.tui import entry, loading
+from fivestep.tui.cli import main as entry
+from fivestep.tui.terminal import imports as loading
 loading.claim_process()
 loading.load_torch()
 from fivestep.presets import build

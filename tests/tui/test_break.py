@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.protocol.faults import SWITCHES, Fault
+from fivestep.core.protocol.faults import FAULTS, Fault
 from fivestep.tui.cli import app as cli
 from fivestep.tui.headless import reporter as verdict_watch
 from fivestep.tui.headless.json_reporter import FIELDS
@@ -154,7 +154,7 @@ def test_a_name_that_only_the_run_can_know_is_looked_up_in_it(
 
 
 def test_a_broken_run_says_so_before_and_after(capsys: Captured) -> None:
-    info = SWITCHES[Fault.NO_STEP]
+    info = FAULTS[Fault.NO_STEP]
     out = ran(capsys, "--no-ui", "--epochs", "2", "--break-it", "no-step")
     _, _, _, before, *epochs, end, after = out.splitlines()
     assert before == f"broken on purpose: {info.label}. What to expect: {info.expect}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.protocol.faults import SWITCHES, Fault
+from fivestep.core.protocol.faults import FAULTS, Fault
 from fivestep.tui.cli import app as cli
 from fivestep.tui.cli.explain import FIELDS
 
@@ -93,9 +93,9 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize("switch", Fault, ids=str)
+@pytest.mark.parametrize("fault", Fault, ids=str)
 def test_what_is_broken_is_explained_before_and_after(capsys: Captured, fault: Fault) -> None:
-    info = SWITCHES[fault]
+    info = FAULTS[fault]
     in_order(
         explained(capsys, "line-linear", "--break-it", fault),
         f"Broken on purpose: {info.label}.",

@@ -94,7 +94,7 @@ def test_quiet_prints_nothing(capsys: Captured) -> None:
     assert trained(capsys, "--quiet", "--epochs", "1") == ""
 
 
-@pytest.mark.parametrize("face", [[], ["--json"], ["--quiet"]])
+@pytest.mark.parametrize("reporter", [[], ["--json"], ["--quiet"]])
 def test_a_failure_has_its_reason_on_stderr(capsys: Captured, reporter: list[str]) -> None:
     assert cli.run([*LINE, "--lr", "1000", *reporter]) == 1
     out, err = capsys.readouterr()

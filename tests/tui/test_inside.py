@@ -10,7 +10,7 @@ import pytest
 from textual.widgets import Input, OptionList
 
 from fivestep.core.protocol.commands import Pause, Show, Stop
-from fivestep.core.protocol.faults import SWITCHES, Fault
+from fivestep.core.protocol.faults import FAULTS, Fault
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
 from fivestep.presets.build import build
@@ -136,7 +136,7 @@ async def test_without_zero_grad_gradients_add_up_and_undo_brings_the_batch_back
         await at.until(lambda: at.screen.snapshot.batches_done == 1)
         await at.press("k")
         assert isinstance(at.app.screen, BreakItScreen)
-        expect = SWITCHES[Fault.NO_ZERO_GRAD].expect.split(",")[0]
+        expect = FAULTS[Fault.NO_ZERO_GRAD].expect.split(",")[0]
         assert expect in seen(at.app)
         assert "Nobody empties it" not in seen(at.app)
         at.app.screen.action_turn()
@@ -180,7 +180,7 @@ async def test_nan_from_a_broken_loop_is_undone_too(run: Make) -> None:
     short = {"epochs": 30, "optimizer.lr": 0.1}
     async with run("line-linear", (120, 36), short, on_nonfinite="ask") as at:
         await at.press("k")
-        at.app.screen.query_one(OptionList).highlighted = list(SWITCHES).index(Fault.LR_TIMES_100)
+        at.app.screen.query_one(OptionList).highlighted = list(FAULTS).index(Fault.LR_TIMES_100)
         at.app.screen.action_turn()
         at.app.screen.action_close()
         await at.press("space")

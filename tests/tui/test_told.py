@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fivestep.core.protocol.diagnosis import Verdict
-from fivestep.core.protocol.faults import SWITCHES, Fault
+from fivestep.core.protocol.faults import FAULTS, Fault
 from fivestep.core.protocol.inside import BatchFacts, Difference, Inside, LayerRow, TensorFact
 from fivestep.core.protocol.snapshot import Change
 from fivestep.core.protocol.steps import State, Step
@@ -111,7 +111,7 @@ def test_which_step_was_taken_is_known_only_of_single_steps(make_picture: Any) -
 
 
 @pytest.mark.parametrize(
-    ("switch", "marked"),
+    ("fault", "marked"),
     [
         (Fault.NO_ZERO_GRAD, ["✗1 optimizer.zero_grad()  left out"]),
         (
@@ -158,7 +158,7 @@ def test_a_nested_batch_is_told_by_its_paths() -> None:
 
 
 def test_switches_have_short_names() -> None:
-    for fault, info in SWITCHES.items():
+    for fault, info in FAULTS.items():
         assert change_in_short(f"broken on purpose: {info.label}") == in_short([fault])
         assert change_in_short(f"mended: {info.label}") == "mended"
 

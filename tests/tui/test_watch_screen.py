@@ -246,7 +246,7 @@ async def test_nothing_is_drawn_when_nothing_changes(
         screen = app.watch_screen
         await pilot.pause()
         before = sum(panel.redrawn for panel in screen.query(Panel))
-        app._engine.write = written.append
+        app._driver.write = written.append
         for _ in range(20):
             source.snapshot = make_picture(state=state)  # a new object that says the same
             screen.tick()

@@ -57,12 +57,12 @@ def _table(rows: list[list[str]], left: int = 2) -> Iterator[str]:
     widths = [max(map(cell_len, column)) for column in zip(head, *body, strict=True)]
     for i, row in enumerate([head, *body]):
         if gap > 1 and i == MOST // 2 + 1:
-            yield f"{INDENT}… {gap + 1} more"
+            yield f"{TABLE_INDENT}… {gap + 1} more"
         cells = [
             text.fit(cell, size, right=n >= left)
             for n, (cell, size) in enumerate(zip(row, widths, strict=True))
         ]
-        yield f"{INDENT}{'  '.join(cells)}".rstrip()
+        yield f"{TABLE_INDENT}{'  '.join(cells)}".rstrip()
 
 
 def overview(whole: Explained, intact: Explained | None) -> Iterator[str]:

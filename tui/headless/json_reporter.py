@@ -273,7 +273,7 @@ class JsonReporter(Reporter):
             threads=info.threads,
             saved=None if last.saved is None else last.saved.batches_done,
             skipped_updates=last.skipped,
-            faults=[str(fault) for fault in last.faults_so_far],
+            switches=[str(fault) for fault in last.faults_so_far],
         )
         self.output.flush()
 

@@ -14,7 +14,7 @@ from torch import nn
 import fivestep
 
 FLAGS = re.MULTILINE | re.DOTALL
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 
 
 def test_the_example_in_readme_runs_and_tells_of_itself() -> None:

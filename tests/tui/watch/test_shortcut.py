@@ -21,7 +21,7 @@ from fivestep.tui.render.theme import DARK, LIGHT
 from fivestep.tui.watch.frames import Parts, lean
 from fivestep.tui.watch.pace import Alarm
 
-from .conftest import WatchApp
+from ..conftest import WatchApp
 
 Make = Callable[..., Any]
 

@@ -124,7 +124,6 @@ def build(recipe: Recipe) -> Training:
         seed=recipe.seed,
         amp=amp,
         compile=recipe.compile,
-        repeatable=True,
         about=About(recipe.name, data.about, recipe.model.name, data.label_names),
     )
     if amp is not None:

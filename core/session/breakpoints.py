@@ -11,7 +11,7 @@ from ..protocol.inside import BatchFacts, LayerRow
 
 if TYPE_CHECKING:
     from ..training.progress import Progress
-    from .recorder import Record
+    from .recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Breakpoints:
     """Judges breakpoints where their numbers change. Costs nothing while there are none."""
 
     def __init__(
-        self, progress: Progress, record: Record, metrics: Iterable[str] = METRICS
+        self, progress: Progress, record: Recorder, metrics: Iterable[str] = METRICS
     ) -> None:
         self.active = False
         """Whether there are any."""

@@ -29,8 +29,8 @@ from ..training.loop import NOT_SCALED
 from ..training.lr import LearningRate
 from ..training.progress import Progress
 from .breakpoints import Breakpoints
-from .recorder import Record
-from .state import Parts, take_state
+from .recorder import Recorder
+from .state import RunState, take_state
 
 
 class Controller:
@@ -39,7 +39,7 @@ class Controller:
     """
 
     def __init__(
-        self, progress: Progress, rate: LearningRate, record: Record, breaks: Breakpoints
+        self, progress: Progress, rate: LearningRate, record: Recorder, breaks: Breakpoints
     ) -> None:
         self._progress, self._rate, self._record, self._breaks = progress, rate, record, breaks
         self.paused = False
@@ -194,7 +194,7 @@ class Controller:
 class FaultInjection:
     """Turns switches between two batches. Only the training thread touches it."""
 
-    def __init__(self, parts: Parts, controller: Controller) -> None:
+    def __init__(self, parts: RunState, controller: Controller) -> None:
         self.before: dict[str, Any] | None = None
         """The run's state from before anything was broken; None if nothing is."""
         self.relays = False

@@ -15,12 +15,11 @@ from ..training.loop import RelayError, validate
 from ..training.nonfinite import bad_weights
 from .breakpoints import Breakpoints
 from .controller import Controller, FaultInjection
-from .hindsight import Hindsight
 from .mailbox import Mailbox
 from .probes import Probes, StoppedError, UndoneError
 from .readings import Readings
-from .recorder import Judge
-from .state import Parts, StateError, take_model, take_state
+from .recorder import ValidationRecorder
+from .state import RunState, StateError, take_model, take_state
 
 
 class Engine:
@@ -39,7 +38,7 @@ class Engine:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: RunState,
         control: Control,
         mailbox: Mailbox,
         *,
@@ -59,9 +58,9 @@ class Engine:
         self.probes = Probes(
             parts, self.controller, self.readings, breaks, control, stops=stop_on_break
         )
-        log = None if saving is None else saving.log
-        self.hindsight = Hindsight(parts, self.readings, self.probes, log)
-        self.judge = Judge(training.task, training.metrics, progress, record, clock, parts.loaders)
+        self.judge = ValidationRecorder(
+            training.task, training.metrics, progress, record, clock, parts.loaders
+        )
         self.trouble: Outcome | None = None
         """What the run is held by, while a person is asked how to go on."""
         self._training, self._progress, self._record, self._clock = (
@@ -90,10 +89,9 @@ class Engine:
             self.probes,
         )
         spent, events, saving = self._clock.spent, self._clock.events, self._saving
-        hindsight = self.hindsight
-        done, epoch, checks = progress.batches_done, progress.epoch, hindsight.checks
+        done, epoch, checks = progress.batches_done, progress.epoch, readings.checks
         # Python 3.11 takes a tenth of a microsecond to look up a member of an enumeration.
-        data, backward, other, validating = Step.DATA, Step.BACKWARD, Step.OTHER, Step.VALIDATE
+        backward, other, validating = Step.BACKWARD, Step.OTHER, Step.VALIDATE
         attended = probes.active
         running, since = self.now
         for step in steps:
@@ -115,10 +113,6 @@ class Engine:
                 if progress.batches_done != done:
                     done = progress.batches_done
                     readings.batch_done(here)
-                    if here >= hindsight.due or step is not data:
-                        hindsight.batch_done(step)
-                        checks = hindsight.checks
-                        self._watched(step, here)
                     if attended:
                         probes.judge("end", step)
                     if saving is not None and here >= saving.due:
@@ -127,12 +121,10 @@ class Engine:
                 if progress.epoch != epoch:
                     epoch = progress.epoch
                     self.after_epoch()
-                    hindsight.caught_up()
                     self._watched(step, here)
-            if control.attention and not hindsight.catching_up:
+            if control.attention:
                 self._attend(step)
                 attended = probes.active
-                checks = hindsight.checks
                 if self.switching.relays:
                     self.switching.relays = False
                     steps.throw(RelayError())  # at the same gate, of another loop
@@ -149,15 +141,12 @@ class Engine:
         busy_since = self.now[1]
         controller.arrive()
         while True:
-            if self._control.asked:
-                self.hindsight.settle(step)
             for command in self._control.take():
                 controller.apply(command)
                 mailbox.settled = False
             self.tell_notices()
             self.probes.take_up()
             if controller.must_stop(step):
-                self.hindsight.verify()
                 raise StoppedError
             if step is Step.DATA:
                 self._change_loop()
@@ -282,7 +271,6 @@ class Engine:
         before = perf_counter()
         self.now = (Step.OTHER, before)
         self.readings.collect(everything=True)
-        self.hindsight.verify()
         bad = bad_weights(self._training.model)
         if bad:
             saving.refuse(f"{bad} holds NaN or infinity")
@@ -291,9 +279,7 @@ class Engine:
                 if kind == "best":
                     saving.save(kind, take_model(self.parts))
                 else:
-                    state = take_state(self.parts)
-                    saving.save(kind, state)
-                    self.hindsight.remember(state)
+                    saving.save(kind, take_state(self.parts))
             except StateError as error:
                 saving.refuse(str(error))
             except MemoryError:

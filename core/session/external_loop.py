@@ -20,7 +20,7 @@ from ..training.lr import LearningRate
 from ..training.progress import Progress, tensors_in
 from .clock import Clock
 from .readings import Readback
-from .recorder import Listener, Record
+from .recorder import Listener, Recorder
 from .session import describe_data, describe_optimizer
 
 
@@ -57,7 +57,7 @@ class Watched:
         self.outcome: Outcome | None = None
         self._tick = tick
         self._clock = Clock()
-        self._record = Record(Task(), self._clock, listener)
+        self._record = Recorder(Task(), self._clock, listener)
         self._rate = LearningRate(optimizer)
         self._losses: Readback[tuple[int, int, int, float]] = Readback(self.device)
         self._loss: Tensor | None = None

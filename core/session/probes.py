@@ -14,7 +14,7 @@ from ..protocol.steps import FIVE, Step
 from .breakpoints import Breakpoints, BreakReport, told
 from .controller import Controller
 from .readings import Readings
-from .state import Parts
+from .state import RunState
 
 SLOW: Final = 10.0
 """Phases per second up to which slow motion counts as held."""
@@ -49,7 +49,7 @@ class Probes:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: RunState,
         controller: Controller,
         readings: Readings,
         breaks: Breakpoints,

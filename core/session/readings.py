@@ -21,7 +21,7 @@ from ..training.nonfinite import (
 )
 from ..training.progress import Progress
 from ..training.training import Training
-from .recorder import Record
+from .recorder import Recorder
 
 T = TypeVar("T")
 SLOTS: Final = 64
@@ -99,7 +99,7 @@ class Readings:
         training: Training,
         progress: Progress,
         rate: LearningRate,
-        record: Record,
+        record: Recorder,
         *,
         stop_on_nonfinite: bool,
     ) -> None:

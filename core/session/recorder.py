@@ -48,7 +48,7 @@ class Log(Protocol):
         """A person changed something."""
 
 
-class Losses:
+class LossRecorder:
     """What each batch leaves behind. Only the training thread touches it.
 
     Args:
@@ -75,7 +75,7 @@ class Losses:
     def note(
         self, epoch: int, batch: int, batches_done: int, loss: float, lr: float, ended: float
     ) -> None:
-        """Take in a finished batch, see `Record.batch`."""
+        """Take in a finished batch, see `Recorder.batch`."""
         if batches_done != self._next or lr != self.lr or epoch != self._epoch:
             self._begin(Block(epoch, batch, batches_done, lr))
         self._next = batches_done + 1 if batches_done % MOST else 0
@@ -146,7 +146,7 @@ CHANGES: Final = 200
 METRIC_SERIES: Final = ("loss", "val_loss", "val_metric", "lr", "grad_norm", "throughput")
 
 
-class Record:
+class Recorder:
     """Everything that is counted about a run. Only the training thread touches it.
 
     Args:
@@ -164,10 +164,9 @@ class Record:
         log: Log | None = None,
     ) -> None:
         self._task, self._clock, self._log = task, clock, log
-        self._all = () if listener is None else (listener,)
-        self._listeners = self._all
+        self._listeners = () if listener is None else (listener,)
         self._series = {name: Series() for name in METRIC_SERIES}
-        self._losses = Losses(self._series["loss"], self._series["lr"], log)
+        self._losses = LossRecorder(self._series["loss"], self._series["lr"], log)
         self._epoch_began = (0.0, 0, 0.0)
         self._curves: tuple[tuple[str, Curve], ...] = ()
         self._val_seconds = 0.0
@@ -179,10 +178,6 @@ class Record:
         """Validations in a row whose metric was worse than the best."""
         self.last: EpochSummary | None = None
         self.changes: tuple[Change, ...] = ()
-
-    def hush(self, quiet: bool) -> None:
-        """Keep batches and epochs from the listener, which knows them already, or tell it again."""
-        self._listeners = () if quiet else self._all
 
     def batch(
         self, epoch: int, batch: int, batches_done: int, loss: float, lr: float, ended: float
@@ -280,7 +275,7 @@ class Record:
         self.changes = (*self.changes[-CHANGES + 1 :], change)
         if self._log is not None:
             self._log.change(change)
-        for listener in self._all:
+        for listener in self._listeners:
             listener.change(change)
 
     def state(self) -> dict[str, Any]:
@@ -407,7 +402,7 @@ class Record:
         return batches_left / batch_rate + epochs_left * self._val_seconds
 
 
-class Judge:
+class ValidationRecorder:
     """Hands out a meter for each validation, and reads it when the pass is over."""
 
     def __init__(
@@ -415,7 +410,7 @@ class Judge:
         task: Task,
         metrics: Metrics,
         progress: Progress,
-        record: Record,
+        record: Recorder,
         clock: Clock,
         loaders: Loaders,
     ) -> None:

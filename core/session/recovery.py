@@ -1,6 +1,4 @@
-"""The ways back: to the last good checkpoint, to before the loop was broken on purpose, and to
-where nobody had looked.
-"""
+"""The ways back: to the last good checkpoint, and to before the loop was broken on purpose."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from ..protocol.snapshot import Outcome
 from ..protocol.steps import State
 from ..storage.persistence import Saving
 from .engine import Engine
-from .state import Parts, put_rng, put_state
+from .state import RunState, put_rng, put_state
 
 OnNonFinite = Literal["stop", "rollback", "ask", "ignore"]
 Answer = Literal["back", "undo", "stop"]
@@ -27,7 +25,7 @@ class Recovery:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: RunState,
         engine: Engine,
         control: Control,
         saving: Saving | None,
@@ -72,20 +70,6 @@ class Recovery:
         )
         return True
 
-    def looks_again(self) -> bool:
-        """Return, unseen, to the last good state in memory, for a look at every batch since.
-
-        Returns:
-            Whether there was one: not if every batch was looked at already.
-        """
-        state = self._engine.hindsight.go_back()
-        if state is None:
-            return False
-        self._put_parts(state)
-        if self._saving is not None:
-            self._saving.log.restore(state["log"], rewinding=True)
-        return True
-
     def undo(self) -> None:
         """Go back to the state from before the loop was broken on purpose."""
         progress = self._parts.progress
@@ -96,12 +80,6 @@ class Recovery:
         )
 
     def _put(self, state: Mapping[str, Any]) -> None:
-        self._put_parts(state)
-        self._engine.hindsight.forget()
-        if self._saving is not None:
-            self._saving.rewound(state)
-
-    def _put_parts(self, state: Mapping[str, Any]) -> None:
         parts, engine = self._parts, self._engine
         put_state(parts, state, rewinding=True)
         put_rng(state, parts.training.device)
@@ -112,6 +90,8 @@ class Recovery:
         engine.controller.faults = parts.progress.faults
         if not parts.progress.faults:
             engine.switching.before = None
+        if self._saving is not None:
+            self._saving.rewound(state)
         self._control.poke()  # a pause goes on from the very first gate
 
     def _told(self, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, suppress
 from time import perf_counter
 from typing import Any, Literal
 
@@ -15,7 +15,6 @@ from ..protocol.commands import Command, Control
 from ..protocol.snapshot import Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step
 from ..storage.persistence import Saving
-from ..training.backward import lean_backward
 from ..training.compile import COMPILED_ANEW, COMPILING, compile_in_place
 from ..training.data import Batches, TensorBatches, batch_count
 from ..training.device import describe_device
@@ -32,9 +31,9 @@ from .clock import Clock, EventClock
 from .engine import Engine
 from .mailbox import Mailbox
 from .probes import StoppedError, UndoneError
-from .recorder import Listener, Record
+from .recorder import Listener, Recorder
 from .recovery import OnNonFinite, Recovery
-from .state import Parts, put_rng, put_state
+from .state import RunState, put_rng, put_state
 
 
 def describe_run(training: Training) -> RunInfo:
@@ -133,8 +132,8 @@ class Session:
             saving.wake = self.control.poke
         clock = Clock(EventClock() if training.device.type == "cuda" else None)
         log = None if saving is None else saving.log
-        record = Record(training.task, clock, listener, log)
-        self._parts = Parts(training, self.progress, self.rate, record, clock, Loaders(training))
+        record = Recorder(training.task, clock, listener, log)
+        self._parts = RunState(training, self.progress, self.rate, record, clock, Loaders(training))
         self._state = state
         self._notes = notes
         self.resumed_at: int | None = None
@@ -253,13 +252,11 @@ class Session:
 
     def _train(self) -> Outcome:
         engine, training = self._engine, self.training
-        lean = training.device.type == "cpu" and not training.compile
         while True:
             try:
                 steps = training_loop(training, self.rate, self.progress, engine.judge.begin)
-                with closing(steps), lean_backward() if lean else nullcontext():
+                with closing(steps):
                     engine.drive(steps)
-                engine.hindsight.verify()
             except UndoneError:
                 self._recovery.undo()
                 continue
@@ -269,8 +266,6 @@ class Session:
                     engine.save()
                 return Outcome(State.STOPPED, engine.controller.stop_reason)
             except NonFiniteError as error:
-                if self._recovery.looks_again():
-                    continue
                 trouble = self._failed(error)
                 if not self._recovery.goes_back(trouble):
                     return trouble

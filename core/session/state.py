@@ -23,7 +23,7 @@ from ..training.resume_data import Loaders, hidden_generators, unrepeatable
 from ..training.rng import rng_state, set_rng_state
 from ..training.training import Training
 from .clock import Clock
-from .recorder import Record
+from .recorder import Recorder
 
 COUNTERS: Final = ("epoch", "batch", "batches_done", "samples_done", "updates", "trained")
 
@@ -33,18 +33,18 @@ class StateError(ValueError):
 
 
 @dataclass(slots=True)
-class Parts:
+class RunState:
     """What a run's state is spread over."""
 
     training: Training
     progress: Progress
     rate: LearningRate
-    record: Record
+    record: Recorder
     clock: Clock
     loaders: Loaders
 
 
-def take_state(parts: Parts) -> dict[str, Any]:
+def take_state(parts: RunState) -> dict[str, Any]:
     """The run's state as it is now, between two batches: copies on the CPU, plain types only.
 
     Raises:
@@ -80,7 +80,7 @@ def take_state(parts: Parts) -> dict[str, Any]:
     return {key: _kept(value, key) for key, value in state.items()}
 
 
-def take_model(parts: Parts) -> dict[str, Any]:
+def take_model(parts: RunState) -> dict[str, Any]:
     """What the model has learned so far, and when; enough to judge it by, not to go on from."""
     model, progress, record = parts.training.model, parts.progress, parts.record
     state = {
@@ -107,7 +107,7 @@ def put_model(model: nn.Module, state: Mapping[str, Any]) -> None:
 
 
 def put_state(
-    parts: Parts,
+    parts: RunState,
     state: Mapping[str, Any],
     *,
     rewinding: bool = False,
@@ -238,7 +238,7 @@ def _put_gradients(model: nn.Module, gradients: Mapping[str, Tensor]) -> None:
         p.grad = None if grad is None else grad.to(p.device, p.dtype)
 
 
-def _put_rescheduled(parts: Parts, state: Mapping[str, Any]) -> None:
+def _put_rescheduled(parts: RunState, state: Mapping[str, Any]) -> None:
     """Weights' moments from the state, the learning rate from a schedule of the new length."""
     training, progress = parts.training, parts.progress
     optimizer, rate = training.optimizer, parts.rate

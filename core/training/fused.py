@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim import optimizer as torchs
 
-Group = dict[str, Any]
+ParamGroup = dict[str, Any]
 
 
 def _bare(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,7 +43,7 @@ class _Fused(Optimizer):
     """Set by whoever scales the loss, or holds an update back. `grad_scale` too, but only while it
     is: torch's GradScaler multiplies by what is there."""
 
-    def add_param_group(self, param_group: Group) -> None:
+    def add_param_group(self, param_group: ParamGroup) -> None:
         _add_param_group(self, param_group)
         self._ordinary = None
 
@@ -90,12 +90,12 @@ class _Fused(Optimizer):
 
     step.hooked = True  # type: ignore[attr-defined]  # or torch wraps it all the same
 
-    def _update(self, group: Group, params: list[Tensor], grads: list[Tensor]) -> None:
+    def _update(self, group: ParamGroup, params: list[Tensor], grads: list[Tensor]) -> None:
         """Call the kernel."""
         raise NotImplementedError
 
 
-def _ordinary(group: Group) -> bool:
+def _ordinary(group: ParamGroup) -> bool:
     params = group["params"]
     return (
         bool(group["fused"])
@@ -115,7 +115,7 @@ def _torchs_step(kind: type[Optimizer]) -> Callable[..., Any]:
 class SGD(_Fused, torch.optim.SGD):
     """`torch.optim.SGD`."""
 
-    def _update(self, group: Group, params: list[Tensor], grads: list[Tensor]) -> None:
+    def _update(self, group: ParamGroup, params: list[Tensor], grads: list[Tensor]) -> None:
         buffers: list[Tensor] = []
         first = False
         if group["momentum"]:
@@ -148,7 +148,7 @@ class SGD(_Fused, torch.optim.SGD):
 class _Moments(_Fused):
     """Adam and AdamW."""
 
-    def _update(self, group: Group, params: list[Tensor], grads: list[Tensor]) -> None:
+    def _update(self, group: ParamGroup, params: list[Tensor], grads: list[Tensor]) -> None:
         steps, means, squares, largest = [], [], [], []
         amsgrad = group["amsgrad"]
         for p in params:

@@ -220,7 +220,7 @@ def validate(training: Training, progress: Progress, meter: Taker) -> Steps:
             module.training = mode
 
 
-Epoch = Callable[[Training, LearningRate, Progress, Feed], Steps]
+EpochLoop = Callable[[Training, LearningRate, Progress, Feed], Steps]
 
 
 class RelayError(Exception):
@@ -261,7 +261,7 @@ def plain_epoch(training: Training, rate: LearningRate, progress: Progress, batc
         progress.end_batch(updated=True)
 
 
-def choose_epoch(training: Training, progress: Progress) -> Epoch:
+def choose_epoch(training: Training, progress: Progress) -> EpochLoop:
     """The plain loop for the guide's case, the fuller one where it is needed, the broken one
     where that is wanted.
     """

@@ -132,9 +132,6 @@ class Training:
     scales the loss with a GradScaler. Parameters stay float32."""
     compile: bool = False
     """Compile the model in place when the run starts, which keeps the names of its parameters."""
-    repeatable: bool = False
-    """What a batch does depends on weights, optimizer and generators alone: trained again from
-    the same state it gives the same bits, and whoever watches the model sees no difference."""
     about: About = field(default_factory=About)
     scaler: Scaler = field(init=False, repr=False)
     """Scales the loss for fp16; does nothing otherwise."""

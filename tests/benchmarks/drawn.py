@@ -22,7 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from fivestep.core.session.recorder import Record
+from fivestep.core.session.recorder import Recorder
 from fivestep.tui.cli import main as entry
 from fivestep.tui.watch.watch import WatchScreen
 
@@ -61,11 +61,11 @@ def finish() -> None:
     os._exit(0)
 
 
-batch, look, mounted = Record.batch, WatchScreen._look, WatchScreen.on_mount
+batch, look, mounted = Recorder.batch, WatchScreen._look, WatchScreen.on_mount
 
 
 def timed_batch(
-    self: Record, epoch: int, number: int, done: int, loss: float, lr: float, ended: float
+    self: Recorder, epoch: int, number: int, done: int, loss: float, lr: float, ended: float
 ) -> None:
     """As ever, and noted."""
     ends.append(time.perf_counter())
@@ -88,7 +88,7 @@ def on_mount(self: WatchScreen) -> None:
     self.set_timer(WARM_UP, frames.clear)
 
 
-Record.batch = timed_batch  # type: ignore[method-assign]
+Recorder.batch = timed_batch  # type: ignore[method-assign]
 WatchScreen._look = timed_look  # type: ignore[method-assign]
 WatchScreen.on_mount = on_mount  # type: ignore[method-assign]
 sys.argv = ["fivestep", "train", PRESET, "--epochs", "1000000", "--no-save"]

@@ -50,7 +50,7 @@ class Turns:
         engine = self.session._engine
         self._record = self.session._parts.record
         self._left, self._since, self._want = 0.0, 0.0, math.inf
-        self._readings, self._hindsight = engine.readings, engine.hindsight
+        self._readings = engine.readings
         self._log = log = self._saving.log
         self._turned = False
         log._wording.windows._every = sys.maxsize

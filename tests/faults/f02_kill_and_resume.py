@@ -19,12 +19,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from digest import digest
 from faults.children import ChildError, ended, forked
 from faults.f02_resume_anywhere import Log, log_of
 from faults.result import Result
 
 from fivestep.core.storage.checkpoint import CheckpointError, Store
-from fivestep.core.training.digest import digest
 from fivestep.presets import registry
 from fivestep.presets.recipe import load
 from fivestep.tui.cli import app as cli

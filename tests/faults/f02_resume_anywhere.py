@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import sklearn.datasets  # noqa: F401 - imported once, for every child
 import torch
+from digest import digest
 from faults.children import ChildError, in_child
 from faults.result import Result
 from sklearn.model_selection import train_test_split  # noqa: F401
@@ -29,7 +30,6 @@ from fivestep.core.protocol.steps import State, Step
 from fivestep.core.storage import persistence as saving
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.training import loop
-from fivestep.core.training.digest import digest
 from fivestep.core.training.loop import validate
 from fivestep.core.training.progress import Progress
 from fivestep.core.training.training import Training

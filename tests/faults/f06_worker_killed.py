@@ -20,13 +20,13 @@ from typing import Any
 
 import psutil
 import torch.utils.data._utils as loading
+from digest import digest
 from faults.children import ChildError, forked
 from faults.f02_kill_and_resume import STATE
 from faults.f02_resume_anywhere import Case
 from faults.result import Result
 
 from fivestep.core.storage.checkpoint import CheckpointError, Store
-from fivestep.core.training.digest import digest
 from fivestep.tui.cli import app as cli  # noqa: F401
 from fivestep.tui.cli import main as entry
 from fivestep.tui.headless import runner as headless  # noqa: F401

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from digest import digest
 from states import EveryState  # tests/core is on the path
 from torch import nn
 from torch.optim import lr_scheduler as schedules
@@ -23,7 +24,6 @@ from fivestep.core.protocol.commands import ScaleLR, Stop
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
 from fivestep.core.session.state import StateError
-from fivestep.core.training.digest import digest
 
 
 def every_state(training, **options):

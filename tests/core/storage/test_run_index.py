@@ -18,7 +18,7 @@ import pytest
 from fivestep.core.protocol.snapshot import EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
-from fivestep.core.session.recorder import Record
+from fivestep.core.session.recorder import Recorder
 from fivestep.core.storage.log_file import line
 from fivestep.core.storage.run_directory import Ended, Meta, RunDirectory
 from fivestep.core.storage.run_index import export_rows, list_runs, newest, summary, write_csv
@@ -51,7 +51,7 @@ def make(folder: Path, name: str, **meta: Any) -> RunDirectory:
 def train(run: RunDirectory, epochs: int, more: int = 0) -> None:
     """Log epochs of 10 batches; the third is the best."""
     log = RunLog(run.metrics, run.events, every=30)
-    record = Record(Task(), Clock(), log=log)
+    record = Recorder(Task(), Clock(), log=log)
     for epoch in range(1, epochs + 2):
         for batch in range(1, 11 if epoch <= epochs else more + 1):
             done = 10 * (epoch - 1) + batch

@@ -15,7 +15,7 @@ import pytest
 from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
-from fivestep.core.session.recorder import Record
+from fivestep.core.session.recorder import Recorder
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.logfields import EVENTS_FIELDS, METRICS_FIELDS
 from fivestep.core.storage.run_log import RunLog
@@ -55,9 +55,9 @@ def summary(epoch: int, **others: Any) -> EpochSummary:
     return EpochSummary(**(fields | others))
 
 
-def feeding(log: RunLog) -> Record:
+def feeding(log: RunLog) -> Recorder:
     """What tells a log of batches."""
-    return Record(Task(), Clock(), log=log)
+    return Recorder(Task(), Clock(), log=log)
 
 
 def train(log: RunLog, first: int, last: int) -> Iterator[int]:

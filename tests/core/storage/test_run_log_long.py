@@ -9,7 +9,7 @@ import pytest
 
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
-from fivestep.core.session.recorder import Record
+from fivestep.core.session.recorder import Recorder
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_log import RunLog
 
@@ -17,7 +17,7 @@ from fivestep.core.storage.run_log import RunLog
 def test_what_waits_in_memory_is_bounded(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "metrics.jsonl", tmp_path / "events.jsonl", every=1000, interval=3600)
     most = 0
-    record = Record(Task(), Clock(), log=log)
+    record = Recorder(Task(), Clock(), log=log)
     for done in range(1, 60_001):
         record.batch(1, done, done, 0.5, 0.1, perf_counter())
         most = max(most, log.waiting)
@@ -31,7 +31,7 @@ def test_what_waits_in_memory_is_bounded(tmp_path: Path) -> None:
 def test_ten_million_batches_stay_under_100_mb(tmp_path: Path) -> None:
     """From a run a hundredth as long with the limit a hundredth as high: the counts scale."""
     log = RunLog(tmp_path / "metrics.jsonl", tmp_path / "events.jsonl", every=1000)
-    record = Record(Task(), Clock(), log=log)
+    record = Recorder(Task(), Clock(), log=log)
     for done in range(1, 100_001):
         record.batch(
             12_345,
@@ -52,7 +52,7 @@ def test_ten_million_batches_stay_under_100_mb(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ten_million_batches_for_real(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "metrics.jsonl", tmp_path / "events.jsonl")
-    record = Record(Task(), Clock(), log=log)
+    record = Recorder(Task(), Clock(), log=log)
     for done in range(1, 10_000_001):
         record.batch(
             done // 10_000 + 1,

@@ -17,7 +17,7 @@ import pytest
 from fivestep.core.protocol.snapshot import EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
-from fivestep.core.session.recorder import Record
+from fivestep.core.session.recorder import Recorder
 from fivestep.core.storage import log_text as logtext
 from fivestep.core.storage.block import Block
 from fivestep.core.storage.log_file import read_log, unseal
@@ -42,7 +42,7 @@ def helper() -> Iterator[Scribe]:
 
 
 def train(log: RunLog, first: int, last: int) -> None:
-    record = Record(Task(), Clock(), log=log)
+    record = Recorder(Task(), Clock(), log=log)
     for done in range(first, last + 1):
         record.batch(1 + (done - 1) // PER_EPOCH, done, done, 1 / done, 0.1, perf_counter())
         if done % PER_EPOCH == 0:
@@ -203,7 +203,7 @@ def test_the_writer_may_come_at_any_moment(tmp_path: Path) -> None:
     sys.setswitchinterval(1e-6)
     try:
         log = open_log(tmp_path, every=20, interval=1e-5)
-        record = Record(Task(), Clock(), log=log)
+        record = Recorder(Task(), Clock(), log=log)
         states = []
         for done in range(1, 20_001):
             lr = 0.1 + done // 3

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from digest import digest
 
 from fivestep.core.protocol.commands import Stop
 from fivestep.core.storage import checkpoint
 from fivestep.core.storage.checkpoint import Store
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_directory import RunDirectory
-from fivestep.core.training.digest import digest
 from fivestep.tui.cli import app as cli
 from fivestep.tui.headless import text_reporter as people
 

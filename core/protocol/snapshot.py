@@ -108,7 +108,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedCheckpoint:
     """The newest checkpoint that is on the disk, verified."""
 
     batches_done: int
@@ -222,7 +222,7 @@ class Snapshot:
     """Whole-run series by name: loss, val_loss, val_metric, lr, grad_norm, throughput."""
     changes: tuple[Change, ...]
     """What was changed by hand, oldest first, at most `session.CHANGES`."""
-    saved: Saved | None = None
+    saved: SavedCheckpoint | None = None
     """The newest checkpoint; None if nothing is kept."""
     inside: Inside = NOTHING_SHOWN
     """What is shown of the inside of the batch."""

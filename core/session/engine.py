@@ -9,7 +9,7 @@ from time import perf_counter
 from ..protocol.commands import Control
 from ..protocol.snapshot import Outcome, Snapshot
 from ..protocol.steps import State, Step, Steps
-from ..storage.persistence import Saving
+from ..storage.persistence import Persistence
 from ..training.data import batch_count
 from ..training.loop import RelayError, validate
 from ..training.nonfinite import bad_weights
@@ -43,7 +43,7 @@ class Engine:
         mailbox: Mailbox,
         *,
         stop_on_nonfinite: bool,
-        saving: Saving | None,
+        saving: Persistence | None,
         stop_on_break: bool = False,
     ) -> None:
         training, progress = parts.training, parts.progress

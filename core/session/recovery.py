@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from ..protocol.commands import Control, GoBack, Note, Show, Stop, Undo
 from ..protocol.snapshot import Outcome
 from ..protocol.steps import State
-from ..storage.persistence import Saving
+from ..storage.persistence import Persistence
 from .engine import Engine
 from .state import RunState, put_rng, put_state
 
@@ -28,7 +28,7 @@ class Recovery:
         parts: RunState,
         engine: Engine,
         control: Control,
-        saving: Saving | None,
+        saving: Persistence | None,
         on_nonfinite: OnNonFinite,
     ) -> None:
         self._parts, self._engine, self._control, self._saving = parts, engine, control, saving

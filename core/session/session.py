@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from ..protocol.commands import Command, Control
 from ..protocol.snapshot import Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step
-from ..storage.persistence import Saving
+from ..storage.persistence import Persistence
 from ..training.compile import COMPILED_ANEW, COMPILING, compile_in_place
 from ..training.data import Batches, TensorBatches, batch_count
 from ..training.device import describe_device
@@ -113,7 +113,7 @@ class Session:
         listener: Listener | None = None,
         *,
         on_nonfinite: OnNonFinite = "stop",
-        saving: Saving | None = None,
+        saving: Persistence | None = None,
         state: Mapping[str, Any] | None = None,
         reschedule: bool = False,
         restart_epoch: bool = False,

@@ -247,7 +247,7 @@ class Loaded:
     """What was wrong with those that were passed over, a line each: to be told loudly."""
 
 
-class Store:
+class CheckpointStore:
     """The folder `checkpoints/` of one run, which one process at a time writes to.
 
     It holds `batch-000001234.pt`, the running series by batches done; `epoch-0010.pt`, for the

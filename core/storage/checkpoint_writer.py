@@ -11,20 +11,20 @@ from typing import Any, Final, Literal
 
 from torch import Tensor
 
-from .checkpoint import Store
+from .checkpoint import CheckpointStore
 
-Kind = Literal["best", "last", "epoch"]
-ORDER: Final[tuple[Kind, ...]] = ("best", "last", "epoch")
+CheckpointKind = Literal["best", "last", "epoch"]
+ORDER: Final[tuple[CheckpointKind, ...]] = ("best", "last", "epoch")
 """The best one goes first: whoever resumes must not find an older one than the run had seen."""
 WAITING_BYTES: Final = 1 << 30
 """Tensors of waiting epochs, at most: a disk slower than the training must not fill the memory."""
 
 
 @dataclass(frozen=True)
-class Saved:
+class WriterResult:
     """A checkpoint that is on the disk."""
 
-    kind: Kind
+    kind: CheckpointKind
     number: int
     path: Path
     seconds: float
@@ -33,16 +33,16 @@ class Saved:
 
 @dataclass(eq=False)
 class _Job:
-    kind: Kind
+    kind: CheckpointKind
     state: Mapping[str, Any]
     number: int
     failed: bool = False
 
 
-class Saver:
-    """One background thread that writes to a Store.
+class CheckpointWriter:
+    """One background thread that writes to a CheckpointStore.
 
-    The callbacks run in that thread; they must not wait for the Saver. What they raise goes to
+    The callbacks run in that thread; they must not wait for it. What they raise goes to
     `threading.excepthook`.
 
     Args:
@@ -53,9 +53,9 @@ class Saver:
 
     def __init__(
         self,
-        store: Store,
+        store: CheckpointStore,
         *,
-        on_saved: Callable[[Saved], object],
+        on_saved: Callable[[WriterResult], object],
         on_failed: Callable[[str, Exception], object],
     ) -> None:
         self.last_seconds = 0.0
@@ -76,7 +76,7 @@ class Saver:
         with self._changed:
             return self._writing is not None or self._next() is not None
 
-    def submit(self, kind: Kind, state: Mapping[str, Any], number: int) -> None:
+    def submit(self, kind: CheckpointKind, state: Mapping[str, Any], number: int) -> None:
         """Have a state saved; returns at once.
 
         It replaces one of its kind that still waits, except for epochs. What failed before is
@@ -185,7 +185,7 @@ class Saver:
             self._tell(self._on_failed, self._complaint(job, error), error)
             return
         self.last_seconds = time.perf_counter() - begun
-        self._tell(self._on_saved, Saved(job.kind, job.number, path, self.last_seconds))
+        self._tell(self._on_saved, WriterResult(job.kind, job.number, path, self.last_seconds))
 
     def _save(self, job: _Job) -> Path:
         match job.kind:

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
-from ..protocol.snapshot import RunInfo, Saved, Snapshot
+from ..protocol.snapshot import RunInfo, SavedCheckpoint, Snapshot
 from . import checkpoint as store
 from . import checkpoint_writer as saver
 from .checkpoint import CheckpointError
@@ -39,7 +39,7 @@ class Policy:
     """How many of the last ones stay."""
 
 
-class Saving:
+class Persistence:
     """Writes a run's directory while the run goes on.
 
     Only the training thread calls it; what it hears from its own thread waits in a queue of
@@ -65,7 +65,7 @@ class Saving:
     ) -> None:
         self.directory = directory
         self.policy = policy or Policy()
-        self.saved: Saved | None = None
+        self.saved: SavedCheckpoint | None = None
         """The newest checkpoint that is on the disk."""
         self.due = math.inf
         """When the next one is (`time.perf_counter`)."""
@@ -84,7 +84,9 @@ class Saving:
         self._store = _Synced(directory.checkpoints, self._sync, keep=self.policy.keep)
         self._store.sweep()
         self.log = RunLog(directory.metrics, directory.events, higher_is_better=higher_is_better)
-        self._saver = saver.Saver(self._store, on_saved=self._on_saved, on_failed=self._on_failed)
+        self._saver = saver.CheckpointWriter(
+            self._store, on_saved=self._on_saved, on_failed=self._on_failed
+        )
 
     def go_on(self, state: Mapping[str, Any]) -> None:
         """Cut the log back to the checkpoint that the run goes on from.
@@ -227,10 +229,10 @@ class Saving:
 
     # In the thread that writes.
 
-    def _on_saved(self, done: saver.Saved) -> None:
+    def _on_saved(self, done: saver.WriterResult) -> None:
         if done.kind != "last":
             return
-        self.saved = Saved(done.number, time.time())
+        self.saved = SavedCheckpoint(done.number, time.time())
         self._refused = ""
         if self._failing:
             self._failing = ""
@@ -265,7 +267,7 @@ class Saving:
             self._best_due = perf_counter() + min(self.policy.seconds, 30.0)
 
 
-class _Synced(store.Store):
+class _Synced(store.CheckpointStore):
     """A store that brings the log to the disk before a checkpoint that refers to it."""
 
     def __init__(self, folder: Path, sync: Callable[[], None], *, keep: int) -> None:

@@ -186,7 +186,7 @@ def _text(value: Any) -> str:
     return value[:200] if isinstance(value, str) else ""
 
 
-Kind = Literal["batches", "epochs"]
+ExportKind = Literal["batches", "epochs"]
 _BATCHES: Final = ("epoch batch batches_done batches loss loss_min loss_max bad lr elapsed").split()
 _EPOCHS: Final = (
     "epoch batches batches_done train_loss val_loss val_metric best_metric best_epoch "
@@ -194,7 +194,7 @@ _EPOCHS: Final = (
 ).split()
 
 
-def export_rows(run: RunDirectory, kind: Kind) -> Iterator[dict[str, float | None]]:
+def export_rows(run: RunDirectory, kind: ExportKind) -> Iterator[dict[str, float | None]]:
     """One row of numbers for each epoch, or for each batch and each window of batches.
 
     A batch is a window of one. `loss` is a window's mean; the fields are otherwise those of
@@ -215,7 +215,7 @@ def export_rows(run: RunDirectory, kind: Kind) -> Iterator[dict[str, float | Non
         ) from error
 
 
-def write_csv(run: RunDirectory, stream: TextIO, kind: Kind) -> int:
+def write_csv(run: RunDirectory, stream: TextIO, kind: ExportKind) -> int:
     """Write the rows as CSV (RFC 4180) with a header; how many there were.
 
     Cells are numbers or empty, so nothing in them can act as a formula.

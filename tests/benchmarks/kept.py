@@ -26,7 +26,7 @@ from loop import prepared
 from fivestep.core.protocol.commands import Stop
 from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.session.session import Session
-from fivestep.core.storage.persistence import COST, Saving
+from fivestep.core.storage.persistence import COST, Persistence
 from fivestep.core.storage.run_directory import RunDirectory
 
 OFTEN = 2.0
@@ -44,7 +44,7 @@ class Turns:
         self.turns: list[tuple[float, bool, bool]] = []
         """When each began, whether it keeps the run safe, whether with a checkpoint."""
         self.enough = threading.Event()
-        self._saving = Saving(RunDirectory.create(folder, "kept", preset))
+        self._saving = Persistence(RunDirectory.create(folder, "kept", preset))
         training = prepared(preset, optimizer, 1_000_000)
         self.session = Session(training, self, saving=self._saving)
         engine = self.session._engine

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fivestep.core.protocol.snapshot import Saved
+from fivestep.core.protocol.snapshot import SavedCheckpoint
 
 
 class EveryState:
-    """In the place of `Saving`: due at every batch, and at every validation's end."""
+    """In the place of `Persistence`: due at every batch, and at every validation's end."""
 
     def __init__(self) -> None:
         self.states: list[dict[str, Any]] = []
         self.due = 0.0
-        self.saved: Saved | None = None
+        self.saved: SavedCheckpoint | None = None
         self.log = None
         self.wake = lambda: None
         self.refused: list[str] = []

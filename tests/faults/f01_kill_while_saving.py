@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from faults.result import Result, in_own_process
 
-from fivestep.core.storage.checkpoint import CheckpointError, Store
+from fivestep.core.storage.checkpoint import CheckpointError, CheckpointStore
 
 SAVES = 6
 """A saver is killed within the time that so many saves take, from its very start on."""
@@ -36,7 +36,7 @@ def _state(number: int) -> dict[str, Any]:
 
 def _save_on(folder: Path, acknowledge: int, numbers: range | count[int]) -> None:
     """Save one after the other, and say so after each."""
-    store = Store(folder)
+    store = CheckpointStore(folder)
     store.sweep()
     for number in numbers:
         if number % 3 == 0:
@@ -70,7 +70,7 @@ def _acknowledged(reads: int) -> int:
 
 def _lost(folder: Path, acknowledged: int) -> str | None:
     """What a start after the fault finds wrong."""
-    store = Store(folder)
+    store = CheckpointStore(folder)
     store.sweep()
     stray = [path.name for path in folder.glob(".*")]
     if stray:
@@ -157,8 +157,8 @@ def _main(trials: int, seed: int) -> Result:
             wrong += [f"kill {number}: {what}"] if what else []
             shutil.rmtree(base / f"kill-{number}", ignore_errors=True)
         for number in (1, 2, 3):
-            Store(base / "before").save_last(_state(number), number)
-        Store(base / "before").save_best(_state(3))
+            CheckpointStore(base / "before").save_last(_state(number), number)
+        CheckpointStore(base / "before").save_best(_state(3))
         for call in count(1):
             shutil.copytree(base / "before", base / f"stop-{call}")
             what, stopped = _stopped(base / f"stop-{call}", call)

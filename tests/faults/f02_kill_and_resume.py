@@ -24,7 +24,7 @@ from faults.children import ChildError, ended, forked
 from faults.f02_resume_anywhere import Log, log_of
 from faults.result import Result
 
-from fivestep.core.storage.checkpoint import CheckpointError, Store
+from fivestep.core.storage.checkpoint import CheckpointError, CheckpointStore
 from fivestep.presets import registry
 from fivestep.presets.recipe import load
 from fivestep.tui.cli import app as cli
@@ -125,7 +125,7 @@ class Trial:
         """A run's last state as a digest, how it ended, and its log."""
         records = [json.loads(line) for line in self.output.read_text().splitlines()]
         last = records[-1]
-        state = Store(self.folder / name / "checkpoints").newest().state
+        state = CheckpointStore(self.folder / name / "checkpoints").newest().state
         mark = digest({key: state[key] for key in STATE if key in state})
         return mark, {key: last.get(key) for key in SUMMARY}, log_of(self.folder / name)
 

@@ -156,7 +156,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
 }
 
 
-class Watching(saving.Saving):
+class Watching(saving.Persistence):
     """Keeps the digest of the state after every batch; writes those that are wanted."""
 
     wanted: frozenset[float] = frozenset()
@@ -192,7 +192,7 @@ class Watching(saving.Saving):
 
 def watched(builder: RunBuilder) -> tuple[Marks, Log]:
     """Train it to its end: digests by batch, and the log without times."""
-    saving.Saving = Watching  # type: ignore[misc] - a process of its own
+    saving.Persistence = Watching  # type: ignore[misc] - a process of its own
     session = builder.session(None, "stop")
 
     def saved_inside(training: Training, at: Progress, meter: Any) -> Iterator[Step]:

@@ -25,7 +25,7 @@ from faults.result import Result
 from fivestep.core.protocol.commands import Save
 from fivestep.core.session.session import Session
 from fivestep.core.storage import persistence as saving
-from fivestep.core.storage.checkpoint import CheckpointError, Store
+from fivestep.core.storage.checkpoint import CheckpointError, CheckpointStore
 from fivestep.core.storage.log_file import read_log
 from fivestep.presets import build  # noqa: F401
 from fivestep.tui.cli import app as cli
@@ -133,7 +133,7 @@ def trained(kind: str, folder: Path, taken: int, given: int | None, told: Path) 
             session.saving.log.flush()  # type: ignore[union-attr]
             saver.flush(10)
             try:
-                newest = Store(runs / NAME / "checkpoints").newest()
+                newest = CheckpointStore(runs / NAME / "checkpoints").newest()
                 if kind != "log" and newest.batches_done > taken:
                     wrong.append(f"saved {newest.batches_done} without room")
             except CheckpointError as error:
@@ -159,7 +159,7 @@ def after(run: Path) -> list[str]:
     """What is missing at the end although there was room again."""
     wrong = []
     try:
-        newest = Store(run / "checkpoints").newest()
+        newest = CheckpointStore(run / "checkpoints").newest()
         if newest.batches_done != BATCHES or newest.skipped:
             wrong.append(f"the last checkpoint is {newest.batches_done}; {newest.skipped}")
     except CheckpointError as error:

@@ -26,7 +26,7 @@ from faults.f02_kill_and_resume import STATE
 from faults.f02_resume_anywhere import Case
 from faults.result import Result
 
-from fivestep.core.storage.checkpoint import CheckpointError, Store
+from fivestep.core.storage.checkpoint import CheckpointError, CheckpointStore
 from fivestep.tui.cli import app as cli  # noqa: F401
 from fivestep.tui.cli import main as entry
 from fivestep.tui.headless import runner as headless  # noqa: F401
@@ -103,7 +103,7 @@ def left(session: int) -> Iterator[psutil.Process]:
 
 def mark(run: Path) -> tuple[str, int]:
     """The newest checkpoint of a run: its digest, and its batch."""
-    newest = Store(run / "checkpoints").newest()
+    newest = CheckpointStore(run / "checkpoints").newest()
     whole = {key: newest.state[key] for key in STATE if key in newest.state}
     return digest(whole), newest.batches_done
 

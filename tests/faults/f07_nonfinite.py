@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from fivestep.core.protocol.steps import State, Task
 from fivestep.core.session.session import Session
 from fivestep.core.storage import persistence as saving
-from fivestep.core.storage.checkpoint import Store
-from fivestep.core.storage.persistence import Policy, Saving
+from fivestep.core.storage.checkpoint import CheckpointStore
+from fivestep.core.storage.persistence import Persistence, Policy
 from fivestep.core.storage.run_directory import RunDirectory
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.progress import tensors_in
@@ -151,7 +151,7 @@ class Trial:
     def wrong(self, folder: Path) -> list[str]:
         """What went wrong in it."""
         with RunDirectory.create(folder, None, "trial") as run:
-            saver = Saving(run, Policy(seconds=0.003))
+            saver = Persistence(run, Policy(seconds=0.003))
             answer: Any = self.answer.split()[0]
             self.session = Session(self.training(), self, saving=saver, on_nonfinite=answer)
             if not self.at:
@@ -208,7 +208,7 @@ class Trial:
     def _of_disk(self, run: RunDirectory) -> list[str]:
         """Every checkpoint is finite, and the log is JSON as the standard has it."""
         wrong = []
-        loaded = Store(run.checkpoints).newest()
+        loaded = CheckpointStore(run.checkpoints).newest()
         if self.answer != "ignore" or loaded.batches_done <= self.at:
             parts = [loaded.state[key] for key in ("model", "optimizer", "buffers")]
             if not all(bool(t.isfinite().all()) for t in tensors_in(parts)):

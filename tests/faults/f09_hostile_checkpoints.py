@@ -27,7 +27,7 @@ import hostile
 import torch
 from faults.result import Result, in_own_process
 
-from fivestep.core.storage.checkpoint import CheckpointError, Store, load, save
+from fivestep.core.storage.checkpoint import CheckpointError, CheckpointStore, load, save
 
 TEMPLATES = ("system", "exec", "eval", "import", "touch", "pickle", "torch", "getattr", "state")
 Draw = random.Random
@@ -172,7 +172,7 @@ def _trial(kind: str, draw: Draw, folder: Path, good: bytes) -> str | None:
     hostile.events.clear()
     hostile.watching = True
     try:
-        found = Store(folder).newest()
+        found = CheckpointStore(folder).newest()
     except BaseException as error:
         return f"{type(error).__name__}: {error}"
     finally:

@@ -17,9 +17,9 @@ from faults.result import Result
 
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
-from fivestep.core.storage.checkpoint import Store
+from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.core.storage.log_file import read_log
-from fivestep.core.storage.persistence import Policy, Saving
+from fivestep.core.storage.persistence import Persistence, Policy
 from fivestep.core.storage.run_directory import RunDirectory
 
 MILLION = 1_000_000
@@ -56,11 +56,11 @@ def _run(batches: int) -> tuple[list[tuple[int, float]], float, list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory.create(Path(folder), "long", "still")
         watch = Weighed(max(1000, batches // 200))
-        saving = Saving(run, Policy(seconds=1.0))
+        saving = Persistence(run, Policy(seconds=1.0))
         watch.session = session = Session(still(batches), watch, saving=saving)
         outcome = session.run()
         wrong = [] if outcome.state is State.FINISHED else [f"ended: {outcome}"]
-        saved = Store(run.checkpoints).newest().batches_done
+        saved = CheckpointStore(run.checkpoints).newest().batches_done
         if saved != batches:
             wrong.append(f"saved at {saved:,}")
         logged = sum(

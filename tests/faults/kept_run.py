@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fivestep.core.storage.checkpoint import CheckpointError, Store
+from fivestep.core.storage.checkpoint import CheckpointError, CheckpointStore
 
 SLOWLY = """
 import os, sys, threading
@@ -81,7 +81,7 @@ def left(folder: Path) -> Left:
     (run,) = (path for path in (folder / "runs").iterdir() if (path / "run.json").exists())
     outcome = run / "outcome.json"
     try:
-        done = Store(run / "checkpoints").newest().state["progress"]["batches_done"]
+        done = CheckpointStore(run / "checkpoints").newest().state["progress"]["batches_done"]
     except CheckpointError:
         done = -1
     return Left(

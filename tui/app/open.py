@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..headless.reporter import Ending
-from ..headless.text_reporter import closing, going_on
+from ..headless.text_reporter import closing, resume_hint
 from ..render import format as text
 from ..render.faults import in_short
 from ..setup.launch import Launch
@@ -54,7 +54,7 @@ def lines_kept(launch: Launch, last: Snapshot, outcome: Outcome | None) -> list[
         return []
     finished = outcome is not None and outcome.state is State.FINISHED
     told = [f"kept in {kept.place}"]
-    return told if finished else [*told, going_on(kept.way_on, last)]
+    return told if finished else [*told, resume_hint(kept.resume_command, last)]
 
 
 def summary(info: RunInfo, last: Snapshot, outcome: Outcome | None) -> tuple[str, str]:
@@ -94,8 +94,9 @@ def open_screen(start: RunBuilder | None, options: RunOptions = NOTHING) -> int:
     app: FivestepApp | None = None
 
     def at_once() -> None:
-        way_on = app.launch.kept.way_on if app is not None and app.launch is not None else ""
-        settings.restore(f"fivestep: left at once; to go on: {way_on}\n" if way_on else "")
+        launch = app.launch if app is not None else None
+        command = launch.kept.resume_command if launch is not None else ""
+        settings.restore(f"fivestep: left at once; to go on: {command}\n" if command else "")
 
     with ScreenSignals(at_once) as signals:
         app = FivestepApp(start, log, options, signals)

@@ -15,9 +15,8 @@ from ...presets.overrides import ALIASES, SWITCHES, parse_set
 from ...presets.registry import nearest
 from ..setup.options import RunOptions, runs_folder
 from ..terminal.imports import importing
-from ..terminal.output import records_only, stdout
+from ..terminal.output import on_a_terminal, records_only, stdout
 from .errors import UsageError, refusals
-from .main import on_a_terminal
 
 if TYPE_CHECKING:
     from ...presets.recipe import Recipe

@@ -61,9 +61,9 @@ class Trained:
             RecipeError: there are none, or they are another model's.
         """
         from ...core.session.state import StateError, put_model
-        from ...core.storage.checkpoint import CheckpointError, Store
+        from ...core.storage.checkpoint import CheckpointError, CheckpointStore
 
-        store, notes = Store(self._directory.checkpoints), ""
+        store, notes = CheckpointStore(self._directory.checkpoints), ""
         try:
             state: dict[str, Any] | None = None if self._last else store.best()
         except CheckpointError as error:

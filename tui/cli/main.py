@@ -7,7 +7,7 @@ import os
 import sys
 
 from ..terminal.imports import claim_process, under_way
-from ..terminal.output import open_missing_streams
+from ..terminal.output import on_a_terminal, open_missing_streams
 
 
 def main() -> None:
@@ -27,12 +27,6 @@ def main() -> None:
         under_way()
         code = run(arguments)
     _leave(code)
-
-
-def on_a_terminal() -> bool:
-    """Whether there is a screen to draw on and a keyboard to listen to."""
-    streams = (sys.stdin, sys.stdout, sys.stderr)
-    return os.environ.get("TERM") != "dumb" and all(s is not None and s.isatty() for s in streams)
 
 
 def _leave(code: int) -> None:

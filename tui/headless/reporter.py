@@ -39,7 +39,7 @@ class Reporter:
 
     def __init__(self, output: Output) -> None:
         self.output = output
-        self.place = self.run_name = self.way_on = ""
+        self.place = self.run_name = self.resume_command = ""
         """Where the run is kept, its name there, the command that goes on; "" if nothing is."""
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
@@ -54,7 +54,7 @@ class Reporter:
     def announce(self, builder: RunBuilder) -> None:
         """Say what is going to run, before torch is loaded."""
         self.place, self.run_name = builder.place, builder.name
-        self.way_on = builder.way_on
+        self.resume_command = builder.resume_command
 
     def begin(self, session: Session) -> None:
         """The run is built and about to start."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import TYPE_CHECKING, Final
 
 from ...core.protocol.commands import Note, Resume, Save, SetBreakpoints, SetSpeed
 from ...core.protocol.steps import State
-from ..cli.errors import refusals
+from ...core.storage.run_directory import RunError
+from ...presets.errors import RecipeError
 from ..terminal import terminal
 from ..terminal.imports import load_torch
-from ..terminal.output import BROKE, FAILED, complain, stdout, tell_traceback, written
+from ..terminal.output import BROKE, FAILED, REFUSED, complain, stdout, tell_traceback, written
 from ..terminal.signals import HANGUP, Signals
 from ..terminal.terminal import Terminals, surviving_streams
 from .reporter import Ending, Reporter
@@ -27,18 +29,20 @@ def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False
     """Train what was planned while the face tells of it.
 
     Returns:
-        The exit code: 0 finished or stopped as asked, 1 failed, 3 ended by a breakpoint, 130 and
-        143 interrupted by SIGINT and SIGTERM, 141 if nobody reads stdout any more.
-
-    Raises:
-        typer.Exit: with 2, if the run can't be built; the reason has been told.
+        The exit code: 0 finished or stopped as asked, 1 failed, 2 could not be built, 3 ended by
+        a breakpoint, 130 and 143 interrupted by SIGINT and SIGTERM, 141 if nobody reads stdout
+        any more.
     """
     terminals = Terminals()
     with surviving_streams(), Signals(reporter.leave) as signals:
         reporter.announce(builder)
         load_torch()
-        with refusals(show_traceback):
+        try:
             session = builder.session(reporter, "stop", on_break="stop")
+        except (RecipeError, RunError) as error:
+            tell_traceback("".join(traceback.format_exception(error)), show_traceback)
+            complain(str(error))
+            return REFUSED
         if builder.problem:
             complain(builder.problem)
         signals.run_begins()

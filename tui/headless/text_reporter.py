@@ -105,8 +105,8 @@ class TextReporter(Reporter):
         self._say(closing(session.info, ending))
         for told in breaking.after(ending.last.faults_so_far):
             self._say(told)
-        if self.way_on and ending.outcome.state is not State.FINISHED:
-            self._say(going_on(self.way_on, ending.last))
+        if self.resume_command and ending.outcome.state is not State.FINISHED:
+            self._say(resume_hint(self.resume_command, ending.last))
 
     def leave(self) -> None:
         if self._live:
@@ -224,7 +224,7 @@ def closing(info: RunInfo, ending: Ending) -> str:
     return "; ".join(parts)
 
 
-def going_on(command: str, last: Snapshot) -> str:
+def resume_hint(command: str, last: Snapshot) -> str:
     """The command that goes on with a run, and from where."""
     if last.saved is None:
         return f"no checkpoint was saved; to start over: {command}"

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from ...core.session.recorder import Listener
     from ...core.session.recovery import OnNonFinite
     from ...core.session.session import Session
-    from ...core.storage.persistence import Saving
+    from ...core.storage.persistence import Persistence
     from ...core.training.training import Training
 
 
 @dataclass(frozen=True, slots=True)
-class Resume:
+class ResumeRequest:
     """How an earlier run is taken up."""
 
     meta: Mapping[str, Any]
@@ -50,7 +50,7 @@ class RunBuilder:
         plan: Plan,
         options: RunOptions,
         directory: RunDirectory | None,
-        resume: Resume | None = None,
+        resume: ResumeRequest | None = None,
     ) -> None:
         self.plan, self.options, self.directory = plan, options, directory
         self.resume = resume
@@ -98,7 +98,7 @@ class RunBuilder:
         return "" if self.directory is None else self.directory.name
 
     @property
-    def way_on(self) -> str:
+    def resume_command(self) -> str:
         """The command that goes on with the run; "" if nothing is kept."""
         if self.directory is None:
             return ""
@@ -200,11 +200,11 @@ class RunBuilder:
         self._write_facts(session, trained, rewrite=bool(start.changes))
         return session
 
-    def _saving(self, training: Training, about: Mapping[str, Any]) -> Saving:
-        from ...core.storage.persistence import Policy, Saving
+    def _saving(self, training: Training, about: Mapping[str, Any]) -> Persistence:
+        from ...core.storage.persistence import Persistence, Policy
 
         assert self.directory is not None
-        return Saving(
+        return Persistence(
             self.directory,
             Policy(self.options.seconds, self.options.epochs),
             about=about,

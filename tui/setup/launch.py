@@ -46,12 +46,12 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RunLocation:
     """Where a run is kept, for a person."""
 
     place: str = ""
     """The run's directory; "" if nothing is kept."""
-    way_on: str = ""
+    resume_command: str = ""
     """The command that goes on with the run."""
     problem: str = ""
     """What could not be kept, although it was wished for, and why."""
@@ -121,12 +121,12 @@ class Launch:
         return session
 
     @property
-    def kept(self) -> Kept:
+    def kept(self) -> RunLocation:
         """Where the run is kept, once it is built."""
         session, builder = self.session, self.builder
         if session is None or session.saving is None:
-            return Kept(problem=builder.problem)
-        return Kept(builder.place, builder.way_on, builder.problem)
+            return RunLocation(problem=builder.problem)
+        return RunLocation(builder.place, builder.resume_command, builder.problem)
 
     @property
     def full_loop(self) -> bool:

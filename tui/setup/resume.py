@@ -10,7 +10,7 @@ from ...core.storage.run_index import newest
 from ...presets.errors import RecipeError, printable, shown
 from ...presets.recipe import load
 from ...presets.user_file import load_own
-from .builder import Resume, RunBuilder
+from .builder import ResumeRequest, RunBuilder
 from .metadata import changed, file_digest, recipe_facts
 from .options import RunOptions
 from .plan import FilePlan, Plan, RecipePlan
@@ -54,7 +54,7 @@ def take_up(
     except BaseException:
         directory.close()
         raise
-    return RunBuilder(plan, options, directory, Resume(meta, force))
+    return RunBuilder(plan, options, directory, ResumeRequest(meta, force))
 
 
 def _from_recipe(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...core.storage.checkpoint import CheckpointError, Store
+from ...core.storage.checkpoint import CheckpointError, CheckpointStore
 from ...core.storage.run_directory import RunDirectory
 from ...presets.errors import RecipeError, printable
 from .metadata import DATA, changed
@@ -53,7 +53,7 @@ def start_of(
     Raises:
         RecipeError: it can't be gone on with; one line.
     """
-    store = Store(directory.checkpoints)
+    store = CheckpointStore(directory.checkpoints)
     try:
         loaded = store.newest()
     except CheckpointError as error:

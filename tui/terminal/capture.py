@@ -17,7 +17,7 @@ LONGEST: Final = 4000
 """Characters of one line; what a program prints without ever ending its line is cut here."""
 
 
-class Lines:
+class LineSplitter:
     """Cuts a stream of text into lines. A line that a carriage return rewrites counts once."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -93,7 +93,7 @@ def print_to_descriptors() -> None:
 
 def _read(fd: int, say: Callable[[str], None]) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    lines = Lines(say)
+    lines = LineSplitter(say)
     with contextlib.suppress(OSError):
         while chunk := os.read(fd, 1 << 16):
             lines.feed(decoder.decode(chunk))

@@ -114,6 +114,12 @@ def records_only() -> Iterator[Output]:
         os.close(kept)
 
 
+def on_a_terminal() -> bool:
+    """Whether there is a screen to draw on and a keyboard to listen to."""
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return os.environ.get("TERM") != "dumb" and all(s is not None and s.isatty() for s in streams)
+
+
 def open_missing_streams() -> None:
     """Give stdin, stdout and stderr a place if they were closed.
 

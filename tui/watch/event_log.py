@@ -7,7 +7,7 @@ from typing import Final
 from ...core.protocol.snapshot import Change, Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..render.format import clean, count, metric
-from ..setup.launch import Kept
+from ..setup.launch import RunLocation
 from ..widgets.messages import MessageLog, Severity
 
 SEVERITY: Final[dict[str, Severity]] = {
@@ -23,7 +23,7 @@ SEVERITY: Final[dict[str, Severity]] = {
 class EventLog:
     """Turns what is new in a Snapshot into messages."""
 
-    def __init__(self, info: RunInfo, log: MessageLog, kept: Kept) -> None:
+    def __init__(self, info: RunInfo, log: MessageLog, kept: RunLocation) -> None:
         self._info, self._log, self._kept = info, log, kept
         self._last: Change | None = None
         self._best: tuple[int, float] | None = None

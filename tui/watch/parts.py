@@ -24,7 +24,7 @@ from ..widgets.steps import StepsPanel
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from ..setup.launch import Kept
+    from ..setup.launch import RunLocation
 
     Base = Screen[None]
 else:
@@ -38,7 +38,7 @@ class Parts(Base):
         source: Any
         messages: Any
         ascii: bool
-        _kept: Kept
+        _kept: RunLocation
         _full: bool
 
     def compose(self) -> ComposeResult:

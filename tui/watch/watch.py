@@ -18,7 +18,7 @@ from ..render import keymap as commands
 from ..render.format import ago
 from ..render.keymap import Situation
 from ..render.theme import ascii_only
-from ..setup.launch import Kept, Source
+from ..setup.launch import RunLocation, Source
 from ..widgets.messages import MessageLog
 from ..widgets.panel import Panel
 from . import layout
@@ -75,7 +75,7 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         device: Callable[[], DeviceReading] | None = None,
         log: MessageLog | None = None,
         full_loop: bool = False,
-        kept: Kept | None = None,
+        kept: RunLocation | None = None,
         ascii: bool | None = None,
         clock: Callable[[], float] = time.perf_counter,
         live: bool = True,
@@ -83,7 +83,7 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         super().__init__()
         self._compositor = LeanCompositor()
         self.source, self._read_device = source, device
-        self.messages, self._kept = log or MessageLog(), kept or Kept()
+        self.messages, self._kept = log or MessageLog(), kept or RunLocation()
         self.ascii = ascii_only() if ascii is None else ascii
         self.snapshot: Snapshot | None = None
         self.hurry_until = 0.0

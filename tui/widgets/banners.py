@@ -12,7 +12,7 @@ from ..render.faults import in_short
 from ..render.format import clean, clock, count, metric, number, wrap
 from ..render.spans import Line, Run, line, restyled, sized
 from ..render.spans import width as cells_of
-from ..setup.launch import Kept
+from ..setup.launch import RunLocation
 from .panel import Panel
 from .status import ICONS, STYLE
 
@@ -27,7 +27,7 @@ class OutcomePanel(Panel):
         self.info = info
         self.snapshot: Snapshot | None = None
         self.outcome: Outcome | None = None
-        self.kept = Kept()
+        self.kept = RunLocation()
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         """As many rows as there is something to say."""
@@ -58,7 +58,7 @@ class OutcomePanel(Panel):
             )
         rows += _labelled("kept in", self.kept.place, width)
         if outcome.state is not State.FINISHED:
-            rows += _labelled("to go on:", self.kept.way_on, width)
+            rows += _labelled("to go on:", self.kept.resume_command, width)
         rows.append(self._keys(outcome))
         return rows
 

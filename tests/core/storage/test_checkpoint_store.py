@@ -14,13 +14,13 @@ import torch
 from faults import f01_kill_while_saving
 
 from fivestep.core.storage import checkpoint
-from fivestep.core.storage.checkpoint import CheckpointError, Store
+from fivestep.core.storage.checkpoint import CheckpointError, CheckpointStore
 from fivestep.core.storage.files import replacing
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "run" / "checkpoints")
+def store(tmp_path: Path) -> CheckpointStore:
+    return CheckpointStore(tmp_path / "run" / "checkpoints")
 
 
 def state(batches_done: int) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def state(batches_done: int) -> dict[str, Any]:
     return {"progress": progress, "weights": torch.full((3,), float(batches_done))}
 
 
-def names(store: Store) -> list[str]:
+def names(store: CheckpointStore) -> list[str]:
     return sorted(path.name for path in store.folder.iterdir())
 
 
@@ -38,7 +38,7 @@ def spoil(path: Path) -> None:
     path.write_bytes(data)
 
 
-def test_the_newest_two_stay_besides_epochs_and_the_best(store: Store) -> None:
+def test_the_newest_two_stay_besides_epochs_and_the_best(store: CheckpointStore) -> None:
     for number in (10, 20, 30):
         store.save_best(state(number - 1))
         store.save_last(state(number), number)
@@ -51,15 +51,15 @@ def test_the_newest_two_stay_besides_epochs_and_the_best(store: Store) -> None:
 
 
 def test_as_many_stay_as_asked_for(tmp_path: Path) -> None:
-    store = Store(tmp_path, keep=1)
+    store = CheckpointStore(tmp_path, keep=1)
     store.save_last(state(1), 1)
     path = store.save_last(state(10**9), 10**9)
     assert names(store) == [path.name] == ["batch-1000000000.pt"]
     with pytest.raises(ValueError, match="keep must be at least 1, not 0"):
-        Store(tmp_path, keep=0)
+        CheckpointStore(tmp_path, keep=0)
 
 
-def test_saving_again_at_a_batch_replaces(store: Store) -> None:
+def test_saving_again_at_a_batch_replaces(store: CheckpointStore) -> None:
     store.save_last(state(5) | {"factor": 1.0}, 5)
     store.save_last(state(5) | {"factor": 0.5}, 5)
     assert names(store) == ["batch-000000005.pt"]
@@ -67,7 +67,7 @@ def test_saving_again_at_a_batch_replaces(store: Store) -> None:
 
 
 def test_an_old_one_goes_only_when_the_new_one_is_there(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in (1, 2):
         store.save_last(state(number), number)
@@ -86,7 +86,7 @@ def test_an_old_one_goes_only_when_the_new_one_is_there(
 
 
 def test_an_old_one_that_will_not_go_does_no_harm(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
@@ -98,7 +98,7 @@ def test_an_old_one_that_will_not_go_does_no_harm(
     assert store.newest().batches_done == 3
 
 
-def test_a_damaged_newest_one_is_passed_over_and_told(store: Store) -> None:
+def test_a_damaged_newest_one_is_passed_over_and_told(store: CheckpointStore) -> None:
     store.save_epoch(state(1), 1)
     for number in (2, 3):
         store.save_last(state(number), number)
@@ -120,7 +120,7 @@ def test_a_damaged_newest_one_is_passed_over_and_told(store: Store) -> None:
 
 def test_a_damaged_one_with_a_high_number_does_not_count(tmp_path: Path) -> None:
     """What the run saves after it went back stays, and becomes the newest good one."""
-    store = Store(tmp_path, keep=1)
+    store = CheckpointStore(tmp_path, keep=1)
     store.save_last(state(9), 9)
     spoil(tmp_path / "batch-000000009.pt")
     for number in (5, 6):
@@ -129,7 +129,7 @@ def test_a_damaged_one_with_a_high_number_does_not_count(tmp_path: Path) -> None
     assert store.newest().batches_done == 6
 
 
-def test_an_epoch_may_be_the_newest(store: Store) -> None:
+def test_an_epoch_may_be_the_newest(store: CheckpointStore) -> None:
     store.save_last(state(90), 90)
     store.save_epoch(state(50), 1)
     assert store.newest().path.name == "batch-000000090.pt"
@@ -139,7 +139,7 @@ def test_an_epoch_may_be_the_newest(store: Store) -> None:
     assert store.newest().path.name == "batch-000000100.pt"
 
 
-def test_a_line_that_was_given_up_is_removed(store: Store) -> None:
+def test_a_line_that_was_given_up_is_removed(store: CheckpointStore) -> None:
     for number in (100, 200):
         store.save_epoch(state(number), number // 100)
     store.save_epoch(state(300), 3)
@@ -152,7 +152,7 @@ def test_a_line_that_was_given_up_is_removed(store: Store) -> None:
     assert store.rewind(150) == ()
 
 
-def test_nothing_saved_yet(store: Store) -> None:
+def test_nothing_saved_yet(store: CheckpointStore) -> None:
     with pytest.raises(CheckpointError, match="no checkpoint has been saved yet"):
         store.newest()
     with pytest.raises(CheckpointError, match=r"^best\.pt: No such file"):
@@ -161,7 +161,9 @@ def test_nothing_saved_yet(store: Store) -> None:
     assert store.sweep() == []
 
 
-def test_a_folder_that_can_not_be_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_can_not_be_read(
+    store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -175,7 +177,7 @@ def test_a_folder_that_can_not_be_read(store: Store, monkeypatch: pytest.MonkeyP
     assert store.newest().batches_done == 2
 
 
-def test_other_names_and_links_are_left_alone(store: Store, tmp_path: Path) -> None:
+def test_other_names_and_links_are_left_alone(store: CheckpointStore, tmp_path: Path) -> None:
     store.save_last(state(1), 1)
     checkpoint.save(tmp_path / "outside.pt", state(99))
     (store.folder / "batch-000000099.pt").symlink_to(tmp_path / "outside.pt")
@@ -193,7 +195,9 @@ def test_other_names_and_links_are_left_alone(store: Store, tmp_path: Path) -> N
     assert (tmp_path / "outside.pt").exists()
 
 
-def test_sweeping_takes_what_the_dead_left_and_nothing_else(store: Store, tmp_path: Path) -> None:
+def test_sweeping_takes_what_the_dead_left_and_nothing_else(
+    store: CheckpointStore, tmp_path: Path
+) -> None:
     store.save_last(state(1), 1)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()

@@ -1,4 +1,4 @@
-"""Saving in the background: the training never waits, and nothing that was submitted gets lost."""
+"""Persistence in the background: the training never waits, and nothing that was submitted gets lost."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pytest
 import torch
 
 from fivestep.core.storage import checkpoint_writer as module
-from fivestep.core.storage.checkpoint import Store
-from fivestep.core.storage.checkpoint_writer import Saved, Saver
+from fivestep.core.storage.checkpoint import CheckpointStore
+from fivestep.core.storage.checkpoint_writer import CheckpointWriter, WriterResult
 
 
 def state(number: int) -> dict[str, Any]:
     return {"progress": {"batches_done": number}, "weights": torch.zeros(100)}
 
 
-class Slow(Store):
+class Slow(CheckpointStore):
     """A store that waits at a gate before it saves, and whose disk may be full."""
 
     def __init__(self, folder: Path) -> None:
@@ -43,11 +43,11 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.store = Slow(folder)
-        self.saved: list[Saved] = []
+        self.saved: list[WriterResult] = []
         self.failed: list[str] = []
         self.errors: list[Exception] = []
         self.told = threading.Event()
-        self.saver = Saver(self.store, on_saved=self.saved.append, on_failed=self.fail)
+        self.saver = CheckpointWriter(self.store, on_saved=self.saved.append, on_failed=self.fail)
 
     def fail(self, text: str, error: Exception) -> None:
         self.failed.append(text)
@@ -191,11 +191,11 @@ def test_a_callback_that_raises_is_reported_and_stops_nothing(
     monkeypatch.setattr(threading, "excepthook", lambda told: reported.append(told.exc_value))
     error = RuntimeError("a mistake of the caller's")
 
-    def broken(saved: Saved) -> None:
+    def broken(saved: WriterResult) -> None:
         raise error
 
     desk.store.gate.set()
-    saver = Saver(desk.store, on_saved=broken, on_failed=desk.fail)
+    saver = CheckpointWriter(desk.store, on_saved=broken, on_failed=desk.fail)
     for number in (1, 2):
         saver.submit("last", state(number), number)
         assert saver.flush(10)
@@ -205,7 +205,7 @@ def test_a_callback_that_raises_is_reported_and_stops_nothing(
 
 def test_closing_waits_for_the_disk_no_longer_than_told(desk: Desk) -> None:
     desk.hold()
-    other = Saver(desk.store, on_saved=desk.saved.append, on_failed=desk.fail)
+    other = CheckpointWriter(desk.store, on_saved=desk.saved.append, on_failed=desk.fail)
     other.submit("last", state(7), 7)
     assert not other.close(0)
     desk.store.gate.set()

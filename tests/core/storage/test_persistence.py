@@ -10,8 +10,8 @@ import pytest
 from fivestep.core.protocol.commands import Save
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
-from fivestep.core.storage.checkpoint import Store
-from fivestep.core.storage.persistence import Policy, Saving
+from fivestep.core.storage.checkpoint import CheckpointStore
+from fivestep.core.storage.persistence import Persistence, Policy
 from fivestep.core.storage.run_directory import RunDirectory
 
 
@@ -41,7 +41,7 @@ def told(session, kind):
 
 
 def kept(make_training, directory, todo, **options):
-    saving = Saving(directory, Policy(float("inf")))
+    saving = Persistence(directory, Policy(float("inf")))
     session = Session(make_training(**options), At(todo), saving=saving)
     return session, saving
 
@@ -76,7 +76,7 @@ def test_a_full_disk_is_told_of_once_and_so_is_its_end(make_training, directory,
     bad, good = told(session, "warning")
     assert "could not be saved: No space left on device" in bad
     assert good.startswith("checkpoints are saved again, now at batch ")
-    assert Store(directory.checkpoints).newest().batches_done == 21
+    assert CheckpointStore(directory.checkpoints).newest().batches_done == 21
 
 
 def test_a_checkpoint_asked_for_is_told_of_although_another_one_was_being_written(
@@ -134,10 +134,10 @@ class Failing(list):
 def test_a_run_whose_validation_fails_keeps_the_epoch_that_was_trained(make_training, directory):
     training = make_training()
     training.validation = Failing(training.validation)
-    session = Session(training, saving=Saving(directory, Policy(float("inf"))))
+    session = Session(training, saving=Persistence(directory, Policy(float("inf"))))
     outcome = session.run()
     assert outcome.state is State.FAILED
     assert "validation batch 4" in outcome.where
-    progress = Store(directory.checkpoints).newest().state["progress"]
+    progress = CheckpointStore(directory.checkpoints).newest().state["progress"]
     assert (progress["batches_done"], progress["trained"]) == (7, True)
     assert json.loads(directory.outcome.read_text())["saved"]["batches_done"] == 7

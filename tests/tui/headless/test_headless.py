@@ -107,9 +107,9 @@ def test_a_failure_has_its_reason_on_stderr(capsys: Captured, reporter: list[str
         assert end["outcome"] == "failed"
         assert end["where"].startswith("epoch 1, batch ")
     elif not reporter:
-        *_, end, way_on = out.splitlines()
+        *_, end, resume_command = out.splitlines()
         assert end.startswith("failed after 0 epochs, ")
-        assert way_on.startswith("saved at batch 0; to go on: fivestep resume ")
+        assert resume_command.startswith("saved at batch 0; to go on: fivestep resume ")
 
 
 def test_a_failures_traceback_on_request(capsys: Captured) -> None:

@@ -14,7 +14,7 @@ from digest import digest
 
 from fivestep.core.protocol.commands import Stop
 from fivestep.core.storage import checkpoint
-from fivestep.core.storage.checkpoint import Store
+from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_directory import RunDirectory
 from fivestep.tui.cli import app as cli
@@ -83,7 +83,7 @@ def run(name: str) -> Path:
 
 def mark(path: Path) -> str:
     """All that training decides in a run's last checkpoint."""
-    state = Store(path / "checkpoints").newest().state
+    state = CheckpointStore(path / "checkpoints").newest().state
     left_out = ("about", "log", "clock")
     return digest({key: value for key, value in state.items() if key not in left_out})
 
@@ -199,7 +199,7 @@ def test_where_all_are_damaged_nothing_is_touched_until_it_is_said_so(
 def test_a_checkpoint_of_a_newer_fivestep_is_not_guessed_at(
     shell: Shell, stopped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = Store(stopped / "checkpoints").newest().state
+    state = CheckpointStore(stopped / "checkpoints").newest().state
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "FORMAT", 2)
         checkpoint.save(stopped / "checkpoints" / "batch-000000009.pt", state)

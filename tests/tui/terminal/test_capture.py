@@ -9,7 +9,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fivestep.tui.terminal.capture import LONGEST, Lines
+from fivestep.tui.terminal.capture import LONGEST, LineSplitter
 
 SCRIPT = """
 import logging, os, subprocess, sys, warnings
@@ -42,7 +42,7 @@ def test_prints_warnings_logs_c_code_and_children_are_all_caught():
 
 def told(*pieces: str) -> list[str]:
     said: list[str] = []
-    lines = Lines(said.append)
+    lines = LineSplitter(said.append)
     for piece in pieces:
         lines.feed(piece)
     lines.close()
@@ -59,7 +59,7 @@ def test_lines_arrive_whole_however_the_stream_is_cut():
 
 def test_output_that_never_ends_its_line_does_not_pile_up():
     said: list[str] = []
-    lines = Lines(said.append)
+    lines = LineSplitter(said.append)
     for _ in range(100):
         lines.feed("x" * 1000)
     assert all(len(line) <= LONGEST for line in said)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.protocol.snapshot import Change, Outcome, Saved
+from fivestep.core.protocol.snapshot import Change, Outcome, SavedCheckpoint
 from fivestep.core.protocol.steps import State
-from fivestep.tui.setup.launch import Kept
+from fivestep.tui.setup.launch import RunLocation
 
 Make = Callable[..., Any]
 NOON = 1_795_348_800.0
-KEPT = Kept("runs/digits-cnn", "fivestep resume digits-cnn")
+KEPT = RunLocation("runs/digits-cnn", "fivestep resume digits-cnn")
 NAN = Outcome(
     State.FAILED,
     "the loss is nan, noticed before backward",
@@ -78,7 +78,7 @@ def test_picture(
     size: tuple[int, int],
     theme: str,
 ) -> None:
-    source = make_source(make_picture(saved=Saved(288, NOON - 12), **PICTURES[kind]))
+    source = make_source(make_picture(saved=SavedCheckpoint(288, NOON - 12), **PICTURES[kind]))
     source.outcome = OUTCOMES.get(kind)
     app = make_app(source, theme=f"fivestep-{theme}", kept=KEPT)
     assert snap_compare(app, terminal_size=size)

@@ -11,12 +11,12 @@ import pytest
 from textual.pilot import Pilot
 
 from fivestep.core.protocol.commands import GoBack, Pause, Save, Stop
-from fivestep.core.protocol.snapshot import Change, Outcome, Saved
+from fivestep.core.protocol.snapshot import Change, Outcome, SavedCheckpoint
 from fivestep.core.protocol.steps import State, Step
 from fivestep.presets.recipe import load
 from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.setup.builder import RunBuilder
-from fivestep.tui.setup.launch import Kept
+from fivestep.tui.setup.launch import RunLocation
 from fivestep.tui.setup.options import RunOptions
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.setup.resume import take_up
@@ -26,7 +26,7 @@ from fivestep.tui.watch.watch import WatchScreen
 from fivestep.tui.widgets.messages import MessageLog
 
 Make = Callable[..., Any]
-KEPT = Kept("runs/one", "fivestep resume one")
+KEPT = RunLocation("runs/one", "fivestep resume one")
 NAN = Outcome(State.FAILED, "the loss is nan, noticed", "epoch 7, layer 2", "try less", "Trace")
 
 
@@ -66,7 +66,7 @@ async def test_how_old_the_checkpoint_is_is_told_in_a_pause_too(
     app = make_app(source, kept=KEPT, log=MessageLog(lambda: clock[0]))
     async with app.run_test(size=size) as pilot:
         assert "not yet" in seen(app)
-        source.snapshot = make_picture(state=State.PAUSED, saved=Saved(288, 988.0))
+        source.snapshot = make_picture(state=State.PAUSED, saved=SavedCheckpoint(288, 988.0))
         for now, told in ((1000.0, "12 s ago"), (1049.0, "1 min ago"), (9000.0, "2 h ago")):
             clock[0] = now
             app.watch_screen.tick()
@@ -79,7 +79,7 @@ async def test_a_warning_is_seen_where_messages_are_behind_a_key(
     make_app: Make, make_source: Make, make_picture: Make
 ) -> None:
     source = make_source(make_picture())
-    app = make_app(source, kept=Kept(problem="nothing is kept: no room [/b]"))
+    app = make_app(source, kept=RunLocation(problem="nothing is kept: no room [/b]"))
     async with app.run_test(size=(80, 24)) as pilot:
         assert "v ! warning" in seen(app)
         await pilot.press("v")
@@ -93,7 +93,7 @@ async def test_a_warning_is_seen_where_messages_are_behind_a_key(
 async def test_trouble_asks_and_is_answered(
     make_app: Make, make_source: Make, make_picture: Make
 ) -> None:
-    held = make_picture(state=State.PAUSED, trouble=NAN, saved=Saved(288, 0.0))
+    held = make_picture(state=State.PAUSED, trouble=NAN, saved=SavedCheckpoint(288, 0.0))
     source = make_source(held)
     app = make_app(source, kept=KEPT)
     async with app.run_test(size=(120, 36)) as pilot:

@@ -14,7 +14,7 @@ from fivestep.core.protocol.steps import State, Step
 from fivestep.core.training.device import DeviceReading
 from fivestep.tui.render.loop_source import loop_code
 from fivestep.tui.render.spans import Line
-from fivestep.tui.setup.launch import Kept
+from fivestep.tui.setup.launch import RunLocation
 from fivestep.tui.widgets.banners import OutcomePanel
 from fivestep.tui.widgets.code import CodePanel
 from fivestep.tui.widgets.curves import CurvesPanel
@@ -175,7 +175,7 @@ def test_a_failed_run_says_what_where_and_what_to_try(info: RunInfo, make_pictur
     panel = OutcomePanel(info)
     panel.snapshot = make_picture(state=State.FAILED)
     panel.outcome = Outcome(State.FAILED, "the loss is nan", "epoch 7", "lower the lr", "Trace")
-    panel.kept = Kept("runs/7", "fivestep resume 7")
+    panel.kept = RunLocation("runs/7", "fivestep resume 7")
     shown = text(panel.lines(100, 10))
     for part in ("FAILED  the loss is nan", "where epoch 7", "try lower the lr", "T traceback"):
         assert part in shown

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ...core.protocol.snapshot import Certainty
 from ...core.protocol.steps import State, Step
@@ -12,6 +14,7 @@ from ...core.session.external_loop import Watched
 from ..render import format as text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -22,12 +25,14 @@ if TYPE_CHECKING:
 
 LIVE: Final = 0.2
 """Seconds between two drawings of the live line."""
+SIGN_OF_LIFE: Final = 30.0
+"""Seconds after which something is said where there is no live line."""
 
 
 def watch(
     model: nn.Module,
     optimizer: Optimizer,
-    criterion: nn.Module | None = None,
+    criterion: Callable[..., Any] | None = None,
 ) -> Watched:
     """Watch a training loop of one's own: two lines more than the bare loop.
 
@@ -37,30 +42,46 @@ def watch(
                     ...
 
     Prints a line an epoch, and where the time went at the end; on a terminal there is one live
-    line besides. No number changes, and at the end every hook is gone. What can't be seen in a
-    loop that is not ours is said to be inferred (~) or left out: see `session.external_loop`.
+    line besides, elsewhere a line every half minute. Of several processes under torchrun the first
+    prints. No number changes, and at the end every hook is gone. What can't be seen in a loop that
+    is not ours is said to be inferred (~) or left out: see `session.external_loop`.
 
     Args:
         model: what is trained.
         optimizer: what trains it.
-        criterion: the loss as a module; without it the loss is not known.
+        criterion: the loss as a module, so that the time it takes is exact.
+
+    Raises:
+        TypeError: the optimizer is none, or there are several.
     """
-    return _Told(model, optimizer, criterion)
+    return WatchedInLines(model, optimizer, criterion)
 
 
-class _Told(Watched):
+class WatchedInLines(Watched):
     """Prints what it sees, in the loop's own thread."""
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, criterion: nn.Module | None) -> None:
+    def __init__(
+        self, model: nn.Module, optimizer: Optimizer, criterion: Callable[..., Any] | None
+    ) -> None:
         super().__init__(model, optimizer, criterion, self, self._draw)
-        self._drawn, self._due = "", 0.0
-        self._live = sys.stdout is not None and sys.stdout.isatty()
+        self._out: TextIO | None = sys.stdout if os.environ.get("RANK", "0") == "0" else None
+        self._live = self._out is not None and self._out.isatty()
+        self._guards: list[tuple[str, _GivingWay]] = []
+        self._drawn, self._in_a_line = False, False
+        self._due = 0.0
 
     def __enter__(self) -> Self:
         super().__enter__()
+        if self._live:
+            for name in ("stdout", "stderr"):
+                stream = getattr(sys, name)
+                if stream is not None:
+                    self._guards.append((name, _GivingWay(stream, self._give_way)))
+                    setattr(sys, name, self._guards[-1][1])
         info = self.info
+        learns = text.counted(info.parameters, "parameter") if info.parameters else "parameters"
         self._say(
-            f"watching {info.model}, {text.counted(info.parameters, 'parameter')}, "
+            f"watching {info.model}, {learns}, "
             f"{info.optimizer} lr {text.number(self.latest().lr)}; {info.device}, "
             f"{text.counted(info.threads, 'thread')}"
         )
@@ -73,6 +94,10 @@ class _Told(Watched):
         trace: TracebackType | None,
     ) -> None:
         super().__exit__(kind, error, trace)
+        for name, guard in self._guards:
+            if getattr(sys, name) is guard:
+                setattr(sys, name, guard.stream)
+        self._guards.clear()
         outcome, at = self.outcome, self.progress
         assert outcome is not None
         done = f"{text.counted(at.epoch, 'epoch')}, {text.counted(at.batches_done, 'batch')}"
@@ -105,21 +130,59 @@ class _Told(Watched):
         return ", ".join(parts)
 
     def _draw(self) -> None:
-        """The live line, now and then."""
+        """The live line, or a sign of life where there is none."""
         now = perf_counter()
-        if not self._live or now < self._due:
+        if self._out is None or now < self._due or self._in_a_line:
             return
-        self._due = now + LIVE
         picture, info = self.latest(), self.info
         total = f"/{info.batches_per_epoch}" if info.batches_per_epoch else ""
         parts = [f"epoch {picture.epoch}  batch {picture.batch}{total}"]
         parts.append(f"{text.rate(picture.batches_per_second)}/s")
         if info.loss is not Certainty.UNKNOWN:
             parts.append(f"loss {text.number(picture.loss)}")
-        self._drawn = "  ".join(parts)
-        print(f"\r{self._drawn}\x1b[K", end="", flush=True)
+        line = "  ".join(parts)
+        if not self._live:
+            self._say(line)
+            return
+        self._due, self._drawn = now + LIVE, True
+        self._write(f"\r{line[: max(1, self._width() - 1)]}\x1b[K")
+
+    def _width(self) -> int:
+        """Columns of the terminal as it is now."""
+        with suppress(OSError, ValueError, AttributeError):
+            assert self._out is not None
+            return os.get_terminal_size(self._out.fileno()).columns or 80
+        return 80
 
     def _say(self, line: str) -> None:
         """A whole line, in place of the live one."""
-        print("\r\x1b[K" * bool(self._drawn) + text.clean(line), flush=True)
-        self._drawn = ""
+        self._give_way("")
+        self._write(text.clean(line) + "\n")
+        self._due = perf_counter() + (LIVE if self._live else SIGN_OF_LIFE)
+
+    def _give_way(self, coming: str) -> None:
+        """Take the live line away; it comes back once the script has ended its own line."""
+        if self._drawn:
+            self._drawn = False
+            self._write("\r\x1b[K")
+        if coming:
+            self._in_a_line = not coming.endswith("\n")
+
+    def _write(self, written: str) -> None:
+        if self._out is not None:
+            print(written, end="", file=self._out, flush=True)
+
+
+class _GivingWay:
+    """A stream that the script prints to: the live line goes before anything comes."""
+
+    def __init__(self, stream: TextIO, give_way: Callable[[str], None]) -> None:
+        self.stream, self._give_way = stream, give_way
+
+    def write(self, written: str) -> int:
+        """As the stream's."""
+        self._give_way(written)
+        return self.stream.write(written)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)

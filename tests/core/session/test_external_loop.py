@@ -60,11 +60,8 @@ def test_a_watched_loop_gives_the_same_bits(knows_loss):
     assert watched.progress.samples_done == 150
     assert (watched.progress.batches_done, watched.progress.updates) == (21, 21)
     assert watched.outcome.state is State.FINISHED
-    if knows_loss:
-        assert watched.latest().loss == bare[-1]
-        assert watched.latest().last.train_loss == pytest.approx(sum(bare[-7:]) / 7)
-    else:
-        assert watched.latest().loss is None
+    assert watched.latest().loss == bare[-1]
+    assert watched.latest().last.train_loss == pytest.approx(sum(bare[-7:]) / 7)
 
 
 def test_each_fact_says_how_sure_it_is():
@@ -72,8 +69,7 @@ def test_each_fact_says_how_sure_it_is():
     with Watched(model, optimizer, criterion) as watched:
         loop(model, criterion, optimizer, lambda: watched(loader), epochs=1)
     sure = dict(zip(Step, watched.info.phases, strict=True))
-    assert sure[Step.BACKWARD] is Certainty.INFERRED
-    assert {sure[step] for step in FIVE if step is not Step.BACKWARD} == {Certainty.EXACT}
+    assert {sure[step] for step in FIVE} == {Certainty.EXACT}
     assert sure[Step.VALIDATE] is Certainty.UNKNOWN
     assert watched.info.loss is Certainty.EXACT
     assert all(watched.shares[step] > 0 for step in FIVE)
@@ -81,13 +77,16 @@ def test_each_fact_says_how_sure_it_is():
     assert watched.latest().eta is None
 
 
-def test_without_the_criterion_the_loss_is_unknown_and_its_phase_inferred():
+def test_without_the_criterion_only_the_time_of_the_loss_is_inferred():
     model, loader, criterion, optimizer = parts()
     with Watched(model, optimizer) as watched:
+        assert watched.info.loss is Certainty.UNKNOWN
         loop(model, criterion, optimizer, lambda: watched(loader), epochs=1)
-    assert watched.info.loss is Certainty.UNKNOWN
-    assert watched.info.phases[Step.LOSS] is Certainty.INFERRED
-    assert watched.shares[Step.BACKWARD] > 0
+    assert watched.info.loss is Certainty.EXACT
+    sure = dict(zip(Step, watched.info.phases, strict=True))
+    assert sure[Step.LOSS] is Certainty.INFERRED
+    assert {sure[step] for step in FIVE if step is not Step.LOSS} == {Certainty.EXACT}
+    assert all(watched.shares[step] > 0 for step in FIVE)
 
 
 def test_eval_mode_counts_as_validation():

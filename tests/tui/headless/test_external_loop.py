@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from terminal import Terminal
 from torch import nn
 
 import fivestep
+from fivestep.tui.headless import external_loop
 
 FLAGS = re.MULTILINE | re.DOTALL
 README = Path(__file__).parents[3] / "README.md"
@@ -27,22 +29,87 @@ def test_the_example_in_readme_runs_and_tells_of_itself() -> None:
     assert [line.split()[:2] for line in epochs] == [["epoch", str(n)] for n in (1, 2, 3)]
     assert all("4 batches  train loss " in line for line in epochs)
     assert end.startswith("finished after 3 epochs, 12 batches in ")
-    assert re.search(r"backward ~\d+ %", times)
+    assert re.search(r"backward \d+ %", times)
     assert re.search(r"forward \d+ %", times)
     assert "validation" not in times
 
 
 def test_what_is_unknown_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with fivestep.watch(model, optimizer) as watched:
+        for x in watched([torch.ones(4, 2), torch.ones(4, 2)]):
+            model(x).backward(torch.ones(4, 2))
+            optimizer.step()
+    out = capsys.readouterr().out
+    assert "train loss" not in out
+    assert "zero_grad" not in out  # this loop has none
+    assert re.search(r"loss ~\d+ %", out)
+
+
+LOOP = """
+import sys, torch, fivestep
+from torch import nn
+model = nn.Linear(3, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+lines = iter(sys.stdin.readline, "")
+with fivestep.watch(model, optimizer) as watched:
+    for x in watched([torch.ones(4, 3)] * 100_000):
+        optimizer.zero_grad()
+        model(x).mean().backward()
+        optimizer.step()
+        if watched.progress.batches_done == 500:
+            OWN
+"""
+
+
+def test_the_live_line_is_cut_to_a_narrow_terminal() -> None:
+    code = LOOP.replace("OWN", "pass")
+    with Terminal(command=(sys.executable, "-c", code), columns=30, rows=12) as terminal:
+        for columns in (30, 20):
+            terminal.resize(columns, 12)
+            rows: set[str] = set()
+            while len(rows) < 3:  # drawn again and again, always in one row
+                shown = terminal.until("epoch 1  batch ")
+                terminal.read()
+                rows |= {line for line in shown.splitlines() if line.startswith("epoch 1")}
+            assert len([line for line in terminal.screen.display if "epoch 1" in line]) == 1
+
+
+def test_the_live_line_gives_way_to_what_the_script_prints() -> None:
+    own = "print('my own line'); print('and half a', end=''); next(lines); print()"
+    code = LOOP.replace("OWN", own)
+    with Terminal(command=(sys.executable, "-c", code)) as terminal:
+        terminal.until("and half a")
+        shown = [line.rstrip() for line in terminal.screen.display if line.strip()]
+        assert shown[-2:] == ["my own line", "and half a"]
+        terminal.type("\r")
+        terminal.until("loss -")
+
+
+def test_without_a_terminal_there_is_a_sign_of_life(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(external_loop, "SIGN_OF_LIFE", 0.0)
+    _trained()
+    assert "epoch 1  batch 1/2" in capsys.readouterr().out
+
+
+def test_of_several_processes_the_first_prints(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    _trained()
+    assert capsys.readouterr().out == ""
+
+
+def _trained() -> None:
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with fivestep.watch(model, optimizer) as watched:
         for x in watched([torch.ones(4, 2), torch.ones(4, 2)]):
             model(x).mean().backward()
             optimizer.step()
-    out = capsys.readouterr().out
-    assert "train loss" not in out
-    assert "zero_grad" not in out  # this loop has none
-    assert re.search(r"loss ~\d+ %", out)
 
 
 def test_ctrl_c_passes_through_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:

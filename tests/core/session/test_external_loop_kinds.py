@@ -1,0 +1,456 @@
+"""Loops of many kinds under watch: equal bits, the right losses, epochs that are all there.
+
+Each loop is small and written anew after what public code does. It gives the loss of each batch,
+or nothing where no single number is one.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from fivestep.core.protocol.snapshot import Certainty
+from fivestep.core.protocol.steps import FIVE, State, Step
+from fivestep.core.session.external_loop import Watched
+
+EPOCHS = 2
+
+
+class Losses:
+    """Collects what a watch tells of batches."""
+
+    def __init__(self):
+        self.batches, self.epochs = [], []
+
+    def batch(self, epoch, batch, batches_done, loss, lr):
+        self.batches.append((batches_done, loss))
+
+    def epoch(self, summary):
+        self.epochs.append(summary.batches)
+
+    def change(self, change):
+        """Nothing is changed."""
+
+
+def data(n=24, batch_size=8):
+    generator = torch.Generator().manual_seed(5)
+    x, y = torch.randn(n, 4, generator=generator), torch.randint(2, (n,), generator=generator)
+    return DataLoader(TensorDataset(x, y), batch_size=batch_size)
+
+
+def net(outputs=2):
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, outputs))
+
+
+def plain(loader, model, optimizer, criterion):
+    for _ in range(EPOCHS):
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            optimizer.step()
+            yield loss.item()
+
+
+def zero_grad_before_backward(loader, model, optimizer, criterion):
+    for _ in range(EPOCHS):
+        for x, y in loader:
+            loss = F.cross_entropy(model(x), y)
+            model.zero_grad()
+            loss.backward()
+            optimizer.step()
+            yield loss.item()
+
+
+def penalty(loader, model, optimizer, criterion):
+    for _ in range(EPOCHS):
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = criterion(model(x), y) + 0.1 * model[0].weight.square().sum()
+            loss.backward()
+            optimizer.step()
+            yield loss.item()
+
+
+def two_criteria(loader, model, optimizer, criterion):
+    for _ in range(EPOCHS):
+        for x, y in loader:
+            optimizer.zero_grad()
+            outputs = model(x)
+            loss = criterion(outputs, y) + criterion(outputs.flip(1), y)
+            loss.backward()
+            optimizer.step()
+            yield loss.item()
+
+
+def mean_of_losses(loader, model, optimizer, criterion):
+    each = nn.CrossEntropyLoss(reduction="none")
+    for _ in range(EPOCHS):
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = each(model(x), y).mean()
+            loss.backward()
+            optimizer.step()
+            yield loss.item()
+
+
+def judged_in_between(loader, model, optimizer, criterion):
+    for _ in range(EPOCHS):
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            with torch.no_grad():
+                criterion(model(x + 1), y)
+            loss.backward()
+            optimizer.step()
+            yield loss.item()
+
+
+def accumulation_with_autocast(loader, model, optimizer, criterion):
+    for _ in range(EPOCHS):
+        for i, (x, y) in enumerate(loader):
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = criterion(model(x), y)
+            (loss / 3).backward()
+            if i % 3 == 2:
+                optimizer.step()
+                optimizer.zero_grad()
+            yield loss.item()
+
+
+def grad_scaler(loader, model, optimizer, criterion):
+    scaler = torch.amp.GradScaler("cpu", init_scale=128.0)
+    for _ in range(EPOCHS):
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            yield loss.item()
+
+
+def closure_in_step(loader, model, optimizer, criterion):
+    """As Lightning does it."""
+    for _ in range(EPOCHS):
+        for x, y in loader:
+
+            def closure(x=x, y=y):
+                loss = F.cross_entropy(model(x), y)
+                optimizer.zero_grad()
+                loss.backward()
+                return loss
+
+            yield optimizer.step(closure).item()
+
+
+def fetches_ahead(loader, model, optimizer, criterion):
+    """As Accelerate does it, to know of the last batch beforehand."""
+    for _ in range(EPOCHS):
+        batches = iter(loader)
+        current = next(batches)
+        while current is not None:
+            coming = next(batches, None)
+            x, y = current
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            yield loss.item()
+            current = coming
+
+
+def loss_in_outputs(loader, model, optimizer, criterion):
+    """As Hugging Face does it."""
+
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def forward(self, x, labels):
+            logits = self.inner(x)
+            return {"loss": F.cross_entropy(logits, labels), "logits": logits}
+
+    wrapped = Wrapped()
+    for _ in range(EPOCHS):
+        for x, y in loader:
+            loss = wrapped(x, labels=y)["loss"]
+            loss.backward()
+            nn.utils.clip_grad_norm_(wrapped.parameters(), 1.0)
+            optimizer.step()
+            model.zero_grad()
+            yield loss.item()
+
+
+def step_function(loader, model, optimizer, criterion):
+    """As ignite does it."""
+
+    def update(engine, batch):
+        model.train()
+        optimizer.zero_grad()
+        loss = criterion(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    for _ in range(EPOCHS):
+        for batch in loader:
+            yield update(None, batch)
+
+
+def autoencoder(loader, model, optimizer, criterion):
+    """A VAE's: reconstruction and divergence, reparametrised noise."""
+    for _ in range(EPOCHS):
+        for x, _ in loader:
+            optimizer.zero_grad()
+            out = model(x)
+            mean, log_var = out[:, :4], out[:, 4:].tanh()
+            sample = mean + torch.randn_like(mean) * (log_var / 2).exp()
+            divergence = -0.5 * (1 + log_var - mean.square() - log_var.exp()).sum()
+            loss = F.mse_loss(sample, x, reduction="sum") + divergence
+            loss.backward()
+            optimizer.step()
+            yield loss.item()
+
+
+def discriminator(loader, model, optimizer, criterion):
+    """A GAN's, whose generator is trained beside it by another optimizer."""
+    generator = nn.Linear(3, 4)
+    other = torch.optim.SGD(generator.parameters(), lr=0.05)
+    for _ in range(EPOCHS):
+        for x, _ in loader:
+            optimizer.zero_grad()
+            real = F.softplus(-model(x)).mean()
+            real.backward()
+            made = generator(torch.randn(len(x), 3))
+            fake = F.softplus(model(made.detach())).mean()
+            fake.backward()
+            optimizer.step()
+            other.zero_grad()
+            F.softplus(-model(made)).mean().backward()
+            other.step()
+            yield (real + fake).item()
+
+
+def actor_critic(loader, model, optimizer, criterion):
+    """Actions drawn from a policy, a value beside it, no loader's batches but its states."""
+    for _ in range(EPOCHS):
+        for x, y in loader:
+            out = model(x)
+            policy = torch.distributions.Categorical(logits=out[:, :2])
+            actions = policy.sample()
+            rewards = (actions == y).float()
+            advantage = rewards - out[:, 2]
+            loss = -(policy.log_prob(actions) * advantage.detach()).mean()
+            loss = loss + advantage.square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            yield loss.item()
+
+
+def lbfgs(loader, model, optimizer, criterion):
+    for _ in range(EPOCHS):
+        for x, y in loader:
+
+            def closure(x=x, y=y):
+                optimizer.zero_grad()
+                loss = criterion(model(x), y)
+                loss.backward()
+                return loss
+
+            yield optimizer.step(closure).item()
+            with torch.no_grad():
+                criterion(model(x + 1), y)  # a test's loss is not the batch's
+
+
+KINDS = [
+    (plain, 2, True),
+    (zero_grad_before_backward, 2, False),
+    (penalty, 2, True),
+    (two_criteria, 2, True),
+    (mean_of_losses, 2, False),
+    (judged_in_between, 2, True),
+    (accumulation_with_autocast, 2, True),
+    (grad_scaler, 2, False),
+    (closure_in_step, 2, False),
+    (fetches_ahead, 2, False),
+    (loss_in_outputs, 2, False),
+    (step_function, 2, True),
+    (autoencoder, 8, False),
+    (discriminator, 1, False),
+    (actor_critic, 3, False),
+    (lbfgs, 2, True),
+]
+
+
+def trained(kind, outputs, *, watch, knows=False):
+    """What a loop of one kind comes to: the losses that it saw, its model, its watch if any."""
+    torch.manual_seed(3)
+    model, criterion, told = net(outputs), nn.CrossEntropyLoss(), Losses()
+    make = torch.optim.LBFGS if kind is lbfgs else torch.optim.SGD
+    optimizer = make(model.parameters(), lr=0.1)
+    if not watch:
+        return list(kind(data(), model, optimizer, criterion)), model, None, told
+    with Watched(model, optimizer, criterion if knows else None, told) as watched:
+        seen = list(kind(watched(data()), model, optimizer, criterion))
+    return seen, model, watched, told
+
+
+@pytest.mark.parametrize(
+    ("kind", "outputs", "knows"), KINDS, ids=lambda v: getattr(v, "__name__", "")
+)
+def test_a_loop_of_any_kind_keeps_its_bits_and_shows_its_losses(kind, outputs, knows):
+    bare, expected, _, _ = trained(kind, outputs, watch=False)
+    random = torch.get_rng_state()
+    seen, model, watched, told = trained(kind, outputs, watch=True, knows=knows)
+    assert seen == bare
+    assert all(map(torch.equal, model.state_dict().values(), expected.state_dict().values()))
+    assert torch.equal(torch.get_rng_state(), random)
+    assert watched.outcome.state is State.FINISHED
+    assert watched.progress.samples_done == EPOCHS * 24
+    assert told.epochs == [3] * EPOCHS
+    assert [done for done, _ in told.batches] == list(range(1, len(bare) + 1))
+    assert [loss for _, loss in told.batches] == pytest.approx(bare, rel=1e-6)
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_backward_is_seen_wherever_zero_grad_stands(knows):
+    _, _, watched, _ = trained(zero_grad_before_backward, 2, watch=True, knows=knows)
+    sure = dict(zip(Step, watched.info.phases, strict=True))
+    assert sure[Step.BACKWARD] is sure[Step.ZERO_GRAD] is Certainty.EXACT
+    assert all(watched.shares[step] > 0 for step in FIVE if step is not Step.LOSS)
+
+
+def test_a_watched_loader_is_the_loader():
+    model, loader = net(), data()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Watched(model, optimizer) as watched:
+        again = watched(loader)
+        assert (len(again), again.batch_size, again.dataset) == (3, 8, loader.dataset)
+        assert again.sampler is loader.sampler
+        with pytest.raises(AttributeError, match="nothing_like_it"):
+            _ = again.nothing_like_it
+        assert len(list(again)) == len(list(again)) == 3
+    assert [len(x) for x, _ in again] == [8, 8, 8], "after the watch, as it is"
+    assert (watched.progress.epoch, watched.progress.batches_done) == (2, 6)
+
+
+def test_both_networks_of_a_gan_can_be_watched_at_once():
+    torch.manual_seed(0)
+    generator, critic = nn.Linear(3, 4), nn.Linear(4, 1)
+    makes = torch.optim.SGD(generator.parameters(), lr=0.1)
+    judges = torch.optim.SGD(critic.parameters(), lr=0.1)
+    made, judged, losses = Losses(), Losses(), []
+    with (
+        Watched(generator, makes, listener=made) as one,
+        Watched(critic, judges, listener=judged) as two,
+    ):
+        for x, _ in one(two(data())):
+            judges.zero_grad()
+            fake = generator(torch.randn(len(x), 3))
+            wrong = F.softplus(critic(fake.detach())).mean() + F.softplus(-critic(x)).mean()
+            wrong.backward()
+            judges.step()
+            makes.zero_grad()
+            fooled = F.softplus(-critic(fake)).mean()
+            fooled.backward()
+            makes.step()
+            losses.append((fooled.item(), wrong.item()))
+    assert [loss for _, loss in made.batches] == pytest.approx([one for one, _ in losses])
+    assert [loss for _, loss in judged.batches] == pytest.approx([two for _, two in losses])
+
+
+def test_a_loss_that_is_no_number_is_unknown():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Watched(model, optimizer) as watched:
+        for x, _ in watched(data()):
+            optimizer.zero_grad()
+            model(x).backward(torch.ones(len(x), 2))
+            optimizer.step()
+    assert watched.info.loss is Certainty.UNKNOWN
+    assert watched.latest().loss is None
+    assert watched.progress.batches_done == 3
+
+
+def test_lazy_layers_are_trained_and_counted_later():
+    model = nn.Sequential(nn.LazyLinear(5), nn.LazyLinear(2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Watched(model, optimizer, nn.CrossEntropyLoss()) as watched:
+        assert watched.info.parameters == 0
+        list(plain(watched(data()), model, optimizer, watched.criterion))
+    assert watched.info.parameters == 5 * 4 + 5 + 2 * 5 + 2
+    assert watched.info.loss is Certainty.EXACT
+
+
+class Wrapping(torch.optim.Optimizer):
+    """An optimizer around another, as Accelerate's: not even its base is set up."""
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+
+    def step(self, closure=None):
+        return self.optimizer.step(closure)
+
+    def zero_grad(self, set_to_none=True):
+        self.optimizer.zero_grad(set_to_none)
+
+
+def test_the_optimizer_inside_another_is_watched():
+    model = net()
+    inner = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Watched(model, Wrapping(inner)) as watched:
+        list(plain(watched(data()), model, Wrapping(inner), nn.CrossEntropyLoss()))
+    assert watched.progress.updates == 6
+    assert all(watched.shares[step] > 0 for step in FIVE)
+
+
+@pytest.mark.parametrize("wrong", [[], "optimizers", None])
+def test_what_is_no_optimizer_is_refused_before_anything_is_hooked(wrong):
+    with pytest.raises(TypeError, match="the optimizer must be one torch"):
+        Watched(net(), wrong)
+
+
+def test_any_callable_may_be_the_criterion():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Watched(model, optimizer, F.cross_entropy) as watched:
+        bare = list(plain(watched(data()), model, optimizer, F.cross_entropy))
+    assert watched.latest().loss == bare[-1]
+
+
+def test_a_copy_of_a_watched_model_is_not_watched():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Watched(model, optimizer) as watched:
+        average, packed = copy.deepcopy(model), pickle.dumps(model)
+        list(plain(watched(data()), model, optimizer, nn.CrossEntropyLoss()))
+        before = watched.shares[Step.FORWARD]
+        for other in (average, pickle.loads(packed)):
+            other(torch.randn(2, 4))
+        assert watched.shares[Step.FORWARD] == before
+
+
+def test_nothing_stays_behind_when_a_hook_can_not_be_set():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    places = (torch.optim.Optimizer.zero_grad, nn.Module.zero_grad, torch.autograd.backward)
+
+    def refuse(*_, **__):
+        raise RuntimeError("no hooks here")
+
+    optimizer.register_step_post_hook = refuse
+    with pytest.raises(RuntimeError, match="no hooks here"), Watched(model, optimizer):
+        pass
+    assert not model._forward_hooks
+    assert not model._forward_pre_hooks
+    found = (torch.optim.Optimizer.zero_grad, nn.Module.zero_grad, torch.autograd.backward)
+    assert found == places

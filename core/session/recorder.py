@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
 from ..protocol.steps import State, Step, Task
-from ..storage.block import MOST, Block
+from ..storage.batch_lines import MOST, Block
 from ..training.lr import LearningRate
 from ..training.metrics import Meter, Metrics, meter_for
 from ..training.progress import Progress

@@ -12,6 +12,7 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
@@ -123,12 +124,14 @@ def plain(value: Any, depth: int = 0) -> Any:
 
     Whatever is no number, text, mapping or sequence becomes its text.
     """
-    if value is None or isinstance(value, (bool, int)):
-        return value if value is None or isinstance(value, bool) else int(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, bool):
+        return value
     if isinstance(value, str):
         return clean(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):  # NumPy's numbers too
+        return float(value) if math.isfinite(value) else None
     if depth >= DEEPEST:
         return None
     if isinstance(value, Mapping):

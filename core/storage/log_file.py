@@ -1,4 +1,4 @@
-"""Append-only JSON lines with a check sum in each: what is damaged is lost, never altered.
+"""One file of a log: lines of JSON with a check sum in each, appended, read and cut back.
 
 Each line ends in `,"crc":"01234567"}`: the CRC-32 of the bytes before that, in hexadecimal. The
 sums are not chained: a damaged line then costs itself only, and its successor stays readable.
@@ -6,6 +6,7 @@ sums are not chained: a damaged line then costs itself only, and its successor s
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections import deque
@@ -17,17 +18,41 @@ from typing import Any, BinaryIO, Final
 from zlib import crc32
 
 from .files import decode, open_regular, plain
-from .log_text import encode, seal
+
+LogRecord = dict[str, Any]
+"""A record: its fields by name, `type` first."""
 
 LONGEST: Final = 1 << 20
 """Bytes of a line; a longer one is damaged."""
+BOUND: Final = 4 << 20
+"""Most bytes kept in memory while the file can't be written."""
 _BLOCK: Final = 1 << 16
+"""Bytes read at once from the end of a file."""
+_AT_ONCE: Final = 512
+"""Texts written in one go; systems take 1,024."""
+_TAIL: Final = len(b',"crc":"01234567"}')
+_encode: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
-def lines(file: BinaryIO) -> Iterator[bytes]:
-    """Every line without its newline, in bounded memory; of a line too long, pieces of it."""
-    while text := file.readline(LONGEST):
-        yield text.removesuffix(b"\n")
+def seal(body: bytes) -> bytes:
+    """A line of the log from a JSON object in ASCII that lacks its closing brace."""
+    return b'%b,"crc":"%08x"}\n' % (body, crc32(body))
+
+
+def line(record: Mapping[str, Any]) -> bytes:
+    """A record as a line of the log; it needs at least one field."""
+    return seal(_encode(plain(record))[:-1].encode())
+
+
+def unseal(text: bytes) -> LogRecord | None:
+    """The record in a line without its newline; None if the line is damaged."""
+    body, tail = text[:-_TAIL], text[-_TAIL:]
+    if tail != b',"crc":"%08x"}' % crc32(body):
+        return None
+    record = decode(body + b"}")
+    if record is not None and (b"\\" in body or b"\x7f" in body or not body.isascii()):
+        return dict(plain(record))  # only these can hide what a terminal obeys
+    return record
 
 
 def lines_backwards(file: BinaryIO, most: int | None = None) -> Iterator[tuple[int, int, bytes]]:
@@ -63,9 +88,7 @@ def lines_backwards(file: BinaryIO, most: int | None = None) -> Iterator[tuple[i
         yield position, stop, rest
 
 
-def last_whole(
-    file: BinaryIO, unseal: Callable[[bytes], dict[str, Any] | None]
-) -> tuple[int, bool]:
+def last_whole(file: BinaryIO) -> tuple[int, bool]:
     """Where the last whole record ends, and whether its newline is there.
 
     In a file without a single whole record, where the last line ends: it is not ours to empty.
@@ -80,31 +103,6 @@ def last_whole(
     return last_line or 0, True
 
 
-BOUND: Final = 4 << 20
-"""Most bytes kept in memory while the file can't be written."""
-_AT_ONCE: Final = 512
-"""Texts written in one go; systems take 1,024."""
-_TAIL: Final = len(b',"crc":"01234567"}')
-
-Record = dict[str, Any]
-
-
-def line(record: Mapping[str, Any]) -> bytes:
-    """A record as a line of the log; it needs at least one field."""
-    return seal(encode(plain(record))[:-1].encode())
-
-
-def unseal(text: bytes) -> Record | None:
-    """The record in a line without its newline; None if the line is damaged."""
-    body, tail = text[:-_TAIL], text[-_TAIL:]
-    if tail != b',"crc":"%08x"}' % crc32(body):
-        return None
-    record = decode(body + b"}")
-    if record is not None and (b"\\" in body or b"\x7f" in body or not body.isascii()):
-        return dict(plain(record))  # only these can hide what a terminal obeys
-    return record
-
-
 @dataclass
 class ReadReport:
     """What `read_log` has met so far."""
@@ -114,7 +112,7 @@ class ReadReport:
     """Lines that were skipped."""
 
 
-def read_log(path: Path, report: ReadReport | None = None) -> Iterator[Record]:
+def read_log(path: Path, report: ReadReport | None = None) -> Iterator[LogRecord]:
     """Every whole record of a log, in order, without its check sum; damaged lines are skipped.
 
     Raises:
@@ -122,8 +120,8 @@ def read_log(path: Path, report: ReadReport | None = None) -> Iterator[Record]:
     """
     report = report or ReadReport()
     with open_regular(path) as file:
-        for text in lines(file):
-            record = unseal(text)
+        while text := file.readline(LONGEST):  # of a line too long it gives pieces
+            record = unseal(text.removesuffix(b"\n"))
             if record is None:
                 report.damaged += 1
             else:
@@ -231,7 +229,7 @@ class LogFile:
                     self._pending.appendleft(text[count:])
                 count -= min(count, len(text))
 
-    def cut_back(self, keep: Callable[[Record], bool]) -> tuple[int, Record | None]:
+    def cut_back(self, keep: Callable[[LogRecord], bool]) -> tuple[int, LogRecord | None]:
         """Drop everything behind the last record that `keep` accepts.
 
         A cut is one truncation: stopped at any moment, it has happened or has not.
@@ -286,7 +284,7 @@ class LogFile:
         try:
             with open(self._fd, "rb", closefd=False) as file:
                 size = os.fstat(self._fd).st_size
-                end, ended = last_whole(file, unseal)
+                end, ended = last_whole(file)
             if end < size:
                 os.ftruncate(self._fd, end)
             if not ended:

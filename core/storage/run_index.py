@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
 from .files import clean, open_regular
-from .log_file import Record, lines_backwards, read_log, unseal
+from .log_file import LogRecord, lines_backwards, read_log, unseal
 from .run_directory import ENDINGS, RunDirectory, RunError, checked_name, is_run
 
 _TAIL: Final = 32 << 20
@@ -107,8 +107,8 @@ def summary(path: Path) -> RunSummary:
 
 def _so_far(metrics: Path) -> dict[str, Any]:
     """What the end of a log says, under the names of an outcome."""
-    last: Record | None = None
-    epoch: Record | None = None
+    last: LogRecord | None = None
+    epoch: LogRecord | None = None
     try:
         with open_regular(metrics) as file:
             for _, _, text in lines_backwards(file, _TAIL):
@@ -198,7 +198,7 @@ def export_rows(run: RunDirectory, kind: ExportKind) -> Iterator[dict[str, float
     """One row of numbers for each epoch, or for each batch and each window of batches.
 
     A batch is a window of one. `loss` is a window's mean; the fields are otherwise those of
-    `storage.logfields.METRICS_FIELDS`; each validation metric has a column "metrics.NAME".
+    `protocol.records.METRICS`; each validation metric has a column "metrics.NAME".
 
     Raises:
         RunError: the log can't be read.
@@ -239,7 +239,7 @@ def write_csv(run: RunDirectory, stream: TextIO, kind: ExportKind) -> int:
     return count
 
 
-def _batch(record: Record) -> dict[str, float | None]:
+def _batch(record: LogRecord) -> dict[str, float | None]:
     row = {name: _cell(record.get(name)) for name in _BATCHES}
     if record["type"] == "window":
         return row | {"loss": _cell(record.get("loss_mean"))}
@@ -247,7 +247,7 @@ def _batch(record: Record) -> dict[str, float | None]:
     return row | {"batches": 1, "loss_min": loss, "loss_max": loss, "bad": int(loss is None)}
 
 
-def _epoch(record: Record) -> dict[str, float | None]:
+def _epoch(record: LogRecord) -> dict[str, float | None]:
     row = {name: _cell(record.get(name)) for name in _EPOCHS}
     metrics = record.get("metrics")
     if isinstance(metrics, dict):

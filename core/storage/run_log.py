@@ -1,4 +1,4 @@
-"""The log of a run: a listener that writes what happens, at next to no cost to the training."""
+"""The log of a run: metrics.jsonl and events.jsonl, written by a thread of its own."""
 
 from __future__ import annotations
 
@@ -6,39 +6,59 @@ import math
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
-from ..protocol.snapshot import Change, EpochSummary
-from .block import Block
-from .log_file import LogFile, Record, line
-from .log_text import Span
-from .windows import EVERY
-from .wording import Epoch, State, Wording
+from ..protocol.records import EPOCH, change_values, epoch_values
+from ..protocol.snapshot import Best, Change, EpochSummary
+from .batch_lines import EVERY, Block, Windows
+from .log_file import LogFile, LogRecord, line
 
 INTERVAL: Final = 0.5
-"""Seconds after which what was logged is written."""
-GLANCE: Final = 0.1
-"""Seconds after which a new log first looks how fast batches come."""
-FAST: Final = 1000
-"""Batches a second from which on a second process puts them into words."""
+"""Seconds between two writes."""
+AT_ONCE: Final = 256
+"""Batches formatted in one go: about 0.3 ms in which no other thread runs Python."""
 BACKLOG: Final = 16_384
 """Batches that may wait; with more, the training thread writes them itself."""
 
+LogState = dict[str, Any]
+"""Where a log is, for a checkpoint: plain numbers, lists and dicts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FinishedEpoch:
+    """An epoch as it waits for the log's thread."""
+
+    summary: EpochSummary
+    best: Best | None
+    best_val_loss: float | None
+    elapsed: float
+
+    def record(self) -> LogRecord:
+        return {"type": "epoch"} | epoch_values(
+            EPOCH,
+            self.summary,
+            best_metric=self.best and self.best.value,
+            best_epoch=self.best and self.best.epoch,
+            best_val_loss=self.best_val_loss,
+            elapsed=round(self.elapsed, 6),
+        )
+
 
 class RunLog:
-    """Writes metrics.jsonl and events.jsonl; `storage.logfields` tells what is in them.
+    """Writes metrics.jsonl and events.jsonl; `protocol.records` says what is in them.
 
     `batches`, `epoch`, `change` and `state` belong to the training thread, which only notes plain
-    numbers: a thread of the log's own has them formatted and writes them. None of these four
-    raises because of the disk; `error` tells.
+    numbers: a thread of the log's own formats and writes them. None of these four raises because
+    of the disk; `error` says what is wrong.
 
     Args:
         metrics: path of metrics.jsonl.
         events: path of events.jsonl.
         higher_is_better: of the task's own metric.
-        every: batches logged one by one, see `storage.windows`.
+        every: batches logged one by one, see `storage.batch_lines`.
         interval: seconds between two writes.
 
     Raises:
@@ -60,14 +80,14 @@ class RunLog:
         except OSError:
             self._metrics.close()
             raise
-        self._wording = Wording(every)
+        self._windows = Windows(every)
         self._sign = 1 if higher_is_better else -1
-        self._best: tuple[float, int] | None = None
+        self._best: Best | None = None
         self._best_val_loss: float | None = None
         self._epochs = 0
-        self._waiting: deque[tuple[int, Block | Epoch | State]] = deque()
-        """Blocks, epochs, and states to be completed, each with how many batches the block in
-        front of it had by then."""
+        self._waiting: deque[tuple[int, Block | _FinishedEpoch | LogState]] = deque()
+        """What comes between batches, in order: new blocks, epochs, and states to be completed;
+        each with how many batches the block before it had by then."""
         self._begin(batches_done=0)
         self._draining = threading.Lock()
         self._zero = perf_counter()
@@ -78,15 +98,15 @@ class RunLog:
         self._writer.start()
 
     def _begin(self, batches_done: int) -> None:
-        """Know of no batch behind these."""
+        """Start counting after `batches_done`."""
         self._block = Block(0, 0, batches_done + 1, math.nan)
-        """The block that is filled."""
-        self._told = 0
+        """The block that the training thread fills."""
+        self._earlier = 0
         """Batches in the blocks before that."""
-        self._taking, self._at = self._block, 0
-        """The block that batches are taken out of, and how many were."""
-        self._taken = 0
-        """Batches taken out of all blocks."""
+        self._reading, self._read = self._block, 0
+        """The block that is formatted, and how many of its batches were."""
+        self._formatted = 0
+        """Batches of all blocks that were formatted."""
 
     @property
     def error(self) -> str | None:
@@ -99,75 +119,48 @@ class RunLog:
         return self._metrics.lost + self._events.lost
 
     @property
-    def cut(self) -> int:
-        """Bytes of torn records that opening has cut off."""
-        return self._metrics.cut + self._events.cut
-
-    @property
     def waiting(self) -> int:
-        """Batches that are still to be put into words."""
-        return self._told + len(self._block.times) - self._taken
+        """Batches that are not formatted yet."""
+        return self._earlier + len(self._block.times) - self._formatted
 
-    # What the training thread tells.
+    # What the training thread calls.
 
     def batches(self, block: Block) -> None:
         """The next batches will be in this block, in order."""
-        self._tell(block)
-        self._told += len(self._block.times)
+        self._put(block)
+        self._earlier += len(self._block.times)
         self._block = block
         if self.waiting > BACKLOG:
             self.flush()
 
     def epoch(self, summary: EpochSummary) -> None:
-        """Take in a finished epoch."""
+        """An epoch was finished."""
         metric, loss = summary.val_metric, summary.val_loss
-        best = -math.inf if self._best is None else self._sign * self._best[0]
+        best = -math.inf if self._best is None else self._sign * self._best.value
         if metric is not None and math.isfinite(metric) and self._sign * metric > best:
-            self._best = (metric, summary.epoch)
+            self._best = Best(metric, summary.epoch)
         if loss is not None and math.isfinite(loss):
             lowest = self._best_val_loss
             self._best_val_loss = loss if lowest is None else min(loss, lowest)
         self._epochs = summary.epoch
         elapsed = perf_counter() - self._zero
-        self._tell(Epoch(summary, self._best, self._best_val_loss, elapsed))
+        self._put(_FinishedEpoch(summary, self._best, self._best_val_loss, elapsed))
 
     def change(self, change: Change) -> None:
-        """Take in what a person changed."""
-        fields = {"epoch": change.epoch, "kind": change.kind, "text": change.text}
-        self._events.append(
-            line({"type": "change", "time": change.time, "batches_done": change.batch} | fields)
-        )
+        """A person changed something, or the run tells of itself."""
+        self._events.append(line({"type": "change"} | change_values(change)))
 
-    def note(self, kind: str, text: str, **fields: Any) -> None:
-        """Put a record of another kind among the events: resume, rewind, save, warning, end.
-
-        `time` and `batches_done` are those of now unless `fields` has them.
-        """
-        done = self._block.last
-        record = {"type": kind, "time": time.time(), "batches_done": done, "text": text}
-        self._events.append(line(record | fields))
-
-    def _tell(self, one: Block | Epoch | State) -> None:
-        self._waiting.append((len(self._block.times), one))
+    def _put(self, item: Block | _FinishedEpoch | LogState) -> None:
+        self._waiting.append((len(self._block.times), item))
 
     # How it gets into the files.
 
     def _write(self, interval: float) -> None:
-        pause = min(GLANCE, interval)
-        while not self._closing.wait(pause):
-            self._engage(pause)
-            if pause == interval:
-                self.flush()
-            pause = interval
-
-    def _engage(self, seconds: float) -> None:
-        """Take on a scribe if so much has come in so many seconds that it is worth it."""
-        if self._wording.can_engage and self.waiting >= FAST * seconds:
-            with self._draining:
-                self._wording.engage(self._block.last)
+        while not self._closing.wait(interval):
+            self.flush()
 
     def flush(self, *, sync: bool = False) -> bool:
-        """Write everything told so far, from any thread.
+        """Write everything noted so far, from any thread.
 
         Args:
             sync: bring it to the disk itself, for the machine may stop too.
@@ -181,73 +174,54 @@ class RunLog:
         return self._events.flush(sync=sync) and done
 
     def _drain(self) -> None:
-        """Have formatted what waits, without making the training thread wait for long."""
-        wording = self._wording
+        """Format what waits, in pieces; no lock keeps the training thread waiting meanwhile."""
+        made: list[bytes] = []
         while True:
-            losses, times, told = self._take(wording.at_once)
-            if not losses and len(told) == 1:
-                return
-            last = self._taking.batches_done + self._at - 1
-            self._metrics.append(wording.text(losses, times, told, last))
-            if wording.scribe is not None:  # many lines, which need not be kept
-                self._metrics.flush()
-
-    def _take(
-        self, most: int
-    ) -> tuple[list[float], list[float], list[tuple[int, Span | Epoch | State]]]:
-        """The next batches, and what stands between them; no lock keeps the training waiting."""
-        block, at, waiting = self._taking, self._at, self._waiting
-        losses: list[float] = []
-        times: list[float] = []
-        told: list[tuple[int, Span | Epoch | State]] = [(0, self._span(block, at))]
-        while True:
-            # What is told from here on stands behind these batches.
-            there = len(block.times)
-            follows = bool(waiting)
-            end = waiting[0][0] if follows else there
-            stop = min(end, at + most - len(losses))
-            losses += block.losses[at:stop]
-            times += block.times[at:stop]
-            at = stop
-            if at < end or not follows:
-                break
-            _, one = waiting.popleft()
-            if isinstance(one, Block):
-                block, at = one, 0
-                told.append((len(losses), self._span(block, at)))
-            else:
-                told.append((len(losses), one))
-        self._taking, self._at = block, at
-        self._taken += len(losses)
-        return losses, times, told
-
-    def _span(self, block: Block, at: int) -> Span:
-        """A block from one of its batches on."""
-        whole = Span(block.epoch, block.batch, block.batches_done, block.lr, self._zero)
-        return whole.onward(at)
+            # What is put from here on comes after these batches.
+            there = len(self._reading.times)
+            end = self._waiting[0][0] if (follows := bool(self._waiting)) else there
+            start, stop = self._read, min(end, self._read + AT_ONCE)
+            made += self._windows.lines(self._reading, start, stop, self._zero)
+            self._read = stop
+            self._formatted += stop - start
+            if stop == end:
+                if not follows:
+                    break
+                _, item = self._waiting.popleft()
+                if isinstance(item, Block):
+                    self._reading, self._read = item, 0
+                elif isinstance(item, _FinishedEpoch):
+                    made.append(line(item.record()))
+                else:
+                    item["window"] = self._windows.state()
+            if len(made) >= AT_ONCE:
+                self._metrics.append(b"".join(made))
+                made.clear()
+        self._metrics.append(b"".join(made))
 
     # What a checkpoint has to know, and how a resume begins.
 
-    def state(self) -> State:
-        """What belongs into a checkpoint of now: plain numbers, lists and dicts.
+    def state(self) -> LogState:
+        """What belongs into a checkpoint of now.
 
-        It is complete, and all that was told so far is written, once `flush` has returned; then
-        a checkpoint with this in it is not ahead of the log when the process is killed
+        It is complete, and all that was noted before it is written, once `flush` has returned;
+        then a checkpoint with this in it is not ahead of the log when the process is killed
         (`flush(sync=True)`: the machine, too).
         """
-        state: State = {
+        best = self._best
+        state: LogState = {
             "batches_done": self._block.last,
             "epochs": self._epochs,
             "elapsed": perf_counter() - self._zero,
             "window": {},
-            "best": self._best and list(self._best),
+            "best": best and [best.value, best.epoch],
             "best_val_loss": self._best_val_loss,
         }
-        self._tell(state)
+        self._put(state)
         return state
 
-    def restore(self, state: dict[str, Any], *, rewinding: bool = False) -> int:
-        """Go back to where the log was at `state`: what came later will be told again.
+    def restore(self, state: LogState, *, rewinding: bool = False) -> int:
+        """Go back to where the log was at `state`: what came later will be logged again.
 
         Args:
             state: what `state` gave, in this process or an earlier one.
@@ -264,16 +238,18 @@ class RunLog:
         with self._draining:
             self._drain()
             cut, last = self._metrics.cut_back(lambda record: _belongs(record, done, epochs))
-            self._wording.windows.restore(state["window"])
+            self._windows.restore(state["window"])
             self._begin(done)
             self._epochs = epochs
-            self._best = tuple(state["best"]) if state["best"] else None
+            self._best = Best(*state["best"]) if state["best"] else None
             self._best_val_loss = state["best_val_loss"]
             if not rewinding:
                 self._zero = perf_counter() - float(state["elapsed"])
-            missing = done - self._wording.windows.batches - (last["batches_done"] if last else 0)
+            missing = done - self._windows.batches - (last["batches_done"] if last else 0)
         if missing > 0:
-            self.note("warning", f"{missing:,} batches before batch {done:,} are not in the log")
+            text = f"{missing:,} batches before batch {done:,} are not in the log"
+            warning = {"type": "warning", "time": time.time(), "batches_done": done, "text": text}
+            self._events.append(line(warning))
         return cut
 
     def close(self) -> None:
@@ -284,15 +260,14 @@ class RunLog:
         self._writer.join()
         with self._draining:
             self._drain()
-            self._wording.dismiss()
-            partial = self._wording.windows.partial()
+            partial = self._windows.partial()
         if partial is not None:
             self._metrics.append(partial)
         self._metrics.close()
         self._events.close()
 
 
-def _belongs(record: Record, batches_done: int, epochs: int) -> bool:
+def _belongs(record: LogRecord, batches_done: int, epochs: int) -> bool:
     """Whether a record was written before a checkpoint of so many batches and epochs."""
     done, epoch = record.get("batches_done"), record.get("epoch")
     if not isinstance(done, int) or not isinstance(epoch, int):

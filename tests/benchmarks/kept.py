@@ -53,7 +53,7 @@ class Turns:
         self._readings = engine.readings
         self._log = log = self._saving.log
         self._turned = False
-        log._wording.windows._every = sys.maxsize
+        log._windows._every = sys.maxsize
         flush = log.flush
 
         def flush_and_turn(*, sync: bool = False) -> bool:

@@ -26,11 +26,23 @@ SHA256: Final = "dataset.sha256"
 UNIMPORTANT: Final = ("name", "description", "expect")
 
 
-def session_facts(training: Training) -> dict[str, Any]:
-    """Where a training runs, and with what: what may change its bits."""
+def versions() -> dict[str, str]:
+    """The versions of what computes, by name."""
     import platform
 
     import numpy
+    import torch
+
+    return {
+        "fivestep": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": numpy.__version__,
+    }
+
+
+def session_facts(training: Training) -> dict[str, Any]:
+    """Where a training runs, and with what: what may change its bits."""
     import torch
 
     return {
@@ -38,12 +50,7 @@ def session_facts(training: Training) -> dict[str, Any]:
         "threads": training.threads or torch.get_num_threads(),
         "amp": training.amp,
         "compile": training.compile,
-        "versions": {
-            "fivestep": __version__,
-            "python": platform.python_version(),
-            "torch": str(torch.__version__),
-            "numpy": numpy.__version__,
-        },
+        "versions": versions(),
     }
 
 

@@ -13,7 +13,7 @@ from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Recorder
-from fivestep.core.storage.block import MOST, Block
+from fivestep.core.storage.batch_lines import MOST, Block
 from fivestep.core.training.progress import Progress
 
 PER_EPOCH = 1500

@@ -1,4 +1,4 @@
-"""Persistence in the background: the training never waits, and nothing that was submitted gets lost."""
+"""Saving in the background: the training never waits, and nothing that was submitted gets lost."""
 
 from __future__ import annotations
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
+from fivestep.core.protocol.records import EVENTS, METRICS
 from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Recorder
+from fivestep.core.storage.batch_lines import width
 from fivestep.core.storage.log_file import read_log
-from fivestep.core.storage.logfields import EVENTS_FIELDS, METRICS_FIELDS
 from fivestep.core.storage.run_log import RunLog
-from fivestep.core.storage.windows import width
 
 Records = list[dict[str, Any]]
 TIMES = {"elapsed", "seconds", "batches_per_second", "time"}
@@ -240,17 +240,16 @@ def test_every_field_is_documented_and_every_documented_field_is_written(tmp_pat
     log = open_log(tmp_path)
     run(log, 1, 45)
     log.change(Change(12.5, 2, 9, "lr ÷2 → 5.0e-4\x1b[2J", "lr"))
-    for kind in ("resume", "rewind", "save", "warning", "end"):
-        log.note(kind, f"{kind}: text")
+    log.restore(state_of(log) | {"batches_done": 99})  # which is ahead of the file
     log._metrics._dropped = log._events._dropped = 3
     log.close()
-    for name, table in (("metrics", METRICS_FIELDS), ("events", EVENTS_FIELDS)):
+    for name, table in (("metrics", METRICS), ("events", EVENTS)):
         written: dict[str, set[str]] = {}
         for row in (tmp_path / f"{name}.jsonl").read_text().splitlines():
             first, *rest = json.loads(row)
             assert first == "type"
             written.setdefault(json.loads(row)["type"], set()).update(rest)
-        assert written == {kind: set(fields) for kind, fields in table.items()}
+        assert written == {kind: {*fields, "crc"} for kind, fields in table.items()}
     change = next(iter(read_log(tmp_path / "events.jsonl")))
     assert change["text"] == "lr ÷2 → 5.0e-4[2J"
 
@@ -267,20 +266,6 @@ def test_an_epoch_tells_the_best_so_far(tmp_path: Path) -> None:
         assert [(record["best_metric"], record["best_epoch"]) for record in epochs] == best
         assert [record["best_val_loss"] for record in epochs] == [4.0, 1.0, 1.0]
         assert epochs[-1]["val_metric"] is None
-
-
-def test_notes_stand_where_the_run_was(tmp_path: Path) -> None:
-    log = open_log(tmp_path)
-    log.note("warning", "before the first")
-    run(log, 1, 9)
-    log.note("save", "now", checkpoint="batch-000000009.pt")
-    log.flush()
-    log.note("save", "after a flush")
-    log.note("rewind", "back", batches_done=4)
-    log.close()
-    found = list(read_log(tmp_path / "events.jsonl"))
-    assert [record["batches_done"] for record in found] == [0, 9, 9, 4]
-    assert found[1]["checkpoint"] == "batch-000000009.pt"
 
 
 def test_the_writer_writes_without_being_asked(tmp_path: Path) -> None:

@@ -8,24 +8,27 @@ import json
 import math
 import re
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fivestep.core.protocol.records import REPORT
 from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.session.session import Session
 from fivestep.presets import build as building
 from fivestep.presets import recipe
 from fivestep.tui.cli import app as cli
 from fivestep.tui.headless import runner as headless
-from fivestep.tui.headless import text_reporter as people
-from fivestep.tui.headless.json_reporter import FIELDS, JsonReporter, line
+from fivestep.tui.headless import text_reporter
+from fivestep.tui.headless.json_reporter import JsonReporter, line
 from fivestep.tui.headless.reporter import Reporter
 from fivestep.tui.headless.text_reporter import TextReporter
 from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.terminal.output import Output
 
+README = Path(__file__).parents[3] / "README.md"
 Captured = pytest.CaptureFixture[str]
 LINE = ["train", "line-linear", "--no-ui", "--device", "cpu"]
 
@@ -46,7 +49,7 @@ def trained(capsys: Captured, *arguments: str, code: int = 0) -> str:
     return out
 
 
-# Lines for people.
+# Lines for text_reporter.
 
 
 def test_people_get_what_runs_each_epoch_and_how_it_ended(capsys: Captured) -> None:
@@ -80,7 +83,7 @@ def test_many_fast_epochs_are_no_flood(capsys: Captured) -> None:
 def test_a_long_epoch_shows_a_sign_of_life(
     capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(people, "SIGN_OF_LIFE", 0.0)
+    monkeypatch.setattr(text_reporter, "SIGN_OF_LIFE", 0.0)
     monkeypatch.setattr(TextReporter, "interval", 0.001)
     out = trained(capsys, "--epochs", "100")
     row = next(row for row in out.splitlines() if "  batch " in row)
@@ -145,13 +148,27 @@ def test_every_record_has_the_fields_that_are_documented(capsys: Captured) -> No
     found = records(trained(capsys, "--json", "--epochs", "2"))
     assert {record["type"] for record in found} == {"run_start", "batch", "epoch", "run_end"}
     for record in found:
-        assert list(record) == ["type", *FIELDS[record["type"]]]
+        assert list(record) == ["type", *REPORT[record["type"]]]
     assert found[0]["type"] == "run_start"
     assert found[-1]["type"] == "run_end"
     assert found[0]["preset"] == "line-linear"
     assert found[0]["device"] == "cpu"
     assert found[0]["lr"] == 0.1
     assert set(found[0]["versions"]) == {"fivestep", "python", "torch", "numpy"}
+
+
+def test_readme_names_every_field_of_every_record() -> None:
+    named: dict[str, list[str]] = {}
+    kind = ""
+    for row in README.read_text(encoding="utf-8").split("| record | field |")[1].splitlines()[2:]:
+        if not row.startswith("|"):
+            break
+        first, fields, *_ = row.strip("|").split("|")
+        kind = first.strip(" `") or kind
+        named.setdefault(kind, []).extend(re.findall(r"`(\w+)`", fields))
+    assert {kind: sorted(fields) for kind, fields in named.items()} == {
+        kind: sorted(fields) for kind, fields in REPORT.items()
+    }
 
 
 def test_the_records_of_a_run_agree_with_each_other(capsys: Captured) -> None:
@@ -189,7 +206,7 @@ def test_nan_and_infinity_are_null() -> None:
     assert batch["loss"] is None
     assert epoch["train_loss"] is epoch["val_loss"] is epoch["val_metric"] is None
     assert epoch["metrics"] == {"r2": None}
-    assert list(change) == ["type", *FIELDS["change"]]
+    assert list(change) == ["type", *REPORT["change"]]
     assert change["text"] == "lr ÷2"
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from fivestep.core.protocol.faults import FAULTS, Fault
+from fivestep.core.protocol.records import REPORT
 from fivestep.tui.cli import app as cli
 from fivestep.tui.headless import reporter as verdict_watch
-from fivestep.tui.headless.json_reporter import FIELDS
 
 Captured = pytest.CaptureFixture[str]
 
@@ -29,7 +29,7 @@ def ran(capsys: Captured, *arguments: str, code: int = 0) -> str:
 def records(out: str, kind: str) -> list[dict[str, Any]]:
     found = [json.loads(row) for row in out.splitlines()]
     for record in found:
-        assert list(record) == ["type", *FIELDS[record["type"]]]
+        assert list(record) == ["type", *REPORT[record["type"]]]
     return [record for record in found if record["type"] == kind]
 
 

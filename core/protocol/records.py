@@ -1,0 +1,192 @@
+"""The records of a run: their fields in order, with meaning and unit, for its log and for `--json`.
+
+A record's first field is always `type`, its kind. Numbers are never NaN or infinite: null stands
+for them, and for what is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from .snapshot import Change, EpochSummary
+
+Fields = Mapping[str, str]
+"""The fields of one kind of record, in order: what each means."""
+
+_ELAPSED: Final = (
+    "seconds since the run started, pauses included; in the log interruptions are left out"
+)
+_EPOCH: Final = "counted from 1"
+_DONE: Final = "batches finished in the whole run"
+_TIME: Final = "seconds since 1970"
+_TEXT: Final = "what happened, for people"
+_BEST: Final = ("best_metric", "best_epoch", "best_val_loss")
+
+BATCH: Final[Fields] = {
+    "epoch": _EPOCH,
+    "batch": "counted from 1 in its epoch",
+    "batches_done": _DONE,
+    "loss": "mean loss over the samples of the batch, before its update",
+    "lr": "learning rate that its update used",
+    "elapsed": _ELAPSED,
+}
+WINDOW: Final[Fields] = {
+    "epoch": "of the window's last batch, counted from 1",
+    "batch": "the window's last batch, counted from 1 in its epoch",
+    "batches_done": "batches finished in the whole run, the window's last one included",
+    "batches": "batches in the window",
+    "loss_min": "smallest loss of its batches; null if none was finite",
+    "loss_mean": "mean of its batches' finite losses; null if none was finite",
+    "loss_max": "largest finite loss of its batches; null if none was finite",
+    "bad": "how many of its batches' losses were NaN or infinite",
+    "lr": "learning rate of the window's last batch",
+    "elapsed": _ELAPSED,
+    "partial": "true where the run ended inside the window; else left out",
+}
+EPOCH: Final[Fields] = {
+    "epoch": _EPOCH,
+    "batches": "batches of this epoch",
+    "batches_done": _DONE,
+    "train_loss": "sum of the batches' losses over their number",
+    "val_loss": "mean loss over the validation samples; null without validation",
+    "val_metric": "the task's own metric on the validation samples",
+    "metrics": "every validation metric by name",
+    "best_metric": "best val_metric over all epochs so far",
+    "best_epoch": "the epoch that reached it, counted from 1",
+    "best_val_loss": "lowest val_loss over all epochs so far",
+    "seconds": "training and validation time of this epoch, pauses left out",
+    "batches_per_second": "training batches a second, validation left out",
+    "lr": "learning rate after the epoch's last batch",
+    "elapsed": _ELAPSED,
+}
+CHANGE: Final[Fields] = {
+    "time": _TIME,
+    "epoch": _EPOCH,
+    "batches_done": _DONE,
+    "kind": "what a person changed (stop, lr, pause, resume, speed, validate, switch, "
+    "breakpoints), or what the run tells of itself (break, compile, resumed, rewind, save, "
+    "warning)",
+    "text": _TEXT,
+}
+LOST: Final[Fields] = {
+    "records": "records missing here because the disk took none (it was full, say)",
+}
+
+CRC: Final = 'CRC-32 of the line\'s bytes before `,"crc"`, 8 hexadecimal digits'
+"""What `crc` means, the last field of every record in a file."""
+METRICS: Final[Mapping[str, Fields]] = {
+    "batch": BATCH,
+    "window": WINDOW,
+    "epoch": EPOCH,
+    "lost": LOST,
+}
+"""Records of metrics.jsonl, in the order of `batches_done`."""
+EVENTS: Final[Mapping[str, Fields]] = {
+    "change": CHANGE,
+    "warning": {"time": _TIME, "batches_done": _DONE, "text": _TEXT},
+    "lost": LOST,
+}
+"""Records of events.jsonl, in the order of their time; a kind may carry further fields."""
+
+REPORT: Final[Mapping[str, Fields]] = {
+    "run_start": {
+        "preset": "name of the recipe",
+        "data": "the data set, in words",
+        "model": "name of the model",
+        "parameters": "how many numbers the model can learn",
+        "task": "classification, regression or language-model",
+        "metric_name": "the validation metric: accuracy (0 to 1), r2 (at most 1) or perplexity",
+        "optimizer": "name of the optimizer",
+        "lr": "learning rate of the first update",
+        "batch_size": "samples per batch",
+        "epochs": "epochs to train",
+        "batches_per_epoch": "batches per epoch; null if not known beforehand",
+        "seed": "seed of the weights, the order of the batches, and dropout",
+        "device": "torch's name of the device, such as cpu or cuda:0",
+        "threads": "threads that torch computes with",
+        "amp": "mixed precision: bf16 or fp16; null is off",
+        "compile": "whether the model is compiled",
+        "versions": "of fivestep, python, torch and numpy",
+        "run": "name of the run among those that are kept; null if nothing is kept",
+        "directory": "where it is kept",
+        "resumed_at": "batches done in the checkpoint that it goes on from; null for a new run",
+    },
+    "batch": BATCH,
+    "epoch": {name: meaning for name, meaning in EPOCH.items() if name not in _BEST},
+    "change": CHANGE,
+    "verdict": {
+        "batches_done": _DONE,
+        "rule": "what it is called, such as overfitting; each comes at most once",
+        "severity": "note (it could be better), warning (it does not learn as it should) or "
+        "danger (it can't)",
+        "what": "what is wrong, in a line",
+        "why": "what it is seen by, and what that means",
+        "next": "what to try",
+    },
+    "break": {
+        "condition": "the breakpoint that has ended the run (exit code 3)",
+        "values": "the numbers that it names, by name",
+        "where": "epoch, batch, and the step about to be taken",
+        "epoch": _EPOCH,
+        "batch": "the batch under way, or to come, counted from 1 in its epoch",
+        "loss": "of the newest batch; null before it is computed, or if not finite",
+        "features": "each tensor's path (empty if it is the only one), dtype and shape",
+        "labels": "the same",
+        "outputs": "the same; empty before the forward pass",
+        "layers": "name, type and shapes of each layer, parameters, weight_norm and grad_norm "
+        "(null without any)",
+    },
+    "run_end": {
+        "outcome": "finished, stopped, failed or interrupted (by a signal)",
+        "reason": "why, in one line",
+        "where": "for a failure: epoch, batch and phase; else null",
+        "epochs": "epochs finished",
+        "batches": _DONE,
+        "train_loss": "of the last finished epoch; before that, of the batches so far",
+        "val_loss": "latest",
+        "val_metric": "latest",
+        "metric_name": "as in run_start",
+        "best_val_metric": "best over all epochs",
+        "best_epoch": "the epoch that reached it, counted from 1",
+        "seconds": _ELAPSED,
+        "device": "as in run_start",
+        "threads": "as in run_start",
+        "saved": "batches done in the newest checkpoint; null if there is none",
+        "skipped_updates": "updates that fp16's GradScaler left out, their gradients not finite",
+        "switches": "what was wrong with the loop on purpose at any time, by name",
+    },
+}
+"""Records of `--json`, in the order in which a run writes them."""
+
+
+def epoch_values(fields: Fields, summary: EpochSummary, **others: Any) -> dict[str, Any]:
+    """What the record of a finished epoch says, by field: `EPOCH` or `REPORT["epoch"]`.
+
+    Args:
+        fields: which, in order.
+        summary: the epoch.
+        others: what the summary does not know.
+    """
+    metrics = dict(summary.metrics)
+    values = asdict(summary) | {"val_metric": summary.val_metric, "metrics": metrics} | others
+    return {name: values[name] for name in fields}
+
+
+def change_values(change: Change) -> dict[str, Any]:
+    """What the record of a change says, by field."""
+    values = asdict(change) | {"batches_done": change.batch}
+    return {name: values[name] for name in CHANGE}
+
+
+def template(kind: str, fields: Iterable[str], formats: Sequence[str]) -> str:
+    """A record without its closing brace, to be filled in with `%`: faster than an encoder.
+
+    Args:
+        kind: of record.
+        fields: of that kind, in order.
+        formats: how each is written, such as "%d".
+    """
+    pairs = zip(fields, formats, strict=True)
+    return f'{{"type":"{kind}",' + ",".join(f'"{name}":{how}' for name, how in pairs)

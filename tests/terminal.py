@@ -59,6 +59,10 @@ class Terminal:
         """Press keys."""
         os.write(self.master, keys.encode())
 
+    def send(self, data: bytes) -> None:
+        """Let these bytes come from the keyboard."""
+        os.write(self.master, data)
+
     def read(self, timeout: float = 0.05, *, draw: bool = True) -> bytes:
         """Take what has been sent within `timeout` seconds, if anything; `screen` shows it."""
         if not select.select([self.master], [], [], timeout)[0]:

@@ -38,8 +38,9 @@ FULL: Final = {
     "f14_long_run": 10_000_000,
     "f15_out_of_memory": 300,
     "f16_two_processes": 1_000,
+    "f22_invalid_keys": 1_000,
 }
-"""Trials of each campaign; for F14 batches, for F13 window sizes."""
+"""Trials of each campaign; for F14 batches, for F13 window sizes, for F22 strings of bytes."""
 QUICK: Final = {
     "f01_kill_while_saving": 30,
     "f02_resume_anywhere": 3,
@@ -58,6 +59,7 @@ QUICK: Final = {
     "f14_long_run": 30_000,
     "f15_out_of_memory": 1,
     "f16_two_processes": 10,
+    "f22_invalid_keys": 40,
 }
 
 

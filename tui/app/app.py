@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.events import Resize
 from textual.screen import Screen
 from textual.timer import Timer
@@ -20,6 +21,7 @@ from ..choose.screen import Choice, ChooseScreen
 from ..render.theme import DARK, THEMES
 from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import print_to_descriptors
+from ..terminal.keyboard import forgiving
 from ..terminal.signals import ScreenSignals
 from ..terminal.terminal import is_gone
 from ..watch.frames import lean
@@ -70,7 +72,7 @@ class FivestepApp(App[None]):
         self.launch: Launch | None = None
         """The run that is watched, or was watched last."""
         self.leaving = False
-        """The run was told to stop, and is waited for."""
+        """Somebody has asked to leave: the run is told to stop, and waited for."""
         self._signals = signals or ScreenSignals()
         self._start, self._wishes = start, options
         self._choice: Choice | None = None
@@ -78,6 +80,10 @@ class FivestepApp(App[None]):
         self._timer: Timer | None = None
         self._resizing = Resizing()
         self._resize_later: Timer | None = None
+
+    def get_driver_class(self) -> type[Driver]:
+        """One that no byte from the keyboard can end."""
+        return forgiving(super().get_driver_class())
 
     def on_resize(self, event: Resize) -> None:
         """Take a new size of the window, or wait for the last one of many."""

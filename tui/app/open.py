@@ -109,7 +109,8 @@ def _left(app: FivestepApp, log: MessageLog, signals: ScreenSignals) -> int:
     """What is left to be done; the exit code."""
     launch, caught = app.launch, signals.caught
     lost = signals.hung_up or is_gone()
-    broken = app.return_code and caught is None and not lost
+    # A screen that ends though nobody asked it to has failed, whatever its code says.
+    broken = not app.leaving and caught is None and not lost
     if broken:
         for line in log.last_from("Traceback (most recent call last)"):  # it was caught, too
             print(line, file=sys.stderr)

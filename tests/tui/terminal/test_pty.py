@@ -6,7 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-from faults import f04_signals, f05_lost_terminal, f13_resize_storm
+import pytest
+from faults import f04_signals, f05_lost_terminal, f13_resize_storm, f22_invalid_keys
 from terminal import Terminal
 
 
@@ -107,6 +108,11 @@ def test_many_window_sizes_do_not_stop_a_run(tmp_path: Path) -> None:
     assert during > 0
 
 
+def test_no_byte_from_the_keyboard_ends_a_run() -> None:
+    result = f22_invalid_keys.campaign(20, seed=1)
+    assert (result.lost, result.notes) == (0, ())
+
+
 BROKEN_SCREEN = """
 from fivestep.presets.recipe import load
 from fivestep.tui.setup.builder import RunBuilder
@@ -119,15 +125,17 @@ tick = WatchScreen.tick
 def broken(self):
     tick(self)
     if self.snapshot is not None and self.snapshot.batches_done > 50:
-        raise ZeroDivisionError("a fault of the screen")
+        FAULT
 
 WatchScreen.tick = broken
 raise SystemExit(open_screen(RunBuilder.nowhere(RecipePlan(load("line-linear", {"epochs": 600})))))
 """
 
 
-def test_a_fault_of_the_screen_does_not_end_the_run() -> None:
-    with Terminal(command=(sys.executable, "-c", BROKEN_SCREEN), rows=60) as terminal:
+@pytest.mark.parametrize("fault", ["raise ZeroDivisionError('a fault')", "self.app.exit()"])
+def test_a_fault_of_the_screen_does_not_end_the_run(fault: str) -> None:
+    code = BROKEN_SCREEN.replace("FAULT", fault)
+    with Terminal(command=(sys.executable, "-c", code), rows=60) as terminal:
         terminal.until("training goes on without it")
         terminal.until("finished after 600 epochs")
         assert terminal.ended() == 1

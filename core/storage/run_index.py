@@ -63,10 +63,14 @@ def list_runs(folder: Path) -> list[RunSummary]:
     return sorted(found, key=lambda run: (_age(run), run.name), reverse=True)
 
 
-def newest(folder: Path) -> str | None:
-    """The name of the run that was started last; None if there is none."""
-    runs = list_runs(folder)
-    return runs[0].name if runs else None
+def newest(folder: Path, *, saved: bool = False) -> str | None:
+    """The name of the run that was started last; None if there is none.
+
+    Args:
+        saved: pass over those that have no checkpoint.
+    """
+    runs = (run for run in list_runs(folder) if run.checkpoints or not saved)
+    return next((run.name for run in runs), None)
 
 
 def summary(path: Path) -> RunSummary:

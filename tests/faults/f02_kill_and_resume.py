@@ -113,8 +113,9 @@ class Trial:
         kills, word = 0, "train"
         for _ in range(draw.randint(1, 3)):
             kills += self.command(word, name).killed(draw.uniform(0, self.seconds))
-            word = "resume" if (self.folder / name / "run.json").exists() else "train"
-            if word == "train":  # not a thing of it was on the disk
+            saved = any((self.folder / name / "checkpoints").glob("*.pt"))
+            word = "resume" if saved else "train"
+            if word == "train":  # there is nothing to go on from
                 name += "x"
         code = ended(self.command(word, name).process, LIMIT)
         if code:

@@ -38,7 +38,7 @@ def take_up(
         RecipeError: it can't be gone on with; one line.
     """
     if name is None:
-        name = newest(options.folder)
+        name = newest(options.folder, saved=True)
         if name is None:
             where = shown(str(options.folder))
             raise RunError(f"there is no run in {where} to go on with; --runs-dir names another")

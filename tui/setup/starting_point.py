@@ -48,21 +48,26 @@ def start_of(
         meta: its run.json.
         facts: where it is to run now, and with what.
         about: what it is to be trained with now, as the checkpoint has it for then.
-        force: begin anew where no checkpoint can be gone on from.
+        force: train from the start where no checkpoint can be gone on from.
 
     Raises:
         RecipeError: it can't be gone on with; one line.
     """
-    store = CheckpointStore(directory.checkpoints)
+    there = _kept(directory)
     try:
-        loaded = store.newest()
+        loaded = CheckpointStore(directory.checkpoints).newest()
     except CheckpointError as error:
-        if store.last_batch() is not None and not force:
+        if force:
+            return Start(notes=("no checkpoint: training from the start",))
+        if not there:
             raise RecipeError(
-                f"{directory.name}: no checkpoint can be gone on from ({error}); "
-                "--force trains from the start"
+                f"{directory.name}: it ended before anything of it was saved; "
+                "--force trains it from the start"
             ) from error
-        return Start(notes=("no checkpoint: training from the start",))
+        raise RecipeError(
+            f"{directory.name}: no checkpoint can be gone on from ({error}), though there is "
+            f"{', '.join(there)}; --force trains from the start, over what is there"
+        ) from error
     at, then = (loaded.state.get(key) for key in ("progress", "about"))
     if not isinstance(at, dict) or not isinstance(then, dict):
         raise RecipeError(f"{directory.name}: {loaded.path.name} is no checkpoint of a run")
@@ -76,6 +81,24 @@ def start_of(
     passed = tuple(f"passed over a damaged checkpoint: {one}" for one in loaded.skipped)
     notes = (*passed, *_differences(meta, facts), *_told(changes, then, about))
     return Start(loaded.state, changes, notes)
+
+
+def _kept(directory: RunDirectory) -> list[str]:
+    """What there is of a run's training, by file names.
+
+    Raises:
+        RecipeError: its checkpoints can't be listed, so nobody knows what is there.
+    """
+    try:
+        names = sorted(file.name for file in directory.checkpoints.iterdir())
+    except FileNotFoundError:
+        names = []
+    except OSError as error:
+        raise RecipeError(
+            f"{directory.name}: its checkpoints can't be read: {error.strerror}"
+        ) from error
+    logs = (directory.metrics, directory.outcome)
+    return names[:3] + [file.name for file in logs if file.is_file() and file.stat().st_size]
 
 
 def _differences(meta: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[str, ...]:

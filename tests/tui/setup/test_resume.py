@@ -207,9 +207,50 @@ def test_a_checkpoint_of_a_newer_fivestep_is_not_guessed_at(
     assert same(stopped, run("whole"))
 
 
-def test_before_the_first_checkpoint_it_starts_over(shell: Shell, stopped: Path) -> None:
-    shutil.rmtree(stopped / "checkpoints")
-    assert "no checkpoint: training from the start" in shell.resume("stopped")
+@pytest.mark.parametrize(
+    ("gone", "there"),
+    [
+        (["checkpoints"], "metrics.jsonl, outcome.json"),
+        (["checkpoints/batch-*.pt"], "best.pt, metrics.jsonl"),
+        (["checkpoints", "outcome.json"], "though there is metrics.jsonl"),
+    ],
+)
+def test_where_checkpoints_are_missing_nothing_is_touched_until_it_is_said_so(
+    shell: Shell, stopped: Path, gone: list[str], there: str
+) -> None:
+    (stopped / "checkpoints" / "best.pt").write_bytes(b"worth keeping")
+    for pattern in gone:
+        for path in list(stopped.glob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    before = files(stopped)
+    refused = shell.refused("stopped")
+    assert there in refused
+    assert "--force trains from the start, over what is there" in refused
+    assert files(stopped) == before
+    assert "no checkpoint: training from the start" in shell.resume("stopped", "--force")
+    assert same(stopped, run("whole"))
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_checkpoints_that_can_not_be_listed_are_never_trained_over(
+    shell: Shell, stopped: Path, force: tuple[str, ...]
+) -> None:
+    (stopped / "checkpoints").rename(stopped / "aside")
+    (stopped / "checkpoints").write_text("a file of that name")
+    before = files(stopped)
+    assert "its checkpoints can't be read: Not a directory" in shell.refused("stopped", *force)
+    assert files(stopped) == before
+
+
+def test_a_run_of_which_nothing_was_saved_says_so_and_is_passed_over(
+    shell: Shell, stopped: Path
+) -> None:
+    nothing = stopped.with_name("nothing")
+    nothing.mkdir()
+    for name in ("recipe.toml", "run.json"):
+        shutil.copy(stopped / name, nothing)
+    assert "it ended before anything of it was saved; --force trains it" in shell.refused("nothing")
+    shell.resume()
     assert same(stopped, run("whole"))
 
 

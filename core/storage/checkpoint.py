@@ -320,6 +320,11 @@ class CheckpointStore:
             return next(iter(self._numbers("batch")), None)
         return None
 
+    def last_good(self, otherwise: str) -> str:
+        """Where the newest checkpoint is, for a message; `otherwise` if there is none."""
+        number = self.last_batch()
+        return otherwise if number is None else f"the last good one is batch {number:,}"
+
     def rewind(self, batches_done: int) -> tuple[Path, ...]:
         """Remove what lies behind this batch: the run has gone back to it and goes on from there.
 

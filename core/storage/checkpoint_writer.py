@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal
 
 from torch import Tensor
@@ -20,19 +19,10 @@ WAITING_BYTES: Final = 1 << 30
 """Tensors of waiting epochs, at most: a disk slower than the training must not fill the memory."""
 
 
-@dataclass(frozen=True)
-class WriterResult:
-    """A checkpoint that is on the disk."""
-
-    kind: CheckpointKind
-    number: int
-    path: Path
-    seconds: float
-    """What saving it took, in the background."""
-
-
 @dataclass(eq=False)
 class _Job:
+    """A checkpoint to be written."""
+
     kind: CheckpointKind
     state: Mapping[str, Any]
     number: int
@@ -40,29 +30,30 @@ class _Job:
 
 
 class CheckpointWriter:
-    """One background thread that writes to a CheckpointStore.
+    """One background thread that writes to a `CheckpointStore`.
 
     The callbacks run in that thread; they must not wait for it. What they raise goes to
     `threading.excepthook`.
 
     Args:
         store: where to.
-        on_saved: told of each checkpoint that is on the disk.
-        on_failed: told, in a line for a person, of each that is not, and of the error.
+        on_saved: called with kind and number of each checkpoint that is on the disk.
+        on_failed: called for each that is not, with a line for a person and the error.
+        before: called before each checkpoint that a run can go on from.
     """
 
     def __init__(
         self,
         store: CheckpointStore,
         *,
-        on_saved: Callable[[WriterResult], object],
+        on_saved: Callable[[CheckpointKind, int], object],
         on_failed: Callable[[str, Exception], object],
+        before: Callable[[], object] = lambda: None,
     ) -> None:
         self.last_seconds = 0.0
         """What the last save took."""
         self._store = store
-        self._on_saved = on_saved
-        self._on_failed = on_failed
+        self._on_saved, self._on_failed, self._before = on_saved, on_failed, before
         self._changed = threading.Condition()
         self._waiting: list[_Job] = []
         self._writing: _Job | None = None
@@ -85,7 +76,7 @@ class CheckpointWriter:
         Args:
             kind: which of the store's series.
             state: as for `checkpoint.save`; nobody changes it from here on.
-            number: batches done; the epoch for an epoch.
+            number: the epoch for "epoch", else the batches done.
         """
         given_up = []
         with self._changed:
@@ -100,12 +91,7 @@ class CheckpointWriter:
             self._try_again()
         for job in given_up:
             text = f"{_title(job)} was given up: the disk is too slow, and newer ones wait"
-            self._tell(self._on_failed, text, TimeoutError(text))
-
-    def retry(self) -> None:
-        """Try again what failed; returns at once."""
-        with self._changed:
-            self._try_again()
+            self._call(self._on_failed, text, TimeoutError(text))
 
     def discard(self, timeout: float | None = None) -> None:
         """Forget what waits and what failed: the run is going back behind it.
@@ -175,52 +161,51 @@ class CheckpointWriter:
     def _write(self, job: _Job) -> None:
         begun = time.perf_counter()
         try:
-            path = self._save(job)
+            self._save(job)
         except Exception as error:  # whatever it is, the next one is tried
             with self._changed:
                 job.failed = True
                 same = [one for one in self._waiting if one.kind == job.kind != "epoch"]
                 if not same:  # no newer one has come meanwhile
                     self._waiting.insert(0, job)
-            self._tell(self._on_failed, self._complaint(job, error), error)
+            self._call(self._on_failed, self._complaint(job, error), error)
             return
         self.last_seconds = time.perf_counter() - begun
-        self._tell(self._on_saved, WriterResult(job.kind, job.number, path, self.last_seconds))
+        self._call(self._on_saved, job.kind, job.number)
 
-    def _save(self, job: _Job) -> Path:
-        match job.kind:
-            case "best":
-                return self._store.save_best(job.state)
-            case "last":
-                return self._store.save_last(job.state, job.number)
-            case "epoch":
-                return self._store.save_epoch(job.state, job.number)
+    def _save(self, job: _Job) -> None:
+        if job.kind == "best":
+            self._store.save_best(job.state)
+            return
+        self._before()
+        if job.kind == "last":
+            self._store.save_last(job.state, job.number)
+        else:
+            self._store.save_epoch(job.state, job.number)
 
     def _complaint(self, job: _Job, error: Exception) -> str:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        good = self._store.last_batch()
-        there = "there is none yet" if good is None else f"the last good one is batch {good:,}"
         goes_on = "" if self._flushing else "training goes on, "
         first_line = why.split("\n", 1)[0] or type(error).__name__
-        return f"{_title(job)} could not be saved: {first_line}; {goes_on}{there}"
+        good = self._store.last_good("there is none yet")
+        return f"{_title(job)} could not be saved: {first_line}; {goes_on}{good}"
 
-    def _tell(self, callback: Callable[..., object], *arguments: object) -> None:
+    def _call(self, callback: Callable[..., object], *arguments: object) -> None:
         try:
             callback(*arguments)
         except Exception as error:
-            told = (type(error), error, error.__traceback__, self._thread)
-            threading.excepthook(threading.ExceptHookArgs(told))
+            about = (type(error), error, error.__traceback__, self._thread)
+            threading.excepthook(threading.ExceptHookArgs(about))
 
 
 def _title(job: _Job) -> str:
-    """What a person calls it."""
-    match job.kind:
-        case "best":
-            return f"best checkpoint, at batch {job.number:,},"
-        case "last":
-            return f"checkpoint at batch {job.number:,}"
-        case "epoch":
-            return f"checkpoint of epoch {job.number:,}"
+    """What a message calls it."""
+    titles = {
+        "best": f"best checkpoint, at batch {job.number:,},",
+        "last": f"checkpoint at batch {job.number:,}",
+        "epoch": f"checkpoint of epoch {job.number:,}",
+    }
+    return titles[job.kind]
 
 
 def _bytes(value: object) -> int:

@@ -8,14 +8,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
 from ..protocol.snapshot import RunInfo, SavedCheckpoint, Snapshot
-from . import checkpoint as store
-from . import checkpoint_writer as saver
-from .checkpoint import CheckpointError
+from .checkpoint import CheckpointError, CheckpointStore
+from .checkpoint_writer import CheckpointKind, CheckpointWriter
 from .run_directory import RunDirectory
 from .run_log import RunLog
 
@@ -42,8 +40,8 @@ class Policy:
 class Persistence:
     """Writes a run's directory while the run goes on.
 
-    Only the training thread calls it; what it hears from its own thread waits in a queue of
-    notices until the run's next gate.
+    Only the training thread calls it. What happens in the thread that writes checkpoints becomes
+    a notice, which waits until the run's next gate.
 
     Args:
         directory: open, and ours.
@@ -74,21 +72,28 @@ class Persistence:
         self._about = dict(about or {})
         self._notices: deque[tuple[str, str]] = deque()
         self._asked: set[int] = set()
+        """Batches at which somebody asked for a checkpoint that is not on the disk yet."""
         self._best: tuple[dict[str, Any], int] | None = None
+        """The best state so far, with its batches done, until it is given to the writer."""
         self._best_due = 0.0
         self._refused = ""
+        """Why the last state was not fit to be kept; "" if it was."""
         self._failing = ""
         """Why nothing could be saved the last time; "" if it could."""
         self._log_error: str | None = None
         self._lock = threading.Lock()
-        self._store = _Synced(directory.checkpoints, self._sync, keep=self.policy.keep)
+        self._store = CheckpointStore(directory.checkpoints, keep=self.policy.keep)
         self._store.sweep()
         self.log = RunLog(directory.metrics, directory.events, higher_is_better=higher_is_better)
-        self._saver = saver.CheckpointWriter(
-            self._store, on_saved=self._on_saved, on_failed=self._on_failed
+        self._writer = CheckpointWriter(
+            self._store,
+            on_saved=self._on_saved,
+            on_failed=self._on_failed,
+            # The log must not be behind a checkpoint; its state in there is complete only then.
+            before=lambda: self.log.flush(sync=True),
         )
 
-    def go_on(self, state: Mapping[str, Any]) -> None:
+    def resume(self, state: Mapping[str, Any]) -> None:
         """Cut the log back to the checkpoint that the run goes on from.
 
         Raises:
@@ -102,7 +107,7 @@ class Persistence:
         """Have a state written in the background.
 
         Args:
-            kind: "first", "last" or "asked" (which is told of when it is on the disk) for one to
+            kind: "first", "last" or "asked" (which is reported once it is on the disk) for one to
                 go on from; "epoch" for one to stay; "best" for the best one so far.
             state: the run's as it is now.
         """
@@ -118,14 +123,12 @@ class Persistence:
                 self._asked.add(done)
         self._submit_best()  # whoever goes on from here must find the best one of until now
         if kind == "epoch":
-            self._saver.submit("epoch", whole, epoch)
+            self._writer.submit("epoch", whole, epoch)
         else:
-            self._saver.submit("last", whole, done)
-        if (
-            kind == "first"
-        ):  # the next one would take its place in the queue, and not stay beside it
-            self._saver.settle(FIRST)
-        self.due = perf_counter() + max(self.policy.seconds, COST * self._saver.last_seconds)
+            self._writer.submit("last", whole, done)
+        if kind == "first":  # the next one would replace it while it waits
+            self._writer.settle(FIRST)
+        self.due = perf_counter() + max(self.policy.seconds, COST * self._writer.last_seconds)
 
     def after_epoch(self, epoch: int, *, best: bool) -> tuple[str, ...]:
         """What to save after this epoch (counted from 1)."""
@@ -135,21 +138,20 @@ class Persistence:
         return tuple(kinds)
 
     def refuse(self, why: str) -> None:
-        """Tell, once, that a state is not fit to be kept."""
+        """Say, once, that a state is not fit to be kept."""
         self.due = perf_counter() + self.policy.seconds
         if why != self._refused:
             self._refused = why
-            good = self._store.last_batch()
-            last = "there is none" if good is None else f"the last good one is batch {good:,}"
-            self._notice("warning", f"no checkpoint was saved: {why}; {last}")
+            good = self._store.last_good("there is none")
+            self._notice("warning", f"no checkpoint was saved: {why}; {good}")
 
     def take_notices(self) -> list[tuple[str, str]]:
-        """What was told since the last call: a kind of change, and a line, which is empty where
-        it is not worth telling.
+        """The notices since the last call: a kind of change, and a line for people, which is
+        empty where nobody has to know.
         """
-        told = []
+        notices = []
         while self._notices:
-            told.append(self._notices.popleft())
+            notices.append(self._notices.popleft())
         error = self.log.error
         if error != self._log_error:
             self._log_error = error
@@ -157,12 +159,12 @@ class Persistence:
             if self.log.lost:
                 good = f"the log is written again; {self.log.lost:,} records of it are lost"
             bad = f"the log can't be written: {error}; training goes on, it is kept in memory"
-            told.append(("warning", bad if error else good))
-        return told
+            notices.append(("warning", bad if error else good))
+        return notices
 
     def newest(self) -> dict[str, Any] | None:
         """The state of the last good checkpoint; None if there is none."""
-        self._saver.flush(WAIT)
+        self._writer.flush(WAIT)
         try:
             loaded = self._store.newest()
         except CheckpointError as error:
@@ -174,13 +176,12 @@ class Persistence:
 
     def rewound(self, state: Mapping[str, Any]) -> None:
         """The run has gone back to `state`, and goes on from there."""
-        done = state["progress"]["batches_done"]
-        self._saver.discard(WAIT)  # of the line that is given up
+        self._writer.discard(WAIT)
         self._best = None
         with self._lock:
             self._asked.clear()
         try:
-            self._store.rewind(done)
+            self._store.rewind(state["progress"]["batches_done"])
         except OSError as error:
             self._notice("warning", f"a checkpoint that was given up stays: {error.strerror}")
         self.log.restore(state["log"], rewinding=True)
@@ -190,10 +191,9 @@ class Persistence:
     def finish(self) -> None:
         """Wait until everything that was submitted is on the disk, for `WAIT` seconds at most."""
         self._submit_best()
-        if not self._saver.flush(WAIT):
-            good = self._store.last_batch()
-            last = "there is none" if good is None else f"the last good one is batch {good:,}"
-            self._notice("warning", f"the last checkpoint is not on the disk; {last}")
+        if not self._writer.flush(WAIT):
+            good = self._store.last_good("there is none")
+            self._notice("warning", f"the last checkpoint is not on the disk; {good}")
 
     def ended(self, info: RunInfo, last: Snapshot) -> None:
         """Write down how the run ended, and let the directory go."""
@@ -224,23 +224,29 @@ class Persistence:
             )
         except OSError as error:
             self._notice("warning", f"how the run ended could not be written: {error.strerror}")
-        self._saver.close(1.0)
+        self._writer.close(1.0)
         self.directory.close()
 
-    # In the thread that writes.
+    def _submit_best(self) -> None:
+        if self._best is not None:
+            self._writer.submit("best", *self._best)
+            self._best = None
+            self._best_due = perf_counter() + min(self.policy.seconds, 30.0)
 
-    def _on_saved(self, done: saver.WriterResult) -> None:
-        if done.kind != "last":
+    # In the thread that writes checkpoints.
+
+    def _on_saved(self, kind: CheckpointKind, number: int) -> None:
+        if kind != "last":
             return
-        self.saved = SavedCheckpoint(done.number, time.time())
+        self.saved = SavedCheckpoint(number, time.time())
         self._refused = ""
         if self._failing:
             self._failing = ""
-            self._notice("warning", f"checkpoints are saved again, now at batch {done.number:,}")
+            self._notice("warning", f"checkpoints are saved again, now at batch {number:,}")
         with self._lock:
-            asked = any(number <= done.number for number in self._asked)
-            self._asked = {number for number in self._asked if number > done.number}
-        self._notice("save", f"checkpoint saved at batch {done.number:,}" if asked else "")
+            asked = any(batch <= number for batch in self._asked)
+            self._asked = {batch for batch in self._asked if batch > number}
+        self._notice("save", f"checkpoint saved at batch {number:,}" if asked else "")
 
     def _on_failed(self, text: str, error: Exception) -> None:
         why = str(getattr(error, "strerror", None) or error)
@@ -253,31 +259,3 @@ class Persistence:
     def _notice(self, kind: str, text: str) -> None:
         self._notices.append((kind, text))
         self.wake()
-
-    def _sync(self) -> None:
-        """Before a checkpoint: the log must not be behind it, and what it says of itself in there
-        is complete only now.
-        """
-        self.log.flush(sync=True)
-
-    def _submit_best(self) -> None:
-        if self._best is not None:
-            self._saver.submit("best", *self._best)
-            self._best = None
-            self._best_due = perf_counter() + min(self.policy.seconds, 30.0)
-
-
-class _Synced(store.CheckpointStore):
-    """A store that brings the log to the disk before a checkpoint that refers to it."""
-
-    def __init__(self, folder: Path, sync: Callable[[], None], *, keep: int) -> None:
-        super().__init__(folder, keep=keep)
-        self._sync = sync
-
-    def save_last(self, state: Mapping[str, Any], batches_done: int) -> Path:
-        self._sync()
-        return super().save_last(state, batches_done)
-
-    def save_epoch(self, state: Mapping[str, Any], epoch: int) -> Path:
-        self._sync()
-        return super().save_epoch(state, epoch)

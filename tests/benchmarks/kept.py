@@ -86,7 +86,7 @@ class Turns:
         saves = False
         if safe:
             hindsight.due = here + self._left
-            saves = self._since >= max(OFTEN, COST * saving._saver.last_seconds)
+            saves = self._since >= max(OFTEN, COST * saving._writer.last_seconds)
             if saves:
                 self._since = 0.0
         else:

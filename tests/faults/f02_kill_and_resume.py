@@ -29,8 +29,10 @@ from fivestep.presets import registry
 from fivestep.presets.recipe import load
 from fivestep.tui.cli import app as cli
 from fivestep.tui.cli import run_tables as listing_runs  # noqa: F401
-from fivestep.tui.headless import json_reporter as jsonlines  # noqa: F401
-from fivestep.tui.headless import runner as headless  # noqa: F401
+from fivestep.tui.headless import (
+    json_reporter,  # noqa: F401
+    runner,  # noqa: F401
+)
 from fivestep.tui.setup import resume as resuming  # noqa: F401
 
 FEW = 12

@@ -27,7 +27,7 @@ from faults.result import Result
 from sklearn.model_selection import train_test_split  # noqa: F401
 
 from fivestep.core.protocol.steps import State, Step
-from fivestep.core.storage import persistence as saving
+from fivestep.core.storage import persistence
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.training import loop
 from fivestep.core.training.loop import validate
@@ -156,7 +156,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
 }
 
 
-class Watching(saving.Persistence):
+class Watching(persistence.Persistence):
     """Keeps the digest of the state after every batch; writes those that are wanted."""
 
     wanted: frozenset[float] = frozenset()
@@ -185,14 +185,14 @@ class Watching(saving.Persistence):
             raise AssertionError(f"two states at {done:g}")
         if done in self.wanted:
             super().save(kind, state)
-            assert self._saver.flush(60)
+            assert self._writer.flush(60)
             assert self.copies is not None
             shutil.copytree(self.directory.path, self.copies / f"run-{done:g}")
 
 
 def watched(builder: RunBuilder) -> tuple[Marks, Log]:
     """Train it to its end: digests by batch, and the log without times."""
-    saving.Persistence = Watching  # type: ignore[misc] - a process of its own
+    persistence.Persistence = Watching  # type: ignore[misc] - a process of its own
     session = builder.session(None, "stop")
 
     def saved_inside(training: Training, at: Progress, meter: Any) -> Iterator[Step]:

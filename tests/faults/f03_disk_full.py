@@ -24,13 +24,15 @@ from faults.result import Result
 
 from fivestep.core.protocol.commands import Save
 from fivestep.core.session.session import Session
-from fivestep.core.storage import persistence as saving
+from fivestep.core.storage import persistence
 from fivestep.core.storage.checkpoint import CheckpointError, CheckpointStore
 from fivestep.core.storage.log_file import read_log
 from fivestep.presets import build  # noqa: F401
 from fivestep.tui.cli import app as cli
-from fivestep.tui.headless import runner as headless  # noqa: F401
-from fivestep.tui.headless import text_reporter as people
+from fivestep.tui.headless import (
+    runner,  # noqa: F401
+    text_reporter,
+)
 
 EPOCHS = 3
 BATCHES = 45 * EPOCHS
@@ -114,8 +116,8 @@ def trained(kind: str, folder: Path, taken: int, given: int | None, told: Path) 
     room = {"file system": FileSystem, "limit": Limit, "log": Log}[kind](runs / NAME)
     sessions: list[Session] = []
     wrong: list[str] = []
-    saving.COST = 0  # a checkpoint is due as often as is said
-    begin = people.TextReporter.begin
+    persistence.COST = 0  # a checkpoint is due as often as is said
+    begin = text_reporter.TextReporter.begin
 
     def begins(self: Any, session: Session) -> None:
         sessions.append(session)
@@ -124,7 +126,7 @@ def trained(kind: str, folder: Path, taken: int, given: int | None, told: Path) 
     def batch(_: Any, __: int, ___: int, done: int, *____: Any) -> None:
         """In the training thread."""
         session = sessions[0]
-        saver = session.saving._saver  # type: ignore[union-attr]
+        saver = session.saving._writer  # type: ignore[union-attr]
         if done == taken:
             session.saving.log.flush()  # type: ignore[union-attr]
             saver.flush(10)
@@ -143,7 +145,8 @@ def trained(kind: str, folder: Path, taken: int, given: int | None, told: Path) 
         if done % 10 == 0 and not taken <= done < (given or BATCHES):
             session.send(Save())
 
-    people.TextReporter.begin, people.TextReporter.batch = begins, batch  # type: ignore[method-assign]
+    text_reporter.TextReporter.begin = begins  # type: ignore[method-assign]
+    text_reporter.TextReporter.batch = batch  # type: ignore[method-assign]
     options = ["--no-ui", "--epochs", str(EPOCHS), "--name", NAME, "--save-every", "0.001s"]
     code = cli.run(["train", "digits-mlp", *options, "--runs-dir", str(runs)])
     if code == 0 and given:

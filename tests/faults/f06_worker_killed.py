@@ -29,8 +29,10 @@ from faults.result import Result
 from fivestep.core.storage.checkpoint import CheckpointError, CheckpointStore
 from fivestep.tui.cli import app as cli  # noqa: F401
 from fivestep.tui.cli import main as entry
-from fivestep.tui.headless import runner as headless  # noqa: F401
-from fivestep.tui.headless import text_reporter as people
+from fivestep.tui.headless import (
+    runner,  # noqa: F401
+    text_reporter,
+)
 from fivestep.tui.setup import resume as resuming  # noqa: F401
 
 FEW = 6
@@ -53,7 +55,7 @@ def kill_at(batch: int, draw: random.Random, told: int) -> None:
             draw.choice(workers).send_signal(signal.SIGKILL)
             os.write(told, f"{time.monotonic()} {len(workers)}\n".encode())
 
-    people.TextReporter.batch = batch_done  # type: ignore[method-assign]
+    text_reporter.TextReporter.batch = batch_done  # type: ignore[method-assign]
 
 
 def ran(arguments: list[str], *, batch: int, draw: random.Random) -> tuple[int, str, float]:

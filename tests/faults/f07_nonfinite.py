@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from fivestep.core.protocol.steps import State, Task
 from fivestep.core.session.session import Session
-from fivestep.core.storage import persistence as saving
+from fivestep.core.storage import persistence
 from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.core.storage.persistence import Persistence, Policy
 from fivestep.core.storage.run_directory import RunDirectory
@@ -234,7 +234,7 @@ def _all(trials: int, seed: int) -> list[str]:
     """What went wrong in so many trials."""
     torch.set_num_threads(1)
     draw = random.Random(seed)
-    saving.COST = 0
+    persistence.COST = 0
     found = []
     with tempfile.TemporaryDirectory() as made:
         for number in range(trials):

@@ -24,8 +24,10 @@ from terminal import Terminal
 from fivestep.tui.cli import app as cli
 from fivestep.tui.cli import run_commands as cli_runs  # noqa: F401
 from fivestep.tui.cli import run_tables as listing_runs  # noqa: F401
-from fivestep.tui.headless import runner as headless  # noqa: F401
-from fivestep.tui.headless import text_reporter as people  # noqa: F401
+from fivestep.tui.headless import (
+    runner,  # noqa: F401
+    text_reporter,  # noqa: F401
+)
 from fivestep.tui.setup import resume as resuming  # noqa: F401
 
 MARK: Final = "7731"

@@ -19,8 +19,10 @@ from faults.result import Result
 
 from fivestep.core.storage.checkpoint import CheckpointError
 from fivestep.tui.cli import app as cli
-from fivestep.tui.headless import runner as headless  # noqa: F401
-from fivestep.tui.headless import text_reporter as people  # noqa: F401
+from fivestep.tui.headless import (
+    runner,  # noqa: F401
+    text_reporter,  # noqa: F401
+)
 from fivestep.tui.setup import resume as resuming  # noqa: F401
 
 BATCHES = 16

@@ -183,7 +183,7 @@ class RunBuilder:
             session = make(saving=saving, **start.options)
             # Only now is it known that the checkpoint fits: until here all is as it was.
             if start.state is not None:
-                saving.go_on(start.state)
+                saving.resume(start.state)
             directory.clear_outcome()
         except BaseException as error:
             if saving is not None:

@@ -63,11 +63,11 @@ def test_a_full_disk_is_told_of_once_and_so_is_its_end(make_training, directory,
     full = refusing(monkeypatch)
 
     def fill():
-        saving._saver.flush(10)
+        saving._writer.flush(10)
         full.append(1)
 
     def due():
-        saving._saver.flush(10)
+        saving._writer.flush(10)
         saving.due = 0.0
 
     todo = {2: fill, 4: due, 6: due, 8: due, 9: full.clear, 10: due}
@@ -96,7 +96,7 @@ def test_whoever_asks_while_the_disk_is_full_gets_an_answer(make_training, direc
     full = refusing(monkeypatch)
 
     def ask():
-        saving._saver.flush(10)
+        saving._writer.flush(10)
         full.append(1)
         session.send(Save())
 

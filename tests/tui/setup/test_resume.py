@@ -18,7 +18,7 @@ from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_directory import RunDirectory
 from fivestep.tui.cli import app as cli
-from fivestep.tui.headless import text_reporter as people
+from fivestep.tui.headless import text_reporter
 
 TIMES = ("elapsed", "seconds", "batches_per_second", "crc")
 SIZE = ("--epochs", "4", "--batch-size", "30")  # of iris: 3 batches an epoch
@@ -41,7 +41,7 @@ class Shell:
         """The command's output, stderr behind it."""
         with self._patch.context() as patch:
             if stop:
-                begin, sessions = people.TextReporter.begin, []
+                begin, sessions = text_reporter.TextReporter.begin, []
 
                 def begins(reporter: Any, session: Any) -> None:
                     sessions.append(session)
@@ -51,8 +51,8 @@ class Shell:
                     if done == stop:
                         sessions[0].send(Stop())
 
-                patch.setattr(people.TextReporter, "begin", begins)
-                patch.setattr(people.TextReporter, "batch", batch)
+                patch.setattr(text_reporter.TextReporter, "begin", begins)
+                patch.setattr(text_reporter.TextReporter, "batch", batch)
             found = cli.run(list(arguments))
         self.out, self.err = self._capsys.readouterr()
         assert found == code, self.out + self.err

@@ -9,8 +9,8 @@ from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..headless.reporter import Ending
 from ..headless.text_reporter import closing, resume_hint
-from ..render import format as text
 from ..render.faults import in_short
+from ..render.format import clean, metric, number
 from ..setup.launch import Launch
 from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import captured
@@ -39,9 +39,9 @@ def told(launch: Launch, signal: int | None) -> int:
     last, outcome = launch.session.latest(), launch.outcome
     assert last is not None
     for line in summary(launch.info, last, outcome):
-        print(text.clean(line))
+        print(clean(line))
     for line in lines_kept(launch, last, outcome):
-        print("  " + text.clean(line))
+        print("  " + clean(line))
     if signal is not None:
         return 128 + signal
     return FAILED if outcome is not None and outcome.state is State.FAILED else 0
@@ -66,14 +66,14 @@ def summary(info: RunInfo, last: Snapshot, outcome: Outcome | None) -> tuple[str
         first = f"{info.name}: failed in {outcome.where}: {outcome.reason}"
     parts = []
     if last.last is not None:
-        parts.append(f"train loss {text.number(last.last.train_loss)}")
+        parts.append(f"train loss {number(last.last.train_loss)}")
     elif last.loss is not None:
-        parts.append(f"loss {text.number(last.loss)}")
+        parts.append(f"loss {number(last.loss)}")
     if last.val_loss is not None:
-        parts.append(f"val loss {text.number(last.val_loss)}")
-    parts += [f"{name} {text.metric(name, value)}" for name, value in last.metrics]
+        parts.append(f"val loss {number(last.val_loss)}")
+    parts += [f"{name} {metric(name, value)}" for name, value in last.metrics]
     hand = f" (by hand ×{last.lr_factor:g})" if last.lr_factor != 1 else ""
-    parts.append(f"lr {text.number(last.lr)}{hand}")
+    parts.append(f"lr {number(last.lr)}{hand}")
     if last.faults_so_far and outcome.state is State.FAILED:  # else the first line says so
         parts.append(f"broken on purpose: {in_short(last.faults_so_far)}")
     return first, "  last: " + ", ".join(parts)

@@ -15,15 +15,15 @@ from textual.widgets import Button, Input, Static
 
 from ...presets.catalogue import DATASETS, MODELS
 from ..render.format import clean, count, fit, wrap
-from ..render.keymap import Command
-from ..render.spans import Line, Run, line
+from ..render.keymap import KeyCommand
+from ..render.spans import Line, Span, line
 from ..render.theme import plain
 from ..widgets.footer import CommandBar
 from ..widgets.panel import Panel, styles
 from .settings import DATASET, MODEL, SETTINGS, Resolved, Setting, nudged
 
 if TYPE_CHECKING:
-    from ..render.data_pictures import Look
+    from ..render.data_pictures import Preview
 
 LONGEST: Final = 80
 """Characters that a field takes."""
@@ -94,7 +94,7 @@ class Notes(Panel, inherit_component_classes=False):
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, ascii=ascii)
         self.resolved: Resolved | None = None
-        self.look: Look | None = None
+        self.preview: Preview | None = None
         self.own: Mapping[str, str] = {}
         """The recipe's values without edits."""
         self._places: list[list[tuple[int, int, str]]] = []
@@ -108,15 +108,15 @@ class Notes(Panel, inherit_component_classes=False):
         if resolved is None or resolved.recipe is None:
             return ()
         wrong = resolved.errors.get(setting.key, "")
-        if setting.key == "device" and not wrong and self.look is not None:
-            wrong = self.look.device_problem
+        if setting.key == "device" and not wrong and self.preview is not None:
+            wrong = self.preview.device_problem
         if wrong:
             return line((fit(f"✗ {clean(wrong)}", width).rstrip(), "bad"))
         if setting.key in resolved.overrides:
             return line((f"recipe: {self.own.get(setting.key, '')}", "hand"))
         if setting.key in (DATASET, MODEL):
             return self._names(y, setting, resolved, width)
-        return line((_hint(setting, resolved, self.look), "dim"))
+        return line((_hint(setting, resolved, self.preview), "dim"))
 
     def _names(self, y: int, setting: Setting, resolved: Resolved, width: int) -> Line:
         """The names that fit, as far as there is room."""
@@ -127,16 +127,16 @@ class Notes(Panel, inherit_component_classes=False):
         chosen = recipe.dataset.name if setting.key == DATASET else resolved.values[MODEL]
         while names[0] != chosen and chosen in names and _width(names) > width:
             del names[0]  # those at the end may be cut off, the chosen one may not
-        runs: list[Run] = []
+        spans: list[Span] = []
         place = 0
         for name in names:
             if place + len(name) > width - 2:
-                runs.append(("…", "dim"))
+                spans.append(("…", "dim"))
                 break
-            runs += [(name, "bold" if name == chosen else "dim"), ("  ", "")]
+            spans += [(name, "bold" if name == chosen else "dim"), ("  ", "")]
             self._places[y].append((place, place + len(name), name))
             place += len(name) + 2
-        return line(*runs)
+        return line(*spans)
 
     def on_click(self, event: events.Click) -> None:
         """Take the name under the mouse."""
@@ -152,16 +152,16 @@ def _width(names: list[str]) -> int:
     return sum(len(name) + 2 for name in names)
 
 
-def _hint(setting: Setting, resolved: Resolved, look: Look | None) -> str:
+def _hint(setting: Setting, resolved: Resolved, preview: Preview | None) -> str:
     recipe = resolved.recipe
     assert recipe is not None
     match setting.key:
         case "epochs":
             return "passes over the data"
         case "batch_size":
-            if look is None or not look.samples:
+            if preview is None or not preview.samples:
                 return "samples in a batch"
-            return f"{count(-(-look.samples // recipe.batch_size))} batches an epoch"
+            return f"{count(-(-preview.samples // recipe.batch_size))} batches an epoch"
         case "optimizer.lr":
             schedule = recipe.scheduler.name
             return "size of an update" if schedule == "none" else f"peak: {schedule}"
@@ -170,7 +170,7 @@ def _hint(setting: Setting, resolved: Resolved, look: Look | None) -> str:
         case "seed":
             return "of weights and order"
         case _:
-            device = look.device if look is not None else ""
+            device = preview.device if preview is not None else ""
             return (
                 f"here that is {device}"
                 if device and recipe.device == "auto"
@@ -327,19 +327,20 @@ class CommandLine(Static):
 
 
 CHOOSING: Final = (
-    Command("start", ("enter",), "enter", "start", "Start the run", "Choose", footer=1),
-    Command("choose", (), "↑ ↓", "choose",
-            "Another preset; in a field, another value", "Choose", footer=3),
-    Command("next_field", ("tab",), "tab", "settings", "To the next field", "Choose", footer=2),
-    Command("previous_field", ("shift+tab",), "shift+tab", "field before",
-            "To the field before", "Choose"),
-    Command("list", ("escape",), "esc", "presets", "Back to the list of presets", "Choose"),
-    Command("reset", ("r",), "r", "reset", "The recipe's own settings again", "Choose", footer=5),
-    Command("copy", ("c",), "c", "copy command",
-            "Copy the command line that runs the same", "Choose", footer=4),
-    Command("theme", ("d",), "d", "dark/light", "Dark or light colours", "Program", footer=6),
-    Command("quit", ("q", "ctrl+c"), "q", "quit", "Leave fivestep", "Program", footer=2),
-    Command("help", ("question_mark", "f1"), "?", "help", "This page", "Program", footer=1),
+    KeyCommand("start", ("enter",), "enter", "start", "Start the run", "Choose", footer=1),
+    KeyCommand("choose", (), "↑ ↓", "choose",
+               "Another preset; in a field, another value", "Choose", footer=3),
+    KeyCommand("next_field", ("tab",), "tab", "settings", "To the next field", "Choose", footer=2),
+    KeyCommand("previous_field", ("shift+tab",), "shift+tab", "field before",
+               "To the field before", "Choose"),
+    KeyCommand("list", ("escape",), "esc", "presets", "Back to the list of presets", "Choose"),
+    KeyCommand("reset", ("r",), "r", "reset", "The recipe's own settings again",
+               "Choose", footer=5),
+    KeyCommand("copy", ("c",), "c", "copy command",
+               "Copy the command line that runs the same", "Choose", footer=4),
+    KeyCommand("theme", ("d",), "d", "dark/light", "Dark or light colours", "Program", footer=6),
+    KeyCommand("quit", ("q", "ctrl+c"), "q", "quit", "Leave fivestep", "Program", footer=2),
+    KeyCommand("help", ("question_mark", "f1"), "?", "help", "This page", "Program", footer=1),
 )  # fmt: skip
 
 INTRO: Final = (
@@ -358,17 +359,17 @@ class ChoosingBar(CommandBar, inherit_component_classes=False):
 
     def lines(self, width: int, height: int) -> list[Line]:
         shown = list(CHOOSING)
-        while shown and sum(len(t) for c in shown for t in c.footer_runs) > width:
+        while shown and sum(len(t) for c in shown for t in c.footer_spans) > width:
             shown.remove(max(shown, key=lambda c: c.footer or 9))
-        runs: list[Run] = []
-        self._spans = []
+        spans: list[Span] = []
+        self._places = []
         place = 0
         for command in (c for c in shown if c.footer):
-            key, label = command.footer_runs
-            runs += [(key, "key"), (label, "dim")]
-            self._spans.append((place, place + len(key) + len(label), command.id))
+            key, label = command.footer_spans
+            spans += [(key, "key"), (label, "dim")]
+            self._places.append((place, place + len(key) + len(label), command.id))
             place += len(key) + len(label)
-        return [line(*runs)]
+        return [line(*spans)]
 
 
 def help_lines(width: int) -> list[Line]:

@@ -1,4 +1,4 @@
-"""Looks at data sets and models with torch: for the looker's thread, never for the screen."""
+"""Previews of data sets and models, made with torch: for the thread of `preview` only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ from ...presets.catalogue import DATASETS
 from ...presets.data.dataset import Dataset
 from ...presets.data.images import at_hand
 from ...presets.recipe import Recipe, RecipeError, Section
-from ..render.data_pictures import Excerpt, Histograms, Image, Images, Layer, Look, Picture, Scatter
+from ..render.data_pictures import (
+    DataPicture,
+    Excerpt,
+    GreyImage,
+    Histograms,
+    Images,
+    LayerSummary,
+    Preview,
+    Scatter,
+)
 
 VERSION = torch.__version__.partition("+")[0]
 POINTS = 1500
@@ -27,7 +36,7 @@ COLUMNS = 200
 """How much of a data set is shown at most."""
 
 
-class Inspector:
+class DataInspector:
     """Keeps what it has loaded and drawn up lately, for a person who goes to and fro."""
 
     def __init__(self) -> None:
@@ -35,10 +44,10 @@ class Inspector:
         self._picture = lru_cache(maxsize=16)(lambda key: picture(self._data(key)))
         self._layers = lru_cache(maxsize=64)(self._outline)
 
-    def look(self, recipe: Recipe, *, model: bool = True) -> Look:
-        """The recipe's data and, if `model`, its layers. What fails is told in the `Look`."""
+    def preview(self, recipe: Recipe, *, model: bool = True) -> Preview:
+        """The recipe's data and, if `model`, its layers. What fails is told in the `Preview`."""
         device, problem = _device(recipe)
-        seen = Look(device=device, device_problem=problem, torch=VERSION)
+        seen = Preview(device=device, device_problem=problem, torch=VERSION)
         key = _Key(recipe, recipe.dataset)
         try:
             data, shown = self._data(key), self._picture(key)
@@ -59,7 +68,7 @@ class Inspector:
             return replace(seen, layers=_reason(error))
         return replace(seen, layers=found, parameters=found[-1].parameters)
 
-    def _outline(self, key: _Key) -> tuple[Layer, ...]:
+    def _outline(self, key: _Key) -> tuple[LayerSummary, ...]:
         return layers(key.recipe, self._data(_Key(key.recipe, key.recipe.dataset)))
 
 
@@ -86,7 +95,7 @@ def _load(key: _Key) -> Dataset:
     return build.load_data(key.recipe)
 
 
-def picture(data: Dataset) -> Picture:
+def picture(data: Dataset) -> DataPicture:
     """What is shown of a data set."""
     features, labels = data.features, data.labels
     if features.dtype == torch.int64:
@@ -121,7 +130,7 @@ def _images(data: Dataset) -> Images:
         low, high = grey.min(), grey.max()
         scaled = ((grey - low) / (high - low).clamp(min=1e-9)).tolist()
         name = data.label_names[label] if label < len(data.label_names) else str(label)
-        image: Image = tuple(tuple(row) for row in scaled)
+        image: GreyImage = tuple(tuple(row) for row in scaled)
         samples.append((image, name))
     return Images(tuple(samples))
 
@@ -138,7 +147,7 @@ def _histograms(features: Tensor, names: tuple[str, ...]) -> Histograms:
     return Histograms(tuple(columns))
 
 
-def layers(recipe: Recipe, data: Dataset) -> tuple[Layer, ...]:
+def layers(recipe: Recipe, data: Dataset) -> tuple[LayerSummary, ...]:
     """The model's layers and, last, all of it.
 
     Two samples go through it: torch's meta device would compute nothing, but takes a second to
@@ -158,14 +167,14 @@ def layers(recipe: Recipe, data: Dataset) -> tuple[Layer, ...]:
         module.register_forward_hook(remember)
     with torch.no_grad():
         model(data.features[:2])  # (2, ...)
-    rows: list[Layer] = []
+    rows: list[LayerSummary] = []
     for name, module in _parts("", model):
         count = sum(p.numel() for p in module.parameters())
         weight = next(module.parameters(), None)
         shape = shapes.get(module) or ("" if weight is None else f"{tuple(weight.shape)}")
-        rows.append(Layer(name, type(module).__name__, shape, count))
+        rows.append(LayerSummary(name, type(module).__name__, shape, count))
     total = sum(p.numel() for p in model.parameters())
-    return (*_merged(rows), Layer("total", "", shapes.get(model, ""), total))
+    return (*_merged(rows), LayerSummary("total", "", shapes.get(model, ""), total))
 
 
 def _parts(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -178,9 +187,9 @@ def _parts(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield path, child
 
 
-def _merged(rows: list[Layer]) -> list[Layer]:
+def _merged(rows: list[LayerSummary]) -> list[LayerSummary]:
     """Equal blocks in a row as one."""
-    merged: list[tuple[Layer, int]] = []
+    merged: list[tuple[LayerSummary, int]] = []
     for row in rows:
         if merged and row.parameters:
             last, count = merged[-1]
@@ -189,7 +198,7 @@ def _merged(rows: list[Layer]) -> list[Layer]:
                 continue
         merged.append((row, 1))
     return [
-        row if n == 1 else Layer(row.name, f"{row.kind} ×{n}", row.shape, row.parameters * n)
+        row if n == 1 else LayerSummary(row.name, f"{row.kind} ×{n}", row.shape, row.parameters * n)
         for row, n in merged
     ]
 

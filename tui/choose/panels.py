@@ -17,7 +17,7 @@ from ..widgets.picture import CLASSES, PicturePanel
 from .settings import DATASET, MODEL, Resolved
 
 if TYPE_CHECKING:
-    from ..render.data_pictures import Layer, Look
+    from ..render.data_pictures import LayerSummary, Preview
 
 LOADING: Final = "loading torch …"
 LOOKING: Final = "looking …"
@@ -53,11 +53,11 @@ class Banner(Panel, inherit_component_classes=False):
         return [spread(line(brand, f"  {purpose}"), line((f" {status}", "dim")), width)]
 
 
-class About(Panel, inherit_component_classes=False):
+class AboutPanel(Panel, inherit_component_classes=False):
     """What the highlighted preset is, and what may be expected of it."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim")
-    DEFAULT_CSS = "About { padding: 0 2; }"
+    DEFAULT_CSS = "AboutPanel { padding: 0 2; }"
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, ascii=ascii)
@@ -122,7 +122,7 @@ class DataPanel(PicturePanel, inherit_component_classes=False):
         super().__init__(id=id, title="data", ascii=ascii)
         self.recipe: Recipe | None = None
         """The one whose data is shown."""
-        self.look: Look | None = None
+        self.preview: Preview | None = None
         self.waiting = LOADING
 
     def lines(self, width: int, height: int) -> list[Line]:
@@ -130,16 +130,16 @@ class DataPanel(PicturePanel, inherit_component_classes=False):
             self.set_title("data")
             return []
         name = self.recipe.dataset.name
-        about = self.look.about if self.look is not None else DATASETS[name].about
+        about = self.preview.about if self.preview is not None else DATASETS[name].about
         self.set_title(f"data: {name}")
         subtitle(self, about if len(about) <= width - 2 else "")
-        if self.look is None:
+        if self.preview is None:
             return centred([self.waiting, TO_COME[DATASETS[name].kind]], width, height)
-        if isinstance(self.look.picture, str):
-            return [line((text, "bad")) for text in wrap(clean(self.look.picture), width)]
+        if isinstance(self.preview.picture, str):
+            return [line((text, "bad")) for text in wrap(clean(self.preview.picture), width)]
         from ..render.data_pictures import draw  # the first picture does without
 
-        drawn = draw(self.look.picture, width, height, ascii=self.ascii)
+        drawn = draw(self.preview.picture, width, height, ascii=self.ascii)
         return [EMPTY] * ((height - len(drawn)) // 2) + drawn
 
 
@@ -171,7 +171,7 @@ class LayersPanel(Panel, inherit_component_classes=False):
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, title="model", ascii=ascii)
         self.resolved: Resolved | None = None
-        self.look: Look | None = None
+        self.preview: Preview | None = None
         self.waiting = LOADING
 
     def lines(self, width: int, height: int) -> list[Line]:
@@ -186,35 +186,35 @@ class LayersPanel(Panel, inherit_component_classes=False):
             subtitle(self, "")
             return [line((text, "bad")) for text in wrap(f"✗ {clean(misfit)}", width)]
         name = recipe.model.name
-        size = parameters(self.resolved, self.look)
+        size = parameters(self.resolved, self.preview)
         known = f"{count(size)} parameters" if size is not None else ""
         self.set_title(f"model: {name}")
         subtitle(self, known)
-        if self.look is None or not self.look.layers:
+        if self.preview is None or not self.preview.layers:
             return centred([self.waiting, MODELS[name].about], width, height)
-        if isinstance(self.look.layers, str):
-            return [line((text, "bad")) for text in wrap(clean(self.look.layers), width)]
+        if isinstance(self.preview.layers, str):
+            return [line((text, "bad")) for text in wrap(clean(self.preview.layers), width)]
         if height < SHORTEST:
-            return chain(self.look.layers, width)
+            return chain(self.preview.layers, width)
         subtitle(self, "")
-        return table(self.look.layers, self.look.inputs, width, height)
+        return table(self.preview.layers, self.preview.inputs, width, height)
 
 
-def parameters(resolved: Resolved, look: Look | None) -> int | None:
+def parameters(resolved: Resolved, preview: Preview | None) -> int | None:
     """How many numbers the model can learn: counted, or else as the recipe says."""
-    if look is not None and look.parameters is not None:
-        return look.parameters
+    if preview is not None and preview.parameters is not None:
+        return preview.parameters
     expect = resolved.recipe.expect if resolved.recipe is not None else None
     return expect.parameters if expect is not None else None
 
 
-def chain(layers: tuple[Layer, ...], width: int) -> list[Line]:
+def chain(layers: tuple[LayerSummary, ...], width: int) -> list[Line]:
     """The layers that learn, one after the other, where there is no room for a table."""
     kinds = [clean(layer.kind) for layer in layers[:-1] if layer.parameters]
     return [line(text) for text in wrap(" → ".join(kinds), width)]
 
 
-def table(layers: tuple[Layer, ...], inputs: str, width: int, height: int) -> list[Line]:
+def table(layers: tuple[LayerSummary, ...], inputs: str, width: int, height: int) -> list[Line]:
     """The layers in columns; where there is no room for all, those in the middle are left out."""
     *rows, total = layers
     names = min(14, max((len(row.name) for row in rows), default=0) + 1)

@@ -1,7 +1,7 @@
 """The choosing screen: which run, on which data, with which settings.
 
 It paints before torch is loaded, and must stay free of torch: what needs torch is asked of a
-`Looker`, whose thread answers with plain numbers.
+`Previewer`, whose thread answers with plain numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .panels import (
     LAYOUT,
     LOADING,
     LOOKING,
-    About,
+    AboutPanel,
     Banner,
     DataPanel,
     LayersPanel,
@@ -34,11 +34,11 @@ from .panels import (
     layout_classes,
 )
 from .preset_list import PresetList
-from .preview import Looker, Request
+from .preview import Previewer, PreviewRequest
 from .settings import Choice, Resolved, command_line, resolve
 
 if TYPE_CHECKING:
-    from ..render.data_pictures import Look
+    from ..render.data_pictures import Preview
 
 __all__ = ["Choice", "ChooseScreen", "command_line"]
 
@@ -76,12 +76,12 @@ class ChooseScreen(Screen[None]):
             super().__init__()
             self.name, self.overrides = name, overrides
 
-    class Looked(Message):
-        """The looker's answer, from its thread."""
+    class Previewed(Message):
+        """The previewer's answer, from its thread."""
 
-        def __init__(self, request: Request, look: Look) -> None:
+        def __init__(self, request: PreviewRequest, preview: Preview) -> None:
             super().__init__()
-            self.request, self.look = request, look
+            self.request, self.preview = request, preview
 
     def __init__(self, names: Sequence[str] | None = None, choice: Choice | None = None) -> None:
         super().__init__()
@@ -94,10 +94,12 @@ class ChooseScreen(Screen[None]):
         if choice is not None:
             self.edits[choice.name] = {key: str(value) for key, value in choice.overrides.items()}
         self.resolved = Resolved("")
-        self.look: Look | None = None
+        self.preview: Preview | None = None
         """Of what is chosen; None while it is being looked at."""
-        self._looker = Looker(lambda request, look: self.post_message(self.Looked(request, look)))
-        self._request: Request | None = None
+        self._previewer = Previewer(
+            lambda request, preview: self.post_message(self.Previewed(request, preview))
+        )
+        self._request: PreviewRequest | None = None
         self._waiting = LOADING
         self._timer: Timer | None = None
         self._ascii = ascii_only()
@@ -105,8 +107,8 @@ class ChooseScreen(Screen[None]):
 
     @property
     def settled(self) -> bool:
-        """Everything that is chosen is shown: no look is under way."""
-        return self._timer is None and (self.look is not None or self._request is None)
+        """Everything that is chosen is shown: no preview is under way."""
+        return self._timer is None and (self.preview is not None or self._request is None)
 
     def _fit(self, size: Size) -> None:
         """Take the layout for this size."""
@@ -132,7 +134,7 @@ class ChooseScreen(Screen[None]):
                 yield DataPanel(id="small", ascii=a)
                 yield StepsToCome(id="steps", ascii=a)
             with Vertical(id="right"):
-                yield About(id="about", ascii=a)
+                yield AboutPanel(id="about", ascii=a)
                 with Horizontal(id="look"):
                     yield DataPanel(id="data", ascii=a)
                     yield LayersPanel(id="model", ascii=a)
@@ -147,16 +149,16 @@ class ChooseScreen(Screen[None]):
         self.query_one(PresetList).choose(self.chosen)
         self._choose(self.chosen)
         self.query_one(ChoosingBar).redraw()
-        self.set_timer(HEADSTART, self._looker.start)
+        self.set_timer(HEADSTART, self._previewer.start)
 
     def on_unmount(self) -> None:
         """Nothing is looked at any more."""
-        self._looker.close()
+        self._previewer.close()
 
     def _choose(self, name: str) -> None:
         self._catch_up()
         self.chosen = name
-        about = self.query_one(About)
+        about = self.query_one(AboutPanel)
         own = resolve(name, {})
         about.original = own.recipe
         self.query_one(Form).notes.own = own.values
@@ -176,9 +178,11 @@ class ChooseScreen(Screen[None]):
         self.resolved = resolved = resolve(self.chosen, edits)
         self.query_one(Form).show(resolved, edits)
         if resolved.shown is not None or resolved.recipe is None:
-            request = None if resolved.shown is None else Request(resolved.shown, resolved.fits)
+            request = (
+                None if resolved.shown is None else PreviewRequest(resolved.shown, resolved.fits)
+            )
             if request != self._request:
-                self._request, self.look = request, None
+                self._request, self.preview = request, None
                 if self._timer is not None:
                     self._timer.stop()
                 self._timer = self.set_timer(PATIENCE, self._ask)
@@ -187,17 +191,17 @@ class ChooseScreen(Screen[None]):
     def _ask(self) -> None:
         self._timer = None
         if self._request is not None:
-            self._looker.ask(self._request)
+            self._previewer.ask(self._request)
 
     def _draw(self) -> None:
-        resolved, look = self.resolved, self.look
+        resolved, preview = self.resolved, self.preview
         about, notes, layers = (
-            self.query_one(About),
+            self.query_one(AboutPanel),
             self.query_one(Form).notes,
             self.query_one(LayersPanel),
         )
         about.resolved = notes.resolved = layers.resolved = resolved
-        notes.look = layers.look = look
+        notes.preview = layers.preview = preview
         about.redraw()
         notes.redraw()
         layers.waiting = self._waiting
@@ -205,15 +209,15 @@ class ChooseScreen(Screen[None]):
         self.query_one(Form).labels.redraw()
         for panel in self.query(DataPanel):
             panel.waiting = self._waiting
-            panel.recipe, panel.look = (self._request.recipe if self._request else None), look
+            panel.recipe, panel.preview = (self._request.recipe if self._request else None), preview
             panel.redraw()
         self._tell()
 
     def _tell(self) -> None:
         """The command, or what is wrong: with the field that has the focus, if that is."""
-        resolved, look = self.resolved, self.look
+        resolved, preview = self.resolved, self.preview
         problem = resolved.complaint(self.query_one(Form).focused_key)
-        problem = problem or (look.device_problem if look is not None else "")
+        problem = problem or (preview.device_problem if preview is not None else "")
         command = "" if resolved.problem else command_line(self.chosen, resolved.overrides)
         self.query_one(CommandLine).show(command, problem)
         self.query_one(StartButton).disabled = bool(problem)
@@ -223,14 +227,14 @@ class ChooseScreen(Screen[None]):
         if self.resolved.problem:
             self._tell()
 
-    def on_choose_screen_looked(self, event: Looked) -> None:
-        """Show what was looked at, unless something else is chosen by now."""
+    def on_choose_screen_previewed(self, event: Previewed) -> None:
+        """Show the preview, unless something else is chosen by now."""
         self._waiting = LOOKING
-        banner, torch = self.query_one(Banner), event.look.torch
+        banner, torch = self.query_one(Banner), event.preview.torch
         banner.torch = f"torch {torch}" if torch else "no torch"
         banner.redraw()
         if event.request == self._request:
-            self.look = event.look
+            self.preview = event.preview
             self._draw()
 
     def on_preset_list_chosen(self, event: PresetList.Chosen) -> None:
@@ -295,7 +299,7 @@ class ChooseScreen(Screen[None]):
         form = self.query_one(Form)
         if self.resolved.errors:
             form.fields[next(key for key in form.fields if key in self.resolved.errors)].focus()
-        elif self.look is not None and self.look.device_problem:
+        elif self.preview is not None and self.preview.device_problem:
             form.fields["device"].focus()
         elif not self.resolved.problem:
             self.post_message(self.Start(self.chosen, dict(self.resolved.overrides)))

@@ -9,40 +9,39 @@ import typer
 
 from ... import __version__
 from ...presets import registry
-from ..render import format as text
+from ..render.format import clean
 from ..terminal.imports import importing
 from ..terminal.output import Output, records_only, stdout, written
-from . import explain_command as cli_explain
-from . import run_commands as cli_runs
+from . import explain_command, run_commands
 from .arguments import options_of, plan_of, recipe_of, watch, with_screen
 from .errors import SAID_NOTHING, DefaultsToTrain, Plain, refusals, run_command
 from .options import (
     EXIT_CODES,
-    Amp,
-    BatchSize,
-    Break,
-    BreakIt,
-    Compile,
-    DataDir,
-    Dataset,
-    Device,
-    Epochs,
-    Json,
-    Lr,
-    Model,
-    Name,
-    NoSave,
-    NoUi,
-    OnNan,
-    Optimizer,
-    Preset,
-    Quiet,
-    RunsDir,
-    SaveEvery,
-    Seed,
-    Set,
-    Threads,
-    Traceback,
+    AmpOption,
+    BatchSizeOption,
+    BreakItOption,
+    BreakOption,
+    CompileOption,
+    DataDirOption,
+    DatasetOption,
+    DeviceOption,
+    EpochsOption,
+    JsonOption,
+    LrOption,
+    ModelOption,
+    NameOption,
+    NoSaveOption,
+    NoUiOption,
+    OnNanOption,
+    OptimizerOption,
+    PresetOption,
+    QuietOption,
+    RunsDirOption,
+    SaveEveryOption,
+    SeedOption,
+    SetOption,
+    ThreadsOption,
+    TracebackOption,
 )
 
 app: Final = typer.Typer(
@@ -73,31 +72,31 @@ def options(
 @app.command(cls=Plain, epilog=EXIT_CODES)
 def train(
     ctx: typer.Context,
-    preset: Preset = registry.DEFAULT,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    lr: Lr = None,
-    optimizer: Optimizer = None,
-    seed: Seed = None,
-    device: Device = None,
-    threads: Threads = None,
-    amp: Amp = None,
-    compile: Compile = False,
-    model: Model = None,
-    dataset: Dataset = None,
-    data_dir: DataDir = None,
-    set_: Set = None,
-    name: Name = None,
-    runs_dir: RunsDir = None,
-    no_save: NoSave = False,
-    save_every: SaveEvery = "30s",
-    on_nan: OnNan = None,
-    break_: Break = None,
-    break_it: BreakIt = None,
-    no_ui: NoUi = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    traceback: Traceback = False,
+    preset: PresetOption = registry.DEFAULT,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
+    lr: LrOption = None,
+    optimizer: OptimizerOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    amp: AmpOption = None,
+    compile: CompileOption = False,
+    model: ModelOption = None,
+    dataset: DatasetOption = None,
+    data_dir: DataDirOption = None,
+    set_: SetOption = None,
+    name: NameOption = None,
+    runs_dir: RunsDirOption = None,
+    no_save: NoSaveOption = False,
+    save_every: SaveEveryOption = "30s",
+    on_nan: OnNanOption = None,
+    break_: BreakOption = None,
+    break_it: BreakItOption = None,
+    no_ui: NoUiOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    traceback: TracebackOption = False,
 ) -> None:
     """Train a preset, the recipe in a file, or a Python file of your own (see: fivestep new)."""
     options = options_of(ctx)
@@ -118,30 +117,30 @@ def presets(
     json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
 ) -> None:
     """List the presets: data, model, parameters, what to expect."""
-    from . import presets as listing
+    from .presets import as_json, as_table
 
     output = stdout()
-    _print(output, listing.as_json() if json else listing.as_table(output))
+    _print(output, as_json() if json else as_table(output))
 
 
 @app.command(cls=Plain)
 def show(
     ctx: typer.Context,
-    preset: Preset = registry.DEFAULT,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    lr: Lr = None,
-    optimizer: Optimizer = None,
-    seed: Seed = None,
-    device: Device = None,
-    threads: Threads = None,
-    amp: Amp = None,
-    compile: Compile = False,
-    model: Model = None,
-    dataset: Dataset = None,
-    data_dir: DataDir = None,
-    set_: Set = None,
-    traceback: Traceback = False,
+    preset: PresetOption = registry.DEFAULT,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
+    lr: LrOption = None,
+    optimizer: OptimizerOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    amp: AmpOption = None,
+    compile: CompileOption = False,
+    model: ModelOption = None,
+    dataset: DatasetOption = None,
+    data_dir: DataDirOption = None,
+    set_: SetOption = None,
+    traceback: TracebackOption = False,
 ) -> None:
     """Print the resolved recipe as TOML, which can be run again."""
     recipe = recipe_of(ctx)
@@ -151,29 +150,29 @@ def show(
 @app.command("eval", cls=Plain)
 def evaluate(
     ctx: typer.Context,
-    preset: Preset = registry.DEFAULT,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    lr: Lr = None,
-    optimizer: Optimizer = None,
-    seed: Seed = None,
-    device: Device = None,
-    threads: Threads = None,
-    amp: Amp = None,
-    compile: Compile = False,
-    model: Model = None,
-    dataset: Dataset = None,
-    data_dir: DataDir = None,
-    set_: Set = None,
+    preset: PresetOption = registry.DEFAULT,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
+    lr: LrOption = None,
+    optimizer: OptimizerOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    amp: AmpOption = None,
+    compile: CompileOption = False,
+    model: ModelOption = None,
+    dataset: DatasetOption = None,
+    data_dir: DataDirOption = None,
+    set_: SetOption = None,
     run: Annotated[
         str | None, typer.Option("--run", metavar="NAME", help="With what this run has learned.")
     ] = None,
     last: Annotated[
         bool, typer.Option("--last", help="Its newest weights instead of its best.")
     ] = False,
-    runs_dir: RunsDir = None,
+    runs_dir: RunsDirOption = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
-    traceback: Traceback = False,
+    traceback: TracebackOption = False,
 ) -> None:
     """Judge a model on the validation and the test data: untrained, or as a run left it."""
     from ..setup.options import runs_folder
@@ -205,7 +204,7 @@ def new(
     output = stdout()
     _print(
         output,
-        text.clean(f"{file} is there; to run it: fivestep train {shlex.quote(str(file))}") + "\n",
+        clean(f"{file} is there; to run it: fivestep train {shlex.quote(str(file))}") + "\n",
     )
 
 
@@ -215,8 +214,8 @@ def _print(output: Output, text: str) -> None:
     raise typer.Exit(written(output))
 
 
-cli_explain.add_to(app)
-cli_runs.add_to(app)
+explain_command.add_to(app)
+run_commands.add_to(app)
 
 
 def run(arguments: list[str]) -> int:

@@ -112,7 +112,7 @@ def watch(builder: RunBuilder, ctx: Any) -> int:
             from ..app.open import open_screen
         # What is chosen on the screen afterwards is another run, and begins unbroken.
         return open_screen(builder, replace(builder.options, faults=(), breakpoints=()))
-    from ..headless import runner as headless
+    from ..headless import runner
     from ..headless.json_reporter import JsonReporter
     from ..headless.reporter import Reporter
     from ..headless.text_reporter import TextReporter
@@ -123,7 +123,7 @@ def watch(builder: RunBuilder, ctx: Any) -> int:
         reporter = (
             JsonReporter(output) if json else Reporter(output) if quiet else TextReporter(output)
         )
-        return headless.run(builder, reporter, show_traceback=said["traceback"])
+        return runner.run(builder, reporter, show_traceback=said["traceback"])
 
 
 def recipe_of(ctx: Any) -> Recipe:

@@ -19,8 +19,12 @@ from ..terminal.output import FAILED, REFUSED, complain, tell_traceback
 SAID_NOTHING: Final = "fivestep.said_nothing"
 """Key in a context's `meta`: the command stood alone, without a word behind it."""
 
-UsageError: Final[Any] = typer.BadParameter.__mro__[1]
-"""Click's own, which typer brought along from 0.24 on and imported from click before."""
+
+class UsageError(typer.BadParameter):
+    """A command line that can't be run; its message is shown as it is."""
+
+    def format_message(self) -> str:
+        return str(self.message)
 
 
 class _QuickHelp:
@@ -94,12 +98,12 @@ def run_command(command: Any, arguments: Sequence[str]) -> int:
     """Run a typer command in this process; its exit code."""
     try:
         code = command.main(list(arguments), prog_name="fivestep", standalone_mode=False)
-    except UsageError as error:
-        complain(explain(error))
-        return REFUSED
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except Exception as error:
+        if getattr(error, "exit_code", None) == REFUSED:  # a UsageError of the click that typer has
+            complain(explain(error))
+            return REFUSED
         tell_traceback("".join(traceback.format_exception(error)), "--traceback" in arguments)
         complain(f"{type(error).__name__}: {error}; --traceback shows where")
         return FAILED

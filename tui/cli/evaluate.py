@@ -10,8 +10,8 @@ from ...core.storage.run_index import newest
 from ...presets.errors import RecipeError, printable
 from ...presets.recipe import load
 from ..headless.json_reporter import line
-from ..render import format as text
 from ..render.charts import bar
+from ..render.format import clean, count, counted, metric, number
 from ..setup.plan import Plan, RecipePlan
 from ..terminal.imports import load_torch
 
@@ -128,15 +128,15 @@ def _as_lines(
 ) -> str:
     lines = [plan.headline, told]
     for part in found:
-        facts = [text.counted(part.samples, "sample"), f"loss {text.number(part.loss)}"]
-        facts += [f"{n} {text.metric(n, v)}" for n, v in part.metrics if n != "val_loss"]
+        facts = [counted(part.samples, "sample"), f"loss {number(part.loss)}"]
+        facts += [f"{n} {metric(n, v)}" for n, v in part.metrics if n != "val_loss"]
         lines.append(f"{part.part}: {', '.join(facts)}")
     last = found[-1]
     if last.confusion is not None:
         lines += ["", *_matrix(last, training.about.label_names, room)]
     if last.residuals is not None:
         lines += ["", *_spread(last.part, last.residuals)]
-    return "".join(text.clean(row) + "\n" for row in lines)
+    return "".join(clean(row) + "\n" for row in lines)
 
 
 def _as_json(
@@ -181,11 +181,11 @@ def _matrix(part: Evaluation, names: tuple[str, ...], room: int) -> list[str]:
     if len(names) != len(counts):
         names = tuple(str(i) for i in range(len(counts)))
     first = max(len("label"), *(len(name) for name in names))
-    cell = 2 + max(len(name) for name in (*names, *(text.count(n) for r in counts for n in r)))
+    cell = 2 + max(len(name) for name in (*names, *(count(n) for r in counts for n in r)))
     if first + cell * len(counts) <= room:
         head = "label".ljust(first) + "".join(name.rjust(cell) for name in names)
         rows = [
-            name.ljust(first) + "".join(text.count(n).rjust(cell) for n in row)
+            name.ljust(first) + "".join(count(n).rjust(cell) for n in row)
             for name, row in zip(names, counts, strict=True)
         ]
         return [f"{part.part}, labels down, predictions across:", head, *rows]
@@ -195,21 +195,21 @@ def _matrix(part: Evaluation, names: tuple[str, ...], room: int) -> list[str]:
     )
     return [
         f"{part.part}, what is confused most:",
-        *(f"{names[i]} taken for {names[j]}: {text.count(n)}" for n, i, j in pairs[:MOST]),
+        *(f"{names[i]} taken for {names[j]}: {count(n)}" for n, i, j in pairs[:MOST]),
     ]
 
 
 def _spread(part: str, found: Residuals) -> list[str]:
     """A line of numbers, then the histogram."""
     facts = (
-        f"mean {text.number(found.mean)}, deviation {text.number(found.deviation)}, "
-        f"median {text.number(found.median)}"
+        f"mean {number(found.mean)}, deviation {number(found.deviation)}, "
+        f"median {number(found.median)}"
     )
     lines = [f"{part}, residuals (label - prediction): {facts}"]
     step, most = (found.high - found.low) / len(found.counts), max(found.counts)
-    for i, count in enumerate(found.counts):
+    for i, samples in enumerate(found.counts):
         start, end = found.low + i * step, found.low + (i + 1) * step
-        span = f"{text.number(start):>9} to {text.number(end):>9}"
-        drawn = bar(count / most, BAR).rstrip()
-        lines.append(f"{span}  {text.count(count):>6}  {drawn}".rstrip())
+        span = f"{number(start):>9} to {number(end):>9}"
+        drawn = bar(samples / most, BAR).rstrip()
+        lines.append(f"{span}  {count(samples):>6}  {drawn}".rstrip())
     return lines

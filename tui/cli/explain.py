@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from ..headless.json_reporter import line
-from ..render import format as text
+from ..render.format import clean, counted, wrap
 from ..terminal.imports import load_torch
 from ..terminal.output import FAILED, complain, tell_traceback
 from .explain_text import explanation
@@ -136,11 +136,11 @@ def tell(
         first = "The first batch" if batches == 1 else f"The first {batches} batches"
         lines = [
             f"{first} of {plan.headline}",
-            f"{info.data}; {text.counted(info.parameters, 'parameter')}",
+            f"{info.data}; {counted(info.parameters, 'parameter')}",
         ]
-        lines = [row for said in lines for row in text.wrap(text.clean(said), width)]
+        lines = [row for said in lines for row in wrap(clean(said), width)]
         told = (*lines, *explanation(whole, intact, optimizer, width))
-        output.write("".join(text.clean(row) + "\n" for row in told))
+        output.write("".join(clean(row) + "\n" for row in told))
     if whole.failure is None:
         return 0
     output.flush()

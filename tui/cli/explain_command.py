@@ -12,20 +12,20 @@ from ..terminal.output import records_only, stdout, written
 from .arguments import faults_of, plan_of
 from .errors import Plain, UsageError, refusals
 from .options import (
-    Amp,
-    BatchSize,
-    BreakIt,
-    DataDir,
-    Dataset,
-    Device,
-    Lr,
-    Model,
-    Optimizer,
-    Preset,
-    Seed,
-    Set,
-    Threads,
-    Traceback,
+    AmpOption,
+    BatchSizeOption,
+    BreakItOption,
+    DataDirOption,
+    DatasetOption,
+    DeviceOption,
+    LrOption,
+    ModelOption,
+    OptimizerOption,
+    PresetOption,
+    SeedOption,
+    SetOption,
+    ThreadsOption,
+    TracebackOption,
 )
 
 MOST: Final = 1000
@@ -39,24 +39,24 @@ def add_to(app: typer.Typer) -> None:
 
 def explain(
     ctx: typer.Context,
-    preset: Preset = registry.DEFAULT,
+    preset: PresetOption = registry.DEFAULT,
     batches: Annotated[
         str, typer.Option("--batches", "-n", metavar="N", help="Batches to explain.")
     ] = "2",
-    break_it: BreakIt = None,
-    batch_size: BatchSize = None,
-    lr: Lr = None,
-    optimizer: Optimizer = None,
-    seed: Seed = None,
-    device: Device = None,
-    threads: Threads = None,
-    amp: Amp = None,
-    model: Model = None,
-    dataset: Dataset = None,
-    data_dir: DataDir = None,
-    set_: Set = None,
+    break_it: BreakItOption = None,
+    batch_size: BatchSizeOption = None,
+    lr: LrOption = None,
+    optimizer: OptimizerOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    amp: AmpOption = None,
+    model: ModelOption = None,
+    dataset: DatasetOption = None,
+    data_dir: DataDirOption = None,
+    set_: SetOption = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
-    traceback: Traceback = False,
+    traceback: TracebackOption = False,
 ) -> None:
     """Train a few batches step by step and say what each step did; nothing is kept."""
     if not batches.isdecimal() or not 1 <= int(batches) <= MOST:

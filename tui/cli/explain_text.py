@@ -11,8 +11,7 @@ from rich.cells import cell_len
 from ...core.protocol.faults import Fault
 from ...core.protocol.inside import Difference, TensorFact
 from ...core.protocol.steps import FIVE, STEPS, Step
-from ..render import format as text
-from ..render.format import NOTHING, counted, number
+from ..render.format import NOTHING, clean, counted, fit, number, short_exponent, wrap
 
 if TYPE_CHECKING:
     from ...core.inspection.explain import Batch, Explained, Modes, Phase
@@ -49,7 +48,7 @@ def moves(layers: Sequence[Difference]) -> Iterator[str]:
 
 def _table(rows: list[list[str]], left: int = 2) -> Iterator[str]:
     """Rows in columns, the first `left` of them aligned left; long tables lose their middle."""
-    rows = [[text.clean(cell) for cell in row] for row in rows]
+    rows = [[clean(cell) for cell in row] for row in rows]
     head, *body = rows
     gap = len(body) - MOST
     if gap > 1:
@@ -59,7 +58,7 @@ def _table(rows: list[list[str]], left: int = 2) -> Iterator[str]:
         if gap > 1 and i == MOST // 2 + 1:
             yield f"{TABLE_INDENT}… {gap + 1} more"
         cells = [
-            text.fit(cell, size, right=n >= left)
+            fit(cell, size, right=n >= left)
             for n, (cell, size) in enumerate(zip(row, widths, strict=True))
         ]
         yield f"{TABLE_INDENT}{'  '.join(cells)}".rstrip()
@@ -122,7 +121,7 @@ def share(ratio: float | None) -> str:
     if ratio is None or not math.isfinite(ratio):
         return number(ratio)
     if ratio and not 1e-6 <= ratio < 1e3:
-        return text.short_exponent(f"{100 * ratio:.1e}") + " %"
+        return short_exponent(f"{100 * ratio:.1e}") + " %"
     return f"{100 * ratio:,.0f} %" if ratio == 0 or ratio >= 0.0995 else f"{100 * ratio:.2g} %"
 
 
@@ -146,8 +145,8 @@ def explanation(
     infos = [fault.info for fault in whole.faults]
     for info in infos:
         yield ""
-        yield from text.wrap(f"Broken on purpose: {info.label}.", width)
-        yield from text.wrap(f"What to expect: {info.expect}", width)
+        yield from wrap(f"Broken on purpose: {info.label}.", width)
+        yield from wrap(f"What to expect: {info.expect}", width)
     for i, batch in enumerate(whole.batches):
         yield ""
         yield from _batch(whole, batch, optimizer, width, first=not i)
@@ -160,7 +159,7 @@ def explanation(
             yield from _indented(line, width, "", "           " if line[0] == " " else "")
     for info in infos:
         yield ""
-        yield from text.wrap(f"Why ({info.label}): {info.why}", width)
+        yield from wrap(f"Why ({info.label}): {info.why}", width)
 
 
 # One batch.
@@ -171,7 +170,7 @@ def _batch(
 ) -> Iterator[str]:
     facts = batch.facts
     told = f"features {_tensors(facts.features)}, labels {_tensors(facts.labels)}"
-    yield from text.wrap(f"Batch {batch.number} of epoch {batch.epoch}: {told}", width)
+    yield from wrap(f"Batch {batch.number} of epoch {batch.epoch}: {told}", width)
     if batch.phases[0].step is not Step.ZERO_GRAD:
         yield from _not_due(Step.ZERO_GRAD, whole.accumulate, width)
     for i, phase in enumerate(batch.phases):
@@ -223,7 +222,7 @@ def _heading(step: Step, remark: str) -> str:
 
 def _indented(said: str, width: int, first: str = INDENT, then: str = INDENT) -> Iterator[str]:
     """A paragraph, its first line set in by `first` and the others by `then`."""
-    for i, row in enumerate(text.wrap(said, width - len(then))):
+    for i, row in enumerate(wrap(said, width - len(then))):
         yield (then if i else first) + row
 
 

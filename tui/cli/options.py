@@ -14,55 +14,65 @@ EXIT_CODES: Final = (
 )
 """At the end of the help of whatever trains."""
 
-Preset = Annotated[
+PresetOption = Annotated[
     str, typer.Argument(metavar="PRESET", help="A preset's name, or a recipe's path.")
 ]
-Epochs = Annotated[str | None, typer.Option(metavar="N", help="Epochs to train.")]
-BatchSize = Annotated[str | None, typer.Option(metavar="N", help="Samples per batch.")]
-Lr = Annotated[str | None, typer.Option(metavar="X", help="Learning rate.")]
-Optimizer = Annotated[str | None, typer.Option(metavar="NAME", help="An optimizer of torch.optim.")]
-Seed = Annotated[str | None, typer.Option(metavar="N", help="Of weights, order and dropout.")]
-Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
-Threads = Annotated[str | None, typer.Option(metavar="N", help="Threads of torch, or auto.")]
-Amp = Annotated[str | None, typer.Option(metavar="bf16|fp16", help="Mixed precision.")]
-Compile = Annotated[bool, typer.Option("--compile", help="Run the model through torch.compile.")]
-Model = Annotated[str | None, typer.Option(metavar="NAME", help="Another model.")]
-Dataset = Annotated[str | None, typer.Option(metavar="NAME", help="Another data set.")]
-DataDir = Annotated[
+EpochsOption = Annotated[str | None, typer.Option(metavar="N", help="Epochs to train.")]
+BatchSizeOption = Annotated[str | None, typer.Option(metavar="N", help="Samples per batch.")]
+LrOption = Annotated[str | None, typer.Option(metavar="X", help="Learning rate.")]
+OptimizerOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="An optimizer of torch.optim.")
+]
+SeedOption = Annotated[str | None, typer.Option(metavar="N", help="Of weights, order and dropout.")]
+DeviceOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
+]
+ThreadsOption = Annotated[str | None, typer.Option(metavar="N", help="Threads of torch, or auto.")]
+AmpOption = Annotated[str | None, typer.Option(metavar="bf16|fp16", help="Mixed precision.")]
+CompileOption = Annotated[
+    bool, typer.Option("--compile", help="Run the model through torch.compile.")
+]
+ModelOption = Annotated[str | None, typer.Option(metavar="NAME", help="Another model.")]
+DatasetOption = Annotated[str | None, typer.Option(metavar="NAME", help="Another data set.")]
+DataDirOption = Annotated[
     str | None, typer.Option(metavar="DIR", help="Where the data set's files already are.")
 ]
-Set = Annotated[
+SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe; may be repeated."),
 ]
-NoUi = Annotated[bool, typer.Option("--no-ui", help="Lines instead of the screen.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Nothing but errors.")]
-Traceback = Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")]
+NoUiOption = Annotated[bool, typer.Option("--no-ui", help="Lines instead of the screen.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line instead.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Nothing but errors.")]
+TracebackOption = Annotated[
+    bool, typer.Option("--traceback", help="Show where an error came from.")
+]
 
-Name = Annotated[str | None, typer.Option(metavar="NAME", help="Of this run; made up otherwise.")]
-RunsDir = Annotated[
+NameOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of this run; made up otherwise.")
+]
+RunsDirOption = Annotated[
     str | None,
     typer.Option(
         "--runs-dir", metavar="DIR", help="Where runs are kept: ./runs, or $FIVESTEP_RUNS."
     ),
 ]
-NoSave = Annotated[bool, typer.Option("--no-save", help="Keep nothing on the disk.")]
-SaveEvery = Annotated[
+NoSaveOption = Annotated[bool, typer.Option("--no-save", help="Keep nothing on the disk.")]
+SaveEveryOption = Annotated[
     str,
     typer.Option(
         metavar="SPAN",
         help="Between two checkpoints, as 30s or 5min; 10epochs keeps one for good that often.",
     ),
 ]
-OnNan = Annotated[
+OnNanOption = Annotated[
     str | None,
     typer.Option(
         metavar="stop|rollback",
         help="When NaN or infinity comes: end, or go back with half the lr. The screen asks.",
     ),
 ]
-Break = Annotated[
+BreakOption = Annotated[
     list[str] | None,
     typer.Option(
         "--break",
@@ -71,7 +81,7 @@ Break = Annotated[
         "report. May be repeated.",
     ),
 ]
-BreakIt = Annotated[
+BreakItOption = Annotated[
     list[str] | None,
     typer.Option(
         "--break-it",
@@ -79,7 +89,7 @@ BreakIt = Annotated[
         help=f"Break the loop on purpose: {', '.join(Fault)}. May be repeated.",
     ),
 ]
-Run = Annotated[
+RunOption = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="A run's name or folder; the last run if left out."),
 ]

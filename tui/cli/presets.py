@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ...presets import recipe, registry
 from ...presets.catalogue import DATASETS
-from ..render import format as text
+from ..render.format import clean, count, fit, wrap
 from ..terminal.output import Output
 
 GAP: Final = "  "
@@ -67,16 +67,16 @@ def as_table(output: Output) -> str:
 
 def _row(found: registry.Preset) -> Row:
     preset = _loaded(found)
-    name = text.clean(found.name) + (f" ({text.clean(found.source)})" if found.source else "")
+    name = clean(found.name) + (f" ({clean(found.source)})" if found.source else "")
     if isinstance(preset, str):
-        return (name, "", "", "", text.clean(f"can't be used: {preset}"))
+        return (name, "", "", "", clean(f"can't be used: {preset}"))
     expect = preset.expect or recipe.Expect()
     return (
         name,
         DATASETS[preset.dataset.name].about,
         preset.model.name,
-        text.count(expect.parameters),
-        text.clean(expect.text),
+        count(expect.parameters),
+        clean(expect.text),
     )
 
 
@@ -98,10 +98,10 @@ def table(rows: Sequence[Row], columns: int | None) -> str:
             continue
         room = columns - len(head) - len(GAP) - 1
         if room >= NARROW:
-            first, *more = text.wrap(row[-1], room)
+            first, *more = wrap(row[-1], room)
             indent = " " * (len(head) + len(GAP))
             lines += [f"{head}{GAP}{first}", *(indent + line for line in more)]
         else:
-            lines.append(text.fit(head, min(len(head), columns - 1)))
-            lines += [GAP + line for line in text.wrap(row[-1], max(1, columns - 3))]
+            lines.append(fit(head, min(len(head), columns - 1)))
+            lines += [GAP + line for line in wrap(row[-1], max(1, columns - 3))]
     return "".join(line.rstrip() + "\n" for line in lines)

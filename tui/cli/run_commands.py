@@ -6,23 +6,23 @@ from typing import Annotated, Any
 
 import typer
 
-from ..render import format as text
+from ..render.format import clean
 from ..setup.options import runs_folder
 from ..terminal.output import stdout, written
 from .arguments import options_of, watch
 from .errors import Plain, UsageError, refusals
 from .options import (
     EXIT_CODES,
-    Break,
-    Epochs,
-    Json,
-    NoUi,
-    OnNan,
-    Quiet,
-    Run,
-    RunsDir,
-    SaveEvery,
-    Traceback,
+    BreakOption,
+    EpochsOption,
+    JsonOption,
+    NoUiOption,
+    OnNanOption,
+    QuietOption,
+    RunOption,
+    RunsDirOption,
+    SaveEveryOption,
+    TracebackOption,
 )
 
 
@@ -35,23 +35,23 @@ def add_to(app: typer.Typer) -> None:
 
 def resume(
     ctx: typer.Context,
-    run: Run = None,
+    run: RunOption = None,
     file: Annotated[
         str | None,
         typer.Argument(metavar="[FILE]", help="The Python file, for a run that came from one."),
     ] = None,
-    epochs: Epochs = None,
+    epochs: EpochsOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Accept a recipe or file that was changed since.")
     ] = False,
-    runs_dir: RunsDir = None,
-    save_every: SaveEvery = "30s",
-    on_nan: OnNan = None,
-    break_: Break = None,
-    no_ui: NoUi = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    traceback: Traceback = False,
+    runs_dir: RunsDirOption = None,
+    save_every: SaveEveryOption = "30s",
+    on_nan: OnNanOption = None,
+    break_: BreakOption = None,
+    no_ui: NoUiOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    traceback: TracebackOption = False,
 ) -> None:
     """Go on with a run where it was: at the very batch, bit for bit as if never interrupted."""
     from ..setup.resume import take_up
@@ -69,28 +69,26 @@ def runs(
         str | None, typer.Argument(metavar="[show NAME]", help="Everything about one run.")
     ] = None,
     name: Annotated[str | None, typer.Argument(hidden=True)] = None,
-    runs_dir: RunsDir = None,
+    runs_dir: RunsDirOption = None,
     json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
 ) -> None:
     """List the runs that were kept, newest first; runs show NAME tells all about one."""
-    from . import run_tables as listing_runs
+    from . import run_tables
 
     if action not in (None, "show"):
-        raise UsageError(f"expected show NAME, not {text.clean(str(action))}")
+        raise UsageError(f"expected show NAME, not {clean(str(action))}")
     folder, output = runs_folder(runs_dir), stdout()
     with refusals():
         if action == "show":
-            output.write(listing_runs.one(folder, name, as_object=json))
+            output.write(run_tables.one(folder, name, as_object=json))
         elif name is None:
-            output.write(
-                listing_runs.as_json(folder) if json else listing_runs.table(folder, output)
-            )
+            output.write(run_tables.as_json(folder) if json else run_tables.table(folder, output))
     output.flush()
     raise typer.Exit(written(output))
 
 
 def export(
-    run: Run = None,
+    run: RunOption = None,
     csv: Annotated[bool, typer.Option("--csv", help="As comma-separated values.")] = False,
     epochs: Annotated[
         bool, typer.Option("--epochs", help="A row an epoch instead of one a batch.")
@@ -98,15 +96,15 @@ def export(
     output_file: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
     ] = None,
-    runs_dir: RunsDir = None,
+    runs_dir: RunsDirOption = None,
 ) -> None:
     """Give out a run's numbers: a row a batch (beyond 100,000, a row a window of batches)."""
-    from . import run_tables as listing_runs
+    from . import run_tables
 
     if not csv:
         raise UsageError("say the format: --csv")
     with refusals():
-        code = listing_runs.export(runs_folder(runs_dir), run, epochs=epochs, to=output_file)
+        code = run_tables.export(runs_folder(runs_dir), run, epochs=epochs, to=output_file)
     raise typer.Exit(code)
 
 
@@ -114,5 +112,5 @@ def _epochs(said: str | None, ctx: Any) -> int | None:
     if said is None:
         return None
     if not said.isdecimal() or not 1 <= int(said) <= 10**9:
-        raise UsageError(f"--epochs: expected a number of at least 1, not {text.clean(said)}", ctx)
+        raise UsageError(f"--epochs: expected a number of at least 1, not {clean(said)}", ctx)
     return int(said)

@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO, cast
 from ...core.storage.log_file import read_log
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import RunSummary, list_runs, newest, summary
-from ..render import format as text
+from ..render.format import clean, counted, fit, metric, number, size
 from ..terminal.output import FAILED, NOBODY_READS, Output, complain
 
 GAP: Final = "  "
@@ -29,7 +29,7 @@ def table(folder: Path, output: Output) -> str:
     """Every run in a line, the newest first."""
     found = list_runs(folder)
     if not found:
-        return text.clean(f"no runs in {folder}; fivestep train starts one") + "\n"
+        return clean(f"no runs in {folder}; fivestep train starts one") + "\n"
     rows = [HEAD, *(_row(run) for run in found)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD) - 1)]
     room = output.columns if output.is_terminal else None
@@ -40,16 +40,16 @@ def table(folder: Path, output: Output) -> str:
             for i, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
         line = GAP.join([*cells, row[-1]]).rstrip()
-        lines.append(line if room is None else text.fit(line, max(room, 1)).rstrip())
+        lines.append(line if room is None else fit(line, max(room, 1)).rstrip())
     return "".join(f"{line}\n" for line in lines)
 
 
 def _row(run: RunSummary) -> tuple[str, ...]:
     planned = "?" if run.epochs_planned is None else str(run.epochs_planned)
-    best = "" if run.best is None else text.metric(run.metric_name, run.best)
+    best = "" if run.best is None else metric(run.metric_name, run.best)
     if run.best_epoch is not None:
         best += f" @{run.best_epoch}"
-    told = text.clean(run.reason)
+    told = clean(run.reason)
     if run.state == "crashed":
         told = f"its process ended in the middle; fivestep resume {run.name}"
     if run.state == "finished":
@@ -59,7 +59,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
         run.state,
         f"{run.epochs}/{planned}",
         best,
-        text.size(run.size),
+        size(run.size),
         _when(run.started),
         told,
     )
@@ -97,23 +97,23 @@ def one(folder: Path, name: str | None, *, as_object: bool) -> str:
         ("started", f"{_when(run.started)} in {meta.get('cwd', '?')}"),
         ("trained", _trained(run)),
         ("best", _best(run)),
-        ("val loss", None if run.val_loss is None else text.number(run.val_loss)),
+        ("val loss", None if run.val_loss is None else number(run.val_loss)),
         ("on", _machine(meta)),
         ("commit", git.get("commit") if isinstance(git, dict) else None),
         ("resumed", len(meta["resumes"]) if meta.get("resumes") else None),
-        ("checkpoints", f"{run.checkpoints}, {text.size(run.size)} in all"),
+        ("checkpoints", f"{run.checkpoints}, {size(run.size)} in all"),
         ("to go on", f"fivestep resume {run.name}" if run.resumable else None),
     ]
     width = max(len(label) for label, value in facts if value)
     lines = [f"{label:<{width}}  {value}" for label, value in facts if value]
     if events:
-        lines += ["", f"the last of {text.counted(len(events), 'event')}:"]
+        lines += ["", f"the last of {counted(len(events), 'event')}:"]
         lines += [
             f"  {_when(event.get('time'))}  batch {event.get('batches_done', '?')}: "
             f"{event.get('text', '')}"
             for event in events[-LATEST:]
         ]
-    return "".join(text.clean(line) + "\n" for line in lines)
+    return "".join(clean(line) + "\n" for line in lines)
 
 
 def _broken(faults: Any) -> str | None:
@@ -142,7 +142,7 @@ def export(folder: Path, name: str | None, *, epochs: bool, to: str | None) -> i
         if to is None:
             complain(f"some rows could not be written: {error.strerror}")
             return FAILED
-        raise RunError(f"{text.clean(to)}: can't be written: {error.strerror}") from error
+        raise RunError(f"{clean(to)}: can't be written: {error.strerror}") from error
     return 0
 
 
@@ -158,7 +158,7 @@ def _stream(to: str | None) -> Iterator[TextIO]:
 def _named(folder: Path, name: str | None) -> str:
     found = name or newest(folder)
     if found is None:
-        raise RunError(f"there is no run in {text.clean(str(folder))}")
+        raise RunError(f"there is no run in {clean(str(folder))}")
     return found
 
 
@@ -169,20 +169,20 @@ def _events(directory: RunDirectory) -> Iterator[dict[str, Any]]:
 
 def _trained(run: RunSummary) -> str:
     planned = "?" if run.epochs_planned is None else run.epochs_planned
-    return f"{run.epochs} of {planned} epochs, {text.counted(run.batches_done, 'batch')}"
+    return f"{run.epochs} of {planned} epochs, {counted(run.batches_done, 'batch')}"
 
 
 def _best(run: RunSummary) -> str | None:
     if run.best is None:
         return None
-    return f"{run.metric_name} {text.metric(run.metric_name, run.best)} in epoch {run.best_epoch}"
+    return f"{run.metric_name} {metric(run.metric_name, run.best)} in epoch {run.best_epoch}"
 
 
 def _machine(meta: dict[str, Any]) -> str | None:
     found = meta.get("versions")
     versions = found if isinstance(found, dict) else {}
     threads = meta.get("threads", "?")
-    told = text.counted(threads, "thread") if isinstance(threads, int) else f"{threads} threads"
+    told = counted(threads, "thread") if isinstance(threads, int) else f"{threads} threads"
     parts = [f"{meta.get('device', '?')}, {told}", *([str(meta["amp"])] if meta.get("amp") else [])]
     return ", ".join(parts + [f"{key} {value}" for key, value in versions.items()])
 

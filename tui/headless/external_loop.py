@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from ...core.protocol.snapshot import Certainty
 from ...core.protocol.steps import State, Step
 from ...core.session.external_loop import Watched
-from ..render import format as text
+from ..render.format import clean, counted, number, percent, rate, short_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,11 +79,11 @@ class WatchedInLines(Watched):
                     self._guards.append((name, _GivingWay(stream, self._give_way)))
                     setattr(sys, name, self._guards[-1][1])
         info = self.info
-        learns = text.counted(info.parameters, "parameter") if info.parameters else "parameters"
+        learns = counted(info.parameters, "parameter") if info.parameters else "parameters"
         self._say(
             f"watching {info.model}, {learns}, "
-            f"{info.optimizer} lr {text.number(self.latest().lr)}; {info.device}, "
-            f"{text.counted(info.threads, 'thread')}"
+            f"{info.optimizer} lr {number(self.latest().lr)}; {info.device}, "
+            f"{counted(info.threads, 'thread')}"
         )
         return self
 
@@ -100,9 +100,9 @@ class WatchedInLines(Watched):
         self._guards.clear()
         outcome, at = self.outcome, self.progress
         assert outcome is not None
-        done = f"{text.counted(at.epoch, 'epoch')}, {text.counted(at.batches_done, 'batch')}"
+        done = f"{counted(at.epoch, 'epoch')}, {counted(at.batches_done, 'batch')}"
         why = f" in {outcome.where}: {outcome.reason}" if outcome.state is State.FAILED else ""
-        took = text.short_time(self.latest().elapsed)
+        took = short_time(self.latest().elapsed)
         self._say(f"{outcome.state}{why} after {done} in {took}")
         self._say(f"time: {self._times()}")
 
@@ -111,10 +111,10 @@ class WatchedInLines(Watched):
 
     def epoch(self, summary: EpochSummary) -> None:
         """Tell of an epoch."""
-        parts = [f"epoch {summary.epoch}", text.counted(summary.batches, "batch")]
+        parts = [f"epoch {summary.epoch}", counted(summary.batches, "batch")]
         if self.info.loss is not Certainty.UNKNOWN:
-            parts.append(f"train loss {text.number(summary.train_loss)}")
-        parts.append(f"{text.rate(summary.batches_per_second)} batches/s")
+            parts.append(f"train loss {number(summary.train_loss)}")
+        parts.append(f"{rate(summary.batches_per_second)} batches/s")
         self._say("  ".join(parts))
 
     def change(self, change: Change) -> None:
@@ -126,7 +126,7 @@ class WatchedInLines(Watched):
         for step, share, sure in zip(Step, self.shares, self.info.phases, strict=True):
             if sure is not Certainty.UNKNOWN:
                 mark = "~" if sure is Certainty.INFERRED else ""
-                parts.append(f"{step.info.name} {mark}{text.percent(share)}")
+                parts.append(f"{step.info.name} {mark}{percent(share)}")
         return ", ".join(parts)
 
     def _draw(self) -> None:
@@ -137,9 +137,9 @@ class WatchedInLines(Watched):
         picture, info = self.latest(), self.info
         total = f"/{info.batches_per_epoch}" if info.batches_per_epoch else ""
         parts = [f"epoch {picture.epoch}  batch {picture.batch}{total}"]
-        parts.append(f"{text.rate(picture.batches_per_second)}/s")
+        parts.append(f"{rate(picture.batches_per_second)}/s")
         if info.loss is not Certainty.UNKNOWN:
-            parts.append(f"loss {text.number(picture.loss)}")
+            parts.append(f"loss {number(picture.loss)}")
         line = "  ".join(parts)
         if not self._live:
             self._say(line)
@@ -157,7 +157,7 @@ class WatchedInLines(Watched):
     def _say(self, line: str) -> None:
         """A whole line, in place of the live one."""
         self._give_way("")
-        self._write(text.clean(line) + "\n")
+        self._write(clean(line) + "\n")
         self._due = perf_counter() + (LIVE if self._live else SIGN_OF_LIFE)
 
     def _give_way(self, coming: str) -> None:

@@ -7,8 +7,19 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from ...core.protocol.steps import State, Task
-from ..render import faults as breaking
-from ..render import format as text
+from ..render.faults import break_report, what_to_expect, why_it_happened
+from ..render.format import (
+    clean,
+    clock,
+    counted,
+    fit,
+    metric,
+    number,
+    percent,
+    rate,
+    short_time,
+    wrap,
+)
 from ..terminal.output import Output
 from .reporter import Ending, Reporter, VerdictWatch
 
@@ -73,12 +84,12 @@ class TextReporter(Reporter):
 
     def begin(self, session: Session) -> None:
         self._info = info = session.info
-        self._say(f"{info.data}; {text.counted(info.parameters, 'parameter')}; {_machine(info)}")
+        self._say(f"{info.data}; {counted(info.parameters, 'parameter')}; {_machine(info)}")
         picture = session.latest()
         on = () if picture is None else picture.faults
         if not session.training.scaler.is_enabled():  # what scales its loss can't be broken
             on = (*on, *(fault for fault in self._faults if fault not in on))
-        for told in breaking.before(on):
+        for told in what_to_expect(on):
             self._say(told)
         self._draw(session)
 
@@ -96,14 +107,14 @@ class TextReporter(Reporter):
 
     def broke(self, report: BreakReport) -> None:
         self._tell_epochs(None)
-        for told in breaking.report_lines(report, self._room()):
+        for told in break_report(report, self._room()):
             self._say(told)
 
     def end(self, session: Session, ending: Ending) -> None:
         self._tell_epochs(None)
         self._tell_verdicts(self._verdicts.judge(session.info, ending.last))
         self._say(closing(session.info, ending))
-        for told in breaking.after(ending.last.faults_so_far):
+        for told in why_it_happened(ending.last.faults_so_far):
             self._say(told)
         if self.resume_command and ending.outcome.state is not State.FINISHED:
             self._say(resume_hint(self.resume_command, ending.last))
@@ -125,8 +136,8 @@ class TextReporter(Reporter):
 
     def _say(self, line: str) -> None:
         """A whole line, in place of the live one."""
-        line, room = text.clean(line), self._room()
-        lines = [line] if room is None else text.wrap(line, room)
+        line, room = clean(line), self._room()
+        lines = [line] if room is None else wrap(line, room)
         self.output.write("\r\x1b[K" if self._drawn else "")
         self.output.write("".join(f"{row}\n" for row in lines))
         self.output.flush()
@@ -138,8 +149,8 @@ class TextReporter(Reporter):
         if not self._live or picture is None:
             return
         room = self._room()
-        line = text.clean(_joined(self._progress(session, picture), room))
-        line = text.fit(line, room or len(line)).rstrip()
+        line = clean(_joined(self._progress(session, picture), room))
+        line = fit(line, room or len(line)).rstrip()
         if line != self._drawn:
             self.output.write(f"\r{line}\x1b[K")
             self.output.flush()
@@ -155,15 +166,15 @@ class TextReporter(Reporter):
         total = info.batches_per_epoch
         batch = f"batch {now.batch}"
         if total:
-            share = text.percent(now.batch / total)
+            share = percent(now.batch / total)
             batch = f"batch {now.batch:>{len(str(total))}}/{total} {share:>5}"
         if now.val_batch and info.validation_batches:
             step = f"validation {now.val_batch}/{info.validation_batches}"
         return [
             _epoch_number(now.epoch, info),
-            f"{batch} {text.rate(now.batches_per_second):>5}/s",
-            f"loss {text.number(now.loss):>6}",
-            f"ETA {text.clock(now.eta):>4}",
+            f"{batch} {rate(now.batches_per_second):>5}/s",
+            f"loss {number(now.loss):>6}",
+            f"ETA {clock(now.eta):>4}",
             step,
         ]
 
@@ -184,18 +195,18 @@ def _epoch_parts(
     name = info.metric_name
     parts = [
         _epoch_number(summary.epoch, info),
-        f"train loss {text.number(summary.train_loss):>6}",
+        f"train loss {number(summary.train_loss):>6}",
     ]
     if summary.val_loss is not None:
-        parts.append(f"val loss {text.number(summary.val_loss):>6}")
+        parts.append(f"val loss {number(summary.val_loss):>6}")
     if summary.val_metric is not None and name != "val_loss":
-        parts.append(f"{name} {text.metric(name, summary.val_metric):>6}")
+        parts.append(f"{name} {metric(name, summary.val_metric):>6}")
     standard = Task(info.task).metric_names  # type: ignore[arg-type]
     own = ((key, value) for key, value in summary.metrics if key not in standard)
-    parts += [f"{key} {text.metric(key, value):>6}" for key, value in own]
-    parts.append(f"{text.rate(summary.batches_per_second):>5} batches/s")
+    parts += [f"{key} {metric(key, value):>6}" for key, value in own]
+    parts.append(f"{rate(summary.batches_per_second):>5} batches/s")
     if summary.epoch < info.epochs and picture is not None and picture.eta is not None:
-        parts.append(f"ETA {text.clock(picture.eta)}")
+        parts.append(f"ETA {clock(picture.eta)}")
     return parts
 
 
@@ -207,18 +218,18 @@ def closing(info: RunInfo, ending: Ending) -> str:
     """How a run ended and the best it reached, in a line."""
     last = ending.last
     trained = last.last.epoch if last.last is not None else 0
-    took = text.short_time(last.elapsed) if last.elapsed < 60 else text.clock(last.elapsed)
-    done = f"{text.counted(trained, 'epoch')}, {text.counted(last.batches_done, 'batch')}"
+    took = short_time(last.elapsed) if last.elapsed < 60 else clock(last.elapsed)
+    done = f"{counted(trained, 'epoch')}, {counted(last.batches_done, 'batch')}"
     parts = [f"{ending.word} after {done} in {took}"]
     if last.best_metric is not None and info.metric_name != "val_loss":
-        value = text.metric(info.metric_name, last.best_metric.value)
+        value = metric(info.metric_name, last.best_metric.value)
         parts.append(f"best {info.metric_name} {value} (epoch {last.best_metric.epoch})")
     elif last.best_val_loss is not None:
-        value = text.number(last.best_val_loss.value)
+        value = number(last.best_val_loss.value)
         parts.append(f"best val loss {value} (epoch {last.best_val_loss.epoch})")
     parts.append(_machine(info))
     if last.skipped:
-        parts.append(f"{text.counted(last.skipped, 'update')} skipped by fp16's GradScaler")
+        parts.append(f"{counted(last.skipped, 'update')} skipped by fp16's GradScaler")
     if last.faults_so_far:
         parts.append(f"broken on purpose: {', '.join(s.info.label for s in last.faults_so_far)}")
     return "; ".join(parts)
@@ -233,4 +244,4 @@ def resume_hint(command: str, last: Snapshot) -> str:
 
 def _machine(info: RunInfo) -> str:
     how = [info.amp or "", "compiled" if info.compile else ""]
-    return ", ".join([info.device, text.counted(info.threads, "thread"), *filter(None, how)])
+    return ", ".join([info.device, counted(info.threads, "thread"), *filter(None, how)])

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from ...core.protocol.inside import BatchFacts, TensorFact
 from .format import NOTHING, clean, count, fit, number
-from .spans import Line, Run, line
+from .spans import Line, Span, line
 
-NAME = 9
+NAME_WIDTH = 9
 
 
 def in_hand(batch: BatchFacts | None, *, most: int = 3) -> list[Line]:
@@ -26,25 +26,25 @@ def in_hand(batch: BatchFacts | None, *, most: int = 3) -> list[Line]:
         for name in ("features", "labels", "outputs")
         for row in _tensors(name, () if batch is None else getattr(batch, name), most)
     ]
-    runs: list[Run] = [(fit("loss", NAME), "dim"), _value(loss)]
+    spans: list[Span] = [(fit("loss", NAME_WIDTH), "dim"), _value(loss)]
     if norm is not None:
-        runs += [("   grad norm ", "dim"), _value(norm), (" before clipping", "dim")]
-    rows.append(line(*runs))
+        spans += [("   grad norm ", "dim"), _value(norm), (" before clipping", "dim")]
+    rows.append(line(*spans))
     if batch is None:
-        return [*rows, line((fit("so far", NAME), "dim"), NOTHING)]
+        return [*rows, line((fit("so far", NAME_WIDTH), "dim"), NOTHING)]
     done = f"{count(batch.batches_done)} batches, {count(batch.updates)} updates, "
     return [
         *rows,
-        line((fit("so far", NAME), "dim"), done + f"{count(batch.samples_done)} samples"),
+        line((fit("so far", NAME_WIDTH), "dim"), done + f"{count(batch.samples_done)} samples"),
     ]
 
 
 def _tensors(name: str, facts: Sequence[TensorFact], most: int) -> list[Line]:
     if not facts:
-        return [line((fit(name, NAME), "dim"), (NOTHING, "dim"))]
+        return [line((fit(name, NAME_WIDTH), "dim"), (NOTHING, "dim"))]
     rows = [
         line(
-            (fit("" if i else name, NAME), "dim"),
+            (fit("" if i else name, NAME_WIDTH), "dim"),
             (f"{clean(fact.path)} " if fact.path else "", "dim"),
             clean(fact.text),
         )
@@ -55,7 +55,7 @@ def _tensors(name: str, facts: Sequence[TensorFact], most: int) -> list[Line]:
     return rows
 
 
-def _value(value: float | None) -> Run:
+def _value(value: float | None) -> Span:
     if value is None:
         return NOTHING, "dim"
     return number(value), "bold" if math.isfinite(value) else "bad"

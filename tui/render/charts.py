@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from ...core.protocol.snapshot import Curve
 from .format import count, fit, tick
-from .spans import EMPTY, Line, Run, joined, line, put, sized
+from .spans import EMPTY, Line, Span, joined, line, put, sized
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +133,19 @@ def paint(strokes: Sequence[Stroke], width: int, height: int) -> list[Line]:
         signal._get_unique_pixels = list
         figure.draw(signal)
     rows = figure.build().string().split("\n")[:height]
-    return [_runs(row, styles) for row in rows]
+    return [_spans(row, styles) for row in rows]
 
 
-def _runs(row: str, styles: list[str]) -> Line:
+def _spans(row: str, styles: list[str]) -> Line:
     """A row of plotext's output with its colour codes turned back into style names."""
-    runs: list[tuple[str, str]] = []
+    spans: list[tuple[str, str]] = []
     style, place = "", 0
     for code in _COLOR.finditer(row):
-        runs.append((row[place : code.start()], style))
+        spans.append((row[place : code.start()], style))
         number = code.group(1).rpartition(";")[2]
         style = styles[int(number) - 16] if code.group(1).startswith("38;5") else ""
         place = code.end()
-    return line(*runs, (row[place:], style))
+    return line(*spans, (row[place:], style))
 
 
 EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -180,7 +180,7 @@ def sparkline(values: Sequence[float], width: int, height: int = 1, style: str =
     fine = [v for v in shown if math.isfinite(v)]
     scale = Scale.of(fine)
     steps = 8 * height
-    rows: list[list[Run]] = [[] for _ in range(height)]
+    rows: list[list[Span]] = [[] for _ in range(height)]
     for value in shown:
         bad = not math.isfinite(value)
         level = 1 if bad else 1 + round(scale(value) * (steps - 1))
@@ -194,7 +194,7 @@ def sparkline(values: Sequence[float], width: int, height: int = 1, style: str =
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class ChartSeries:
     """One curve of a chart."""
 
     curve: Curve
@@ -216,7 +216,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ChartView:
     """How a chart looks at its series."""
 
     span: tuple[float, float] | None = None
@@ -228,10 +228,10 @@ class View:
 
 
 def chart(
-    series: Sequence[Series],
+    series: Sequence[ChartSeries],
     width: int,
     height: int,
-    view: View | None = None,
+    view: ChartView | None = None,
     marks: Sequence[Mark] = (),
 ) -> list[Line]:
     """Curves with axes: an envelope from low to high, and the mean on top of it.
@@ -242,7 +242,7 @@ def chart(
     Returns:
         `height` lines of `width` cells.
     """
-    view = view or View()
+    view = view or ChartView()
     if width < 1 or height < 1:
         return []
     curves = [_within(s, view.span) for s in series]
@@ -278,7 +278,7 @@ def chart(
         strokes += _strokes(s, across, scale, inner, rows, view)
     lines: list[Line] = []
     if bad:
-        cells: list[Run] = [(" ", "")] * inner
+        cells: list[Span] = [(" ", "")] * inner
         for s in curves:
             for x, n in zip(s.curve.x, s.curve.bad, strict=True):
                 if n:
@@ -296,12 +296,12 @@ def chart(
 
 
 def _strokes(
-    s: Series,
+    s: ChartSeries,
     across: Callable[[float], float],
     scale: Scale,
     inner: int,
     rows: int,
-    view: View,
+    view: ChartView,
 ) -> list[Stroke]:
     """The envelope and the mean of one series, no finer than the canvas can show."""
     curve = thinned(s.curve, inner * (1 if view.ascii else 2))
@@ -364,32 +364,32 @@ def thinned(curve: Curve, most: int) -> Curve:
     )
 
 
-def _within(s: Series, span: tuple[float, float] | None) -> Series:
+def _within(s: ChartSeries, span: tuple[float, float] | None) -> ChartSeries:
     if span is None:
         return s
     keep = [i for i, x in enumerate(s.curve.x) if span[0] <= x <= span[1]]
     c = s.curve
     rows = (c.x, c.low, c.mean, c.high, c.bad)
     cut = Curve(*(tuple(row[i] for i in keep) for row in rows))  # type: ignore[arg-type]
-    return Series(cut, s.style, s.points, s.glyph, s.smooth)
+    return ChartSeries(cut, s.style, s.points, s.glyph, s.smooth)
 
 
-def _span(curves: Sequence[Series], span: tuple[float, float] | None) -> tuple[float, float]:
+def _span(curves: Sequence[ChartSeries], span: tuple[float, float] | None) -> tuple[float, float]:
     xs = [x for s in curves for x in (s.curve.x[:1] + s.curve.x[-1:])]
     return span or (min(xs, default=0.0), max(xs, default=1.0))
 
 
-def _drawn(value: float, view: View) -> bool:
+def _drawn(value: float, view: ChartView) -> bool:
     return math.isfinite(value) and (value > 0 or not view.log)
 
 
-def _gutter(label: str, width: int, corner: str, style: str = "dim") -> Run:
+def _gutter(label: str, width: int, corner: str, style: str = "dim") -> Span:
     return f"{label:>{width}}{corner}", style
 
 
 def _marks(marks: Sequence[Mark], column: Callable[[float], int], inner: int) -> Line:
     """▲ at each change, followed by its text where that fits before the next one."""
-    cells: list[Run] = [(" ", "")] * inner
+    cells: list[Span] = [(" ", "")] * inner
     places = sorted({column(m.x): m.text for m in marks}.items())
     taken = -1
     for i, (place, text) in enumerate(places):
@@ -410,7 +410,7 @@ def _x_axis(
 ) -> list[Line]:
     """The axis with ticks at round batch numbers, and their labels under it."""
     axis = ["─"] * inner
-    labels: list[Run] = [(" ", "dim")] * inner
+    labels: list[Span] = [(" ", "dim")] * inner
     free = 0
     for at in nice_ticks(Scale(left, right), max(2, inner // 8), whole=True):
         place, text = column(at), count(at)

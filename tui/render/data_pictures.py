@@ -1,6 +1,6 @@
-"""Pictures of data as pure functions: values, width, height to lines of styled runs.
+"""Pictures of data as pure functions: values, width, height to lines of styled spans.
 
-Besides the styles of every panel a run may be in "ink-A-B": the upper half of the cell in level A
+Besides the styles of every panel a span may be in "ink-A-B": the upper half of the cell in level A
 of grey, the lower one in level B, from 0 (paper) to `INKS` - 1; and in "class-N" for N below
 `len(GLYPHS)`.
 """
@@ -16,11 +16,10 @@ from typing import Final
 
 from .charts import Scale, Stroke, paint
 from .format import clean, fit, tick, wrap
-from .spans import EMPTY, Line, Run, centred_rows, joined, line, sized
-from .spans import width as cells_of
+from .spans import EMPTY, Line, Span, centred_rows, joined, line, line_width, sized
 from .theme import GLYPHS, INKS
 
-Image = tuple[tuple[float, ...], ...]
+GreyImage = tuple[tuple[float, ...], ...]
 """Rows of grey values, 0 to 1."""
 
 
@@ -41,7 +40,7 @@ class Scatter:
 class Images:
     """Sample images with their labels."""
 
-    samples: tuple[tuple[Image, str], ...]
+    samples: tuple[tuple[GreyImage, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +58,11 @@ class Histograms:
     """Name, lowest and highest value, and how many samples fall into each of equal bins."""
 
 
-Picture = Scatter | Images | Excerpt | Histograms
+DataPicture = Scatter | Images | Excerpt | Histograms
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class LayerSummary:
     """A row in the table of a model's layers."""
 
     name: str
@@ -74,17 +73,17 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Preview:
     """A data set and a model, seen. A text in the place of what could not be had."""
 
     about: str = ""
     """The data set in a few words."""
     samples: int = 0
     """To train on."""
-    picture: Picture | str = ""
+    picture: DataPicture | str = ""
     inputs: str = ""
     """Shape of a batch of features."""
-    layers: tuple[Layer, ...] | str = ()
+    layers: tuple[LayerSummary, ...] | str = ()
     parameters: int | None = None
     device: str = ""
     """The device that would be used, such as "cpu"."""
@@ -98,7 +97,7 @@ SHADES: Final = " .:-=+*#@"
 MOST_SCALE: Final = 4
 
 
-def draw(picture: Picture, width: int, height: int, *, ascii: bool = False) -> list[Line]:
+def draw(picture: DataPicture, width: int, height: int, *, ascii: bool = False) -> list[Line]:
     """The picture in at most `height` lines of at most `width` cells."""
     if width < 1 or height < 1:
         return []
@@ -111,7 +110,7 @@ def draw(picture: Picture, width: int, height: int, *, ascii: bool = False) -> l
             drawn = excerpt(picture, width, height)
         case Histograms():
             drawn = histograms(picture, width, height)
-    return [row if cells_of(row) <= width else sized(row, width) for row in drawn[:height]]
+    return [row if line_width(row) <= width else sized(row, width) for row in drawn[:height]]
 
 
 def scatter(data: Scatter, width: int, height: int, *, ascii: bool = False) -> list[Line]:
@@ -146,25 +145,25 @@ def _classes(
         cells.setdefault(place, Counter())[label] += 1
     drawn = []
     for row in range(rows):
-        runs: list[Run] = []
+        spans: list[Span] = []
         for column in range(columns):
             there = cells.get((row, column))
-            runs.append(_mark(there.most_common(1)[0][0]) if there else (" ", ""))
-        drawn.append(joined(runs))
+            spans.append(_mark(there.most_common(1)[0][0]) if there else (" ", ""))
+        drawn.append(joined(spans))
     drawn = centred_rows(drawn, columns, width)
     if height < 5:
         return drawn
     names = list(enumerate(clean(name) for name in data.names[: len(GLYPHS)]))
     needed = sum(2 + len(name) for _, name in names)
     gap = max(1, min(3, (width - needed) // max(1, len(names) - 1)))
-    legend: list[Run] = []
+    legend: list[Span] = []
     for label, name in names:
         legend += [(" " * gap, "")] if legend else []
         legend += [_mark(label), (f" {name}", "dim")]
-    return [*drawn, EMPTY, *centred_rows([line(*legend)], cells_of(legend), width)]
+    return [*drawn, EMPTY, *centred_rows([line(*legend)], line_width(legend), width)]
 
 
-def _mark(label: int) -> Run:
+def _mark(label: int) -> Span:
     at = label % len(GLYPHS)
     return GLYPHS[at], f"class-{at}"
 
@@ -247,7 +246,7 @@ def _room(wide: int, tall: int, width: int, height: int) -> int:
     return ((width + 1) // (wide + 1)) * (height // (tall + 1))
 
 
-def _scaled(image: Image, shrink: int, scale: int) -> Image:
+def _scaled(image: GreyImage, shrink: int, scale: int) -> GreyImage:
     """Blocks of `shrink` pixels averaged into one, then each pixel `scale` times as large."""
     tall, wide = len(image), len(image[0])
     rows = []
@@ -260,7 +259,7 @@ def _scaled(image: Image, shrink: int, scale: int) -> Image:
     return tuple(rows)
 
 
-def _image(image: Image, *, ascii: bool) -> list[Line]:
+def _image(image: GreyImage, *, ascii: bool) -> list[Line]:
     levels = [[_level(value) for value in row] for row in image]
     if ascii:
         return [line("".join(SHADES[level] * 2 for level in row)) for row in levels]
@@ -279,11 +278,11 @@ def _level(value: float) -> int:
 
 
 def _beside(parts: Sequence[Line], gap: int) -> Line:
-    runs: list[Run] = []
+    spans: list[Span] = []
     for i, part in enumerate(parts):
-        runs += [(" " * gap, "")] if i and gap else []
-        runs += part
-    return joined(runs)
+        spans += [(" " * gap, "")] if i and gap else []
+        spans += part
+    return joined(spans)
 
 
 def _middle(text: str, width: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from ...core.protocol.faults import Fault
-from . import format as text
+from .format import number
 from .layer_table import layer_table
 
 if TYPE_CHECKING:
@@ -19,21 +19,21 @@ ROWS: Final = 12
 """Its lines."""
 
 
-def before(faults: Iterable[Fault]) -> Iterator[str]:
+def what_to_expect(faults: Iterable[Fault]) -> Iterator[str]:
     """What is broken, and what to expect of that."""
     for fault in faults:
         info = fault.info
         yield f"broken on purpose: {info.label}. What to expect: {info.expect}"
 
 
-def after(faults: Iterable[Fault]) -> Iterator[str]:
+def why_it_happened(faults: Iterable[Fault]) -> Iterator[str]:
     """Why it happened."""
     for fault in faults:
         info = fault.info
         yield f"why ({info.label}): {info.why}"
 
 
-def report_lines(report: BreakReport, room: int | None) -> Iterator[str]:
+def break_report(report: BreakReport, room: int | None) -> Iterator[str]:
     """Where a breakpoint has ended the run, and what there was to see."""
     values = f" ({report.told})" if report.told else ""
     yield f"breakpoint {report.condition}{values} at {report.where}"
@@ -48,7 +48,7 @@ def report_lines(report: BreakReport, room: int | None) -> Iterator[str]:
         if found
     ]
     if batch.loss is not None:
-        facts.append(f"loss {text.number(batch.loss)}")
+        facts.append(f"loss {number(batch.loss)}")
     if facts:
         yield f"the newest batch: {', '.join(facts)}"
     width = min(room or WIDE, WIDE)

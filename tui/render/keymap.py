@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from ...core.protocol.steps import State
 
-Group = Literal["Choose", "Steer", "Look", "Messages", "After the run", "Program"]
+KeyGroup = Literal["Choose", "Steer", "Look", "Messages", "After the run", "Program"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def _always(at: Situation) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class KeyCommand:
     """Something a person can do."""
 
     id: str
@@ -61,7 +61,7 @@ class Command:
     label: str
     """One or two words for the footer."""
     help: str
-    group: Group
+    group: KeyGroup
     when: Callable[[Situation], bool] = _always
     footer: int = 0
     """0 is not in the footer; otherwise 1 stays longest when room is short."""
@@ -71,7 +71,7 @@ class Command:
     """Of the footer's label."""
 
     @property
-    def footer_runs(self) -> tuple[str, str]:
+    def footer_spans(self) -> tuple[str, str]:
         """The key and the label as the footer shows them."""
         label = self.label if self.short is None else self.short
         return f" {self.shown}", f" {label} " if label else ""
@@ -98,90 +98,91 @@ def _ended(at: Situation) -> bool:
 
 
 COMMANDS: Final = (
-    Command("pause", ("space",), "space", "pause",
-            "Hold the run at once, inside a batch too", "Steer", _moving, 1),
-    Command("resume", ("space",), "space", "resume", "Go on", "Steer", _paused, 1),
-    Command("step", ("s",), "s", "step",
-            "Take one phase, then hold: walk through the five steps", "Steer", _live, 2),
-    Command("batch", ("b",), "b", "batch", "Train one batch, then hold", "Steer", _live, 3),
-    Command("epoch", ("e",), "e", "epoch", "Train one epoch, then hold", "Steer", _live, 8),
-    Command("slower", ("less_than_sign", "comma"), "<", "slower",
-            "Slow motion, down to one phase a second", "Steer", _live, 5, ""),
-    Command("faster", ("greater_than_sign", "full_stop"), ">", "faster",
-            "Faster, up to full speed", "Steer", _live, 5, "speed"),
-    Command("lr_up", ("plus", "equals_sign"), "+", "lr ×2",
-            "Double the learning rate, on top of any schedule", "Steer", _live, 4, ""),
-    Command("lr_down", ("minus",), "-", "lr ÷2",
-            "Halve the learning rate, on top of any schedule", "Steer", _live, 4, "lr"),
-    Command("save", ("c",), "c", "save", "Save a checkpoint now; inside a batch, at its end",
-            "Steer", lambda at: _live(at) and at.kept, 7),
-    Command("validate", ("x",), "x", "validate",
-            "Validate now, at the next edge between two batches", "Steer",
-            lambda at: _live(at) and at.validation, 9),
-    Command("break_it", ("k",), "k", "break it",
-            "Break the loop on purpose, and see what happens", "Steer", _live, 6),
-    Command("undo", ("u",), "u", "undo",
-            "Undo what was broken on purpose: back to the batch before it was", "Steer",
-            lambda at: at.live and at.broken, 1, style="warn"),
-    Command("breakpoints", ("B",), "B", "breakpoints",
-            "Hold when a condition becomes true, such as grad_norm > 10", "Steer", _live, 9),
-    Command("go_back", ("g",), "g", "go back",
-            "After NaN or infinity: back to the last checkpoint, with half the lr",
-            "Steer", _trouble, 1),
-    Command("give_up", ("q", "ctrl+c"), "q", "stop", "After NaN or infinity: end the run as failed",
-            "Steer", lambda at: _trouble(at) and not at.leaving, 1),
-    Command("traceback", ("T",), "T", "traceback",
-            "Show where in the code it failed", "After the run",
-            lambda at: at.traceback and (at.trouble or at.state is State.FAILED), 1),
-    Command("again", ("r",), "r", "run again", "The same run from the start",
-            "After the run", _ended, 2),
-    Command("another", ("n",), "n", "another preset", "Back to the choosing screen",
-            "After the run", _ended, 3),
-    Command("next_step", ("down",), "↓", "next step", "Explain the next step", "Look"),
-    Command("previous_step", ("up",), "↑", "previous step", "Explain the previous step", "Look"),
-    Command("follow", ("escape",), "esc", "follow",
-            "Explain the running step again; leave a search or the messages", "Look",
-            lambda at: at.selected or at.searching),
-    Command("inside", ("i",), "i", "inside",
-            "Inside the batch: the code, the layers, what each step changes in them", "Look",
-            lambda at: at.live or at.inside, 4),
-    Command("spread", ("h",), "h", "histograms",
-            "Inside: histograms of the weights, of the gradients, or none", "Look",
-            lambda at: at.inside, 6),
-    Command("picture", ("p",), "p", "picture",
-            "What the model knows by now, in pictures; then the chart again", "Look",
-            lambda at: at.live or at.viewed, 5),
-    Command("verdicts", ("y",), "y", "why",
-            "What is wrong with the run, why, and what to try", "Look"),
-    Command("window", ("w",), "w", "recent/whole", "Chart: recent batches or the whole run",
-            "Look", _always, 10, "span"),
-    Command("log", ("l",), "l", "log scale", "Chart: logarithmic or linear",
-            "Look", _always, 11),
-    Command("smooth", ("m",), "m", "smooth", "Chart: smoothing off, light, strong",
-            "Look", _always, 12),
-    Command("metric", ("t",), "t", "next metric",
-            "Chart: loss, validation metric, learning rate, gradient norm, throughput",
-            "Look", _always, 10),
-    Command("messages", ("v",), "v", "messages", "Show or hide the messages", "Messages",
-            lambda at: at.narrow and not at.warned, 6),
-    Command("warning", ("v",), "v", "! warning", "Show the messages: a warning is among them",
-            "Messages", lambda at: at.narrow and at.warned, 1, style="warn"),
-    Command("search", ("slash",), "/", "search", "Show only messages that contain a text",
-            "Messages", _always, 13),
-    Command("back", ("pageup",), "PgUp", "older", "Older messages; layers further up",
-            "Messages"),
-    Command("ahead", ("pagedown",), "PgDn", "newer", "Newer messages; layers further down",
-            "Messages"),
-    Command("theme", ("d",), "d", "dark/light", "Dark or light colours", "Program", _always, 14),
-    Command("stop", ("q", "ctrl+c"), "q", "stop",
-            "Ask: stop after this batch, after this epoch, or go on", "Program",
-            lambda at: _live(at) and not at.leaving, 1),
-    Command("leave_at_once", ("ctrl+c",), "ctrl+c", "leave at once",
-            "While leaving waits for a batch or a checkpoint: wait no longer", "Program",
-            lambda at: at.leaving, 1),
-    Command("quit", ("q", "ctrl+c"), "q", "quit", "Leave fivestep", "Program",
-            lambda at: _ended(at) and not at.leaving, 1),
-    Command("help", ("question_mark", "f1"), "?", "help", "This page", "Program", _always, 1),
+    KeyCommand("pause", ("space",), "space", "pause",
+               "Hold the run at once, inside a batch too", "Steer", _moving, 1),
+    KeyCommand("resume", ("space",), "space", "resume", "Go on", "Steer", _paused, 1),
+    KeyCommand("step", ("s",), "s", "step",
+               "Take one phase, then hold: walk through the five steps", "Steer", _live, 2),
+    KeyCommand("batch", ("b",), "b", "batch", "Train one batch, then hold", "Steer", _live, 3),
+    KeyCommand("epoch", ("e",), "e", "epoch", "Train one epoch, then hold", "Steer", _live, 8),
+    KeyCommand("slower", ("less_than_sign", "comma"), "<", "slower",
+               "Slow motion, down to one phase a second", "Steer", _live, 5, ""),
+    KeyCommand("faster", ("greater_than_sign", "full_stop"), ">", "faster",
+               "Faster, up to full speed", "Steer", _live, 5, "speed"),
+    KeyCommand("lr_up", ("plus", "equals_sign"), "+", "lr ×2",
+               "Double the learning rate, on top of any schedule", "Steer", _live, 4, ""),
+    KeyCommand("lr_down", ("minus",), "-", "lr ÷2",
+               "Halve the learning rate, on top of any schedule", "Steer", _live, 4, "lr"),
+    KeyCommand("save", ("c",), "c", "save", "Save a checkpoint now; inside a batch, at its end",
+               "Steer", lambda at: _live(at) and at.kept, 7),
+    KeyCommand("validate", ("x",), "x", "validate",
+               "Validate now, at the next edge between two batches", "Steer",
+               lambda at: _live(at) and at.validation, 9),
+    KeyCommand("break_it", ("k",), "k", "break it",
+               "Break the loop on purpose, and see what happens", "Steer", _live, 6),
+    KeyCommand("undo", ("u",), "u", "undo",
+               "Undo what was broken on purpose: back to the batch before it was", "Steer",
+               lambda at: at.live and at.broken, 1, style="warn"),
+    KeyCommand("breakpoints", ("B",), "B", "breakpoints",
+               "Hold when a condition becomes true, such as grad_norm > 10", "Steer", _live, 9),
+    KeyCommand("go_back", ("g",), "g", "go back",
+               "After NaN or infinity: back to the last checkpoint, with half the lr",
+               "Steer", _trouble, 1),
+    KeyCommand("give_up", ("q", "ctrl+c"), "q", "stop",
+               "After NaN or infinity: end the run as failed",
+               "Steer", lambda at: _trouble(at) and not at.leaving, 1),
+    KeyCommand("traceback", ("T",), "T", "traceback",
+               "Show where in the code it failed", "After the run",
+               lambda at: at.traceback and (at.trouble or at.state is State.FAILED), 1),
+    KeyCommand("again", ("r",), "r", "run again", "The same run from the start",
+               "After the run", _ended, 2),
+    KeyCommand("another", ("n",), "n", "another preset", "Back to the choosing screen",
+               "After the run", _ended, 3),
+    KeyCommand("next_step", ("down",), "↓", "next step", "Explain the next step", "Look"),
+    KeyCommand("previous_step", ("up",), "↑", "previous step", "Explain the previous step", "Look"),
+    KeyCommand("follow", ("escape",), "esc", "follow",
+               "Explain the running step again; leave a search or the messages", "Look",
+               lambda at: at.selected or at.searching),
+    KeyCommand("inside", ("i",), "i", "inside",
+               "Inside the batch: the code, the layers, what each step changes in them", "Look",
+               lambda at: at.live or at.inside, 4),
+    KeyCommand("spread", ("h",), "h", "histograms",
+               "Inside: histograms of the weights, of the gradients, or none", "Look",
+               lambda at: at.inside, 6),
+    KeyCommand("picture", ("p",), "p", "picture",
+               "What the model knows by now, in pictures; then the chart again", "Look",
+               lambda at: at.live or at.viewed, 5),
+    KeyCommand("verdicts", ("y",), "y", "why",
+               "What is wrong with the run, why, and what to try", "Look"),
+    KeyCommand("window", ("w",), "w", "recent/whole", "Chart: recent batches or the whole run",
+               "Look", _always, 10, "span"),
+    KeyCommand("log", ("l",), "l", "log scale", "Chart: logarithmic or linear",
+               "Look", _always, 11),
+    KeyCommand("smooth", ("m",), "m", "smooth", "Chart: smoothing off, light, strong",
+               "Look", _always, 12),
+    KeyCommand("metric", ("t",), "t", "next metric",
+               "Chart: loss, validation metric, learning rate, gradient norm, throughput",
+               "Look", _always, 10),
+    KeyCommand("messages", ("v",), "v", "messages", "Show or hide the messages", "Messages",
+               lambda at: at.narrow and not at.warned, 6),
+    KeyCommand("warning", ("v",), "v", "! warning", "Show the messages: a warning is among them",
+               "Messages", lambda at: at.narrow and at.warned, 1, style="warn"),
+    KeyCommand("search", ("slash",), "/", "search", "Show only messages that contain a text",
+               "Messages", _always, 13),
+    KeyCommand("back", ("pageup",), "PgUp", "older", "Older messages; layers further up",
+               "Messages"),
+    KeyCommand("ahead", ("pagedown",), "PgDn", "newer", "Newer messages; layers further down",
+               "Messages"),
+    KeyCommand("theme", ("d",), "d", "dark/light", "Dark or light colours", "Program", _always, 14),
+    KeyCommand("stop", ("q", "ctrl+c"), "q", "stop",
+               "Ask: stop after this batch, after this epoch, or go on", "Program",
+               lambda at: _live(at) and not at.leaving, 1),
+    KeyCommand("leave_at_once", ("ctrl+c",), "ctrl+c", "leave at once",
+               "While leaving waits for a batch or a checkpoint: wait no longer", "Program",
+               lambda at: at.leaving, 1),
+    KeyCommand("quit", ("q", "ctrl+c"), "q", "quit", "Leave fivestep", "Program",
+               lambda at: _ended(at) and not at.leaving, 1),
+    KeyCommand("help", ("question_mark", "f1"), "?", "help", "This page", "Program", _always, 1),
 )  # fmt: skip
 
 BY_ID: Final = {command.id: command for command in COMMANDS}
@@ -189,17 +190,17 @@ KEYS: Final = tuple(dict.fromkeys(key for command in COMMANDS for key in command
 """Every key once; two commands may share one, if they never apply at the same time."""
 
 
-def applying(at: Situation) -> list[Command]:
+def applying(at: Situation) -> list[KeyCommand]:
     """The commands that make sense now, in the order of the table."""
     return [command for command in COMMANDS if command.when(at)]
 
 
-def for_key(key: str, at: Situation) -> Command | None:
+def for_key(key: str, at: Situation) -> KeyCommand | None:
     """What a key does now."""
     return next((command for command in applying(at) if key in command.keys), None)
 
 
-def footer(at: Situation, width: int) -> list[Command]:
+def footer(at: Situation, width: int) -> list[KeyCommand]:
     """What the footer shows in `width` cells: the least important give way first."""
     shown = [command for command in applying(at) if command.footer]
     while footer_width(shown) > width:
@@ -210,6 +211,6 @@ def footer(at: Situation, width: int) -> list[Command]:
     return shown
 
 
-def footer_width(shown: list[Command]) -> int:
+def footer_width(shown: list[KeyCommand]) -> int:
     """Cells that these take."""
-    return sum(len(text) for command in shown for text in command.footer_runs)
+    return sum(len(text) for command in shown for text in command.footer_spans)

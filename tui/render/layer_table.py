@@ -15,8 +15,7 @@ from rich.cells import cell_len
 from ...core.protocol.inside import Difference, Histogram, LayerRow
 from .charts import BAD, LEVELS
 from .format import NOTHING, clean, count, number, percent
-from .spans import Line, Run, joined, line, put, sized
-from .spans import width as cells_of
+from .spans import Line, Span, joined, line, line_width, put, sized
 
 USUAL: Final = -3
 """Decimal logarithm of a usual ratio of an update to its weights."""
@@ -48,7 +47,7 @@ class _Column:
 
     def draw(self, cell: Line) -> Line:
         """The cell in the column's width."""
-        spare = self.width - cells_of(cell)
+        spare = self.width - line_width(cell)
         return sized(cell, self.width) if self.left or spare <= 0 else ((" " * spare, ""), *cell)
 
 
@@ -90,7 +89,7 @@ def layer_table(
     drawn = [_joined(columns, [c.cell(row) for c in columns]) for row in shown]
     if rest and room > 1:
         drawn.append(line((f"… {rest + 1} more below", "dim")))
-    return [row if cells_of(row) <= width else sized(row, width) for row in (head, *drawn)]
+    return [row if line_width(row) <= width else sized(row, width) for row in (head, *drawn)]
 
 
 def _standing(rows: Sequence[LayerRow]) -> list[_Column]:
@@ -114,7 +113,7 @@ def _stepping(rows: Sequence[LayerRow], known: dict[str, Difference]) -> list[_C
     """The columns for what a step did: before, after, and a word."""
 
     def sides(
-        of: Callable[[LayerRow], Run], change: Callable[[Difference], str]
+        of: Callable[[LayerRow], Span], change: Callable[[Difference], str]
     ) -> Callable[[LayerRow], Line]:
         def cell(row: LayerRow) -> Line:
             difference = known.get(row.name)
@@ -157,11 +156,11 @@ def _drop(columns: list[_Column], width: int) -> None:
 
 
 def _joined(columns: Sequence[_Column], cells: Sequence[Line]) -> Line:
-    runs: list[Run] = []
+    spans: list[Span] = []
     for column, cell in zip(columns, cells, strict=True):
-        runs += [(GAP, "")] if runs else []
-        runs += column.draw(cell)
-    return joined(runs)
+        spans += [(GAP, "")] if spans else []
+        spans += column.draw(cell)
+    return joined(spans)
 
 
 def _wide(texts: Sequence[str], least: int, most: int) -> int:
@@ -201,13 +200,13 @@ def fine(value: float) -> str:
     return number(value)
 
 
-def _number(value: float | None, write: Callable[[float], str] = number) -> Run:
+def _number(value: float | None, write: Callable[[float], str] = number) -> Span:
     if value is None:
         return "", ""
     return write(value), "" if math.isfinite(value) else "bad"
 
 
-def _gradient(row: LayerRow, write: Callable[[float], str] = number) -> Run:
+def _gradient(row: LayerRow, write: Callable[[float], str] = number) -> Span:
     if row.weight_norm is None:
         return "", ""
     if row.grad_norm is None:
@@ -223,7 +222,7 @@ def _power(row: LayerRow) -> float | None:
     return math.log10(ratio) if 0 < ratio < math.inf else math.inf if ratio > 0 else -math.inf
 
 
-def _update(row: LayerRow) -> Run:
+def _update(row: LayerRow) -> Span:
     power = _power(row)
     if power is None:
         return ("" if row.weight_norm is None else NOTHING), "dim"
@@ -233,7 +232,7 @@ def _update(row: LayerRow) -> Run:
 
 
 def _scale_head() -> str:
-    cells: list[Run] = [(" ", "")] * SCALE
+    cells: list[Span] = [(" ", "")] * SCALE
     put(cells, 0, str(USUAL - REACH), "")
     put(cells, SCALE // 2 - 1, str(USUAL), "")
     put(cells, SCALE - 2, str(USUAL + REACH), "")
@@ -245,7 +244,7 @@ def _scale(row: LayerRow) -> Line:
     power = _power(row)
     if power is None or math.isnan(power):
         return ()
-    cells: list[Run] = [("·", "dim")] * SCALE
+    cells: list[Span] = [("·", "dim")] * SCALE
     cells[SCALE // 2] = ("│", "dim")
     away = (power - USUAL) / REACH
     if abs(away) > 1:

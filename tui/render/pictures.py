@@ -23,8 +23,7 @@ from .data_pictures import MOST_SCALE, Images
 from .data_pictures import images as draw_images
 from .format import clean, count, fit, percent, wrap
 from .plane import decisions, fitted, predictions
-from .spans import EMPTY, Line, Run, centred_rows, joined, line, sized
-from .spans import width as cells_of
+from .spans import EMPTY, Line, Span, centred_rows, joined, line, line_width, sized
 
 NAMES: Final = 14
 """Cells of a class's name at most."""
@@ -68,7 +67,7 @@ def confusion(picture: ConfusionMatrix, width: int, height: int) -> list[Line]:
     ]
     for i in shown:
         counts = picture.counts[i]
-        cells: list[Run] = [(fit(names[i], gutter), "")]
+        cells: list[Span] = [(fit(names[i], gutter), "")]
         cells += [_count(counts[j], cell, right=i == j) for j in shown]
         if recall:
             cells.append((f"{percent(counts[i] / sum(counts)):>7}" if sum(counts) else "", "dim"))
@@ -78,7 +77,7 @@ def confusion(picture: ConfusionMatrix, width: int, height: int) -> list[Line]:
     return [head, *rows]
 
 
-def _count(number: int, cells: int, *, right: bool) -> Run:
+def _count(number: int, cells: int, *, right: bool) -> Span:
     if not number:
         return f"{'·':>{cells}}", "dim"
     return f"{number:>{cells}}", "good" if right else "bad"
@@ -118,7 +117,7 @@ def mistakes(picture: Mistakes, width: int, height: int, *, ascii: bool) -> list
     return [head, *centred_rows(rows, used * (slot + GAP) - GAP, width)]
 
 
-def _caption(judged: Judged, names: Sequence[str]) -> Run:
+def _caption(judged: Judged, names: Sequence[str]) -> Span:
     guess = clean(_name(names, judged.predicted)) if judged.predicted >= 0 else "NaN"
     if judged.predicted == judged.label:
         return f"✔ {guess} {percent(judged.confidence)}", "dim"
@@ -126,7 +125,7 @@ def _caption(judged: Judged, names: Sequence[str]) -> Run:
 
 
 def _size(
-    image: Image, captions: Sequence[Run], width: int, height: int, *, ascii: bool
+    image: Image, captions: Sequence[Span], width: int, height: int, *, ascii: bool
 ) -> tuple[int, int, int]:
     """Cells of a slot across and of an image down, and how much an image is enlarged."""
     across, down = (2, 1) if ascii else (1, 2)
@@ -151,18 +150,18 @@ def _block(image: Image, slot: int, tall: int, scale: int, *, ascii: bool) -> li
 
 
 def _middle(row: Line, cells: int) -> Line:
-    spare = cells - cells_of(row)
+    spare = cells - line_width(row)
     if spare <= 0:
         return line(*((fit(text, cells), style) for text, style in row[:1])) if spare else row
     return line((" " * (spare // 2), ""), *row, (" " * (spare - spare // 2), ""))
 
 
 def _beside(parts: Sequence[Line]) -> Line:
-    runs: list[Run] = []
+    spans: list[Span] = []
     for i, part in enumerate(parts):
-        runs += [(" " * GAP, "")] if i else []
-        runs += part
-    return joined(runs)
+        spans += [(" " * GAP, "")] if i else []
+        spans += part
+    return joined(spans)
 
 
 def _name(names: Sequence[str], number: int) -> str:
@@ -186,7 +185,7 @@ def draw_view(picture: Picture, width: int, height: int, *, ascii: bool = False)
             drawn = confusion(picture, width, height)
         case WrittenText():
             drawn = written(picture, width, height)
-    return [row if cells_of(row) <= width else sized(row, width) for row in drawn[:height]]
+    return [row if line_width(row) <= width else sized(row, width) for row in drawn[:height]]
 
 
 def written(picture: WrittenText, width: int, height: int) -> list[Line]:
@@ -200,7 +199,7 @@ def written(picture: WrittenText, width: int, height: int) -> list[Line]:
     rows: list[Line] = []
     left = prompt + text
     for row in wrap(left, width):
-        cells: list[Run] = []
+        cells: list[Span] = []
         for char in row:
             # A break in the line stands for the space or the line end that it replaces.
             place = left.find(char)

@@ -11,8 +11,7 @@ from typing import Final
 from ...core.protocol.inside import DecisionMap, FittedLine, Point, PredictionsTruth
 from .charts import Scale, Stroke, paint
 from .format import clean, count, counted, fit, number, tick
-from .spans import Line, Run, centred_rows, joined, line, sized
-from .spans import width as cells_of
+from .spans import Line, Span, centred_rows, joined, line, line_width, sized
 from .theme import GLYPHS
 
 FIELDS: Final = "·:-~=,"
@@ -35,10 +34,10 @@ def decisions(picture: DecisionMap, width: int, height: int) -> list[Line]:
     columns, rows = _proportions(picture, width, height - len(head) - len(legend))
     if columns < 1 or rows < 1 or not picture.classes:
         return head
-    cells: list[list[Run]] = []
+    cells: list[list[Span]] = []
     for row in range(rows):
         start = (2 * row + 1) * picture.rows // (2 * rows) * picture.columns
-        ground: list[Run] = []
+        ground: list[Span] = []
         for column in range(columns):
             at = start + (2 * column + 1) * picture.columns // (2 * columns)
             known, chance = picture.classes[at], picture.confidence[at]
@@ -80,29 +79,29 @@ def _thinned(
     return ordered[::step]
 
 
-def _glyph(label: int, *, several: bool) -> Run:
+def _glyph(label: int, *, several: bool) -> Span:
     glyphs = LETTERS if several else GLYPHS
     return glyphs[label % len(glyphs)], f"class-{label % len(GLYPHS)}"
 
 
-def _ground(label: int, *, several: bool) -> Run:
+def _ground(label: int, *, several: bool) -> Span:
     glyphs = LETTERS.lower() if several else FIELDS
     return glyphs[label % len(glyphs)], f"field-{label % len(GLYPHS)}"
 
 
 def _legend(names: Sequence[str], width: int, *, several: bool) -> list[Line]:
-    runs: list[Run] = []
+    spans: list[Span] = []
     for label, name in enumerate(names):
         glyph, (ground, style) = _glyph(label, several=several), _ground(label, several=several)
-        more: list[Run] = [("   " if runs else "", ""), glyph, (ground * 2, style)]
+        more: list[Span] = [("   " if spans else "", ""), glyph, (ground * 2, style)]
         more.append((f" {clean(name)}", "dim"))
         rest = len(names) - label - 1
-        if runs and cells_of([*runs, *more]) > width - (2 if rest else 0):
-            runs.append((" …", "dim"))
+        if spans and line_width([*spans, *more]) > width - (2 if rest else 0):
+            spans.append((" …", "dim"))
             break
-        runs += more
-    legend = sized(line(*runs), width) if cells_of(runs) > width else line(*runs)
-    return centred_rows([legend], cells_of(legend), width)
+        spans += more
+    legend = sized(line(*spans), width) if line_width(spans) > width else line(*spans)
+    return centred_rows([legend], line_width(legend), width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +177,17 @@ def fitted(picture: FittedLine, width: int, height: int, *, ascii: bool) -> list
     curve = list(zip(picture.x, picture.y, strict=True))
     head = height >= 6
     frame = _Frame(Scale.of(xs), _beyond([y for _, y in points]), width, height - head)
-    runs: list[list[Point]] = [[]]
+    pieces: list[list[Point]] = [[]]
     for point in curve:
         if frame.inside(point):
-            runs[-1].append(point)
-        elif runs[-1]:
-            runs.append([])
-    seen = sum(map(len, runs))
+            pieces[-1].append(point)
+        elif pieces[-1]:
+            pieces.append([])
+    seen = sum(map(len, pieces))
     bad = len(curve) - len(_finite(curve))
     strokes = [frame.stroke(points, "train", "points", "." if ascii else "·")]
-    strokes += [frame.stroke(r, "val", "line", "#" if ascii else "braille") for r in runs if r]
-    about: list[Run] = [("·", "train"), (f" {counted(len(points), 'point')}  ", "dim")]
+    strokes += [frame.stroke(p, "val", "line", "#" if ascii else "braille") for p in pieces if p]
+    about: list[Span] = [("·", "train"), (f" {counted(len(points), 'point')}  ", "dim")]
     about += [("━" if not ascii else "#", "val"), (" what the model predicts", "dim")]
     if bad:
         about.append((f"  ✗ {counted(bad, 'value')} NaN or infinite", "bad"))
@@ -201,7 +200,7 @@ def fitted(picture: FittedLine, width: int, height: int, *, ascii: bool) -> list
 def predictions(picture: PredictionsTruth, width: int, height: int, *, ascii: bool) -> list[Line]:
     """A point for each sample, truth across and prediction up: right ones are on the diagonal."""
     points = _finite(picture.points)
-    about: list[Run] = [("R² ", "dim"), (number(picture.r2), "bold")]
+    about: list[Span] = [("R² ", "dim"), (number(picture.r2), "bold")]
     about += [("  mean error ", "dim"), (number(picture.mae), "bold")]
     about.append((f"  {count(picture.samples)} {clean(picture.part)} samples", "dim"))
     bad = len(picture.points) - len(points)

@@ -1,4 +1,4 @@
-"""What panels draw: lines made of runs, a run being a text and the name of its style.
+"""What panels draw: lines made of spans, a run being a text and the name of its style.
 
 No markup is ever read, so a name or a message cannot style, link or run anything.
 """
@@ -11,34 +11,34 @@ from rich.cells import cell_len
 
 from .format import fit
 
-Run = tuple[str, str]
+Span = tuple[str, str]
 """A text and the name of a style of `widgets.panel.STYLES` ("" is plain)."""
-Line = tuple[Run, ...]
+Line = tuple[Span, ...]
 
 EMPTY: Line = ()
 GAP = 8
 """Cells between two differences that are sent along with them."""
 
 
-def line(*runs: Run | str) -> Line:
-    """A line of runs; a bare string is plain text. Empty runs are left out."""
-    pairs = (run if isinstance(run, tuple) else (run, "") for run in runs)
+def line(*spans: Span | str) -> Line:
+    """A line of spans; a bare string is plain text. Empty spans are left out."""
+    pairs = (run if isinstance(run, tuple) else (run, "") for run in spans)
     return tuple(pair for pair in pairs if pair[0])
 
 
-def width(runs: Iterable[Run]) -> int:
-    """Cells that the runs take."""
-    return sum(cell_len(text) for text, _ in runs)
+def line_width(spans: Iterable[Span]) -> int:
+    """Cells that the spans take."""
+    return sum(cell_len(text) for text, _ in spans)
 
 
-def sized(runs: Line, cells: int) -> Line:
+def sized(spans: Line, cells: int) -> Line:
     """The line in exactly `cells` cells: padded, or cut with an ellipsis."""
     room = cells
-    kept: list[Run] = []
-    for i, (text, style) in enumerate(runs):
+    kept: list[Span] = []
+    for i, (text, style) in enumerate(spans):
         need = cell_len(text)
-        if need > room or (need == room and i + 1 < len(runs)):
-            more = width(runs[i + 1 :]) > 0
+        if need > room or (need == room and i + 1 < len(spans)):
+            more = line_width(spans[i + 1 :]) > 0
             cut = fit(text + " " * more, room) if need + more > room else text
             return (*kept, (cut, style)) if room > 0 else tuple(kept)
         kept.append((text, style))
@@ -48,28 +48,28 @@ def sized(runs: Line, cells: int) -> Line:
 
 def spread(left: Line, right: Line, cells: int) -> Line:
     """`left` at the left edge and `right` at the right one; `left` gives way."""
-    room = cells - width(right)
+    room = cells - line_width(right)
     if room <= 0:
         return sized(right, cells)
     return (*sized(left, room), *right)
 
 
-def restyled(runs: Line, style: str) -> Line:
+def restyled(spans: Line, style: str) -> Line:
     """The same text, all in one style."""
-    return tuple((text, style) for text, _ in runs)
+    return tuple((text, style) for text, _ in spans)
 
 
-def put(row: list[Run], column: int, text: str, style: str) -> list[Run]:
-    """`row` (one cell a run) with `text` written over it from `column` on, cut at the edges."""
+def put(row: list[Span], column: int, text: str, style: str) -> list[Span]:
+    """`row` (one cell a span) with `text` written over it from `column` on, cut at the edges."""
     for offset, char in enumerate(text):
         if 0 <= column + offset < len(row):
             row[column + offset] = (char, style)
     return row
 
 
-def joined(cells: Iterable[Run]) -> Line:
-    """Runs with one style merged into one."""
-    merged: list[Run] = []
+def joined(cells: Iterable[Span]) -> Line:
+    """Neighbouring spans of one style merged into one."""
+    merged: list[Span] = []
     for text, style in cells:
         if merged and merged[-1][1] == style:
             merged[-1] = (merged[-1][0] + text, style)
@@ -90,7 +90,7 @@ def changes(left: Line, right: Line) -> list[tuple[int, int]]:
     while last < most - first and left[-1 - last] == right[-1 - last]:
         last += 1
     before, after = (_cells(row[first : len(row) - last]) for row in (left, right))
-    offset = width(left[:first])
+    offset = line_width(left[:first])
     cells = len(before)
     found: list[tuple[int, int]] = []
     for column, (a, b) in enumerate(zip(before, after, strict=True)):
@@ -107,10 +107,10 @@ def changes(left: Line, right: Line) -> list[tuple[int, int]]:
     return [(offset + start, offset + end) for start, end in found]
 
 
-def _cells(runs: Line) -> list[Run]:
+def _cells(spans: Line) -> list[Span]:
     """A line cell by cell; the second half of a wide character is empty."""
-    found: list[Run] = []
-    for text, style in runs:
+    found: list[Span] = []
+    for text, style in spans:
         if text.isascii():
             found += [(char, style) for char in text]
             continue

@@ -10,7 +10,7 @@ from ...core.protocol.inside import BatchFacts, Difference, TensorFact
 from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import Step
 from .format import counted, number
-from .spans import Run
+from .spans import Span
 
 _FOLLOWERS: Final[dict[Step, frozenset[Step]]] = {
     Step.DATA: frozenset({Step.ZERO_GRAD, Step.FORWARD}),
@@ -66,7 +66,7 @@ def tell(
     differences: Sequence[Difference],
     batch: BatchFacts | None = None,
     on: Collection[Fault] = (),
-) -> Run:
+) -> Span:
     """What a step did, for whoever has just read the guide, and the style to write it in.
 
     Args:
@@ -101,7 +101,7 @@ def tell(
     return "counting, moving the schedule: nothing changed in the model", ""
 
 
-def _zero_grad(known: list[Difference], on: Collection[Fault]) -> Run:
+def _zero_grad(known: list[Difference], on: Collection[Fault]) -> Span:
     cleared = _share(known, "cleared")
     if cleared and Fault.LATE_ZERO_GRAD in on:
         return (
@@ -121,7 +121,7 @@ def _zero_grad(known: list[Difference], on: Collection[Fault]) -> Run:
     return "nothing changed", ""
 
 
-def _backward(known: list[Difference], on: Collection[Fault]) -> Run:
+def _backward(known: list[Difference], on: Collection[Fault]) -> Span:
     filled, added = _share(known, "filled"), _share(known, "added to")
     if added:
         more = "the old ones were still there, so they add up"
@@ -133,7 +133,7 @@ def _backward(known: list[Difference], on: Collection[Fault]) -> Run:
     return "nothing changed: backward reached no layer", "warn"
 
 
-def _update(known: list[Difference], on: Collection[Fault]) -> Run:
+def _update(known: list[Difference], on: Collection[Fault]) -> Span:
     moved = [d.after for d in known if d.weights == "moved"]
     if moved:
         down = sum(row.against is not None and row.against > 0 for row in moved)

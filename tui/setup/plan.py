@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ...core.protocol.snapshot import RunInfo
 from ...core.protocol.steps import Task
-from ..render import format as text
+from ..render.format import counted
 from ..terminal.imports import load_compiler
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class RecipePlan:
         recipe = self.recipe
         return (
             f"{recipe.name}: {recipe.model.name} on {recipe.dataset.name}, "
-            f"{text.counted(recipe.epochs, 'epoch')}, batch size {recipe.batch_size}, "
+            f"{counted(recipe.epochs, 'epoch')}, batch size {recipe.batch_size}, "
             f"{recipe.optimizer.name} lr {recipe.optimizer.options['lr']:g}, seed {recipe.seed}"
         )
 

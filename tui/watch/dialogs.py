@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from ...core.protocol.diagnosis import Verdict
 from ...core.protocol.snapshot import Outcome
 from ..render.format import clean, fit, wrap
-from ..render.keymap import COMMANDS, Command
+from ..render.keymap import COMMANDS, KeyCommand
 from ..render.spans import Line, line, sized
 from ..widgets.banners import in_full
 from ..widgets.dialog import TextBox
@@ -112,7 +112,7 @@ class HelpScreen(TextBox):
 
 def help_lines(width: int) -> list[Line]:
     """The page for `width` cells: two columns where they fit."""
-    groups: dict[str, list[Command]] = {}
+    groups: dict[str, list[KeyCommand]] = {}
     for command in COMMANDS:
         groups.setdefault(command.group, []).append(command)
     column = (width - 3) // 2 if width >= 96 else width
@@ -136,7 +136,7 @@ def help_lines(width: int) -> list[Line]:
     return rows
 
 
-def _group(group: str, commands: list[Command], width: int) -> list[Line]:
+def _group(group: str, commands: list[KeyCommand], width: int) -> list[Line]:
     rows: list[Line] = [line((group, "bold"))]
     for command in commands:
         keys = command.shown + (", ctrl+c" if "ctrl+c" in command.keys else "")

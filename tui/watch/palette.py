@@ -8,7 +8,7 @@ from typing import Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from ..render.keymap import Command, applying
+from ..render.keymap import KeyCommand, applying
 
 
 class RunCommands(Provider):
@@ -25,10 +25,10 @@ class RunCommands(Provider):
             if score > 0:
                 yield Hit(score, matcher.highlight(_name(command)), run, help=command.help)
 
-    def _commands(self) -> list[tuple[Command, Callable[[], None]]]:
+    def _commands(self) -> list[tuple[KeyCommand, Callable[[], None]]]:
         screen: Any = self.screen
         return [(c, partial(screen.perform, c.id)) for c in applying(screen.situation)]
 
 
-def _name(command: Command) -> str:
+def _name(command: KeyCommand) -> str:
     return f"{command.label}  ({command.shown})"

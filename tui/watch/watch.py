@@ -14,9 +14,8 @@ from textual.widgets import Input
 
 from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import State, Step
-from ..render import keymap as commands
 from ..render.format import ago
-from ..render.keymap import Situation
+from ..render.keymap import KEYS, Situation
 from ..render.theme import ascii_only
 from ..setup.launch import RunLocation, Source
 from ..widgets.messages import MessageLog
@@ -55,8 +54,7 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
     AUTO_FOCUS = None
     COMMANDS = Screen.COMMANDS | {RunCommands}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key, f"press('{key}')", show=False, priority=key == "ctrl+c")
-        for key in commands.KEYS
+        Binding(key, f"press('{key}')", show=False, priority=key == "ctrl+c") for key in KEYS
     ]
 
     class Again(Message):

@@ -20,7 +20,7 @@ from ...core.protocol.commands import (
     Validate,
 )
 from ...core.protocol.steps import INSIDE_BATCH, State
-from ..render import keymap as commands
+from ..render.keymap import BY_ID, for_key
 from ..render.theme import DARK, LIGHT
 from ..widgets.footer import CommandBar
 from ..widgets.steps import StepsPanel
@@ -59,7 +59,7 @@ class Actions(Base):
 
     def action_press(self, key: str) -> None:
         """A key was pressed; what it does depends on the situation."""
-        command = commands.for_key(key, self.situation)
+        command = for_key(key, self.situation)
         if command is not None:
             self.perform(command.id)
 
@@ -69,7 +69,7 @@ class Actions(Base):
 
     def perform(self, command: str) -> None:
         """Run a command of the table, if it applies now."""
-        if commands.BY_ID[command].when(self.situation):
+        if BY_ID[command].when(self.situation):
             getattr(self, f"do_{command}")()
             self.tick()
 

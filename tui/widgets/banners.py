@@ -10,8 +10,7 @@ from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..render.faults import in_short
 from ..render.format import clean, clock, count, metric, number, wrap
-from ..render.spans import Line, Run, line, restyled, sized
-from ..render.spans import width as cells_of
+from ..render.spans import Line, Span, line, line_width, restyled, sized
 from ..setup.launch import RunLocation
 from .panel import Panel
 from .status import ICONS, STYLE
@@ -98,10 +97,10 @@ class OutcomePanel(Panel):
         keys = [("r", "run again"), ("n", "another preset")]
         if outcome.traceback:
             keys.insert(0, ("T", "traceback"))
-        runs: list[Run] = []
+        spans: list[Span] = []
         for key, label in (*keys, ("q", "quit")):
-            runs += [(key, "key"), (f" {label}   ", "dim")]
-        return line(*runs)
+            spans += [(key, "key"), (f" {label}   ", "dim")]
+        return line(*spans)
 
 
 def _labelled(label: str, text: str, width: int) -> list[Line]:
@@ -181,7 +180,7 @@ class NoticeBar(Panel):
         rows = []
         for text, way, style in self._notices():
             full = line(f" ✗ {text}" if style == "bad" else f" ❚❚ {text}", f"  —  {way} ")
-            if cells_of(full) > width:
+            if line_width(full) > width:
                 keep = max(0, width - len(way) - 3)
                 full = (*sized(line(f" {text}"), keep), (f"  {way} ", ""))
             rows.append(restyled(sized(full, width), style))
@@ -221,7 +220,7 @@ class VerdictBar(Panel):
         head = line((f"{SEVERITY_ICON[verdict.severity]} {clean(verdict.what)}", style))
         more = f"  +{len(others)} more · y why" if others else "  y why"
         keys = line((more, "dim"))
-        room = width - cells_of(keys)
+        room = width - line_width(keys)
         if height < 2:
             full = (*head, *line(("  try: ", "dim"), clean(verdict.next)))
             return [(*sized(full, room), *keys)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from ...core.protocol.snapshot import Change, Curve, RunInfo, Snapshot
-from ..render.charts import Mark, Series, View, chart, sparkline
+from ..render.charts import ChartSeries, ChartView, Mark, chart, sparkline
 from ..render.faults import change_in_short
 from ..render.format import clean, number
-from ..render.spans import Line, line, spread, width
+from ..render.spans import Line, line, line_width, spread
 from .panel import Panel
 
 EMPTY: Final = Curve((), (), (), (), ())
@@ -78,12 +78,12 @@ class CurvesPanel(Panel):
 
     def _plot(self, width: int, height: int) -> list[Line]:
         series, span = self._series()
-        view = View(span, self.logarithmic, self.ascii)
+        view = ChartView(span, self.logarithmic, self.ascii)
         changes = self.snapshot.changes if self.snapshot else ()
         marks = [Mark(float(c.batch), _called(c)) for c in changes if c.kind in MARKED]
         return chart(series, width, height, view, marks)
 
-    def _series(self) -> tuple[list[Series], tuple[float, float] | None]:
+    def _series(self) -> tuple[list[ChartSeries], tuple[float, float] | None]:
         """The curves of the metric on show, and the batches to show them over."""
         smooth = SMOOTH[self.smooth][1]
         main = self.curves.get(self.metric, EMPTY)
@@ -95,10 +95,12 @@ class CurvesPanel(Panel):
             start = main.x[0] if self.metric == "loss" and main.x else done * 0.75
             span = (start, max(done, start + 1))
         if self.metric == "val_metric":
-            return [Series(main, "val", points=True, glyph=".", smooth=smooth)], span
-        series = [Series(main, "train", smooth=smooth)]
+            return [ChartSeries(main, "val", points=True, glyph=".", smooth=smooth)], span
+        series = [ChartSeries(main, "train", smooth=smooth)]
         if self.metric == "loss":
-            series.append(Series(self.curves.get("val_loss", EMPTY), "val", points=True, glyph="."))
+            series.append(
+                ChartSeries(self.curves.get("val_loss", EMPTY), "val", points=True, glyph=".")
+            )
         return series, span
 
     def _legend(self, cells: int) -> Line:
@@ -120,7 +122,7 @@ class CurvesPanel(Panel):
         if self.smooth:
             words.append(SMOOTH[self.smooth][0])
         right = line((" · ".join(words), "dim"))
-        return spread(left, right, cells) if width(left) + width(right) < cells else left
+        return spread(left, right, cells) if line_width(left) + line_width(right) < cells else left
 
     def _spark(self, cells: int, height: int) -> list[Line]:
         """The last batches' losses, one a column, and the newest value."""

@@ -7,7 +7,7 @@ from textual.message import Message
 
 from ...core.protocol.steps import State
 from ..render.keymap import Situation, footer
-from ..render.spans import Line, Run, line
+from ..render.spans import Line, Span, line
 from .panel import Panel
 
 
@@ -26,22 +26,22 @@ class CommandBar(Panel):
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, ascii=ascii)
         self.situation = Situation(State.LOADING)
-        self._spans: list[tuple[int, int, str]] = []
+        self._places: list[tuple[int, int, str]] = []
 
     def lines(self, width: int, height: int) -> list[Line]:
-        runs: list[Run] = []
-        self._spans = []
+        spans: list[Span] = []
+        self._places = []
         place = 0
         for command in footer(self.situation, width):
-            key, label = command.footer_runs
-            runs += [(key, "key"), (label, command.style)]
+            key, label = command.footer_spans
+            spans += [(key, "key"), (label, command.style)]
             end = place + len(key) + len(label)
-            self._spans.append((place, end, command.id))
+            self._places.append((place, end, command.id))
             place = end
-        return [line(*runs)]
+        return [line(*spans)]
 
     def on_click(self, event: events.Click) -> None:
         """Run the command under the mouse."""
-        for start, end, command in self._spans:
+        for start, end, command in self._places:
             if start <= event.x < end:
                 self.post_message(self.Chosen(command))

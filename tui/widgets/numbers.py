@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.protocol.snapshot import Best, Curve, RunInfo, Snapshot
 from ..render.format import NOTHING, clean, count, fit, learning_rate, metric, number
-from ..render.spans import Line, line, width
+from ..render.spans import Line, line, line_width
 from .panel import Panel
 
 NAME = 12
@@ -139,7 +139,7 @@ def words(parts: list[tuple[str, str]], cells: int) -> Line:
     runs: Line = ()
     for name, value in parts:
         more = (*runs, *line((f"{name} ", "dim"), f"{value}  "))
-        if runs and width(more) > cells + 2:
+        if runs and line_width(more) > cells + 2:
             break
         runs = more
     return runs

@@ -10,8 +10,7 @@ from rich.style import Style
 from ...core.protocol.inside import Inside
 from ..render.format import clean, wrap
 from ..render.pictures import draw_view
-from ..render.spans import EMPTY, Line, line
-from ..render.spans import width as cells_of
+from ..render.spans import EMPTY, Line, line, line_width
 from ..render.theme import GLYPHS, INKS
 from .panel import Panel, styles
 
@@ -76,6 +75,6 @@ class ViewPanel(PicturePanel):
         if inside.picture is None:
             return [EMPTY] * (height // 2) + [line((WAITING.center(width).rstrip(), "dim"))]
         drawn = draw_view(inside.picture, width, height, ascii=self.ascii)
-        wide = max(map(cells_of, drawn), default=0)
+        wide = max(map(line_width, drawn), default=0)
         pad = " " * ((width - wide) // 2)
         return [line(pad, *row) for row in drawn] if pad else drawn

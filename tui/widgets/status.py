@@ -1,4 +1,4 @@
-"""The top line: what runs, and how it is doing, in a word."""
+"""The top line: what spans, and how it is doing, in a word."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..render.charts import bar
 from ..render.format import NOTHING, clean, clock, count, fit, percent, rate
-from ..render.spans import Line, Run, line, sized, spread, width
+from ..render.spans import Line, Span, line, line_width, sized, spread
 from .panel import Panel
 
 ICONS = {
@@ -43,9 +43,9 @@ class Header(Panel):
     def _facts(self, room: int) -> Line:
         """As many facts as fit, the most telling ones first; the name may be cut."""
         info = self.info
-        brand: Run = (" fivestep ", "brand")
-        name: Run = (f"  {clean(info.name)}", "bold")
-        if width((brand, name)) > room:
+        brand: Span = (" fivestep ", "brand")
+        name: Span = (f"  {clean(info.name)}", "bold")
+        if line_width((brand, name)) > room:
             return sized(line(name), room)
         facts = [
             clean(info.data),
@@ -57,9 +57,9 @@ class Header(Panel):
         for drop in (None, 3, 2, 0, 1):
             if drop is not None:
                 facts[drop] = ""
-            runs = line(brand, name, *((f"   {fact}", "dim") for fact in facts if fact))
-            if width(runs) <= room:
-                return runs
+            spans = line(brand, name, *((f"   {fact}", "dim") for fact in facts if fact))
+            if line_width(spans) <= room:
+                return spans
         return line(brand, name)
 
 
@@ -90,8 +90,8 @@ def describe(
     return state, words
 
 
-def _cells(runs: Line) -> int:
-    return width(runs)
+def _cells(spans: Line) -> int:
+    return line_width(spans)
 
 
 class ProgressBars(Panel):

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from fivestep.tui.choose.panels import table
 from fivestep.tui.render.data_pictures import (
+    DataPicture,
     Excerpt,
     Histograms,
     Images,
-    Layer,
-    Picture,
+    LayerSummary,
     Scatter,
     draw,
 )
-from fivestep.tui.render.spans import Line, width
+from fivestep.tui.render.spans import Line, line_width
 from fivestep.tui.render.theme import GLYPHS
 
 DIAGONAL = tuple(tuple(float(x == y) for x in range(8)) for y in range(8))
@@ -40,11 +40,11 @@ def texts(lines: list[Line]) -> list[str]:
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda p: type(p).__name__)
 @given(wide=st.integers(0, 130), high=st.integers(0, 50), ascii=st.booleans())
 def test_a_picture_stays_inside_its_panel(
-    picture: Picture, wide: int, high: int, ascii: bool
+    picture: DataPicture, wide: int, high: int, ascii: bool
 ) -> None:
     drawn = draw(picture, wide, high, ascii=ascii)
     assert len(drawn) <= high
-    assert all(width(row) <= wide for row in drawn)
+    assert all(line_width(row) <= wide for row in drawn)
 
 
 def test_classes_differ_by_glyph_and_are_named() -> None:
@@ -91,7 +91,7 @@ def test_a_large_image_is_made_to_fit() -> None:
     large = tuple((1.0,) * 200 for _ in range(100))
     drawn = draw(Images(((large, "white"),)), 30, 12)
     assert drawn
-    assert all(width(row) <= 30 for row in drawn)
+    assert all(line_width(row) <= 30 for row in drawn)
 
 
 def test_without_unicode_an_image_is_made_of_ascii() -> None:
@@ -119,8 +119,8 @@ def test_a_narrow_histogram_keeps_its_bars_and_drops_the_numbers() -> None:
 
 
 LAYERS = (
-    *(Layer(str(i), "Linear", "(B, 64)", 4160) for i in range(20)),
-    Layer("total", "", "(B, 10)", 83_200),
+    *(LayerSummary(str(i), "Linear", "(B, 64)", 4160) for i in range(20)),
+    LayerSummary("total", "", "(B, 10)", 83_200),
 )
 
 

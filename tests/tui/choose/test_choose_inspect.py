@@ -8,12 +8,12 @@ import pytest
 
 from fivestep.presets.data import download
 from fivestep.presets.recipe import load
-from fivestep.tui.choose.inspect_data import Inspector
+from fivestep.tui.choose.inspect_data import DataInspector
 from fivestep.tui.render.data_pictures import Histograms
 
 
 def test_a_table_is_seen_column_by_column() -> None:
-    seen = Inspector().look(load("iris-mlp"))
+    seen = DataInspector().preview(load("iris-mlp"))
     assert isinstance(seen.picture, Histograms)
     names = [name for name, *_ in seen.picture.columns]
     assert names == ["sepal length", "sepal width", "petal length", "petal width"]
@@ -24,7 +24,7 @@ def test_nothing_is_downloaded_only_to_be_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(download.FOLDER, str(tmp_path))
-    seen = Inspector().look(load("mnist-cnn"))
+    seen = DataInspector().preview(load("mnist-cnn"))
     assert seen.picture == "mnist: 12 MB will be downloaded when it is started"
     assert seen.layers == "known once the data is there"
     assert not list(tmp_path.iterdir())

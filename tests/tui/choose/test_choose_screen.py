@@ -17,13 +17,13 @@ from textual.widgets import Input
 
 import fivestep.tui
 from fivestep.presets import registry
-from fivestep.tui.choose import preview as looker
+from fivestep.tui.choose import preview
 from fivestep.tui.choose import screen as choose
 from fivestep.tui.choose.form import CommandLine
 from fivestep.tui.choose.preset_list import PresetList
-from fivestep.tui.choose.preview import Request
+from fivestep.tui.choose.preview import PreviewRequest
 from fivestep.tui.choose.screen import Choice, ChooseScreen
-from fivestep.tui.render.data_pictures import Look
+from fivestep.tui.render.data_pictures import Preview
 from fivestep.tui.render.theme import DARK, LIGHT, THEMES
 from fivestep.tui.widgets.panel import Panel
 
@@ -33,7 +33,7 @@ RECIPES = {
     "line-linear": ("line", "linear", "SGD", 0.1),
     "spirals-mlp": ("spirals", "mlp", "AdamW", 0.005),
 }
-INSPECT = cache(looker._inspector)
+INSPECT = cache(preview._inspector)
 RECIPE = """
 description = "What {0} is, in a sentence."
 epochs = 20
@@ -102,10 +102,10 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(choose, "PATIENCE", 0.001)
     inspector = INSPECT()
 
-    def look(request: Request) -> Look:
+    def answer(request: PreviewRequest) -> Preview:
         return replace(inspector(request), torch="2.13.0", device="cpu")
 
-    monkeypatch.setattr(looker, "_inspector", lambda: look)
+    monkeypatch.setattr(preview, "_inspector", lambda: answer)
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
@@ -134,7 +134,7 @@ async def test_it_opens_on_the_default_preset_with_everything_shown() -> None:
 async def test_before_torch_is_there_it_says_so_and_can_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(looker.Looker, "start", lambda self: None)
+    monkeypatch.setattr(preview.Previewer, "start", lambda self: None)
     async with Chooser().run_test(size=(120, 36)) as pilot:
         app = pilot.app
         await pilot.pause()

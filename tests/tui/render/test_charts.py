@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from fivestep.core.protocol.snapshot import Curve
 from fivestep.tui.render.charts import (
+    ChartSeries,
+    ChartView,
     Mark,
     Scale,
-    Series,
-    View,
     bar,
     chart,
     nice_ticks,
     sparkline,
     thinned,
 )
-from fivestep.tui.render.spans import Line, width
+from fivestep.tui.render.spans import Line, line_width
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -52,7 +52,7 @@ def test_a_sparkline_fits_and_marks_what_is_no_number(
 ) -> None:
     rows = sparkline(values, cells, height)
     assert len(rows) == height
-    assert all(width(row) == cells for row in rows)
+    assert all(line_width(row) == cells for row in rows)
     bad = sum(not math.isfinite(v) for v in values[-cells:])
     assert "".join(shown(rows)).count("✗") == bad
 
@@ -74,34 +74,37 @@ def test_a_sparkline_keeps_a_spike() -> None:
 def test_a_chart_fits_whatever_it_is_given(
     values: list[float], cells: int, height: int, log: bool, ascii: bool
 ) -> None:
-    series = [Series(curve(values), "train"), Series(curve(values[::7]), "val", points=True)]
-    rows = chart(series, cells, height, View(log=log, ascii=ascii), [Mark(3, "lr ÷2")])
+    series = [
+        ChartSeries(curve(values), "train"),
+        ChartSeries(curve(values[::7]), "val", points=True),
+    ]
+    rows = chart(series, cells, height, ChartView(log=log, ascii=ascii), [Mark(3, "lr ÷2")])
     assert len(rows) == height
-    assert all(width(row) == cells for row in rows)
+    assert all(line_width(row) == cells for row in rows)
 
 
 @pytest.mark.parametrize("cells", range(1, 201, 9))
 def test_a_chart_of_ordinary_losses_at_every_width(cells: int) -> None:
     losses = [2.0 * math.exp(-i / 50) for i in range(400)]
     for height in (1, 3, 4, 8, 20):
-        rows = chart([Series(curve(losses), "train")], cells, height)
-        assert [width(row) for row in rows] == [cells] * height
+        rows = chart([ChartSeries(curve(losses), "train")], cells, height)
+        assert [line_width(row) for row in rows] == [cells] * height
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [2.0] * 50, [1e308, -1e308], [5e-324, 1e-300]])
 def test_a_chart_of_odd_values(values: list[float]) -> None:
     for log in (False, True):
-        assert len(chart([Series(curve(values), "train")], 60, 12, View(log=log))) == 12
+        assert len(chart([ChartSeries(curve(values), "train")], 60, 12, ChartView(log=log))) == 12
 
 
 def test_an_empty_chart_says_so() -> None:
-    assert "no values yet" in "".join(shown(chart([Series(curve([]), "train")], 60, 12)))
+    assert "no values yet" in "".join(shown(chart([ChartSeries(curve([]), "train")], 60, 12)))
 
 
 def test_a_spike_shows_in_a_long_run() -> None:
     values = [0.1] * 5000
     values[2500] = 3.0
-    rows = chart([Series(curve(values), "train")], 60, 14)
+    rows = chart([ChartSeries(curve(values), "train")], 60, 14)
     middle = [row for row, text in zip(rows, shown(rows), strict=True) if text.strip(" │┤")]
     tall = [row for row in middle if any(style == "train-range" for _, style in row)]
     assert len(tall) >= 9
@@ -111,31 +114,37 @@ def test_bad_values_are_marked_and_counted() -> None:
     values = [0.5] * 100
     values[50] = math.nan
     values[51] = math.inf
-    top = shown(chart([Series(curve(values), "train")], 60, 12))[0]
+    top = shown(chart([ChartSeries(curve(values), "train")], 60, 12))[0]
     assert top.lstrip().startswith("2 ✗")
     assert "✗" in top[30:45]
 
 
 def test_changes_by_hand_are_marked_below() -> None:
-    rows = shown(chart([Series(curve([0.5] * 100), "train")], 60, 12, None, [Mark(50, "lr ÷2")]))
+    rows = shown(
+        chart([ChartSeries(curve([0.5] * 100), "train")], 60, 12, None, [Mark(50, "lr ÷2")])
+    )
     (marked,) = [row for row in rows if "▲" in row]
     assert "▲ lr ÷2" in marked
 
 
 def test_validation_is_told_from_training_without_colour() -> None:
     falling = [1 / (i + 1) for i in range(8)]
-    rows = shown(chart([Series(curve(falling), "val", points=True)], 60, 14))
+    rows = shown(chart([ChartSeries(curve(falling), "val", points=True)], 60, 14))
     assert sum(row.count("◆") for row in rows) == 8
 
 
 def test_ascii_charts_are_ascii_but_for_the_frame() -> None:
-    rows = shown(chart([Series(curve([1.0, 2.0, 3.0]), "train")], 40, 10, View(ascii=True)))
+    rows = shown(
+        chart([ChartSeries(curve([1.0, 2.0, 3.0]), "train")], 40, 10, ChartView(ascii=True))
+    )
     assert "".join(rows).translate(str.maketrans("", "", "│┤└─┬")).isascii()
 
 
 def test_a_span_shows_those_batches_only() -> None:
     values = [5.0] * 50 + [1.0, 2.0] * 25
-    text = "\n".join(shown(chart([Series(curve(values), "train")], 60, 12, View(span=(51, 100)))))
+    text = "\n".join(
+        shown(chart([ChartSeries(curve(values), "train")], 60, 12, ChartView(span=(51, 100))))
+    )
     assert "5┤" not in text
     assert "2┤" in text
 
@@ -160,6 +169,6 @@ def test_ticks_are_round() -> None:
 def test_the_words_of_two_marks_never_run_into_each_other() -> None:
     for first in range(1, 100):
         marks = [Mark(first, "resumed"), Mark(98, "went back")]
-        rows = shown(chart([Series(curve([0.5] * 100), "train")], 60, 12, None, marks))
+        rows = shown(chart([ChartSeries(curve([0.5] * 100), "train")], 60, 12, None, marks))
         (row,) = (row for row in rows if "▲" in row)
         assert set(re.sub(r"\b(resumed|went back)\b", "", row.partition("│")[2])) <= set(" ▲")

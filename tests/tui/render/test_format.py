@@ -68,7 +68,7 @@ def test_wrap_keeps_indents() -> None:
 
 @given(st.lists(st.tuples(st.text(max_size=8).map(text.clean), st.just("dim"))), st.integers(0, 20))
 def test_sized_lines_have_exactly_their_cells(runs: list[tuple[str, str]], width: int) -> None:
-    assert lines.width(lines.sized(lines.line(*runs), width)) == width
+    assert lines.line_width(lines.sized(lines.line(*runs), width)) == width
 
 
 @given(st.text(max_size=30).map(text.clean))

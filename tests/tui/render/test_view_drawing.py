@@ -25,7 +25,7 @@ from fivestep.core.protocol.inside import (
 )
 from fivestep.tui.render.layer_table import layer_table
 from fivestep.tui.render.pictures import draw_view
-from fivestep.tui.render.spans import Line, width
+from fivestep.tui.render.spans import Line, line_width
 from fivestep.tui.render.theme import GLYPHS, plain
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
@@ -111,7 +111,7 @@ PICTURES = (
 
 def assert_fits(drawn: list[Line], wide: int, high: int) -> None:
     assert len(drawn) <= high
-    assert all(width(row) <= wide for row in drawn)
+    assert all(line_width(row) <= wide for row in drawn)
     for text in texts(drawn):
         assert all(char >= " " and not "\x7f" <= char <= "\x9f" for char in text)
         assert "\u202e" not in text

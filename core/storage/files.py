@@ -171,6 +171,21 @@ def open_regular(path: Path) -> BinaryIO:
     return open(fd, "rb")  # noqa: PTH123 - of a descriptor
 
 
+def open_own(path: Path, flags: int = 0) -> int:
+    """A file that is to be changed, made if it is not there: its descriptor, to read and write.
+
+    Raises:
+        OSError: it can't be opened, or it is a link: a symbolic one, or one of several names of a
+            file, which may be somebody else's.
+    """
+    flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o666)
+    if os.fstat(fd).st_nlink > 1:
+        os.close(fd)
+        raise OSError(errno.EMLINK, f"{path.name} is a hard link to another file")
+    return fd
+
+
 def read_bounded(path: Path, most: int = MOST) -> bytes:
     """What a file holds.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 from zlib import crc32
 
-from .files import decode, open_regular, plain
+from .files import decode, open_own, open_regular, plain
 
 LogRecord = dict[str, Any]
 """A record: its fields by name, `type` first."""
@@ -157,8 +157,7 @@ class LogFile:
         """Bytes of it."""
         self._dropped = 0
         self._lock, self._writing = threading.Lock(), threading.Lock()
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._fd = os.open(path, flags, 0o666)
+        self._fd = open_own(path, os.O_APPEND)
         self.cut = self._mend()
         """Bytes of a torn record that opening has cut off."""
 

@@ -15,7 +15,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NotRequired, Self, TypedDict
 
-from .files import clean, read_bounded, read_json, sweep, sync_folder, write_json, write_whole
+from .files import (
+    clean,
+    open_own,
+    read_bounded,
+    read_json,
+    sweep,
+    sync_folder,
+    write_json,
+    write_whole,
+)
 
 LONGEST: Final = 80
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -80,7 +89,7 @@ class RunLock:
     def __init__(self, path: Path) -> None:
         self.warning: str | None = None
         """Why two processes are not kept apart here; None if they are."""
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o666)
+        self._fd = open_own(path)
         try:
             self._take()
         except BaseException:

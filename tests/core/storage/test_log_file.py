@@ -133,6 +133,14 @@ def test_a_link_is_not_written_through(tmp_path: Path, path: Path) -> None:
         LogFile(path)
 
 
+def test_another_name_of_a_file_is_not_written_through(tmp_path: Path, path: Path) -> None:
+    (tmp_path / "other").write_text("somebody else's")
+    path.hardlink_to(tmp_path / "other")
+    with pytest.raises(OSError, match="hard link"):
+        LogFile(path)
+    assert (tmp_path / "other").read_text() == "somebody else's"
+
+
 def test_a_full_disk_is_told_and_memory_stays_bounded() -> None:
     log = LogFile(Path("/dev/full"), bound=10_000)
     log.append(line({"batches_done": 0}))

@@ -242,6 +242,19 @@ def test_checkpoints_that_can_not_be_listed_are_never_trained_over(
     assert files(stopped) == before
 
 
+@pytest.mark.parametrize("name", ["lock", "metrics.jsonl", "events.jsonl"])
+def test_a_hard_link_into_another_file_is_not_touched(
+    shell: Shell, stopped: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "other").write_text("somebody else's\n")
+    (stopped / name).unlink()
+    (stopped / name).hardlink_to(tmp_path / "other")
+    before = files(stopped)
+    assert f"{name} is a hard link to another file" in shell.refused("stopped")
+    assert files(stopped) == before
+    assert (tmp_path / "other").read_text() == "somebody else's\n"
+
+
 def test_a_run_of_which_nothing_was_saved_says_so_and_is_passed_over(
     shell: Shell, stopped: Path
 ) -> None:

@@ -7,13 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.console import RenderableType
 from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.events import Resize
-from textual.screen import Screen
 from textual.timer import Timer
 
 from ...presets.recipe import load
@@ -24,7 +22,6 @@ from ..terminal.capture import print_to_descriptors
 from ..terminal.keyboard import forgiving
 from ..terminal.signals import ScreenSignals
 from ..terminal.terminal import is_gone
-from ..watch.frames import lean
 from ..watch.pace import Resizing
 from ..widgets.messages import MessageLog
 
@@ -95,9 +92,6 @@ class FivestepApp(App[None]):
             event.stop()
             again = Resize(event.size, event.virtual_size, pixel_size=event.pixel_size)
             self._resize_later = self.set_timer(wait, partial(self.post_message, again))
-
-    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        super()._display(screen, lean(renderable))
 
     def on_mount(self) -> None:
         """Open the first screen."""

@@ -62,7 +62,7 @@ class Field(Input):
         self.cursor_position = len(self.value)
 
 
-class Labels(Panel, inherit_component_classes=False):
+class Labels(Panel):
     """The fields' names; the one that has the focus is marked."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("bar", "bold")
@@ -78,7 +78,7 @@ class Labels(Panel, inherit_component_classes=False):
         ]
 
 
-class Notes(Panel, inherit_component_classes=False):
+class Notes(Panel):
     """What is wrong with a field; else what it means, or the names it takes, to be clicked."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("bold", "dim", "hand")
@@ -352,10 +352,8 @@ INTRO: Final = (
 FEWEST: Final = 30
 
 
-class ChoosingBar(CommandBar, inherit_component_classes=False):
+class ChoosingBar(CommandBar):
     """The footer of the choosing screen."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim", "key")
 
     def lines(self, width: int, height: int) -> list[Line]:
         shown = list(CHOOSING)

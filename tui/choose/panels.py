@@ -35,7 +35,7 @@ TO_COME: Final[dict[Kind, str]] = {
 }
 
 
-class Banner(Panel, inherit_component_classes=False):
+class Banner(Panel):
     """The top line: what the program is for, and how far torch is."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("brand", "dim")
@@ -53,7 +53,7 @@ class Banner(Panel, inherit_component_classes=False):
         return [spread(line(brand, f"  {purpose}"), line((f" {status}", "dim")), width)]
 
 
-class AboutPanel(Panel, inherit_component_classes=False):
+class AboutPanel(Panel):
     """What the highlighted preset is, and what may be expected of it."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim")
@@ -85,7 +85,7 @@ class AboutPanel(Panel, inherit_component_classes=False):
         return [line(text) for text in wrap(f"{about} {promise}", width)]
 
 
-class StepsToCome(Panel, inherit_component_classes=False):
+class StepsToCome(Panel):
     """The five steps by their code lines, and what each does as far as there is room."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("bar", "bold", "dim")
@@ -112,7 +112,7 @@ class StepsToCome(Panel, inherit_component_classes=False):
         return rows
 
 
-class DataPanel(PicturePanel, inherit_component_classes=False):
+class DataPanel(PicturePanel):
     """The picture of the data."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim", "train", *CLASSES)
@@ -162,7 +162,7 @@ SHORTEST: Final = 7
 """Lines that a table of layers needs to be worth it."""
 
 
-class LayersPanel(Panel, inherit_component_classes=False):
+class LayersPanel(Panel):
     """The model, layer by layer, with what each gives and how much it can learn."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("bar", "bold", "dim")

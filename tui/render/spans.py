@@ -16,8 +16,6 @@ Span = tuple[str, str]
 Line = tuple[Span, ...]
 
 EMPTY: Line = ()
-GAP = 8
-"""Cells between two differences that are sent along with them."""
 
 
 def line(*spans: Span | str) -> Line:
@@ -76,51 +74,6 @@ def joined(cells: Iterable[Span]) -> Line:
         else:
             merged.append((text, style))
     return tuple(merged)
-
-
-def changes(left: Line, right: Line) -> list[tuple[int, int]]:
-    """Where two lines of the same size differ: from each column, up to another.
-
-    Differences that are close together are one: to send a few cells again takes fewer bytes than
-    to go past them.
-    """
-    first, last, most = 0, 0, min(len(left), len(right))
-    while first < most and left[first] == right[first]:
-        first += 1
-    while last < most - first and left[-1 - last] == right[-1 - last]:
-        last += 1
-    before, after = (_cells(row[first : len(row) - last]) for row in (left, right))
-    offset = line_width(left[:first])
-    cells = len(before)
-    found: list[tuple[int, int]] = []
-    for column, (a, b) in enumerate(zip(before, after, strict=True)):
-        if a == b:
-            continue
-        start, end = column, column + 1
-        while start and not (before[start][0] and after[start][0]):  # a wide character is whole
-            start -= 1
-        while end < cells and not (before[end][0] and after[end][0]):
-            end += 1
-        if found and start - found[-1][1] <= GAP:
-            start, end = found[-1][0], max(end, found.pop()[1])
-        found.append((start, end))
-    return [(offset + start, offset + end) for start, end in found]
-
-
-def _cells(spans: Line) -> list[Span]:
-    """A line cell by cell; the second half of a wide character is empty."""
-    found: list[Span] = []
-    for text, style in spans:
-        if text.isascii():
-            found += [(char, style) for char in text]
-            continue
-        for char in text:
-            size = cell_len(char)
-            if size:
-                found += [(char, style), ("", style)][:size]
-            elif found:  # it joins the one before
-                found[-1] = (found[-1][0] + char, style)
-    return found
 
 
 def centred_rows(rows: list[Line], columns: int, width: int) -> list[Line]:

@@ -4,7 +4,6 @@ of a slow line to the terminal.
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import time
 from collections import deque
@@ -25,40 +24,6 @@ BYTES: Final = 6144
 """A second, to the terminal."""
 FEW: Final = 5
 """Ticks whose cost is remembered."""
-
-
-class Alarm:
-    """Calls once, later, in the thread of the event loop that it was set in.
-
-    Drawing a screen that hardly changes takes less than a timer of Textual's, which is a task and
-    several messages.
-
-    Args:
-        call: what to call.
-        failed: is given what it raises.
-    """
-
-    def __init__(self, call: Callable[[], None], failed: Callable[[Exception], None]) -> None:
-        self._call, self._failed = call, failed
-        self._handle: asyncio.TimerHandle | None = None
-
-    def set(self, seconds: float) -> None:
-        """Call after so many seconds, and no more when it was set to."""
-        self.stop()
-        self._handle = asyncio.get_running_loop().call_later(seconds, self._ring)
-
-    def stop(self) -> None:
-        """Call no more."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
-    def _ring(self) -> None:
-        self._handle = None
-        try:
-            self._call()
-        except Exception as error:
-            self._failed(error)
 
 
 class Pace:

@@ -10,6 +10,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widgets import Input
 
 from ...core.protocol.snapshot import Snapshot
@@ -19,12 +20,10 @@ from ..render.keymap import KEYS, Situation
 from ..render.theme import ascii_only
 from ..setup.launch import RunLocation, Source
 from ..widgets.messages import MessageLog
-from ..widgets.panel import Panel
 from . import layout
 from .event_log import EventLog
-from .frames import LeanCompositor, Shortcut
 from .inside_actions import InsideActions
-from .pace import FASTEST, Alarm, Pace
+from .pace import FASTEST, Pace
 from .palette import RunCommands
 from .parts import Parts
 
@@ -79,7 +78,6 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         live: bool = True,
     ) -> None:
         super().__init__()
-        self._compositor = LeanCompositor()
         self.source, self._read_device = source, device
         self.messages, self._kept = log or MessageLog(), kept or RunLocation()
         self.ascii = ascii_only() if ascii is None else ascii
@@ -87,13 +85,12 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         self.hurry_until = 0.0
         self._full, self._clock, self._live = full_loop, clock, live
         self._pace = Pace()
-        self._shortcut = Shortcut(self)
         self._event_log = EventLog(source.info, self.messages, self._kept)
         self._charted: Snapshot | None = None
         self._charts_due = float("-inf")
         self._marked: tuple[Step | None, ...] = ()
         self._warnings_seen = self.messages.warnings
-        self._alarm = Alarm(self._tick_and_wait, self._give_up)
+        self._timer: Timer | None = None
 
     @property
     def situation(self) -> Situation:
@@ -124,8 +121,6 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
 
     def on_mount(self) -> None:
         """Draw at once, then by the clock."""
-        for panel in self.query(Panel):
-            panel.shortcut = self._shortcut
         self._fit()
         if self._live:
             self._tick_and_wait()
@@ -134,7 +129,8 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         """Draw no more."""
         self._live = False
         self.show_nothing()
-        self._alarm.stop()
+        if self._timer is not None:
+            self._timer.stop()
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the new size."""
@@ -149,6 +145,7 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         self.call_after_refresh(self.tick)
 
     def _tick_and_wait(self) -> None:
+        self._timer = None
         self.tick()
         now = self._clock()
         state = self.situation.state
@@ -156,23 +153,23 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         wait = self._pace.interval(least)
         if now < self.hurry_until:
             wait = HURRY
-        if self._live:
-            self._alarm.set(wait)
+        self._tick_in(wait)
 
-    def _give_up(self, error: Exception) -> None:
-        self.app._handle_exception(error)
+    def _tick_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        if self._live:
+            self._timer = self.set_timer(seconds, self._tick_and_wait)
 
     def look_soon(self) -> None:
         """A command was sent: look for its effect at once, and for a moment more often."""
         self.hurry_until = self._clock() + 0.3
-        if self._live:
-            self._alarm.set(HURRY)
+        self._tick_in(HURRY)
 
     def tick(self) -> None:
         """Look at the run once, and draw what has changed."""
         if self.is_mounted:
-            with self._shortcut:
-                self._look(self._clock())
+            self._look(self._clock())
 
     def _look(self, now: float) -> None:
         source, outcome = self.source, self.source.outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from ...core.protocol.diagnosis import Severity, Verdict
 from ...core.protocol.faults import Fault
@@ -12,19 +12,17 @@ from ..render.faults import in_short
 from ..render.format import clean, clock, count, metric, number, wrap
 from ..render.spans import Line, Span, line, line_width, restyled, sized
 from ..setup.launch import RunLocation
-from .panel import Panel
+from .panel import Panel, RunPanel, styles
 from .status import ICONS, STYLE
 
 
-class OutcomePanel(Panel):
+class OutcomePanel(RunPanel):
     """Hidden until the run has ended or is in trouble; then what, why, where, and the keys."""
 
     DEFAULT_CSS = "OutcomePanel { display: none; height: auto; max-height: 10; }"
 
     def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, title="outcome", ascii=ascii)
-        self.info = info
-        self.snapshot: Snapshot | None = None
+        super().__init__(info, id=id, title="outcome", ascii=ascii)
         self.outcome: Outcome | None = None
         self.kept = RunLocation()
 
@@ -115,6 +113,7 @@ def _labelled(label: str, text: str, width: int) -> list[Line]:
 class NoticeBar(Panel):
     """A row for each notice under the top line; none where there is nothing to say."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("now")
     DEFAULT_CSS = """
     NoticeBar { display: none; height: auto; max-height: 2; }
     NoticeBar > .line--bad { color: $background; background: $error; text-style: bold; }
@@ -196,6 +195,7 @@ ALL_FINE: Final = "Nothing is wrong, as far as can be seen."
 class VerdictBar(Panel):
     """The most severe verdict in a row or two; hidden until there has been one."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bold", "dim", "good", "warn")
     DEFAULT_CSS = "VerdictBar { display: none; height: 2; padding: 0 1; background: $panel; }"
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:

@@ -11,13 +11,13 @@ from ..render.batch import in_hand
 from ..render.format import wrap
 from ..render.loop_source import CodeLine, Which, loop_code
 from ..render.spans import EMPTY, Line, line, restyled, sized
-from .panel import Panel
+from .panel import STYLES, Panel, styles
 
 
 class CodePanel(Panel):
     """The loop over the batches as it is executed, its values, and why the marked line is there."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"line--gone"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES, "gone")
     DEFAULT_CSS = """
     CodePanel > .line--now { color: $accent; background: $accent 12%; text-style: bold; }
     CodePanel > .line--gone { color: $text-muted; text-style: strike; }

@@ -9,7 +9,7 @@ from ..render.charts import ChartSeries, ChartView, Mark, chart, sparkline
 from ..render.faults import change_in_short
 from ..render.format import clean, number
 from ..render.spans import Line, line, line_width, spread
-from .panel import Panel
+from .panel import RunPanel
 
 EMPTY: Final = Curve((), (), (), (), ())
 SMOOTH: Final = (("", 0.0), ("smooth", 0.8), ("smoother", 0.96))
@@ -20,13 +20,11 @@ MARKED: Final = ("lr", "switch", "rewind", "resumed")
 """Kinds of changes that a curve may bend at."""
 
 
-class CurvesPanel(Panel):
+class CurvesPanel(RunPanel):
     """One metric at a time; keys choose which, how much of the run, and how it is drawn."""
 
     def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, title="loss", ascii=ascii)
-        self.info = info
-        self.snapshot: Snapshot | None = None
+        super().__init__(info, id=id, title="loss", ascii=ascii)
         self.curves: dict[str, Curve] = {}
         metrics = ["loss"]
         if info.validates and info.metric_name != "val_loss":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...core.protocol.snapshot import RunInfo, Snapshot
+from ...core.protocol.snapshot import RunInfo
 from ..render.charts import bar
 from ..render.format import clean, fit, percent, size
 from ..render.spans import Line, line
 from .numbers import words
-from .panel import Panel
+from .panel import RunPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +21,11 @@ EVERY = 1.0
 """Seconds between two readings of the device."""
 
 
-class DevicePanel(Panel):
+class DevicePanel(RunPanel):
     """Name, use, memory and GPU; a single line where there is room for no more."""
 
     def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, title="device", ascii=ascii)
-        self.info = info
-        self.snapshot: Snapshot | None = None
+        super().__init__(info, id=id, title="device", ascii=ascii)
         self.reading: DeviceReading | None = None
         self.saved = ""
         """How old the newest checkpoint is; told in the single line."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from ...core.protocol.faults import Fault
 from ...core.protocol.inside import Inside
@@ -11,7 +11,7 @@ from ..render.format import fit, wrap
 from ..render.layer_table import layer_table
 from ..render.spans import EMPTY, Line, line
 from ..render.step_summary import StepSummary, tell
-from .panel import Panel
+from .panel import STYLES, Panel, styles
 
 Spread = Literal["weights", "grads"] | None
 
@@ -27,6 +27,8 @@ NOTHING: Final = "waiting for the first look at the layers …"
 
 class InsidePanel(Panel):
     """A sentence on what the last step did, the table of layers, and the values at hand."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES)
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, title="inside the model", ascii=ascii)

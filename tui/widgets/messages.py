@@ -6,13 +6,13 @@ import time as _time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from textual import events
 
 from ..render.format import clean, wrap
 from ..render.spans import Line, line
-from .panel import Panel
+from .panel import Panel, styles
 
 Severity = Literal["info", "hand", "warning", "error"]
 KEPT: Final = 2000
@@ -66,6 +66,8 @@ class MessageLog:
 
 class MessagesPanel(Panel):
     """The newest messages at the bottom; wheel and Page keys look back."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim", "hand", "mark", "warn")
 
     def __init__(self, log: MessageLog, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, title="messages", ascii=ascii)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from ...core.protocol.snapshot import Best, Curve, RunInfo, Snapshot
 from ..render.format import NOTHING, clean, count, fit, learning_rate, metric, number
 from ..render.spans import Line, line, line_width
-from .panel import Panel
+from .panel import RunPanel
 
 NAME = 12
 COLUMN = 10
 
 
-class NumbersPanel(Panel):
+class NumbersPanel(RunPanel):
     """A table with fixed columns; a single line where there is room for no more."""
 
     def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, title="numbers", ascii=ascii)
-        self.info = info
-        self.snapshot: Snapshot | None = None
+        super().__init__(info, id=id, title="numbers", ascii=ascii)
         self.curves: dict[str, Curve] = {}
         self.saved = ""
         """How old the newest checkpoint is, "12 s ago"; "" if nothing is kept."""

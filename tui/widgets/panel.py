@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.color import Color
 from textual.content import Content
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from ..render.spans import EMPTY, Line, changes, sized
+from ...core.protocol.snapshot import RunInfo, Snapshot
+from ..render.spans import EMPTY, Line, sized
 from ..render.theme import plain
-
-if TYPE_CHECKING:
-    from ..watch.frames import Shortcut
 
 STYLES = frozenset(
     "dim bold now bar train val good bad warn key hand brand train-range val-range mark".split()
@@ -27,17 +24,22 @@ STYLES = frozenset(
 
 
 def styles(*names: str) -> set[str]:
-    """Component classes of a panel that uses these and no others: each is styled for each panel,
-    which a first picture has to wait for. What is wrong can always be said.
+    """The component classes of these styles. Textual computes each one for each panel before the
+    first picture, so a panel lists those that it uses.
     """
-    return {f"line--{name}" for name in (*names, "bad")}
+    return {f"line--{name}" for name in names}
 
 
 class Panel(Widget):
-    """Draws what `lines` gives, cell by cell, without ever reading markup."""
+    """Draws what `lines` gives, without ever reading markup.
+
+    Args:
+        title: stands in a border; no border without one.
+        ascii: draw in ASCII only.
+    """
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES)
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bad")  # any panel can fail
     DEFAULT_CSS = """
     Panel {
         height: 1fr; color: $foreground; background: $background;
@@ -65,27 +67,16 @@ class Panel(Widget):
     Panel.-ascii.-boxed { border: ascii $border; }
     """
 
-    def __init_subclass__(cls, *, inherit_component_classes: bool = True, **more: bool) -> None:
-        super().__init_subclass__(**more)
-        cls._inherit_component_classes = inherit_component_classes  # Widget does not pass it on
-
     def __init__(self, *, id: str | None = None, title: str = "", ascii: bool = False) -> None:
         super().__init__(id=id)
         self.ascii = ascii
-        self.redrawn = 0
-        """Lines sent for drawing so far."""
-        self._title = ""
-        self.shortcut: Shortcut | None = None
-        """To the terminal, if the screen has one."""
         self.failure: Exception | None = None
-        """What went wrong in here, if anything did."""
+        """What `lines` raised, if it did."""
+        self._title = ""
         self._lines: list[Line] = []
-        self._sized: dict[int, Line] = {}
-        """The same in exactly the width of the panel."""
+        """As drawn last, a row each."""
         self._drawn_size = 0, 0
         self._strips: dict[int, Strip] = {}
-        self._base: Style | None = None
-        self._ground: Color | None = None
         self._styles: dict[str, Style] = {}
         """By name. Textual forgets them at every refresh."""
         self.set_class(ascii, "-ascii", update=False)  # it is styled when it is mounted
@@ -109,59 +100,36 @@ class Panel(Widget):
             new = [((f"this panel failed: {type(error).__name__}", "bad"),)]
         new += [EMPTY] * (height - len(new))
         if self._drawn_size != (width, height):
-            self._forget(width, height)
-        old = self._lines
+            self._drawn_size = width, height
+            self._lines, self._strips = [], {}
+        old, self._lines = self._lines, new
         changed = [y for y in range(height) if y >= len(old) or old[y] != new[y]]
-        self._lines = new
+        for y in changed:
+            self._strips.pop(y, None)
         if changed:
-            spans = [(y, start, end) for y in changed for start, end in self._renew(y)]
-            self.redrawn += len(changed)
             # Without a region, Textual would draw the whole panel again.
-            if spans and not (self.shortcut and self.shortcut.draw(self, spans)):
-                self.refresh(*(Region(start, y, end - start, 1) for y, start, end in spans))
-
-    def _renew(self, y: int) -> list[tuple[int, int]]:
-        """Where a line is no longer as it was: all else need not be sent again."""
-        self._strips.pop(y, None)
-        old, width = self._sized.get(y), self._drawn_size[0]
-        new = self._sized[y] = sized(self._lines[y], width)
-        return [(0, width)] if old is None else changes(old, new)
-
-    def _forget(self, width: int, height: int) -> None:
-        """Forget what was drawn: it has another size now."""
-        self._drawn_size = width, height
-        self._lines, self._sized, self._strips = [], {}, {}
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
 
     def render_line(self, y: int) -> Strip:
         """A row of the content, made once and kept until it changes."""
         strip = self._strips.get(y)
         if strip is None:
             width = self.content_size.width
-            row = self._sized.get(y) or sized(EMPTY, width)
-            strip = self._strips[y] = self._strip(row, width)
+            row = self._lines[y] if y < len(self._lines) else EMPTY
+            segments = [
+                Segment(plain(text) if self.ascii else text, self._style(name))
+                for text, name in sized(row, width)
+            ]
+            strip = self._strips[y] = Strip(segments, width)
         return strip
 
-    def _strip(self, row: Line, width: int) -> Strip:
-        base = self._base = self._base or self.rich_style
-        segments = []
-        for text, name in row:
-            style = self._style(name, base) if name else base
-            segments.append(Segment(plain(text) if self.ascii else text, style))
-        return Strip(segments, width)
-
-    def _style(self, name: str, base: Style) -> Style:
+    def _style(self, name: str) -> Style:
         style = self._styles.get(name)
         if style is None:
-            style = self.get_component_rich_style(f"line--{name}", default=base)
+            base = self.rich_style
+            style = self.get_component_rich_style(f"line--{name}", default=base) if name else base
             self._styles[name] = style
         return style
-
-    @property
-    def ground(self) -> Color:
-        """The colour behind the content."""
-        if self._ground is None:
-            self._ground = self.background_colors[1]
-        return self._ground
 
     def set_title(self, title: str) -> None:
         """Change what the border says, if it says something else."""
@@ -175,18 +143,31 @@ class Panel(Widget):
         super().notify_style_update()
         self._strips.clear()
         self._styles.clear()
-        self._base = self._ground = None
 
     def on_resize(self, event: events.Resize) -> None:
         """Draw everything again in the new size."""
-        self._forget(*self.content_size)
+        self._drawn_size = 0, 0
         self.redraw()
         self.refresh()
+
+
+class RunPanel(Panel):
+    """Shows the newest Snapshot of a run; knows all of `STYLES`."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES)
+
+    def __init__(
+        self, info: RunInfo, *, id: str | None = None, title: str = "", ascii: bool = False
+    ) -> None:
+        super().__init__(id=id, title=title, ascii=ascii)
+        self.info = info
+        self.snapshot: Snapshot | None = None
 
 
 class TextPanel(Panel):
     """Shows what `make` gives for its width."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bold", "dim", "good", "key", "warn")
     DEFAULT_CSS = "TextPanel { height: auto; background: $surface; }"
 
     def __init__(

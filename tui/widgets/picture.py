@@ -12,14 +12,14 @@ from ..render.format import clean, wrap
 from ..render.pictures import draw_view
 from ..render.spans import EMPTY, Line, line, line_width
 from ..render.theme import GLYPHS, INKS
-from .panel import Panel, styles
+from .panel import STYLES, Panel, styles
 
 CLASSES: Final = tuple(f"class-{n}" for n in range(len(GLYPHS)))
 FIELDS: Final = tuple(f"field-{n}" for n in range(len(GLYPHS)))
 
 
 class PicturePanel(Panel):
-    """Knows the styles "class-N", "field-N" and "ink-A-B" besides those of every panel."""
+    """Knows the styles "class-N", "field-N" and "ink-A-B"."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles(*CLASSES, *FIELDS)
     DEFAULT_CSS = """
@@ -55,6 +55,8 @@ WAITING = "looking at what the model knows …"
 
 class ViewPanel(PicturePanel):
     """Draws the view that was asked for, or says why there is none."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES)
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, title="what the model knows", ascii=ascii)

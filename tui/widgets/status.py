@@ -7,7 +7,7 @@ from ...core.protocol.steps import State
 from ..render.charts import bar
 from ..render.format import NOTHING, clean, clock, count, fit, percent, rate
 from ..render.spans import Line, Span, line, line_width, sized, spread
-from .panel import Panel
+from .panel import RunPanel
 
 ICONS = {
     State.LOADING: "◐",
@@ -21,15 +21,13 @@ ICONS = {
 STYLE = {State.FINISHED: "good", State.FAILED: "bad", State.PAUSED: "now", State.LOADING: "dim"}
 
 
-class Header(Panel):
+class Header(RunPanel):
     """Brand, preset, data, model, optimizer, device; the state at the right edge."""
 
     DEFAULT_CSS = "Header { height: 1; background: $panel; }"
 
     def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, ascii=ascii)
-        self.info = info
-        self.snapshot: Snapshot | None = None
+        super().__init__(info, id=id, ascii=ascii)
         self.outcome: Outcome | None = None
 
     def lines(self, width: int, height: int) -> list[Line]:
@@ -94,15 +92,13 @@ def _cells(spans: Line) -> int:
     return line_width(spans)
 
 
-class ProgressBars(Panel):
+class ProgressBars(RunPanel):
     """Two bars with counts and shares; elapsed, ETA and throughput beside them."""
 
     DEFAULT_CSS = "ProgressBars { height: 2; padding: 0 1; }"
 
     def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, ascii=ascii)
-        self.info = info
-        self.snapshot: Snapshot | None = None
+        super().__init__(info, id=id, ascii=ascii)
         self._elapsed = 0.0
 
     def lines(self, width: int, height: int) -> list[Line]:

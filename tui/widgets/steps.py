@@ -7,12 +7,12 @@ from typing import Final
 from textual import events
 from textual.message import Message
 
-from ...core.protocol.snapshot import RunInfo, Snapshot
+from ...core.protocol.snapshot import RunInfo
 from ...core.protocol.steps import FIVE, State, Step
 from ..render.charts import bar
 from ..render.format import fit, percent, short_time, wrap
 from ..render.spans import Line, line, restyled, sized
-from .panel import Panel
+from .panel import RunPanel
 
 MARKER: Final = "▶"
 CHOSEN: Final = "•"
@@ -20,7 +20,7 @@ DWELL: Final = 4.0
 """Seconds that an explanation stays at full speed: long enough to be read."""
 
 
-class StepsPanel(Panel):
+class StepsPanel(RunPanel):
     """A row for each phase, and the reason for one of them."""
 
     DEFAULT_CSS = """
@@ -36,11 +36,10 @@ class StepsPanel(Panel):
             self.step = step
 
     def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, title="the five steps", ascii=ascii)
+        super().__init__(info, id=id, title="the five steps", ascii=ascii)
         validation = (Step.VALIDATE,) if info.validates else ()
         self.rows: tuple[Step, ...] = (Step.DATA, *FIVE, *validation, Step.OTHER)
         self.exact = info.exact_clock
-        self.snapshot: Snapshot | None = None
         self.now: Step | None = None
         """The phase that runs at this moment; while paused, the one that comes next."""
         self.selected: Step | None = None

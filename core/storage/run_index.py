@@ -25,30 +25,30 @@ class RunSummary:
 
     name: str
     path: Path
-    preset: str
-    state: str
+    preset: str = ""
+    state: str = "unreadable"
     """finished, stopped, failed, interrupted; running; crashed: no process trains it and it never
-    ended; or unreadable: run.json or outcome.json is damaged."""
-    started: float | None
+    ended; or unreadable: run.json or outcome.json is damaged, or the folder can't be read."""
+    started: float | None = None
     """Seconds since 1970."""
-    epochs: int
+    epochs: int = 0
     """Epochs finished."""
-    epochs_planned: int | None
-    batches_done: int
-    metric_name: str
-    best: float | None
+    epochs_planned: int | None = None
+    batches_done: int = 0
+    metric_name: str = ""
+    best: float | None = None
     """Best value of the metric."""
-    best_epoch: int | None
+    best_epoch: int | None = None
     """Counted from 1."""
-    val_loss: float | None
+    val_loss: float | None = None
     """Latest."""
-    size: int
+    size: int = 0
     """Bytes of all its files."""
-    checkpoints: int
+    checkpoints: int = 0
     """Checkpoints it has; whether they are good shows when one is loaded."""
-    reason: str
-    """Why it ended; empty if it has not."""
-    resumable: bool
+    reason: str = ""
+    """Why it ended, or can't be read; empty if it has not."""
+    resumable: bool = False
     """Whether `fivestep resume` can go on with it as it is: it has a checkpoint, has not reached
     its end, and is not being trained."""
 
@@ -59,8 +59,16 @@ def list_runs(folder: Path) -> list[RunSummary]:
         runs = [path for path in folder.iterdir() if _is_name(path.name)]
     except OSError:
         return []
-    found = [summary(path) for path in runs if not path.is_symlink() and is_run(path)]
+    found = [run for path in runs if not path.is_symlink() and (run := _run_at(path))]
     return sorted(found, key=lambda run: (_age(run), run.name), reverse=True)
+
+
+def _run_at(path: Path) -> RunSummary | None:
+    """The run in a folder; one that can't be read says so instead of hiding the others."""
+    try:
+        return summary(path) if is_run(path) else None
+    except OSError as error:
+        return RunSummary(path.name, path, reason=error.strerror or str(error))
 
 
 def newest(folder: Path, *, saved: bool = False) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -9,6 +10,8 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -253,3 +256,31 @@ def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:
         os.mkfifo(run.metrics)
     (found,) = list_runs(tmp_path)
     assert found.checkpoints == 0
+
+
+def test_a_run_that_can_not_be_read_does_not_hide_the_others() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are root's alone
+        runs = Path(folder)
+        runs.chmod(0o755)
+        for name in ("one", "closed", "two"):
+            make(runs, name).close()
+        (runs / "closed").chmod(0)
+        with _as_nobody():
+            found = {run.name: run for run in list_runs(runs)}
+        (runs / "closed").chmod(0o755)
+    assert sorted(found) == ["closed", "one", "two"]
+    assert (found["closed"].state, found["closed"].reason) == ("unreadable", "Permission denied")
+    assert found["one"].state == found["two"].state == "crashed"
+
+
+@contextlib.contextmanager
+def _as_nobody() -> Iterator[None]:
+    """Without root's leave to read everything."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)

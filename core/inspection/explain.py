@@ -270,17 +270,17 @@ class _Walk:
         """Take every step of so many batches."""
         training, progress = self._training, self.progress
         self._rows = self._watch.look(exact=True)
-        steps = training_loop(
+        for steps in training_loop(
             training, self._rate, progress, lambda: meter_for(training.task, training.metrics)
-        )
-        with closing(steps):
-            for step in steps:
-                self._at_gate(step)
-                if progress.batches_done > len(self.batches):
-                    self._end_batch()
-                    if progress.batches_done == batches:
-                        return
-                self.running = step
+        ):
+            with closing(steps):
+                for step in steps:
+                    self._at_gate(step)
+                    if progress.batches_done > len(self.batches):
+                        self._end_batch()
+                        if progress.batches_done == batches:
+                            return
+                    self.running = step
 
     def _at_gate(self, step: Step) -> None:
         """`running` has been taken, and `step` is about to be."""

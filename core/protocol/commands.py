@@ -1,13 +1,7 @@
-"""What a person may ask of a run. Thread-safe; standard library only.
-
-A face sends commands; the session picks them up at its next gate, applies them in order, and
-records each with its time and batch.
-"""
+"""What a person may ask of a run: it does so at its next gates, in order, and keeps a record."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -150,54 +144,3 @@ Command = (
 
 SPEEDS: Final[tuple[float | None, ...]] = (1.0, 2.0, 4.0, 10.0, 30.0, 100.0, 1000.0, None)
 """The speeds that "slower" and "faster" walk through, in phases per second."""
-
-
-class Control:
-    """The mailbox for commands, and the one thing a gate looks at.
-
-    `attention` is a plain attribute, so that a gate at full speed costs one read. Whoever needs
-    the session at its next gate sets it through `send` or `poke`; only the session clears it.
-    """
-
-    def __init__(self) -> None:
-        self.attention = False
-        self._changed = threading.Condition()
-        self._waiting: deque[Command] = deque()
-        self._pokes = 0
-
-    def send(self, command: Command) -> None:
-        """Ask for something; it takes effect at the next gate that allows it."""
-        with self._changed:
-            self._waiting.append(command)
-            self.attention = True
-            self._changed.notify_all()
-
-    def poke(self) -> None:
-        """Make the session look up (it may be paused) without asking it for anything."""
-        with self._changed:
-            self._pokes += 1
-            self.attention = True
-            self._changed.notify_all()
-
-    @property
-    def asked(self) -> bool:
-        """Whether a command waits."""
-        return bool(self._waiting)
-
-    def take(self) -> list[Command]:
-        """For the session: every waiting command, oldest first."""
-        with self._changed:
-            commands = list(self._waiting)
-            self._waiting.clear()
-            self._pokes = 0
-            self.attention = False
-            return commands
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """For the session, at a gate: sleep until something is sent, or for `timeout` seconds.
-
-        Returns:
-            Whether something arrived.
-        """
-        with self._changed:
-            return self._changed.wait_for(lambda: bool(self._waiting or self._pokes), timeout)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..protocol.conditions import METRICS, Breakpoint, Gate, parse
 from ..protocol.inside import BatchFacts, LayerRow
-
-if TYPE_CHECKING:
-    from ..training.progress import Progress
-    from .recorder import Recorder
+from ..training.progress import Progress
+from .recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +24,22 @@ class BreakReport:
     layers: tuple[LayerRow, ...]
 
     @property
-    def told(self) -> str:
+    def values_text(self) -> str:
         """The values for a person: "grad_norm 12.3, epoch 4"."""
-        return told(self.values)
+        return values_text(self.values)
 
 
 class Breakpoints:
-    """Judges breakpoints where their numbers change. Costs nothing while there are none."""
+    """Checks conditions where their numbers change.
+
+    Args:
+        progress: where the run is.
+        recorder: has losses and metrics.
+        metrics: names that a condition may use for validation metrics.
+    """
 
     def __init__(
-        self, progress: Progress, record: Recorder, metrics: Iterable[str] = METRICS
+        self, progress: Progress, recorder: Recorder, metrics: Iterable[str] = METRICS
     ) -> None:
         self.active = False
         """Whether there are any."""
@@ -44,7 +47,7 @@ class Breakpoints:
         """Whether one of them asks for the gradients' norm."""
         self.values: dict[str, float | None] = {}
         """What is known at this moment; see `conditions.NAMES`."""
-        self._progress, self._record, self._metrics = progress, record, tuple(metrics)
+        self._progress, self._recorder, self._metrics = progress, recorder, tuple(metrics)
         self._points: list[Breakpoint] = []
 
     @property
@@ -64,11 +67,11 @@ class Breakpoints:
         self.active = bool(self._points)
         self.needs_norm = any("grad_norm" in one.needs for one in parsed)
 
-    def judge(
+    def check(
         self, gate: Gate, *, loss: float | None = None, norm: float | None = None, lr: float = 0.0
     ) -> list[str]:
-        """Take in what is new at a gate; the conditions that have just become true."""
-        values, progress, record = self.values, self._progress, self._record
+        """Update the values that are new at a gate; the conditions that have just become true."""
+        values, progress, recorder = self.values, self._progress, self._recorder
         match gate:
             case "begin":
                 values |= {"epoch": progress.epoch + 1, "batch": progress.batch + 1, "lr": lr}
@@ -79,12 +82,13 @@ class Breakpoints:
                 values["grad_norm"] = norm
             case "end":
                 values |= {"batches_done": progress.batches_done, "update": progress.updates}
-                values["epoch_loss"] = record.epoch_loss
+                values["epoch_loss"] = recorder.epoch_loss
             case "validation":
-                best = None if record.best_metric is None else record.best_metric.value
-                metric = next(iter(record.metrics.values()), None)
-                values |= {"val_loss": record.val_loss, "val_metric": metric, **record.metrics}
-                values |= {"best": best, "val_worse": record.val_worse}
+                best = recorder.best_metric
+                metric = next(iter(recorder.metrics.values()), None)
+                values |= {"val_loss": recorder.val_loss, "val_metric": metric}
+                values |= {**recorder.metrics, "val_worse": recorder.val_worse}
+                values["best"] = None if best is None else best.value
         return [
             point.condition.text
             for point in self._points
@@ -98,6 +102,6 @@ class Breakpoints:
         return tuple((name, value) for name, value in found if value is not None)
 
 
-def told(values: Iterable[tuple[str, float]]) -> str:
+def values_text(values: Iterable[tuple[str, float]]) -> str:
     """Values by name for a person: "grad_norm 12.3, epoch 4"."""
     return ", ".join(f"{name} {value:.6g}" for name, value in values)

@@ -1,13 +1,14 @@
-"""What a person's commands mean for a run: the state behind the session's gates."""
+"""`Controller`: what a person has asked of a run, which decides what happens at its gates."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ..protocol.commands import (
     Advance,
     Command,
+    GoBack,
     KeepGoing,
     Note,
     Pause,
@@ -24,50 +25,71 @@ from ..protocol.commands import (
 )
 from ..protocol.conditions import ConditionError
 from ..protocol.faults import LR_FACTOR, Fault
+from ..protocol.snapshot import Outcome
 from ..protocol.steps import INSIDE_BATCH, Step
-from ..training.loop import NOT_SCALED
-from ..training.lr import LearningRate
-from ..training.progress import Progress
 from .breakpoints import Breakpoints
-from .recorder import Recorder
 from .state import RunState, take_state
+
+NOT_SCALED: Final = (
+    "the loop can't be broken under amp fp16: its GradScaler divides what is left in .grad, and "
+    "refuses an update without gradients; amp bf16 or off shows it"
+)
+WayOn = Literal["checkpoint", "undo", "stop"]
+"""Back to the last good checkpoint, back to before anything was broken on purpose, or no way."""
+
+
+class StoppedError(Exception):
+    """The way out of a loop that was asked to stop; no failure.
+
+    `clean` says whether no batch is under way, so that the run can go on from here.
+    """
+
+    def __init__(self, *, clean: bool = True) -> None:
+        super().__init__()
+        self.clean = clean
+
+
+class UndoneError(Exception):
+    """The way out of a loop whose run goes back to before it was broken on purpose."""
 
 
 class Controller:
-    """Applies commands and answers, at a gate: hold here? stop here? Only the session's thread
-    touches it.
-    """
+    """The whole state of a gate. Only the training thread touches it."""
 
-    def __init__(
-        self, progress: Progress, rate: LearningRate, record: Recorder, breaks: Breakpoints
-    ) -> None:
-        self._progress, self._rate, self._record, self._breaks = progress, rate, record, breaks
+    def __init__(self, run: RunState, breakpoints: Breakpoints) -> None:
+        self._run, self._breakpoints = run, breakpoints
         self.paused = False
         self.speed: float | None = None
         """Phases per second in slow motion; None is full speed."""
-        self.faults = progress.faults
-        """What is to be wrong with the loop from the next batch on."""
-        self.undo_now = False
-        self.show = Show()
-        """What somebody looks at."""
         self.stopping: Literal["batch", "epoch"] | None = None
         self.stop_reason = ""
-        self.validate_now = False
-        self.save_now: Literal["asked", "due"] | None = None
-        """A checkpoint is to be saved once no batch is under way."""
+        self.validating = False
+        """Whether to validate between two batches."""
+        self.saving: Literal["asked", "due"] | None = None
+        """Whether, and why, to save a checkpoint between two batches."""
+        self.faults = run.progress.faults
+        """What is to be wrong with the loop from the next batch on."""
+        self.healthy: dict[str, Any] | None = None
+        """The run's state from before anything was broken; None if nothing is."""
+        self.show = Show()
+        """What is looked at."""
+        self.norm_wanted = False
+        """Whether to read the norm of the gradients before the next update."""
+        self.trouble: Outcome | None = None
+        """What the run is held by until `way_on` is set: the outcome that it would have."""
+        self.way_on: WayOn | None = None
+        """What a command has decided. The commands behind it wait until it is done."""
         self._advancing: Literal["phase", "batch", "epoch"] | None = None
         self._advanced_from = self._place()
         self._slow_left = 0.0
-        self.alert = False
-        """Whether every gate must be attended, not only those that something was sent to."""
 
     def apply(self, command: Command) -> None:
-        """Take in one command; a face may send any at any time."""
+        """Do, or note for the gate that allows it, what a command says."""
         match command:
             case Pause():
                 if not self.paused:
                     self._note("paused", "pause")
-                self.paused, self._advancing = True, None
+                self._halt()
             case Resume():
                 if self.paused:
                     self._note("resumed", "resume")
@@ -82,25 +104,33 @@ class Controller:
                     self.speed = speed
                     self._slow_left = 0.0 if speed is None else 1 / speed
             case ScaleLR(factor):
-                by = factor / self._rate.factor
-                self._rate.scale(factor)
+                rate = self._run.rate
+                by = factor / rate.factor
+                rate.scale(factor)
                 sign = f"×{by:.4g}" if by >= 1 else f"÷{1 / by:.4g}"
-                self._note(f"lr {sign} by hand → {self._rate.lr:.3g}", "lr")
+                self._note(f"lr {sign} by hand → {rate.lr:.3g}", "lr")
             case Validate():
                 self._note("validation asked for", "validate")
-                self.validate_now = True
+                self.validating = True
             case Save():
-                self.save_now = "asked"
+                self.saving = "asked"
             case SetFault(fault, on):
                 self.faults = self.faults | {fault} if on else self.faults - {fault}
             case Undo():
-                self.undo_now = True
+                self.faults = frozenset()
+                if self.healthy is not None:
+                    self.way_on = "undo"
+            case GoBack():
+                if self.trouble is not None:
+                    self.way_on = "checkpoint"
             case SetBreakpoints(conditions):
                 self._set_breakpoints(conditions)
             case Show():
                 self.show = command
             case Note(text):
                 self._note(text, "warning")
+            case Stop() if self.trouble is not None:
+                self.way_on = "stop"
             case Stop(reason, after):
                 self._note(f"stop after this {after}", "stop")
                 self.stopping, self.stop_reason = after, reason
@@ -109,10 +139,21 @@ class Controller:
                 if self.stopping is not None:
                     self._note("going on after all", "stop")
                 self.stopping = None
-        self.settle()
 
     def _go(self) -> None:
         self.paused, self._advancing = False, None
+
+    def _halt(self) -> None:
+        self.paused, self._advancing = True, None
+
+    def _set_breakpoints(self, conditions: tuple[str, ...]) -> None:
+        try:
+            self._breakpoints.set(conditions)
+        except ConditionError as error:
+            self._note(f"no breakpoint was set: {error}", "warning")
+        else:
+            texts = "; ".join(conditions)
+            self._note(f"breakpoint: {texts}" if texts else "no breakpoint", "breakpoints")
 
     def break_here(self, text: str, *, stop: bool) -> None:
         """A breakpoint has fired: hold, or stop once no batch is under way."""
@@ -121,44 +162,25 @@ class Controller:
             self.stopping, self.stop_reason = "batch", text
             self._go()
         else:
-            self.paused, self._advancing = True, None
-        self.settle()
+            self._halt()
 
-    def _set_breakpoints(self, conditions: tuple[str, ...]) -> None:
-        try:
-            self._breaks.set(conditions)
-        except ConditionError as error:
-            self._note(f"no breakpoint was set: {error}", "warning")
-        else:
-            told = "; ".join(conditions)
-            self._note(f"breakpoint: {told}" if told else "no breakpoint", "breakpoints")
+    # What the engine asks at a gate.
 
-    def _note(self, text: str, kind: str) -> None:
-        self._record.change(self._progress, text, kind)
-
-    def _place(self) -> tuple[int, int, int]:
-        return self._progress.epoch, self._progress.batches_done, self._progress.val_batch
-
-    def ask_to_save(self) -> None:
-        """The next checkpoint is due."""
-        self.save_now = self.save_now or "due"
-        self.settle()
-
-    def settle(self) -> None:
-        """Tell the gates whether they have to be attended."""
-        self.alert = bool(
+    @property
+    def lasting(self) -> bool:
+        """Whether something is asked for that concerns every gate, until it is done."""
+        return bool(
             self.paused
             or self._advancing
             or self.speed is not None
             or self.stopping
-            or self.validate_now
-            or self.save_now
-            or self.undo_now
-            or self.faults != self._progress.faults
+            or self.validating
+            or self.saving
+            or self.faults != self._run.progress.faults
         )
 
     def arrive(self) -> None:
-        """The session is at a new gate: start its slow-motion delay, end a single step."""
+        """The run is at a new gate: begin the delay of slow motion, end a single step."""
         self._slow_left = 0.0 if self.speed is None else 1 / self.speed
         now, then = self._place(), self._advanced_from
         if (
@@ -166,23 +188,28 @@ class Controller:
             or (self._advancing == "batch" and now[1:] != then[1:])
             or (self._advancing == "epoch" and now[0] != then[0])
         ):
-            self.paused, self._advancing = True, None
-            self.settle()
+            self._halt()
+
+    def _place(self) -> tuple[int, int, int]:
+        progress = self._run.progress
+        return progress.epoch, progress.batches_done, progress.val_batch
 
     def hold(self) -> float | None:
-        """How long to hold here: infinity while paused, seconds in slow motion, None to go on."""
-        if self.paused:
+        """How long to hold here: infinity while paused or in trouble, seconds in slow motion, None
+        to go on.
+        """
+        if self.paused or self.trouble is not None:
             return math.inf
         if self._slow_left > 0 and not self.stopping:
             return self._slow_left
         return None
 
     def held(self, seconds: float) -> None:
-        """The session has held for this long."""
+        """The run was held for this long."""
         self._slow_left -= seconds
 
     def must_stop(self, step: Step) -> bool:
-        """Whether to end the run here: asked for, and no batch is under way."""
+        """Whether to end the run here: it was asked for, and no batch is under way."""
         return self.stopping == "batch" and step not in INSIDE_BATCH
 
     def epoch_ended(self) -> None:
@@ -190,51 +217,49 @@ class Controller:
         if self.stopping == "epoch":
             self.stopping = "batch"
 
+    # What is broken on purpose.
 
-class FaultInjection:
-    """Turns switches between two batches. Only the training thread touches it."""
-
-    def __init__(self, parts: RunState, controller: Controller) -> None:
-        self.before: dict[str, Any] | None = None
-        """The run's state from before anything was broken; None if nothing is."""
-        self.relays = False
-        """Whether another loop is to go on with the next batch."""
-        self._parts, self._controller = parts, controller
-
-    def fault(self, log: dict[str, Any] | None) -> None:
-        """Make the loop what the steering wants, from the next batch on.
+    def inject_faults(self, log: dict[str, Any] | None) -> bool:
+        """Make what is wrong with the loop what was asked for, between two batches.
 
         Args:
-            log: where the run's log is, for the way back.
+            log: the state of the run's log, for the way back.
+
+        Returns:
+            Whether anything is changed, so that the loop has to be chosen anew.
         """
-        progress, rate = self._parts.progress, self._parts.rate
-        wanted, now = self._controller.faults, progress.faults
-        if self._parts.training.scaler.is_enabled():
-            self._controller.faults = now
+        progress, rate = self._run.progress, self._run.rate
+        wanted, now = self.faults, progress.faults
+        if wanted == now:
+            return False
+        if self._run.training.scaler.is_enabled():
+            self.faults = now
             self._note(NOT_SCALED, "warning")
-            return
+            return False
         if not now:
-            self.before = take_state(self._parts) | {"log": log}
-        for fault in sorted(wanted - now):
-            progress.faults_so_far = (
-                *progress.faults_so_far,
-                *(() if fault in progress.faults_so_far else (fault,)),
-            )
-            self._note(f"broken on purpose: {fault.info.label}")
+            self.healthy = take_state(self._run) | {"log": log}
+        begun = sorted(wanted - now)
+        progress.faults_so_far = tuple(dict.fromkeys((*progress.faults_so_far, *begun)))
+        for fault in begun:
+            self._note(f"broken on purpose: {fault.info.label}", "switch")
         for fault in sorted(now - wanted):
-            self._note(f"mended: {fault.info.label}")
+            self._note(f"mended: {fault.info.label}", "switch")
         if Fault.LR_TIMES_100 in wanted ^ now:
             by = LR_FACTOR if Fault.LR_TIMES_100 in wanted else 1 / LR_FACTOR
             rate.scale(rate.factor * by)
         progress.faults = wanted
-        self.relays = True
+        return True
 
-    def undone(self) -> dict[str, Any]:
-        """The state from before, once; nothing is broken any more."""
-        before, self.before = self.before, None
-        assert before is not None
-        self._controller.faults = frozenset()
-        return before
+    def went_back(self, faults: frozenset[Fault]) -> None:
+        """The run is in an earlier state. What was asked for and not yet done still is to be done.
 
-    def _note(self, text: str, kind: str = "switch") -> None:
-        self._parts.record.change(self._parts.progress, text, kind)
+        Args:
+            faults: those of the loop that was left.
+        """
+        there = self._run.progress.faults
+        self.faults = (there - (faults - self.faults)) | (self.faults - faults)
+        if not there:
+            self.healthy = None
+
+    def _note(self, text: str, kind: str) -> None:
+        self._run.recorder.change(self._run.progress, text, kind)

@@ -180,15 +180,13 @@ class Watched:
 
     def latest(self, *, curves: bool = False) -> Snapshot:
         """A picture of the run; to be asked for in the thread of the loop."""
-        return self._record.picture(
+        return self._record.snapshot(
             self.progress,
             self._rate,
             state=State.RUNNING if self.outcome is None else self.outcome.state,
             step=self._now[0],
             epochs=self.progress.epoch + 1,
             batches_left=None,  # the loop alone knows when it ends
-            speed=None,
-            stopping=None,
             curves=curves,
             outcome=self.outcome,
         )
@@ -436,7 +434,7 @@ class Watched:
             self._tick()
 
     def _take_losses(self, *, everything: bool = False) -> None:
-        """Recorder the losses that have arrived from an accelerator."""
+        """Record the losses that have arrived from an accelerator."""
         readback = self._readback
         for (epoch, batch, done, lr), loss in readback.drain() if everything else readback.poll():
             self._record.batch(epoch, batch, done, loss, lr, perf_counter())

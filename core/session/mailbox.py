@@ -1,42 +1,62 @@
-"""The mailbox between a run and whoever looks at it: it holds the newest picture, never a queue."""
+"""`Mailbox`: what a run shares with other threads: commands on their way in, pictures out."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import deque
 
+from ..protocol.commands import Command
 from ..protocol.snapshot import Outcome, Snapshot
 
 
 class Mailbox:
-    """Hands over the newest Snapshot.
+    """Keeps commands, in order, until the run's next gate, and the newest Snapshot for readers.
 
-    The reader raises `wanted`; the session builds one Snapshot at its next gate and lowers it.
-    The outcome has a slot of its own that no later Snapshot overwrites.
-
-    Args:
-        wake: makes the session look up, even if it is paused.
+    There is never a queue of Snapshots: a reader asks for one, and the run builds one at its next
+    gate. The outcome has a slot of its own that no later Snapshot overwrites.
     """
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self) -> None:
+        self.attention = False
+        """Whether the run has something to do at its next gate. A plain attribute, so that a gate
+        at full speed costs one read."""
         self.wanted = False
+        """Whether somebody has asked for a fresh Snapshot."""
         self.settled = False
-        """Set while the newest Snapshot stays true: paused with nothing changing, or ended."""
+        """Whether the newest Snapshot stays true: paused with nothing changing, or ended."""
         self.outcome: Outcome | None = None
-        self._wake = wake
+        self._commands: deque[Command] = deque()
         self._newest: Snapshot | None = None
         self._curves_wanted = False
         self._asked = self._serving = self._served = 0
         self._changed = threading.Condition()
 
+    # For a front end, in any thread.
+
+    def send(self, command: Command) -> None:
+        """Ask for something; it takes effect at the next gate that allows it."""
+        with self._changed:
+            self._commands.append(command)
+            self._wake()
+
+    def poke(self) -> None:
+        """Make the run look up (it may be paused) without asking it for anything."""
+        with self._changed:
+            self._wake()
+
+    def _wake(self) -> None:
+        self.attention = True
+        self._changed.notify_all()
+
     def latest(self, *, curves: bool = False) -> Snapshot | None:
-        """The newest picture, at once; a fresher one is asked for if there can be one."""
+        """The newest Snapshot, at once; a fresher one is asked for if there can be one."""
         if not self.settled and (not self.wanted or curves):
             self._ask(curves=curves)
         return self._newest
 
-    def wait(self, timeout: float) -> Snapshot:
-        """A picture built after this call, with the whole-run curves; the last one if it ended.
+    def fresh(self, timeout: float) -> Snapshot:
+        """A Snapshot built after this call, with the whole-run curves; the last one if the run
+        has ended.
 
         Raises:
             TimeoutError: no gate was reached within `timeout` seconds.
@@ -55,12 +75,22 @@ class Mailbox:
             self._asked += 1
             self._curves_wanted = self._curves_wanted or curves
             self.wanted = True
-            ticket = self._asked
-        self._wake()
-        return ticket
+            self._wake()
+            return self._asked
 
-    def begin(self) -> bool:
-        """For the session: lower `wanted`; whether the picture it builds next needs the curves."""
+    # For the run, in its own thread.
+
+    def next_command(self) -> Command | None:
+        """The oldest command that waits, which is taken out; None if there is none."""
+        return self._commands.popleft() if self._commands else None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep until `attention` is set, or for `timeout` seconds; whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.attention, timeout)
+
+    def begin_snapshot(self) -> bool:
+        """Lower `wanted`; whether the Snapshot that is built now needs the curves."""
         with self._changed:
             curves = self._curves_wanted
             self.wanted = self._curves_wanted = False
@@ -68,7 +98,7 @@ class Mailbox:
             return curves
 
     def publish(self, snapshot: Snapshot) -> None:
-        """For the session: put the newest picture in."""
+        """Make this the newest Snapshot."""
         with self._changed:
             if self.outcome is not None and snapshot.outcome is None:
                 return

@@ -1,4 +1,4 @@
-"""Breakpoints, and what is shown of the inside of a batch: costs nothing while nobody asks."""
+"""`Probes`: looks into the batches of a run, for breakpoints and for whoever watches."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from typing import Final
 
 from ..inspection.inspector import Inspector, batch_facts
-from ..protocol.commands import Control
+from ..protocol.commands import Show
 from ..protocol.conditions import Gate
 from ..protocol.diagnosis import Facts
 from ..protocol.inside import Inside
 from ..protocol.steps import FIVE, Step
-from .breakpoints import Breakpoints, BreakReport, told
-from .controller import Controller
+from .breakpoints import Breakpoints, BreakReport, values_text
+from .controller import Controller, StoppedError
 from .readings import Readings
 from .state import RunState
 
@@ -20,105 +20,93 @@ SLOW: Final = 10.0
 """Phases per second up to which slow motion counts as held."""
 
 
-class StoppedError(Exception):
-    """The way out of a loop that was told to stop; no failure.
-
-    `clean` says whether no batch is under way, so that the run can go on from here.
-    """
-
-    def __init__(self, *, clean: bool = True) -> None:
-        super().__init__()
-        self.clean = clean
-
-
-class UndoneError(Exception):
-    """The way out of a loop that is to start again from an earlier state."""
-
-
 class Probes:
-    """Looks into the batches of a run at its gates. Only the training thread touches it.
+    """Looks into batches at the gates of a run; costs nothing while nobody asks for it. Only the
+    training thread touches it.
 
     Args:
-        parts: the run's state.
-        steering: is told when a breakpoint has fired.
-        gauges: compute a gradient norm where a breakpoint needs one.
-        breaks: the breakpoints.
-        control: is told to attend to the gate where one has fired.
+        run: the run's state.
+        controller: holds or stops the run where a breakpoint fires.
+        readings: compute a gradient norm where a breakpoint needs one.
+        breakpoints: the conditions to check.
         stops: a breakpoint ends the run, instead of holding it.
     """
 
     def __init__(
         self,
-        parts: RunState,
+        run: RunState,
         controller: Controller,
         readings: Readings,
-        breaks: Breakpoints,
-        control: Control,
+        breakpoints: Breakpoints,
         *,
         stops: bool,
     ) -> None:
-        self.breaks = breaks
+        self.breakpoints = breakpoints
         self.active = False
-        """Whether gates have to be told."""
+        """Whether `at_gate` must be called."""
         self.report: BreakReport | None = None
         """Where a breakpoint has ended the run."""
-        self._parts, self._controller, self._readings = parts, controller, readings
-        self._control = control
-        self._inspector = Inspector(parts.training, parts.progress)
+        self._run, self._controller, self._readings = run, controller, readings
+        self._inspector = Inspector(run.training, run.progress)
         self._stops = stops
         self._validation_trains: bool | None = None
 
-    def take_up(self) -> None:
-        """See what somebody wants to see from now on."""
-        self._inspector.take(self._controller.show)
-        self.active = self.breaks.active or self._controller.show.layers
+    def look_at(self, show: Show) -> None:
+        """Look at this from now on."""
+        self._inspector.take(show)
+        self.active = self.breakpoints.active or show.layers
 
-    def at_gate(self, step: Step, running: Step, here: float) -> None:
-        """`running` was taken, and `step` is about to be.
+    def at_gate(self, step: Step, running: Step, here: float) -> bool:
+        """Look at what there is to see after `running` and before `step`.
+
+        Returns:
+            Whether a breakpoint has fired.
 
         Raises:
             StoppedError: a breakpoint ends the run right here: the batch can't be finished.
         """
-        inspector, held = self._inspector, self._controller.alert
+        inspector, held = self._inspector, self._controller.lasting
         if running is Step.UPDATE:
             inspector.after_update(here, exact=held)
-        elif running is Step.DATA and step in FIVE:
-            self.judge("begin", step)
+        fired = running is Step.DATA and step in FIVE and self.check("begin", step)
         if step is Step.BACKWARD:
-            self.judge("loss", step)
+            fired = self.check("loss", step) or fired
         elif step is Step.UPDATE:
-            self.judge("update", step)
+            fired = self.check("update", step) or fired
             inspector.before_update(here, every=held)
         elif step is Step.VALIDATE and running is not Step.VALIDATE:
-            self._validation_trains = self._parts.training.model.training
+            self._validation_trains = self._run.training.model.training
+        return fired
 
-    def judge(self, gate: Gate, step: Step) -> None:
-        """Hold or stop at a gate where a breakpoint's condition has just become true.
+    def check(self, gate: Gate, step: Step) -> bool:
+        """Hold or stop the run at a gate where a breakpoint's condition has just become true.
+
+        Returns:
+            Whether one has.
 
         Raises:
             StoppedError: as `at_gate`.
         """
-        breaks, progress = self.breaks, self._parts.progress
-        if not breaks.active:
-            return
+        breakpoints, progress = self.breakpoints, self._run.progress
+        if not breakpoints.active:
+            return False
         loss = progress.loss.item() if gate == "loss" and progress.loss is not None else None
-        norm = self._readings.norm() if gate == "update" and breaks.needs_norm else None
-        fired = breaks.judge(gate, loss=loss, norm=norm, lr=self._parts.rate.lr)
+        norm = self._readings.norm() if gate == "update" and breakpoints.needs_norm else None
+        fired = breakpoints.check(gate, loss=loss, norm=norm, lr=self._run.rate.lr)
         if not fired:
-            return
-        values = breaks.known(fired[0])
-        text = f"breakpoint {'; '.join(fired)}" + (f" ({told(values)})" if values else "")
+            return False
+        values = breakpoints.known(fired[0])
+        text = f"breakpoint {'; '.join(fired)}" + (f" ({values_text(values)})" if values else "")
         self._controller.break_here(text, stop=self._stops)
-        self._control.attention = True  # this very gate attends to it
-        bad = not all(math.isfinite(x) for x in (loss, norm) if x is not None)
         if self._stops and self.report is None:
             where = (
                 f"epoch {progress.epoch + 1}, batch {progress.batch + 1}, before {step.info.name}"
             )
             layers = self._inspector.layers()
             self.report = BreakReport(fired[0], values, where, batch_facts(progress), layers)
-        if self._stops and bad:
+        if self._stops and not all(math.isfinite(x) for x in (loss, norm) if x is not None):
             raise StoppedError(clean=False)
+        return True
 
     def inside(self, step: Step, *, held: bool) -> Inside:
         """What somebody wants to see, now; `held` while paused."""
@@ -128,5 +116,5 @@ class Probes:
     def facts(self) -> Facts:
         """What verdicts need besides a Snapshot."""
         return self._inspector.facts(
-            first_loss=self._parts.record.first_loss, validation_trains=self._validation_trains
+            first_loss=self._run.recorder.first_loss, validation_trains=self._validation_trains
         )

@@ -10,7 +10,6 @@ from typing import Final, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from ..training.lr import LearningRate
 from ..training.nonfinite import (
     GradientCheck,
     NonFiniteError,
@@ -19,9 +18,7 @@ from ..training.nonfinite import (
     name_bad_gradient,
     name_bad_value,
 )
-from ..training.progress import Progress
-from ..training.training import Training
-from .recorder import Recorder
+from .state import RunState
 
 T = TypeVar("T")
 SLOTS: Final = 64
@@ -94,16 +91,10 @@ SKIPS: Final = (
 class Readings:
     """Reads losses and gradient norms into the record, in order and without making a GPU wait."""
 
-    def __init__(
-        self,
-        training: Training,
-        progress: Progress,
-        rate: LearningRate,
-        record: Recorder,
-        *,
-        stop_on_nonfinite: bool,
-    ) -> None:
-        self._training, self._progress, self._rate, self._record = training, progress, rate, record
+    def __init__(self, run: RunState, *, stop_on_nonfinite: bool) -> None:
+        training = run.training
+        self._training, self._progress, self._rate = training, run.progress, run.rate
+        self._recorder = run.recorder
         self._losses: Readback[tuple[int, int, int, float]] = Readback(training.device)
         self._norms: Readback[int] = Readback(training.device)
         scaled = training.scaler.is_enabled()
@@ -165,7 +156,7 @@ class Readings:
         """
         progress = self._progress
         if self._immediate:
-            self._record.batch(
+            self._recorder.batch(
                 progress.epoch + 1,
                 progress.batch,
                 progress.batches_done,
@@ -194,7 +185,7 @@ class Readings:
         for (epoch, batch, done, lr), loss in (
             self._losses.drain() if everything else self._losses.poll()
         ):
-            self._record.batch(epoch, batch, done, loss, lr, perf_counter())
+            self._recorder.batch(epoch, batch, done, loss, lr, perf_counter())
             if self._stops and trouble is None and not math.isfinite(loss):
                 trouble = NonFiniteLossError(f"the loss of epoch {epoch}, batch {batch} is {loss}")
         for (epoch, batch), bad in self._bad.drain() if everything else self._bad.poll():
@@ -234,7 +225,7 @@ class Readings:
     def _note_norm(self, done: int, norm: float) -> None:
         # Where an update is about to be skipped, it would look as if gradients exploded.
         if self._gradients is not None or math.isfinite(norm):
-            self._record.grad_norm(done, norm)
+            self._recorder.grad_norm(done, norm)
 
     def _count_skips(self, *, everything: bool = False) -> None:
         """Read how many updates were skipped, and tell if none is made any more."""
@@ -247,7 +238,7 @@ class Readings:
                 self._made, self._made_at = updates - progress.skipped, updates
             elif updates - self._made_at >= IN_A_ROW:
                 self._made_at = updates
-                self._record.change(progress, SKIPS, "warning")
+                self._recorder.change(progress, SKIPS, "warning")
 
     def _norm(self) -> Tensor | None:
         if self._progress.grad_norm is not None:

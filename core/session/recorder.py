@@ -326,7 +326,7 @@ class Recorder:
         """Forget the losses of the epoch under way: its batches start over."""
         self._losses.begin_epoch()
 
-    def picture(
+    def snapshot(
         self,
         progress: Progress,
         rate: LearningRate,
@@ -335,14 +335,13 @@ class Recorder:
         step: Step,
         epochs: int,
         batches_left: int | None,
-        speed: float | None,
-        stopping: str | None,
         curves: bool,
         outcome: Outcome | None,
-        **more: Any,
+        speed: float | None = None,
+        stopping: str | None = None,
     ) -> Snapshot:
-        """A Snapshot of now; its curves are built anew only if `curves` says so. `more` are fields
-        of a Snapshot that are not this record's.
+        """A Snapshot of now, with all that is recorded; its curves are built anew only if `curves`
+        says so.
         """
         self._losses.settle()
         clock = self._clock
@@ -383,8 +382,9 @@ class Recorder:
             curves=self._curves,
             changes=self.changes,
             outcome=outcome,
+            faults=tuple(sorted(progress.faults)),
+            faults_so_far=progress.faults_so_far,
             skipped=progress.skipped,
-            **more,
         )
 
     def _eta(
@@ -426,7 +426,7 @@ class ValidationRecorder:
         self._loaders.validation_begins()
         return self._meter
 
-    def take(self) -> bool:
+    def end(self) -> bool:
         """Record what the last validation found; whether there was one since the last call."""
         if self._meter is None:
             return False

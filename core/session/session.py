@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Literal
 
 import torch
 from torch.optim import Optimizer
 
-from ..protocol.commands import Command, Control
+from ..protocol.commands import Command
 from ..protocol.snapshot import Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step
 from ..storage.persistence import Persistence
@@ -19,7 +19,6 @@ from ..training.compile import COMPILED_ANEW, COMPILING, compile_in_place
 from ..training.data import Batches, TensorBatches, batch_count
 from ..training.device import describe_device
 from ..training.failure import describe_failure
-from ..training.loop import training_loop
 from ..training.lr import LearningRate
 from ..training.nonfinite import NonFiniteError
 from ..training.progress import Progress
@@ -28,9 +27,9 @@ from ..training.rng import seed_rng
 from ..training.training import Training
 from .breakpoints import BreakReport
 from .clock import Clock, EventClock
+from .controller import StoppedError, UndoneError
 from .engine import Engine
 from .mailbox import Mailbox
-from .probes import StoppedError, UndoneError
 from .recorder import Listener, Recorder
 from .recovery import OnNonFinite, Recovery
 from .state import RunState, put_rng, put_state
@@ -123,38 +122,36 @@ class Session:
     ) -> None:
         self.training = training
         self.info = describe_run(training)
-        self.control = Control()
-        self.mailbox = Mailbox(self.control.poke)
+        self.mailbox = Mailbox()
         self.progress = Progress()
         self.rate = LearningRate(training.optimizer, training.scheduler, training.scheduler_per)
         self.saving = saving
         if saving is not None:
-            saving.wake = self.control.poke
+            saving.wake = self.mailbox.poke
         clock = Clock(EventClock() if training.device.type == "cuda" else None)
         log = None if saving is None else saving.log
-        record = Recorder(training.task, clock, listener, log)
-        self._parts = RunState(training, self.progress, self.rate, record, clock, Loaders(training))
+        recorder = Recorder(training.task, clock, listener, log)
+        self._run = RunState(training, self.progress, self.rate, recorder, clock, Loaders(training))
         self._state = state
         self._notes = notes
         self.resumed_at: int | None = None
         """Batches done in the state that the run goes on from; None for a new run."""
         if state is not None:
             self._notes += put_state(
-                self._parts, state, reschedule=reschedule, restart_epoch=restart_epoch
+                self._run, state, reschedule=reschedule, restart_epoch=restart_epoch
             )
             self.resumed_at = self.progress.batches_done
         self._engine = Engine(
-            self._parts,
-            self.control,
+            self._run,
             self.mailbox,
             stop_on_nonfinite=on_nonfinite != "ignore",
             saving=saving,
             stop_on_break=on_break == "stop",
         )
         if breakpoints:
-            self._engine.probes.breaks.set(breakpoints)
-            self.control.poke()  # the first gate takes them up
-        self._recovery = Recovery(self._parts, self._engine, self.control, saving, on_nonfinite)
+            self._engine.probes.breakpoints.set(breakpoints)
+            self.mailbox.poke()  # from the first gate on
+        self._recovery = Recovery(self._engine, saving, on_nonfinite)
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self._engine.publish(State.LOADING, Step.DATA, curves=state is not None)
@@ -175,11 +172,11 @@ class Session:
         Raises:
             TimeoutError: no gate was reached in time (a very long step, or not started).
         """
-        return self.mailbox.wait(timeout)
+        return self.mailbox.fresh(timeout)
 
     def send(self, command: Command) -> None:
         """Steer the run; see `protocol.commands`."""
-        self.control.send(command)
+        self.mailbox.send(command)
 
     @property
     def outcome(self) -> Outcome | None:
@@ -205,13 +202,13 @@ class Session:
         Raises:
             KeyboardInterrupt, SystemExit: passed on, after the outcome has been told.
         """
-        training, parts = self.training, self._parts
+        training = self.training
         threads = torch.get_num_threads()
         if training.threads is not None:
             torch.set_num_threads(training.threads)
         if training.seed is not None:
             seed_rng(training.seed)
-        parts.clock.start()
+        self._run.clock.start()
         self._engine.now = (Step.OTHER, perf_counter())
         try:
             self._begin()
@@ -231,9 +228,9 @@ class Session:
 
         A model is compiled by its first batches: here that is only asked for.
         """
-        parts, progress, state = self._parts, self.progress, self._state
+        run, progress, state = self._run, self.progress, self._state
         if state is not None:
-            parts.clock.restore(state["clock"], progress.batches_done, progress.samples_done)
+            run.clock.restore(state["clock"], progress.batches_done, progress.samples_done)
             put_rng(state, self.training.device)
             self._state = None  # the weights of a large model twice would be a waste
             where = f"epoch {progress.epoch + 1}, after batch {progress.batch}"
@@ -241,25 +238,23 @@ class Session:
                 where = f"the start of epoch {progress.epoch + 1}"
             if progress.epoch >= self.training.epochs:
                 where = f"the end: {progress.epoch} epochs are trained"
-            parts.record.change(progress, f"resumed at {where}", "resumed")
+            run.recorder.change(progress, f"resumed at {where}", "resumed")
         for note in self._notes:
-            parts.record.change(progress, note, "warning")
+            run.recorder.change(progress, note, "warning")
         if self.training.compile:
             compile_in_place(self.training.model)
             anew = self.resumed_at is not None
-            parts.record.change(progress, COMPILED_ANEW if anew else COMPILING, "compile")
+            run.recorder.change(progress, COMPILED_ANEW if anew else COMPILING, "compile")
         self._engine.save("first")
 
     def _train(self) -> Outcome:
-        engine, training = self._engine, self.training
+        engine = self._engine
         while True:
             try:
-                steps = training_loop(training, self.rate, self.progress, engine.judge.begin)
-                with closing(steps):
-                    engine.drive(steps)
+                engine.train()
+                engine.save()
             except UndoneError:
                 self._recovery.undo()
-                continue
             except StoppedError as stopped:
                 if stopped.clean:
                     engine.readings.collect(everything=True)
@@ -269,11 +264,9 @@ class Session:
                 trouble = self._failed(error)
                 if not self._recovery.goes_back(trouble):
                     return trouble
-                continue
-            engine.after_epoch()
-            engine.save()
-            epochs = training.epochs
-            return Outcome(State.FINISHED, f"{epochs:,} epoch{'s' * (epochs != 1)} trained")
+            else:
+                epochs = self.training.epochs
+                return Outcome(State.FINISHED, f"{epochs:,} epoch{'s' * (epochs != 1)} trained")
 
     def _failed(self, error: BaseException) -> Outcome:
         """What to tell of a failure; what could still be kept is."""
@@ -296,12 +289,12 @@ class Session:
         if self.saving is not None:
             self.saving.finish()
             engine.tell_notices()
-        self.mailbox.begin()
+        self.mailbox.begin_snapshot()
         picture = engine.publish(outcome.state, step, outcome, curves=True)
         if self.saving is not None:
             self.saving.ended(self.info, picture)
             engine.tell_notices()
-            if self._parts.record.changes != picture.changes:  # even that could not be written
+            if self._run.recorder.changes != picture.changes:  # even that could not be written
                 engine.publish(outcome.state, step, outcome, curves=True)
         self.mailbox.settled = True
         self._ended.set()

@@ -34,24 +34,24 @@ class StateError(ValueError):
 
 @dataclass(slots=True)
 class RunState:
-    """What a run's state is spread over."""
+    """The objects that a run's state is spread over."""
 
     training: Training
     progress: Progress
     rate: LearningRate
-    record: Recorder
+    recorder: Recorder
     clock: Clock
     loaders: Loaders
 
 
-def take_state(parts: RunState) -> dict[str, Any]:
+def take_state(run: RunState) -> dict[str, Any]:
     """The run's state as it is now, between two batches: copies on the CPU, plain types only.
 
     Raises:
         StateError: the optimizer's, the schedule's or a module's own state holds something that
             could not be loaded again without executing it.
     """
-    training, progress = parts.training, parts.progress
+    training, progress = run.training, run.progress
     scaler = training.scaler
     window = progress.batch % training.accumulate or progress.faults
     state = {
@@ -61,10 +61,10 @@ def take_state(parts: RunState) -> dict[str, Any]:
         "progress": {name: getattr(progress, name) for name in COUNTERS},
         "switches": [str(fault) for fault in sorted(progress.faults)],
         "switched": [str(fault) for fault in progress.faults_so_far],
-        "rate": {"factor": parts.rate.factor, "scheduled": list(parts.rate.scheduled)},
-        "record": parts.record.state(),
-        "clock": parts.clock.state(),
-        "loaders": parts.loaders.state(trained=progress.trained),
+        "rate": {"factor": run.rate.factor, "scheduled": list(run.rate.scheduled)},
+        "record": run.recorder.state(),
+        "clock": run.clock.state(),
+        "loaders": run.loaders.state(trained=progress.trained),
         "rng": rng_state(training.device),
     }
     if isinstance(training.criterion, nn.Module) and training.criterion.state_dict():
@@ -80,15 +80,15 @@ def take_state(parts: RunState) -> dict[str, Any]:
     return {key: _kept(value, key) for key, value in state.items()}
 
 
-def take_model(parts: RunState) -> dict[str, Any]:
+def take_model(run: RunState) -> dict[str, Any]:
     """What the model has learned so far, and when; enough to judge it by, not to go on from."""
-    model, progress, record = parts.training.model, parts.progress, parts.record
+    model, progress, recorder = run.training.model, run.progress, run.recorder
     state = {
         "model": model.state_dict(),
         "buffers": dict(_unsaved_buffers(model)),
         "progress": {name: getattr(progress, name) for name in COUNTERS},
-        "metrics": dict(record.metrics),
-        "val_loss": record.val_loss,
+        "metrics": dict(recorder.metrics),
+        "val_loss": recorder.val_loss,
     }
     return {key: _kept(value, key) for key, value in state.items()}
 
@@ -107,7 +107,7 @@ def put_model(model: nn.Module, state: Mapping[str, Any]) -> None:
 
 
 def put_state(
-    parts: RunState,
+    run: RunState,
     state: Mapping[str, Any],
     *,
     rewinding: bool = False,
@@ -117,7 +117,7 @@ def put_state(
     """Make the run what it was when `state` was taken; `put_rng` has to follow.
 
     Args:
-        parts: of a run made the same way. Parameters stay the objects that they are.
+        run: made the same way. Parameters stay the objects that they are.
         state: what `take_state` gave, this time or in another process.
         rewinding: within one run: its clock and what was changed by hand since stay.
         reschedule: the training is longer than it was and its schedule was made for the new
@@ -129,9 +129,9 @@ def put_state(
         What a person has to know, one line each; nothing if all is exact.
 
     Raises:
-        StateError: the state belongs to other parts; nothing of a run was trained with it.
+        StateError: the state belongs to another run; nothing of a run was trained with it.
     """
-    training, progress = parts.training, parts.progress
+    training, progress = run.training, run.progress
     notes: list[str] = []
     state = {key: _kept(value, key) for key, value in state.items()}  # torch may keep what it gets
     try:
@@ -148,19 +148,19 @@ def put_state(
         ever = map(Fault, state.get("switched", faults))
         progress.faults_so_far = tuple(dict.fromkeys((*progress.faults_so_far, *ever)))
         if reschedule:
-            _put_rescheduled(parts, state)
+            _put_rescheduled(run, state)
         else:
             training.optimizer.load_state_dict(state["optimizer"])
             if training.scheduler is not None and "scheduler" in state:
                 training.scheduler.load_state_dict(state["scheduler"])
-            parts.rate.factor = state["rate"]["factor"]
-            parts.rate.scheduled = list(state["rate"]["scheduled"])
+            run.rate.factor = state["rate"]["factor"]
+            run.rate.scheduled = list(state["rate"]["scheduled"])
         alike = scaled is ("scaler" in state)
         _put_gradients(training.model, state.get("gradients", {}) if alike else {})
         if not rewinding:
-            parts.clock.restore(state["clock"], progress.batches_done, progress.samples_done)
-        parts.record.restore(state["record"], rewinding=rewinding)
-        parts.loaders.restore(state["loaders"])
+            run.clock.restore(state["clock"], progress.batches_done, progress.samples_done)
+        run.recorder.restore(state["record"], rewinding=rewinding)
+        run.loaders.restore(state["loaders"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         raise error if isinstance(error, StateError) else StateError(_unfitting(error)) from error
     why = "its batches are others now" if restart_epoch else unrepeatable(training.batches)
@@ -171,7 +171,7 @@ def put_state(
         )
         progress.batch = 0
         training.optimizer.zero_grad()
-        parts.record.begin_epoch_anew()
+        run.recorder.begin_epoch_anew()
     if progress.batches_done and not rewinding:
         notes += hidden_generators(training.batches)
     return tuple(notes)
@@ -238,10 +238,10 @@ def _put_gradients(model: nn.Module, gradients: Mapping[str, Tensor]) -> None:
         p.grad = None if grad is None else grad.to(p.device, p.dtype)
 
 
-def _put_rescheduled(parts: RunState, state: Mapping[str, Any]) -> None:
+def _put_rescheduled(run: RunState, state: Mapping[str, Any]) -> None:
     """Weights' moments from the state, the learning rate from a schedule of the new length."""
-    training, progress = parts.training, parts.progress
-    optimizer, rate = training.optimizer, parts.rate
+    training, progress = run.training, run.progress
+    optimizer, rate = training.optimizer, run.rate
     per_update = training.scheduler_per == "update"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")  # no update yet

@@ -48,8 +48,8 @@ class Turns:
         training = prepared(preset, optimizer, 1_000_000)
         self.session = Session(training, self, saving=self._saving)
         engine = self.session._engine
-        self._record = self.session._parts.record
-        self._left, self._since, self._want = 0.0, 0.0, math.inf
+        self._record = self.session._run.recorder
+        self._since, self._want = 0.0, math.inf
         self._readings = engine.readings
         self._log = log = self._saving.log
         self._turned = False
@@ -81,24 +81,21 @@ class Turns:
 
     def _turn(self) -> None:
         """In the log's thread, which has just written all there was."""
-        here, hindsight, saving = perf_counter(), self._hindsight, self._saving
+        here, saving = perf_counter(), self._saving
         safe = not (self.turns and self.turns[-1][1])
         saves = False
         if safe:
-            hindsight.due = here + self._left
             saves = self._since >= max(OFTEN, COST * saving._writer.last_seconds)
             if saves:
                 self._since = 0.0
         else:
-            self._left = max(0.0, hindsight.due - here)
-            hindsight.due = math.inf
             if self.turns:
                 self._since += here - self.turns[-1][0]
         saving.due = here if saves else math.inf
         self._readings.checks = self._readings._stops = safe
         self.turns.append((here, safe, saves))
         self._turned = True
-        self.session.control.poke()  # whether gradients are looked at is asked there
+        self.session.mailbox.poke()
         if sum(saves for _, _, saves in self.turns) > self._want:
             self.enough.set()
 

@@ -75,7 +75,7 @@ class Watch:
             return
         self.next = next(self.marks, sys.maxsize)
         engine = self.session._engine
-        series = engine._record._series
+        series = engine.run.recorder._series
         # Pictures make a series, too. At every mark it is as long, or the last one would tell of
         # that; and some are taken first, or the first one would tell of warm caches.
         if self._pictures is None:
@@ -86,7 +86,7 @@ class Watch:
         costs = []
         for _ in range(2 * TIMED):
             self.session.mailbox.latest(curves=True)
-            self.session.mailbox.begin()
+            self.session.mailbox.begin_snapshot()
             start = time.perf_counter()
             series["loss"].add(batches_done, 0.5)
             engine.publish(State.RUNNING, engine.now[0], curves=True)

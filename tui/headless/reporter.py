@@ -68,7 +68,7 @@ class Reporter:
 
     def broke(self, report: BreakReport) -> None:
         """A breakpoint has ended the run; `end` follows."""
-        complain(f"breakpoint {report.condition}: {report.told or 'true'} at {report.where}")
+        complain(f"breakpoint {report.condition}: {report.values_text or 'true'} at {report.where}")
 
     def end(self, session: Session, ending: Ending) -> None:
         """The run has ended."""

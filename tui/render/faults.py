@@ -35,7 +35,7 @@ def why_it_happened(faults: Iterable[Fault]) -> Iterator[str]:
 
 def break_report(report: BreakReport, room: int | None) -> Iterator[str]:
     """Where a breakpoint has ended the run, and what there was to see."""
-    values = f" ({report.told})" if report.told else ""
+    values = f" ({report.values_text})" if report.values_text else ""
     yield f"breakpoint {report.condition}{values} at {report.where}"
     batch = report.batch
     facts = [

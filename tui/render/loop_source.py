@@ -14,13 +14,13 @@ from ...core.protocol.steps import Step
 from ...core.training import loop
 
 Which = Literal["plain", "full", "broken"]
+"""The guide's loop; the one with all else that a batch may need; that one with its faults."""
 
-_PLACES: Final[dict[Which, tuple[str, tuple[str, ...]]]] = {
-    "plain": ("loop.py", ("plain_epoch",)),
-    "full": ("loop.py", ("full_epoch", "_update")),
-    "broken": ("loop.py", ("broken_epoch",)),
+_FUNCTIONS: Final = {
+    "plain": ("plain_epoch",),
+    "full": ("full_epoch", "_update"),
+    "broken": ("full_epoch", "_update"),
 }
-"""File and functions of each loop."""
 Fate = Literal["", "left out", "misplaced", "idle"]
 """Of a line while something is broken: what a healthy loop takes and this one doesn't, the other
 way round, or what neither of them does."""
@@ -53,46 +53,60 @@ class CodeLine:
 
 @cache
 def loop_code(which: Which = "plain") -> tuple[CodeLine, ...]:
-    """The loop over an epoch's batches, without importing it (that would load torch).
+    """The loop over an epoch's batches.
 
     Args:
-        which: the guide's, the one with accumulation and clipping, or the one that can be broken.
+        which: "full" leaves out what is only there to be broken.
 
     Returns:
         Nothing where the source is not at hand.
     """
-    name, names = _PLACES[which]
     try:
-        source = Path(loop.__file__).with_name(name).read_text(encoding="utf-8")
+        source = Path(loop.__file__).read_text(encoding="utf-8")
     except OSError:
         return ()
     functions = [
         node
         for node in ast.parse(source).body
-        if isinstance(node, ast.FunctionDef) and node.name in names
+        if isinstance(node, ast.FunctionDef) and node.name in _FUNCTIONS[which]
     ]
     lines: list[CodeLine] = []
     for i, function in enumerate(functions):
-        lines += [CodeLine("")] * bool(lines) + _part(source.splitlines(), function, head=i > 0)
+        part = _part(source.splitlines(), function, head=i > 0, faults=which == "broken")
+        lines += [CodeLine("")] * bool(lines) + part
     return tuple(lines)
 
 
-def _part(source: list[str], function: ast.FunctionDef, *, head: bool) -> list[CodeLine]:
+def _part(
+    source: list[str], function: ast.FunctionDef, *, head: bool, faults: bool
+) -> list[CodeLine]:
     """The lines of a function from `model.train()` on, at the left edge.
 
     Args:
         head: begin with its head; one that does not call `model.train` is shown whole.
+        faults: show where faults are injected, too.
     """
     gates: dict[int, Step] = {}
     taken: dict[int, Step] = {}
     only: dict[int, Taken] = {}
+    text = dict(enumerate(source, start=1))
     for parent in ast.walk(function):
         if isinstance(parent, ast.If) and (condition := _condition(parent.test)) is not None:
-            end = parent.body[-1].end_lineno or parent.body[-1].lineno
-            only |= dict.fromkeys(range(parent.body[0].lineno, end + 1), condition)
+            lines = range(parent.body[0].lineno, _last(parent) + 1)
+            if faults:
+                only |= dict.fromkeys(lines, condition)
+            else:
+                _without_fault(text, parent, lines, condition)
         elif isinstance(parent, ast.Expr) and isinstance(parent.value, ast.Call):
-            conditions = [c for arg in parent.value.args if (c := _condition(arg)) is not None]
-            only |= dict.fromkeys([parent.lineno] if conditions else [], *conditions)
+            conditions = [(arg, c) for arg in parent.value.args if (c := _condition(arg))]
+            for argument, condition in conditions:
+                if faults:
+                    only[parent.lineno] = condition
+                else:
+                    row = text[parent.lineno]
+                    text[parent.lineno] = (
+                        row[: argument.col_offset] + row[argument.end_col_offset :]
+                    )
         body = getattr(parent, "body", None)
         if not isinstance(body, list):
             continue
@@ -109,8 +123,25 @@ def _part(source: list[str], function: ast.FunctionDef, *, head: bool) -> list[C
     numbers = [*([function.lineno] if head else []), *range(first.lineno, _last(function) + 1)]
     margin = function.col_offset if head else first.col_offset
     return [
-        CodeLine(source[n - 1][margin:], taken.get(n), n in gates, only.get(n)) for n in numbers
+        CodeLine(text[n][margin:], taken.get(n), n in gates, only.get(n))
+        for n in numbers
+        if n in text
     ]
+
+
+def _without_fault(text: dict[int, str], node: ast.If, body: range, condition: Taken) -> None:
+    """Leave a condition out of the lines of a loop: what only a fault executes goes with it."""
+    del text[node.lineno]
+    _, wanted = condition
+    for number in body:
+        if wanted:
+            del text[number]
+        else:
+            text[number] = text[number].removeprefix(
+                " " * (node.body[0].col_offset - node.col_offset)
+            )
+    if wanted and not text[node.lineno - 1].strip():
+        del text[node.lineno - 1]
 
 
 def _core(node: ast.stmt) -> ast.stmt:
@@ -120,7 +151,7 @@ def _core(node: ast.stmt) -> ast.stmt:
     return node
 
 
-def _last(node: ast.FunctionDef) -> int:
+def _last(node: ast.stmt) -> int:
     return node.end_lineno or node.lineno
 
 

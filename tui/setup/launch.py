@@ -130,11 +130,12 @@ class Launch:
 
     @property
     def full_loop(self) -> bool:
-        """The loop with accumulation, clipping and mixed precision is the one that runs."""
+        """Whether the loop that runs is not the guide's, while nothing is broken on purpose."""
         if self.session is None:
             return False
-        training = self.session.training
-        return training.accumulate > 1 or training.clip_norm is not None or bool(training.amp)
+        from ...core.training.loop import needs_full_loop
+
+        return needs_full_loop(self.session.training)
 
     @property
     def info(self) -> RunInfo:

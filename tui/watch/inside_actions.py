@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ...core.protocol.commands import Advance, SetBreakpoints, SetFault, Show, Undo
+from ...core.protocol.commands import SetBreakpoints, SetFault, Show, Undo
 from ...core.protocol.diagnosis import Severity
 from ...core.protocol.faults import Fault
 from ...core.protocol.snapshot import Snapshot
-from ...core.protocol.steps import INSIDE_BATCH, State, Task
+from ...core.protocol.steps import State, Task
 from ...core.verdicts.verdicts import judge
 from ..render.format import clean
 from ..widgets.messages import Severity as Message
@@ -231,8 +231,6 @@ class InsideActions(Actions):
                 self._send(SetFault(fault, False))
             return
         self._send(Undo())
-        if s.state is State.PAUSED and s.step in INSIDE_BATCH:
-            self._send(Advance("batch"))  # there is no way back from the middle of a batch
 
     # Breakpoints and verdicts.
 

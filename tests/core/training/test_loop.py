@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from fivestep.core.protocol.faults import Fault
 from fivestep.core.protocol.steps import FIVE, STEPS, Step, Task
 from fivestep.core.training.data import Feed, TensorBatches
 from fivestep.core.training.loop import (
-    choose_epoch,
     full_epoch,
+    needs_full_loop,
     plain_epoch,
     training_loop,
     validate,
@@ -130,7 +131,8 @@ def test_each_epoch_returns_to_training_mode_after_validation(make_training):
     training = make_training(epochs=2)
     modes = {}
     at = Progress()
-    for step in training_loop(training, rate_of(training), at, lambda: meter_for(training.task)):
+    loops = training_loop(training, rate_of(training), at, lambda: meter_for(training.task))
+    for step in chain.from_iterable(loops):
         if step in (Step.FORWARD, Step.VALIDATE):
             modes.setdefault((at.epoch, step), set()).add(training.model.training)
     assert modes == {
@@ -156,9 +158,20 @@ def test_the_fuller_loop_with_everything_off_equals_the_plain_one_bit_for_bit(ma
 
 
 def test_the_loop_is_chosen_by_what_the_training_asks_for(make_training):
-    assert choose_epoch(make_training(), Progress()) is plain_epoch
-    assert choose_epoch(make_training(accumulate=2), Progress()) is full_epoch
-    assert choose_epoch(make_training(clip_norm=1.0), Progress()) is full_epoch
+    assert not needs_full_loop(make_training())
+    assert needs_full_loop(make_training(), {Fault.NO_STEP})
+    assert needs_full_loop(make_training(accumulate=2))
+    assert needs_full_loop(make_training(clip_norm=1.0))
+
+
+@pytest.mark.parametrize("fault", [None, *Fault])
+def test_a_stream_ends_its_last_window_early_whatever_is_broken(fault):
+    training = linear_training(4, 2, samples=12)
+    known = training.batches
+    training.batches = (pair for pair in list(known))
+    progress = Progress(faults=frozenset({fault} if fault else ()))
+    steps = list(full_epoch(training, rate_of(training), progress, feed(training, progress)))
+    assert progress.updates == steps.count(Step.UPDATE) == 2
 
 
 def linear_training(batch_size: int, accumulate: int, samples: int = 20) -> Training:

@@ -1,0 +1,142 @@
+"""A run that goes back to an earlier state does everything that was asked of it meanwhile."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+import torch
+from states import EveryState  # tests/core is on the path
+from torch import nn
+
+from fivestep.core.protocol.commands import (
+    GoBack,
+    Note,
+    ScaleLR,
+    SetBreakpoints,
+    SetFault,
+    SetSpeed,
+    Stop,
+    Undo,
+)
+from fivestep.core.protocol.faults import Fault
+from fivestep.core.protocol.steps import State
+from fivestep.core.session.session import Session
+from fivestep.core.storage.persistence import Persistence
+from fivestep.core.storage.run_directory import RunDirectory
+
+
+class Sender:
+    """A listener that sends commands, all at once, at a batch or when a note is put on record."""
+
+    def __init__(self, at: dict[int | str, list]):
+        self.at = at
+        self.session: Session | None = None
+
+    def batch(self, epoch, batch, batches_done, loss, lr):
+        self.send(batches_done)
+
+    def epoch(self, summary): ...
+
+    def change(self, change):
+        self.send(change.text)
+
+    def send(self, key):
+        for command in self.at.pop(key, []):
+            self.session.send(command)
+
+
+def bad_at(batch: int, value: float = math.nan, then=lambda: None):
+    """A criterion that gives no number once, in this batch."""
+    calls = []
+
+    def criterion(outputs, labels):
+        calls.append(1)
+        if len(calls) == batch:
+            then()
+        bare = nn.functional.cross_entropy(outputs, labels)
+        return bare * value if len(calls) == batch else bare
+
+    return criterion
+
+
+def made(training, at, **options) -> Session:
+    sender = Sender(at)
+    sender.session = Session(training, sender, **options)
+    return sender.session
+
+
+@pytest.mark.parametrize("command", [GoBack(), Undo()])
+def test_what_is_sent_behind_the_way_back_is_done_in_order(make_training, command):
+    training = make_training(criterion=bad_at(5))
+    behind = [SetSpeed(1000.0), SetBreakpoints(("batch > 99",)), ScaleLR(0.25), Stop("enough")]
+    at = {1: [SetFault(Fault.EVAL_MODE, True)], "now": [command, *behind]}
+    saving = EveryState() if command == GoBack() else None
+    if saving is not None:
+        at[1] = []
+    session = made(training, at, on_nonfinite="ask", saving=saving)
+    session.start()
+    deadline = time.monotonic() + 20
+    while session.snapshot().trouble is None:
+        assert time.monotonic() < deadline
+    session.send(Note("now"))
+    assert session.join(20)
+    assert (session.outcome.state, session.outcome.reason) == (State.STOPPED, "enough")
+    end = session.latest()
+    assert (end.speed, end.breakpoints, end.lr_factor) == (1000.0, ("batch > 99",), 0.25)
+    assert [c.kind for c in end.changes][-5:] == ["rewind", "speed", "breakpoints", "lr", "stop"]
+
+
+def test_an_undo_does_not_swallow_what_comes_behind_it(make_training):
+    behind = [SetFault(Fault.NO_STEP, True), ScaleLR(0.5), Stop("enough", after="epoch")]
+    at = {2: [SetFault(Fault.NO_BACKWARD, True)], 5: [Undo(), *behind]}
+    session = made(make_training(), at)
+    assert session.run().reason == "enough"
+    end = session.latest()
+    assert (end.faults, end.lr_factor, end.batches_done) == ((Fault.NO_STEP,), 0.5, 7)
+    assert end.faults_so_far == (Fault.NO_BACKWARD, Fault.NO_STEP)
+    assert [c.kind for c in end.changes] == ["switch", "rewind", "lr", "stop", "switch"]
+
+
+def test_undo_takes_back_a_fault_that_has_not_begun(make_training):
+    session = made(make_training(), {2: [SetFault(Fault.NO_STEP, True), Undo()]})
+    assert session.run().state is State.FINISHED
+    assert session.latest().faults_so_far == ()
+
+
+def test_a_fault_that_waits_for_the_next_batch_survives_a_rollback(make_training, tmp_path):
+    criterion = bad_at(4, then=lambda: session.send(SetFault(Fault.NO_STEP, True)))
+    with RunDirectory.create(tmp_path, "run", "preset") as directory:
+        training = make_training(criterion=criterion, epochs=1)
+        session = made(training, {}, on_nonfinite="rollback", saving=Persistence(directory))
+        assert session.run().state is State.FINISHED
+    assert session.latest().faults == (Fault.NO_STEP,)
+
+
+class BadGradient(torch.autograd.Function):
+    """Hands its input on, and no good gradient back."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        return gradients[0] * math.inf
+
+
+@pytest.mark.parametrize("parts", [{}, {"accumulate": 2, "clip_norm": 1.0}], ids=["plain", "full"])
+def test_a_gradient_that_is_no_number_is_noticed_before_the_update(make_training, parts):
+    training = make_training(validation=False, **parts)
+    forwards = []
+
+    def spoil(module, inputs, output):
+        forwards.append(1)
+        return BadGradient.apply(output) if len(forwards) == 9 else output
+
+    training.model[1].register_forward_hook(spoil)
+    outcome = Session(training).run()
+    assert outcome.state is State.FAILED
+    assert outcome.where == "epoch 2, batch 2, update, the gradient of 1.bias"
+    assert all(torch.isfinite(p).all() for p in training.model.parameters())

@@ -1,4 +1,4 @@
-"""The records of a run: their fields in order, with meaning and unit, for its log and for `--json`.
+"""The records of a run, for its files and for `--json`: fields in order, with meaning and unit.
 
 A record's first field is always `type`, its kind. Numbers are never NaN or infinite: null stands
 for them, and for what is not known.
@@ -159,6 +159,55 @@ REPORT: Final[Mapping[str, Fields]] = {
     },
 }
 """Records of `--json`, in the order in which a run writes them."""
+
+RUN: Final[Fields] = {
+    "format": "of the run directory: 1; goes up when an older fivestep could misread it",
+    "name": "of the run",
+    "preset": "what is trained: a recipe's name, or the file's",
+    "kind": "recipe or file",
+    "file": "path and sha256 of a person's own Python file; null for a recipe",
+    "recipe": "the resolved recipe with dotted keys; left out for a file",
+    "changes": "what the command line changed of a file; left out for a recipe",
+    "command": "the command line that started it",
+    "started": _TIME,
+    "cwd": "the working folder",
+    "git": "its commit, 40 or 64 hexadecimal digits; null where there is none",
+    "versions": "of fivestep, python, torch and numpy",
+    "device": "torch's name of the device",
+    "threads": "threads that torch computes with",
+    "amp": "bf16 or fp16; null is off",
+    "compile": "whether the model is compiled",
+    "epochs": "epochs to train",
+    "data": "the data set, in words",
+    "model": "name of the model",
+    "parameters": "trainable parameters",
+    "metric_name": "the task's own metric",
+    "higher_is_better": "of that metric",
+    "optimizer": "name of the optimizer",
+    "seed": "null if there is none",
+    "resumes": "one entry each time it was resumed: time, batches_done, fivestep",
+}
+"""run.json: what the run is."""
+OUTCOME: Final[Fields] = {
+    "state": "finished, stopped, failed or interrupted",
+    "reason": "why, in one line",
+    "where": "for a failure: epoch, batch and phase",
+    "advice": "for a failure: what to try",
+    "epochs": "epochs finished",
+    "batches": _DONE,
+    "train_loss": "of the last finished epoch; before that, of the batches so far",
+    "val_loss": "latest",
+    "metrics": "latest validation metrics by name",
+    "metric_name": "the task's own metric",
+    "best_metric": "its best value over all epochs",
+    "best_epoch": "the epoch that reached it, counted from 1",
+    "best_val_loss": "lowest val_loss over all epochs",
+    "switches": "what was wrong with the loop on purpose at any time, by name",
+    "saved": "batches_done and time of the newest checkpoint; null if there is none",
+    "seconds": "from the start to the end, pauses included",
+    "ended": _TIME,
+}
+"""outcome.json: how the run ended. It is not there while the run goes on."""
 
 
 def epoch_values(fields: Fields, summary: EpochSummary, **others: Any) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from .files import read_bounded
-from .run_directory import Git
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF: Final = re.compile(r"refs/[A-Za-z0-9._/@+=#,%~-]+")
@@ -16,7 +15,7 @@ _LINKS: Final = 5
 _PACKED: Final = 64 << 20
 
 
-def git_state(folder: Path) -> Git | None:
+def git_state(folder: Path) -> dict[str, str] | None:
     """The commit checked out in the repository around `folder`; None if there is none to find.
 
     Files of the repository are read, never executed: neither git nor its hooks run. Whether files

@@ -2,212 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import stat
 import time
-import weakref
 from collections.abc import Mapping
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NotRequired, Self, TypedDict
+from typing import Any, Final, Self
 
-from .files import (
-    clean,
-    open_own,
-    read_bounded,
-    read_json,
-    sweep,
-    sync_folder,
-    write_json,
-    write_whole,
-)
+from .files import clean, read_bounded, read_json, sweep, sync_folder, write_json, write_whole
+from .run_lock import RunLock, held, holder
 
+FILES: Final = ("run.json", "recipe.toml", "metrics.jsonl", "events.jsonl", "outcome.json", "lock")
+"""What shows that a folder is a run's."""
+ENDINGS: Final = ("finished", "stopped", "failed", "interrupted")
+"""What the state in outcome.json may be."""
 LONGEST: Final = 80
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class RunError(ValueError):
     """What is wrong with a run or its name: one line, for a person."""
-
-
-def shown(text: str) -> str:
-    """A name or path as a message quotes it: short, on one line, nothing a terminal obeys."""
-    text = clean(text)
-    return f'"{text if len(text) <= 60 else text[:57] + "..."}"'
-
-
-def checked_name(text: str) -> str:
-    """`text`, if a run may be called so.
-
-    Raises:
-        RunError: it may not.
-    """
-    if not text:
-        raise RunError("a run needs a name")
-    if len(text) > LONGEST:
-        raise RunError(f"a run's name has at most {LONGEST} characters, not {len(text):,}")
-    if not _NAME.fullmatch(text) or text.endswith("."):
-        raise RunError(
-            f"{shown(text)} is no name for a run: "
-            "letters, digits and . _ - only, a letter or digit first, no dot at the end"
-        )
-    return text
-
-
-def made_name(preset: str, now: time.struct_time | None = None) -> str:
-    """A name from the time and the preset, such as "2026-11-23-014742-digits-cnn".
-
-    Args:
-        preset: any text; what a name may not have becomes a hyphen.
-        now: local time if left out.
-    """
-    moment = time.strftime("%Y-%m-%d-%H%M%S", now or time.localtime())
-    tail = re.sub(r"[^A-Za-z0-9._-]+", "-", preset)[: LONGEST - len(moment) - 6].strip(".-")
-    return f"{moment}-{tail or 'run'}"
-
-
-_TRIES: Final = 5
-_PAUSE: Final = 0.005
-"""Seconds between two tries: `held` has the lock for some microseconds."""
-_PATIENCE: Final = 1.0
-"""Seconds to wait for the number of a holder whose disk is slow."""
-_SAFELY: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-class RunLock:
-    """A lock on a file, held until `release` or the end of this process.
-
-    Raises:
-        BlockingIOError: another process has it.
-        OSError: the file can't be opened.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.warning: str | None = None
-        """Why two processes are not kept apart here; None if they are."""
-        self._fd = open_own(path)
-        try:
-            self._take()
-        except BaseException:
-            os.close(self._fd)
-            raise
-        _held.add(self)
-
-    def _take(self) -> None:
-        for left in reversed(range(_TRIES)):
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not left:
-                    raise
-                time.sleep(_PAUSE)
-            except OSError as error:
-                reason = error.strerror or type(error).__name__
-                self.warning = (
-                    f"this folder's file system has no locks ({reason}): "
-                    "nothing keeps a second process from training the same run"
-                )
-                return
-        try:
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
-        except OSError:
-            pass  # the number is only told to people; a full disk has no room for it
-
-    def release(self) -> None:
-        """Let others have it."""
-        self.drop(unlock=True)
-
-    def drop(self, *, unlock: bool = False) -> None:
-        """Close the file; without `unlock` a parent process keeps the lock."""
-        fd, self._fd = self._fd, -1
-        _held.discard(self)
-        if fd < 0:
-            return
-        if unlock and self.warning is None:
-            with suppress(OSError):
-                os.ftruncate(fd, 0)  # or the next holder is taken for this one until it has signed
-            fcntl.flock(fd, fcntl.LOCK_UN)
-        os.close(fd)
-
-
-_held: Final[weakref.WeakSet[RunLock]] = weakref.WeakSet()
-
-
-def _forget() -> None:
-    # A forked child, a loader's worker say, shares its parent's locks: were the parent killed,
-    # an orphan would keep the run from being resumed.
-    for lock in list(_held):
-        lock.drop()
-
-
-os.register_at_fork(after_in_child=_forget)
-
-
-def held(path: Path) -> bool:
-    """Whether a process holds the lock; False too where that can't be known."""
-    try:
-        fd = os.open(path, os.O_RDONLY | _SAFELY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return False
-
-
-def holder(path: Path) -> int | None:
-    """The process that has the lock, which another was just refused; None if that is not known.
-
-    It has the lock before its number is in the file: until then nothing is there, or the number of
-    a process that was killed.
-    """
-    given_up = time.monotonic() + _PATIENCE
-    while True:
-        number = _signed(path)
-        if number is not None and _alive(number):
-            return number
-        if time.monotonic() > given_up:
-            return None
-        time.sleep(_PAUSE)
-
-
-def _signed(path: Path) -> int | None:
-    """The number in a lock's file."""
-    try:
-        fd = os.open(path, os.O_RDONLY | _SAFELY)
-        try:
-            text = os.read(fd, 16).decode("ascii", "replace").strip()
-        finally:
-            os.close(fd)
-    except OSError:
-        return None
-    known = text.isascii() and text.isdecimal() and len(text) <= 10
-    return int(text) or None if known else None
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except PermissionError:  # another user's
-        return True
-    except (OSError, OverflowError):
-        return False
-    return True
-
-
-FILES: Final = ("run.json", "recipe.toml", "metrics.jsonl", "events.jsonl", "outcome.json", "lock")
-"""What shows that a folder is a run's."""
 
 
 class RunDirectory:
@@ -286,11 +103,6 @@ class RunDirectory:
         return cls(_find(folder, name_or_path), None)
 
     @property
-    def warning(self) -> str | None:
-        """What a person should know about this folder; None if all is well."""
-        return self._lock.warning if self._lock is not None else None
-
-    @property
     def running(self) -> bool:
         """Whether a process is training it now."""
         return self._lock is not None or held(self.path / "lock")
@@ -313,7 +125,7 @@ class RunDirectory:
             raise RunError(f"recipe.toml of run {self.name} can't be read: {error}") from error
 
     def write_meta(self, meta: Mapping[str, Any]) -> None:
-        """Keep what the run is, see `runmeta.Meta`. Raises OSError if the disk refuses it."""
+        """Keep what the run is: `records.RUN`. Raises OSError if the disk refuses it."""
         write_json(self.meta, meta)
 
     def read_meta(self) -> dict[str, Any] | None:
@@ -321,7 +133,7 @@ class RunDirectory:
         return read_json(self.meta)
 
     def write_outcome(self, outcome: Mapping[str, Any]) -> None:
-        """Keep how it ended, see `runmeta.Ended`. Raises OSError if the disk refuses it."""
+        """Keep how it ended: `records.OUTCOME`. Raises OSError if the disk refuses it."""
         write_json(self.outcome, outcome)
 
     def read_outcome(self) -> dict[str, Any] | None:
@@ -394,81 +206,37 @@ def _find(folder: Path, name_or_path: str) -> Path:
     return path
 
 
-FORMAT: Final = 1
-"""Of the run directory; goes up when an older fivestep could misread it."""
+def shown(text: str) -> str:
+    """A name or path as a message quotes it: short, on one line, nothing a terminal obeys."""
+    text = clean(text)
+    return f'"{text if len(text) <= 60 else text[:57] + "..."}"'
 
 
-class OwnFile(TypedDict):
-    """A person's own Python file."""
+def checked_name(text: str) -> str:
+    """`text`, if a run may be called so.
 
-    path: str
-    sha256: str
-    """64 hexadecimal digits."""
-
-
-class Git(TypedDict):
-    """The state of the working folder."""
-
-    commit: str
-    """40 or 64 hexadecimal digits."""
-    dirty: NotRequired[bool]
-    """Whether files differ from that commit; left out where only git itself could tell."""
-
-
-class Meta(TypedDict):
-    """run.json: what the run is."""
-
-    format: int
-    name: str
-    preset: str
-    kind: str
-    """recipe or file."""
-    file: OwnFile | None
-    command: str
-    """The command line that started it."""
-    started: float
-    """Seconds since 1970."""
-    epochs: int
-    """Epochs to train."""
-    metric_name: str
-    higher_is_better: bool
-    parameters: int
-    """Trainable parameters."""
-    seed: int | None
-    device: str
-    threads: int
-    versions: dict[str, str]
-    git: Git | None
-    cwd: str
-    resumes: list[dict[str, Any]]
-    """One entry each time it was gone on with."""
-    data: Any
+    Raises:
+        RunError: it may not.
+    """
+    if not text:
+        raise RunError("a run needs a name")
+    if len(text) > LONGEST:
+        raise RunError(f"a run's name has at most {LONGEST} characters, not {len(text):,}")
+    if not _NAME.fullmatch(text) or text.endswith("."):
+        raise RunError(
+            f"{shown(text)} is no name for a run: "
+            "letters, digits and . _ - only, a letter or digit first, no dot at the end"
+        )
+    return text
 
 
-class Ended(TypedDict):
-    """outcome.json: how the run ended. It is not there while it goes on."""
+def made_name(preset: str, now: time.struct_time | None = None) -> str:
+    """A name from the time and the preset, such as "2026-11-23-014742-digits-cnn".
 
-    state: str
-    """finished, stopped, failed or interrupted."""
-    reason: str
-    where: str
-    advice: str
-    epochs: int
-    """Epochs finished."""
-    batches: int
-    """Batches finished."""
-    train_loss: float | None
-    val_loss: float | None
-    metrics: dict[str, float]
-    best_metric: float | None
-    best_epoch: int | None
-    """Counted from 1."""
-    best_val_loss: float | None
-    seconds: float
-    """From the start to the end, pauses included."""
-    ended: float
-    """Seconds since 1970."""
-
-
-ENDINGS: Final = ("finished", "stopped", "failed", "interrupted")
-"""What `Ended.state` may be."""
+    Args:
+        preset: any text; what a name may not have becomes a hyphen.
+        now: local time if left out.
+    """
+    moment = time.strftime("%Y-%m-%d-%H%M%S", now or time.localtime())
+    tail = re.sub(r"[^A-Za-z0-9._-]+", "-", preset)[: LONGEST - len(moment) - 6].strip(".-")
+    return f"{moment}-{tail or 'run'}"

@@ -18,16 +18,15 @@ from faults import f16_two_processes as f16
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fivestep.core.storage import run_directory as rundir
-from fivestep.core.storage import run_directory as runlock
+from fivestep.core.storage import run_directory, run_lock
 from fivestep.core.storage.run_directory import (
     LONGEST,
     RunDirectory,
     RunError,
     checked_name,
-    holder,
     made_name,
 )
+from fivestep.core.storage.run_lock import holder
 
 MOMENT = time.strptime("2026-11-23 01:47:42", "%Y-%m-%d %H:%M:%S")
 
@@ -276,7 +275,7 @@ def test_a_holder_whose_disk_is_slow_is_named_all_the_same(
 
         refused: list[bool] = []
         monkeypatch.setattr(time, "sleep", sleep)
-        monkeypatch.setattr(rundir, "holder", refuse)
+        monkeypatch.setattr(run_directory, "holder", refuse)
         with pytest.raises(RunError, match=f"is being trained by process {os.getpid()}"):
             RunDirectory.open(tmp_path, "mine")
 
@@ -292,14 +291,14 @@ def test_a_run_that_was_let_go_names_nobody(tmp_path: Path) -> None:
 def test_a_holder_that_is_not_known_is_not_named(
     number: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runlock, "_PATIENCE", 0.0)
+    monkeypatch.setattr(run_lock, "_PATIENCE", 0.0)
     with make(tmp_path) as run:
         (run.path / "lock").write_text(number)
         with pytest.raises(RunError, match="is being trained by another process"):
             RunDirectory.open(tmp_path, "mine")
 
 
-def test_a_file_system_without_locks_is_told(
+def test_a_file_system_without_locks_takes_runs_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def flock(fd: int, operation: int) -> None:
@@ -307,5 +306,5 @@ def test_a_file_system_without_locks_is_told(
 
     monkeypatch.setattr(fcntl, "flock", flock)
     with make(tmp_path) as run:
-        assert run.warning is not None
-        assert "has no locks (No locks available)" in run.warning
+        assert run.running
+    assert not RunDirectory.look(tmp_path, "mine").running

@@ -18,12 +18,13 @@ from typing import Any
 
 import pytest
 
+from fivestep.core.protocol import records
 from fivestep.core.protocol.snapshot import EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Recorder
 from fivestep.core.storage.log_file import line
-from fivestep.core.storage.run_directory import Ended, Meta, RunDirectory
+from fivestep.core.storage.run_directory import RunDirectory
 from fivestep.core.storage.run_index import export_rows, list_runs, newest, summary, write_csv
 from fivestep.core.storage.run_log import RunLog
 
@@ -192,8 +193,8 @@ def test_values_of_any_type_make_a_clean_summary(
     run = make(tmp_path, "one")
     run.close()
     for _ in range(100):
-        run.write_meta({key: dice.choice(values) for key in Meta.__annotations__})
-        run.write_outcome({key: dice.choice(values) for key in Ended.__annotations__})
+        run.write_meta({key: dice.choice(values) for key in records.RUN})
+        run.write_outcome({key: dice.choice(values) for key in records.OUTCOME})
         run.metrics.write_bytes(
             line({key: dice.choice(values) for key in ("type", "epoch", "batches_done")})
         )

@@ -13,6 +13,7 @@ import pytest
 from digest import digest
 
 from fivestep.core.protocol.commands import Stop
+from fivestep.core.protocol.records import OUTCOME, RUN
 from fivestep.core.storage import checkpoint
 from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.core.storage.log_file import read_log
@@ -137,6 +138,8 @@ def test_a_run_goes_on_to_the_very_end_that_it_would_have_had(shell: Shell, stop
     meta = json.loads((stopped / "run.json").read_text())
     assert len(meta["resumes"]) == 1
     assert meta["command"].startswith("fivestep train iris-mlp")
+    assert set(meta) == set(RUN) - {"changes"}, "those are of a file"
+    assert set(json.loads((stopped / "outcome.json").read_text())) == set(OUTCOME)
 
 
 def test_the_last_run_is_gone_on_with_by_default(shell: Shell, stopped: Path) -> None:
@@ -395,9 +398,9 @@ def killed_at_the_start(shell: Shell, monkeypatch: pytest.MonkeyPatch, *argument
 
 def release() -> None:
     """The locks of a process that is gone are free."""
-    from fivestep.core.storage import run_directory as runlock
+    from fivestep.core.storage import run_lock
 
-    for lock in list(runlock._held):
+    for lock in list(run_lock._held):
         lock.release()
 
 

@@ -1,0 +1,143 @@
+"""The lock that keeps a second process from training the same run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from .files import open_own
+
+_TRIES: Final = 5
+_PAUSE: Final = 0.005
+"""Seconds between two tries: `held` has the lock for some microseconds."""
+_PATIENCE: Final = 1.0
+"""Seconds to wait for the number of a holder whose disk is slow."""
+_SAFELY: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class RunLock:
+    """A lock on a file, held until `release` or the end of this process.
+
+    Raises:
+        BlockingIOError: another process has it.
+        OSError: the file can't be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._locked = False
+        self._fd = open_own(path)
+        try:
+            self._take()
+        except BaseException:
+            os.close(self._fd)
+            raise
+        _held.add(self)
+
+    def _take(self) -> None:
+        for left in reversed(range(_TRIES)):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._locked = True
+                break
+            except BlockingIOError:
+                if not left:
+                    raise
+                time.sleep(_PAUSE)
+            except OSError:  # this file system has no locks: nothing keeps a second process away
+                return
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError:
+            pass  # the number is only told to people; a full disk has no room for it
+
+    def release(self) -> None:
+        """Let others have it."""
+        self.drop(unlock=True)
+
+    def drop(self, *, unlock: bool = False) -> None:
+        """Close the file; without `unlock` a parent process keeps the lock."""
+        fd, self._fd = self._fd, -1
+        _held.discard(self)
+        if fd < 0:
+            return
+        if unlock and self._locked:
+            with suppress(OSError):
+                os.ftruncate(fd, 0)  # or the next holder is taken for this one until it has signed
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        os.close(fd)
+
+
+_held: Final[weakref.WeakSet[RunLock]] = weakref.WeakSet()
+
+
+def _forget() -> None:
+    # A forked child, a loader's worker say, shares its parent's locks: were the parent killed,
+    # an orphan would keep the run from being resumed.
+    for lock in list(_held):
+        lock.drop()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def held(path: Path) -> bool:
+    """Whether a process holds the lock; False too where that can't be known."""
+    try:
+        fd = os.open(path, os.O_RDONLY | _SAFELY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return False
+
+
+def holder(path: Path) -> int | None:
+    """The process that has the lock, which another was just refused; None if that is not known.
+
+    It has the lock before its number is in the file: until then nothing is there, or the number of
+    a process that was killed.
+    """
+    given_up = time.monotonic() + _PATIENCE
+    while True:
+        number = _signed(path)
+        if number is not None and _alive(number):
+            return number
+        if time.monotonic() > given_up:
+            return None
+        time.sleep(_PAUSE)
+
+
+def _signed(path: Path) -> int | None:
+    """The number in a lock's file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | _SAFELY)
+        try:
+            text = os.read(fd, 16).decode("ascii", "replace").strip()
+        finally:
+            os.close(fd)
+    except OSError:
+        return None
+    known = text.isascii() and text.isdecimal() and len(text) <= 10
+    return int(text) or None if known else None
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:  # another user's
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True

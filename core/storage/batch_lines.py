@@ -62,7 +62,7 @@ def batch_lines(block: Block, start: int, stop: int, zero: float) -> list[bytes]
     """A line for each of the batches `start` to `stop` of a block.
 
     Args:
-        zero: what `time.perf_counter` was when the run had taken no time yet.
+        zero: what `time.perf_counter` was when the run started.
     """
     lr = b"%a" % (*_or_null([block.lr]),)
     rows = zip(

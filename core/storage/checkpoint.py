@@ -1,4 +1,4 @@
-"""One checkpoint, one file: written atomically, verified, read without executing anything.
+"""Checkpoints: files written atomically, verified, read without executing anything.
 
 The file is what `torch.save` makes, and `torch.load(path, weights_only=True)` reads it anywhere.
 The comment that a zip archive may end with holds the SHA-256 digest of all that comes before, so
@@ -12,7 +12,6 @@ import hashlib
 import io
 import os
 import re
-import stat
 import sys
 import zipfile
 from collections import Counter, OrderedDict
@@ -41,10 +40,26 @@ PLAIN: Final = frozenset(
     (int, float, str, bytes, bool, NoneType, torch.dtype, torch.device, Tensor, nn.Parameter)
 )
 HOLDERS: Final = frozenset((list, tuple, torch.Size, set, dict, OrderedDict, Counter))
+DIGITS: Final = {"batch": 9, "epoch": 4}
+"""The two series of a `CheckpointStore`, and how many digits their numbers have at least."""
+NAME: Final = re.compile(r"(batch|epoch)-([0-9]{4,18})\.pt")
+BEST: Final = "best.pt"
 
 
 class CheckpointError(ValueError):
     """What is wrong with a checkpoint: one line, for a person."""
+
+
+@dataclass(frozen=True)
+class LoadedCheckpoint:
+    """A checkpoint that a run can resume from."""
+
+    path: Path
+    state: dict[str, Any]
+    batches_done: int
+    """Batches behind it, from its progress; -1 if it doesn't say."""
+    skipped: tuple[str, ...]
+    """What was wrong with newer ones, a line each: a person has to see it."""
 
 
 def save(path: Path, state: Mapping[str, Any]) -> str:
@@ -157,28 +172,21 @@ def _digest(size: int, read: Callable[[int, int], bytes | memoryview]) -> str | 
     end = size - LENGTH - 2
     if end < 0 or read(end, 2) != LENGTH.to_bytes(2, "little"):
         return None
-    told = COMMENT.fullmatch(read(end + 2, LENGTH))
+    comment = COMMENT.fullmatch(read(end + 2, LENGTH))
     digest, at = hashlib.sha256(), 0
     while at < end and (piece := read(at, min(CHUNK, end - at))):
         digest.update(piece)
         at += len(piece)
     digest.update(b"\0\0")  # no comment: as torch.save made it
-    return digest.hexdigest() if told and told[1].decode() == digest.hexdigest() else None
+    return digest.hexdigest() if comment and comment[1].decode() == digest.hexdigest() else None
 
 
 def _read(path: Path) -> bytes:
     """The bytes of a regular file with the right digest."""
     if path.is_symlink():
         raise CheckpointError("a symbolic link, which is not followed")
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe must not hold us up
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise CheckpointError("not a file")
-        with os.fdopen(fd, "rb", closefd=False) as file:
-            data = file.read(status.st_size)
-    finally:
-        os.close(fd)
+    with files.open_regular(path) as file:
+        data = file.read()
     view = memoryview(data)
     if _digest(len(data), lambda start, count: view[start : start + count]) is None:
         raise CheckpointError("damaged, or not a checkpoint of fivestep: its digest is not right")
@@ -229,24 +237,6 @@ def _unfit(value: object) -> tuple[str, str] | None:
     return None
 
 
-DIGITS: Final = {"batch": 9, "epoch": 4}
-"""The two series, and how many digits their numbers have at least."""
-NAME: Final = re.compile(r"(batch|epoch)-([0-9]{4,18})\.pt")
-BEST: Final = "best.pt"
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A checkpoint that can be gone on from."""
-
-    path: Path
-    state: dict[str, Any]
-    batches_done: int
-    """Batches behind it, from its progress; -1 if it doesn't say."""
-    skipped: tuple[str, ...]
-    """What was wrong with those that were passed over, a line each: to be told loudly."""
-
-
 class CheckpointStore:
     """The folder `checkpoints/` of one run, which one process at a time writes to.
 
@@ -267,8 +257,8 @@ class CheckpointStore:
     def save_last(self, state: Mapping[str, Any], batches_done: int) -> Path:
         """Save to the running series, then let the oldest of it go.
 
-        Those with a higher number don't count among the ones that stay: the run has gone back
-        behind them.
+        Those with a higher number don't count among the ones that stay: the run has gone back to
+        before them.
 
         Raises:
             CheckpointError: the state holds something that could not be loaded again.
@@ -289,7 +279,7 @@ class CheckpointStore:
         """Save in place of the best one so far. Raises like `save_last`."""
         return self._save(BEST, state)
 
-    def newest(self) -> Loaded:
+    def newest(self) -> LoadedCheckpoint:
         """The good checkpoint with the most batches behind it.
 
         Raises:
@@ -304,7 +294,7 @@ class CheckpointStore:
         if not good:
             raise CheckpointError("; ".join(skipped) or "no checkpoint has been saved yet")
         newest = max(good, key=lambda one: one.batches_done)
-        return Loaded(newest.path, newest.state, newest.batches_done, tuple(skipped))
+        return LoadedCheckpoint(newest.path, newest.state, newest.batches_done, tuple(skipped))
 
     def best(self) -> dict[str, Any]:
         """The best one's state.
@@ -326,10 +316,10 @@ class CheckpointStore:
         return otherwise if number is None else f"the last good one is batch {number:,}"
 
     def rewind(self, batches_done: int) -> tuple[Path, ...]:
-        """Remove what lies behind this batch: the run has gone back to it and goes on from there.
+        """Remove all checkpoints after this batch: the run has gone back to it.
 
-        Otherwise a later resume would go on from the line that was given up. The damaged ones on
-        the way are removed too. `best.pt` stays.
+        Otherwise a later resume would find one that was given up. Damaged ones on the way are
+        removed too. `best.pt` stays.
 
         Raises:
             OSError: something could not be removed.
@@ -356,11 +346,11 @@ class CheckpointStore:
         save(path, state)
         return path
 
-    def _newest_of(self, series: str, skipped: list[str]) -> Loaded | None:
+    def _newest_of(self, series: str, skipped: list[str]) -> LoadedCheckpoint | None:
         found = (self._load(series, number, skipped) for number in self._numbers(series))
         return next(filter(None, found), None)
 
-    def _load(self, series: str, number: int, skipped: list[str]) -> Loaded | None:
+    def _load(self, series: str, number: int, skipped: list[str]) -> LoadedCheckpoint | None:
         path = self.folder / _name(series, number)
         try:
             state = load(path)
@@ -371,7 +361,7 @@ class CheckpointStore:
         done = progress.get("batches_done") if isinstance(progress, dict) else None
         if type(done) is not int:
             done = number if series == "batch" else -1
-        return Loaded(path, state, done, ())
+        return LoadedCheckpoint(path, state, done, ())
 
     def _numbers(self, series: str) -> list[int]:
         """The numbers that one series has files of, highest first."""

@@ -14,7 +14,7 @@ from .checkpoint import CheckpointStore
 
 CheckpointKind = Literal["best", "last", "epoch"]
 ORDER: Final[tuple[CheckpointKind, ...]] = ("best", "last", "epoch")
-"""The best one goes first: whoever resumes must not find an older one than the run had seen."""
+"""The best one goes first: a resume must not find an older one than the run had."""
 WAITING_BYTES: Final = 1 << 30
 """Tensors of waiting epochs, at most: a disk slower than the training must not fill the memory."""
 
@@ -39,7 +39,7 @@ class CheckpointWriter:
         store: where to.
         on_saved: called with kind and number of each checkpoint that is on the disk.
         on_failed: called for each that is not, with a line for a person and the error.
-        before: called before each checkpoint that a run can go on from.
+        before: called before each checkpoint that a run can resume from.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ def git_state(folder: Path) -> dict[str, str] | None:
     """The commit checked out in the repository around `folder`; None if there is none to find.
 
     Files of the repository are read, never executed: neither git nor its hooks run. Whether files
-    differ from the commit only git itself could tell, so that is left out.
+    differ from the commit is left out: only git itself knows.
     """
     try:
         folder = folder.resolve()

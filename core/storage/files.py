@@ -16,8 +16,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
-HIDDEN: Final = re.compile(r"\..+\.([0-9]{1,10})-[0-9a-f]{8}\.tmp")
-"""Names of the files that have not taken their place yet; the group is the writer's process."""
+UNFINISHED: Final = re.compile(r"\..+\.([0-9]{1,10})-[0-9a-f]{8}\.tmp")
+"""Names of files that are being written; the group is the writer's process."""
 
 
 @contextmanager
@@ -31,17 +31,17 @@ def replacing(path: Path) -> Iterator[int]:
     Raises:
         OSError: whatever the disk refuses.
     """
-    hidden = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    fd = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         _lock(fd)  # until the very end: a locked file has a living writer
         try:
             yield fd
             os.fsync(fd)
-            hidden.replace(path)
+            unfinished.replace(path)
         except BaseException:
             with suppress(OSError):
-                hidden.unlink()
+                unfinished.unlink()
             raise
     finally:
         os.close(fd)
@@ -65,7 +65,7 @@ def sweep(folder: Path) -> list[Path]:
     removed = []
     with suppress(FileNotFoundError):
         for path in sorted(folder.iterdir()):
-            match = HIDDEN.fullmatch(path.name)
+            match = UNFINISHED.fullmatch(path.name)
             if match and not path.is_symlink() and not _has_writer(path, int(match[1])):
                 with suppress(OSError):
                     path.unlink()
@@ -85,10 +85,10 @@ def _lock(fd: int) -> bool:
 
 
 def _has_writer(path: Path, process: int) -> bool:
-    """Whether somebody still writes to it.
+    """Whether a process still writes to it.
 
-    A number alone does not tell: another process, in a container the very next start, may have
-    been given it. Nor does a lock: a data worker that was forked meanwhile shares it.
+    Its number alone does not show that: another process may have it by now, in a container the
+    very next one. Nor does a lock: a data worker that was forked meanwhile shares it.
     """
     try:
         os.kill(process, 0)

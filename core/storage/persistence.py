@@ -46,7 +46,7 @@ class Persistence:
     Args:
         directory: open, and ours.
         policy: what to keep.
-        about: goes into every checkpoint, to be compared when somebody resumes.
+        about: goes into every checkpoint, to be compared at a resume.
         higher_is_better: of the task's metric.
 
     Raises:
@@ -94,7 +94,7 @@ class Persistence:
         )
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Cut the log back to the checkpoint that the run goes on from.
+        """Cut the log back to the checkpoint that the run resumes from.
 
         Raises:
             OSError: it can't be.
@@ -108,7 +108,7 @@ class Persistence:
 
         Args:
             kind: "first", "last" or "asked" (which is reported once it is on the disk) for one to
-                go on from; "epoch" for one to stay; "best" for the best one so far.
+                resume from; "epoch" for one to stay; "best" for the best one so far.
             state: the run's as it is now.
         """
         done, epoch = state["progress"]["batches_done"], state["progress"]["epoch"]
@@ -121,7 +121,7 @@ class Persistence:
         if kind == "asked":
             with self._lock:
                 self._asked.add(done)
-        self._submit_best()  # whoever goes on from here must find the best one of until now
+        self._submit_best()  # a resume from here needs the best one until now
         if kind == "epoch":
             self._writer.submit("epoch", whole, epoch)
         else:
@@ -175,7 +175,7 @@ class Persistence:
         return loaded.state
 
     def rewound(self, state: Mapping[str, Any]) -> None:
-        """The run has gone back to `state`, and goes on from there."""
+        """The run has gone back to `state`: drop all that came after it."""
         self._writer.discard(WAIT)
         self._best = None
         with self._lock:

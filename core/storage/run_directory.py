@@ -141,7 +141,7 @@ class RunDirectory:
         return read_json(self.outcome)
 
     def clear_outcome(self) -> None:
-        """It goes on: from now until its end it has no outcome. Raises OSError."""
+        """The run resumes: it has no outcome until it ends again. Raises OSError."""
         self.outcome.unlink(missing_ok=True)
         sync_folder(self.path)
 

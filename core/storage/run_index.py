@@ -82,7 +82,7 @@ def newest(folder: Path, *, saved: bool = False) -> str | None:
 
 
 def summary(path: Path) -> RunSummary:
-    """One run's folder, summed up. Damage is told, never raised."""
+    """One run's folder, summed up. Damage shows in `state`, nothing is raised."""
     run = RunDirectory(path, None)
     running = run.running
     meta, outcome = run.read_meta(), run.read_outcome()

@@ -54,7 +54,7 @@ class RunLock:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         except OSError:
-            pass  # the number is only told to people; a full disk has no room for it
+            pass  # the number is only for messages; a full disk has no room for it
 
     def release(self) -> None:
         """Let others have it."""

@@ -147,7 +147,7 @@ class RunLog:
         self._put(_FinishedEpoch(summary, self._best, self._best_val_loss, elapsed))
 
     def change(self, change: Change) -> None:
-        """A person changed something, or the run tells of itself."""
+        """A person or the run itself changed something."""
         self._events.append(line({"type": "change"} | change_values(change)))
 
     def _put(self, item: Block | _FinishedEpoch | LogState) -> None:
@@ -221,7 +221,7 @@ class RunLog:
         return state
 
     def restore(self, state: LogState, *, rewinding: bool = False) -> int:
-        """Go back to where the log was at `state`: what came later will be logged again.
+        """Go back to where the log was at `state`: later records are cut off.
 
         Args:
             state: what `state` gave, in this process or an earlier one.

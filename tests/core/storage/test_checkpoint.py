@@ -177,10 +177,10 @@ def test_what_the_disk_kept_otherwise_is_noticed(
 def test_what_is_no_checkpoint(file: Path) -> None:
     assert refusal(file) == "one.pt: No such file or directory"
     file.mkdir()
-    assert refusal(file) == "one.pt: not a file"
+    assert refusal(file) == "one.pt: not a regular file"
     file.rmdir()
     os.mkfifo(file)
-    assert refusal(file) == "one.pt: not a file"
+    assert refusal(file) == "one.pt: not a regular file"
     file.unlink()
     digest = "one.pt: damaged, or not a checkpoint of fivestep: its digest is not right"
     for data in (b"", b"PK", bytes(500)):

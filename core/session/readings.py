@@ -141,10 +141,10 @@ class Readings:
         """
         check, progress = self._gradients, self._progress
         assert check is not None
-        check.look_at_gradients()
+        bad = check.look()
         if not self._immediate:
             self._bad.push((progress.epoch + 1, progress.batch + 1), check.found)
-        elif check.taken():
+        elif bad:
             place = name_bad_gradient(self._training.model, progress.features)
             raise NonFiniteGradientError(
                 "a gradient is NaN or infinite, noticed before the update", place

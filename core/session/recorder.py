@@ -53,19 +53,18 @@ class LossRecorder:
 
     Args:
         curve: gets every loss.
-        lrs: gets every learning rate that differs from the one before.
+        lr_curve: gets every learning rate that differs from the one before.
         log: gets every block of batches, when it begins.
     """
 
-    def __init__(self, curve: Series, lrs: Series, log: Log | None = None) -> None:
-        self._curve, self._lrs, self._log = curve, lrs, log
-        self._block = Block(0, 0, 1, math.nan)
-        self._losses, self._times = self._block.losses, self._block.times
+    def __init__(self, curve: Series, lr_curve: Series, log: Log | None = None) -> None:
+        self._curve, self._lr_curve, self._log = curve, lr_curve, log
+        self._block = Block(0, 0, 1)
         self._next = self._epoch = 0
         """What the next batch has if it belongs to the block: `batches_done` (0: it will begin
         another) and epoch."""
         self._settled = 0
-        """Batches of the block that are in curve and sum."""
+        """Batches of the block that are in curves and sum."""
         self._first: float | None = None
         self.lr = math.nan
         """Of the last batch; NaN before the first."""
@@ -76,25 +75,20 @@ class LossRecorder:
         self, epoch: int, batch: int, batches_done: int, loss: float, lr: float, ended: float
     ) -> None:
         """Take in a finished batch, see `Recorder.batch`."""
-        if batches_done != self._next or lr != self.lr or epoch != self._epoch:
-            self._begin(Block(epoch, batch, batches_done, lr))
+        if batches_done != self._next or epoch != self._epoch:
+            self.settle()
+            self._block, self._settled, self._epoch = Block(epoch, batch, batches_done), 0, epoch
+            if self._log is not None:
+                self._log.batches(self._block)
         self._next = batches_done + 1 if batches_done % MOST else 0
-        self._losses.append(loss)
-        self._times.append(ended)
-
-    def _begin(self, block: Block) -> None:
-        self.settle()
-        if block.lr != self.lr:
-            self.lr = block.lr
-            self._lrs.add(block.batches_done, block.lr)
-        self._block, self._settled, self._epoch = block, 0, block.epoch
-        self._losses, self._times = block.losses, block.times
-        if self._log is not None:
-            self._log.batches(block)
+        block = self._block
+        block.losses.append(loss)
+        block.lrs.append(lr)
+        block.times.append(ended)
 
     def settle(self) -> None:
-        """Bring what was noted into curve and sum; needed before the curve is read."""
-        losses = self._losses[self._settled :]
+        """Bring what was noted into curves and sum; needed before a curve is read."""
+        losses, lrs = self._block.losses[self._settled :], self._block.lrs[self._settled :]
         if not losses:
             return
         first = self._block.batches_done + self._settled
@@ -105,6 +99,10 @@ class LossRecorder:
         self._sum = reduce(add, losses, self._sum)
         self._count += len(losses)
         self._curve.extend(first, losses)
+        for batches_done, lr in enumerate(lrs, start=first):
+            if lr != self.lr:
+                self.lr = lr
+                self._lr_curve.add(batches_done, lr)
 
     @property
     def first(self) -> float | None:
@@ -135,7 +133,7 @@ class LossRecorder:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`; the next batch begins a block."""
-        self._next, self._settled = 0, len(self._losses)
+        self._next, self._settled = 0, len(self._block.losses)
         self._sum, self._count = state["loss_sum"], state["loss_count"]
         self.lr, self._first = state["lr"], state["first_loss"]
 

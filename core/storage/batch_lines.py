@@ -16,24 +16,26 @@ MOST: Final = 1024
 """Most batches of a block."""
 EVERY: Final = 100_000
 """Batches logged one by one; the next 900,000 in windows of 10, then 9 million in 100, ..."""
-_BATCH: Final = template("batch", BATCH, ("%d", "%d", "%d", "%a", "%b", "%.6f")).encode() + b"\n"
+_BATCH: Final = template("batch", BATCH, ("%d", "%d", "%d", "%a", "%a", "%.6f")).encode() + b"\n"
 _NUMBERS: Final = ("%d", "%d", "%d", "%d", "%a", "%a", "%a", "%d", "%a", "%.6f")
 _WINDOW: Final = template("window", [*WINDOW][: len(_NUMBERS)], _NUMBERS).encode()
 _PARTIAL: Final = b',"partial":true'
 
 
 class Block:
-    """Batches in a row, of one epoch and one learning rate, by what the first of them has.
+    """Batches in a row, of one epoch, by what the first of them has.
 
     The training thread adds to it. Another thread may read it meanwhile: there are as many
     batches as there are `times`, which come last.
     """
 
-    __slots__ = ("batch", "batches_done", "epoch", "losses", "lr", "times")
+    __slots__ = ("batch", "batches_done", "epoch", "losses", "lrs", "times")
 
-    def __init__(self, epoch: int, batch: int, batches_done: int, lr: float) -> None:
-        self.epoch, self.batch, self.batches_done, self.lr = epoch, batch, batches_done, lr
+    def __init__(self, epoch: int, batch: int, batches_done: int) -> None:
+        self.epoch, self.batch, self.batches_done = epoch, batch, batches_done
         self.losses: list[float] = []
+        self.lrs: list[float] = []
+        """The learning rate of each batch's update."""
         self.times: list[float] = []
         """When each was done (`time.perf_counter`)."""
 
@@ -64,13 +66,12 @@ def batch_lines(block: Block, start: int, stop: int, zero: float) -> list[bytes]
     Args:
         zero: what `time.perf_counter` was when the run started.
     """
-    lr = b"%a" % (*_or_null([block.lr]),)
     rows = zip(
         repeat(block.epoch),
         range(block.batch + start, block.batch + stop),
         range(block.batches_done + start, block.batches_done + stop),
         _or_null(block.losses[start:stop]),
-        repeat(lr),
+        _or_null(block.lrs[start:stop]),
         [ended - zero for ended in block.times[start:stop]],
         strict=False,
     )
@@ -139,7 +140,7 @@ class Windows:
             self._total = reduce(add, finite, self._total)
         last = stop - 1
         numbers = (block.epoch, block.batch + last, block.batches_done + last, losses[-1])
-        self._last = [*numbers, block.lr, block.times[last] - zero]
+        self._last = [*numbers, block.lrs[last], block.times[last] - zero]
 
     def partial(self) -> bytes | None:
         """A line for the window that is open; None if none is. It stays open."""

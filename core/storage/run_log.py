@@ -99,7 +99,7 @@ class RunLog:
 
     def _begin(self, batches_done: int) -> None:
         """Start counting after `batches_done`."""
-        self._block = Block(0, 0, batches_done + 1, math.nan)
+        self._block = Block(0, 0, batches_done + 1)
         """The block that the training thread fills."""
         self._earlier = 0
         """Batches in the blocks before that."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -27,12 +27,8 @@ class LearningRate:
         self._optimizer = optimizer
         self._scheduler, self._per = scheduler, per
         self.factor = 1.0
-        self.scheduled = [float(group["lr"]) for group in self._groups]
+        self.scheduled = [float(group["lr"]) for group in optimizer.param_groups]
         """What the schedule says, one value a parameter group."""
-
-    @property
-    def _groups(self) -> list[dict[str, Any]]:
-        return self._optimizer.param_groups  # other ones once a state was loaded
 
     @property
     def lr(self) -> float:
@@ -43,7 +39,7 @@ class LearningRate:
     def scale(self, factor: float) -> None:
         """Set the hand's factor (not on top of the last one: the whole of it)."""
         self.factor = factor
-        self._apply()
+        self._set(factor)
 
     def after_update(self) -> None:
         """Move a schedule that counts updates."""
@@ -57,8 +53,7 @@ class LearningRate:
 
     def _move(self, scheduler: LRScheduler) -> None:
         if self.factor != 1.0:
-            for group, lr in zip(self._groups, self.scheduled, strict=True):
-                _set(group, lr)
+            self._set(1.0)
         if scheduler.last_epoch:
             scheduler.step()
         else:
@@ -66,17 +61,15 @@ class LearningRate:
                 # The first update may have been left out: on purpose, or by fp16's GradScaler.
                 warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
                 scheduler.step()
-        self.scheduled = [float(group["lr"]) for group in self._groups]
+        self.scheduled = [float(group["lr"]) for group in self._optimizer.param_groups]
         if self.factor != 1.0:
-            self._apply()
+            self._set(self.factor)
 
-    def _apply(self) -> None:
-        for group, lr in zip(self._groups, self.scheduled, strict=True):
-            _set(group, lr * self.factor)
-
-
-def _set(group: dict[str, Any], lr: float) -> None:
-    if isinstance(group["lr"], Tensor):
-        group["lr"].fill_(lr)
-    else:
-        group["lr"] = lr
+    def _set(self, factor: float) -> None:
+        """Give each group what the schedule says, times a factor."""
+        for group, scheduled in zip(self._optimizer.param_groups, self.scheduled, strict=True):
+            lr = scheduled * factor
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr

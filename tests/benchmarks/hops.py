@@ -57,14 +57,16 @@ class Counting:
 def count(preset: str = "digits-mlp") -> tuple[Call, ...]:
     """The calls of the usual batch, in order."""
     recipe = load(preset, {"epochs": 3, "device": "cpu"})
-    with tempfile.TemporaryDirectory() as folder:
-        with RunDirectory.create(Path(folder), "hops", preset) as directory:
-            counting = Counting()
-            session = Session(build(recipe), counting, saving=Persistence(directory))
-            try:
-                session.run()
-            finally:
-                sys.setprofile(None)
+    counting = Counting()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        RunDirectory.create(Path(folder), "hops", preset) as directory,
+    ):
+        session = Session(build(recipe), counting, saving=Persistence(directory))
+        try:
+            session.run()
+        finally:
+            sys.setprofile(None)
     return Counter(counting.batches).most_common(1)[0][0]
 
 

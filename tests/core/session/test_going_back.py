@@ -126,8 +126,13 @@ class BadGradient(torch.autograd.Function):
         return gradients[0] * math.inf
 
 
+@pytest.mark.parametrize("kernel", ["torch's", "missing"])
 @pytest.mark.parametrize("parts", [{}, {"accumulate": 2, "clip_norm": 1.0}], ids=["plain", "full"])
-def test_a_gradient_that_is_no_number_is_noticed_before_the_update(make_training, parts):
+def test_a_gradient_that_is_no_number_is_noticed_before_the_update(
+    make_training, monkeypatch, parts, kernel
+):
+    if kernel == "missing":
+        monkeypatch.delattr(torch, "_amp_foreach_non_finite_check_and_unscale_")
     training = make_training(validation=False, **parts)
     forwards = []
 

@@ -37,9 +37,11 @@ class Blocks:
     def rows(self) -> list[tuple[int, int, int, float, float, float]]:
         """Epoch, batch, batches_done, loss, lr and time of every batch."""
         return [
-            (block.epoch, block.batch + i, block.batches_done + i, loss, block.lr, ended)
+            (block.epoch, block.batch + i, block.batches_done + i, loss, lr, ended)
             for block in self.blocks
-            for i, (loss, ended) in enumerate(zip(block.losses, block.times, strict=True))
+            for i, (loss, lr, ended) in enumerate(
+                zip(block.losses, block.lrs, block.times, strict=True)
+            )
         ]
 
 

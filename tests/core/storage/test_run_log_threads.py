@@ -85,9 +85,10 @@ def test_what_is_told_while_it_looks_stands_in_order(tmp_path: Path) -> None:
 
         def note(self, done: int) -> None:
             block.losses.append(1 / done)
+            block.lrs.append(0.1)
             self.append(float(done))
 
-    block = Block(1, 1, 1, 0.1)
+    block = Block(1, 1, 1)
     block.times = Busy()
     log.batches(block)
     log.close()

@@ -3,22 +3,152 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
 
 from ...core.protocol.faults import Fault
-from ...core.protocol.inside import Difference, TensorFact
+from ...core.protocol.inside import Difference
 from ...core.protocol.steps import FIVE, STEPS, Step
-from ..render.format import NOTHING, clean, counted, fit, number, short_exponent, wrap
+from ..render import narrator
+from ..render.format import NOTHING, clean, fit, number, wrap
+from ..render.narrator import share, tensors
 
 if TYPE_CHECKING:
     from ...core.inspection.explain import Batch, Explained, Modes, Phase
 
 MOST: Final = 8
 """Layers that a table shows; of more, the first and the last ones."""
+INDENT: Final = "   "
 TABLE_INDENT: Final = " " * 5
+
+
+def explanation(
+    whole: Explained, intact: Explained | None, optimizer: str, width: int
+) -> Iterator[str]:
+    """All of it, line by line.
+
+    Args:
+        whole: what happened.
+        intact: the same batches with nothing wrong in the loop; None if nothing is.
+        optimizer: its name.
+        width: cells that a line may take.
+    """
+    infos = [fault.info for fault in whole.faults]
+    for info in infos:
+        yield ""
+        yield from wrap(f"Broken on purpose: {info.label}.", width)
+        yield from wrap(f"What to expect: {info.expect}", width)
+    for i, batch in enumerate(whole.batches):
+        yield ""
+        yield from _batch(whole, batch, optimizer, width, first=not i)
+    if len(whole.batches) > (intact is None):
+        yield ""
+        yield from overview(whole, intact)
+    if whole.modes is not None:
+        yield ""
+        for line in both_modes(whole.modes):
+            yield from _indented(line, width, "", "           " if line[0] == " " else "")
+    for info in infos:
+        yield ""
+        yield from wrap(f"Why ({info.label}): {info.why}", width)
+
+
+def _batch(
+    whole: Explained, batch: Batch, optimizer: str, width: int, *, first: bool
+) -> Iterator[str]:
+    facts = batch.facts
+    told = f"features {tensors(facts.features)}, labels {tensors(facts.labels)}"
+    yield from wrap(f"Batch {batch.number} of epoch {batch.epoch}: {told}", width)
+    if batch.phases[0].step is not Step.ZERO_GRAD:
+        yield from _not_due(Step.ZERO_GRAD, whole.accumulate, width)
+    for i, phase in enumerate(batch.phases):
+        explained = first and not (i and phase.step is Step.ZERO_GRAD)
+        yield from _phase(whole, batch, phase, optimizer, width, first=explained)
+    if batch.phase(Step.UPDATE) is None:
+        yield from _not_due(Step.UPDATE, whole.accumulate, width)
+
+
+def _not_due(step: Step, accumulate: int, width: int) -> Iterator[str]:
+    yield _heading(step, "not in this batch")
+    yield from _result(f"The gradients of {accumulate} batches add up before one update.", width)
+
+
+def _phase(
+    whole: Explained, batch: Batch, phase: Phase, optimizer: str, width: int, *, first: bool
+) -> Iterator[str]:
+    step = phase.step
+    late = Fault.LATE_ZERO_GRAD in whole.faults and step is Step.ZERO_GRAD
+    if step is Step.OTHER:
+        yield INDENT + ("scaler.unscale_(optimizer)" if whole.scaled else "clip_grad_norm_()")
+    else:
+        yield _heading(step, narrator.remark(taken=phase.taken, late=late))
+    if first and step in FIVE:
+        yield from _indented(step.info.why, width)
+    yield from _result(_sentence(whole, batch, phase, optimizer, late=late).in_full, width)
+    if step is Step.BACKWARD and phase.graded:
+        yield from gradients(phase.layers)
+    if step is Step.UPDATE:
+        if phase.moved:
+            yield from moves(phase.layers)
+        yield from _result(_again(whole, batch), width)
+
+
+def _sentence(
+    whole: Explained, batch: Batch, phase: Phase, optimizer: str, *, late: bool
+) -> narrator.Sentence:
+    layers, taken = phase.layers, phase.taken
+    match phase.step:
+        case Step.ZERO_GRAD:
+            return narrator.zero_grad(layers, taken=taken, late=late)
+        case Step.FORWARD:
+            return narrator.forward(
+                layers, batch.facts, buffers=phase.buffers, train_mode=batch.train_mode
+            )
+        case Step.LOSS:
+            return narrator.loss(layers, batch.loss, buffers=phase.buffers)
+        case Step.BACKWARD:
+            return narrator.backward(layers, taken=taken, scaled=whole.scaled)
+        case Step.UPDATE:
+            backward = batch.phase(Step.BACKWARD)
+            summed = backward is not None and bool(backward.grad_before)
+            size = narrator.UpdateSize(batch.update_ratio, batch.against, summed, optimizer)
+            return narrator.update(layers, size, taken=taken)
+        case _:
+            return narrator.clip(layers, scaled=whole.scaled)
+
+
+def _heading(step: Step, remark: str) -> str:
+    info = STEPS[step]
+    return f"{info.number}  {info.code}" + (f"    {remark}" if remark else "")
+
+
+def _indented(said: str, width: int, first: str = INDENT, then: str = INDENT) -> Iterator[str]:
+    """A paragraph, its first line set in by `first` and the others by `then`."""
+    for i, row in enumerate(wrap(said, width - len(then))):
+        yield (then if i else first) + row
+
+
+def _result(said: str, width: int) -> Iterator[str]:
+    """What was measured, set off from what is explained."""
+    return _indented(said, width, f"{INDENT}> ", f"{INDENT}  ")
+
+
+def _again(whole: Explained, batch: Batch) -> str:
+    before, after = batch.loss, batch.loss_again
+    drawn = whole.modes is not None and whole.modes.train_apart > 0 and batch.train_mode
+    again = f"The same batch again{', with the same dropout' if drawn else ''}"
+    told = f"{again}: loss {number(before)} → {number(after)}"
+    if not math.isfinite(after):
+        return f"{told}: nothing can be learned any more."
+    if number(before) == number(after) and before != after:
+        told = f"{again}: loss {before:.7g} → {after:.7g}"
+    if after < before:
+        return f"{told}, lower."
+    if after == before:
+        return f"{told}, the same: nothing was learned."
+    return f"{told}, higher: the step went too far."
 
 
 def gradients(layers: Sequence[Difference]) -> Iterator[str]:
@@ -114,231 +244,3 @@ def _twice(distance: float) -> str:
     if not distance:
         return "the two outputs are the same"
     return f"the two outputs differ by up to {number(distance)}"
-
-
-def share(ratio: float | None) -> str:
-    """A share in two digits: "24 %", "0.21 %", "3.1e-6 %"."""
-    if ratio is None or not math.isfinite(ratio):
-        return number(ratio)
-    if ratio and not 1e-6 <= ratio < 1e3:
-        return short_exponent(f"{100 * ratio:.1e}") + " %"
-    return f"{100 * ratio:,.0f} %" if ratio == 0 or ratio >= 0.0995 else f"{100 * ratio:.2g} %"
-
-
-INDENT: Final = "   "
-SCALED: Final = " The loss was multiplied first: fp16 would lose small gradients."
-OWN_STEPS: Final = ("Ada", "NAdam", "RAdam", "RMSprop", "Rprop")
-"""Beginnings of the names of optimizers that scale each weight's step by itself."""
-
-
-def explanation(
-    whole: Explained, intact: Explained | None, optimizer: str, width: int
-) -> Iterator[str]:
-    """All of it, line by line.
-
-    Args:
-        whole: what happened.
-        intact: the same batches with nothing wrong in the loop; None if nothing is.
-        optimizer: its name.
-        width: cells that a line may take.
-    """
-    infos = [fault.info for fault in whole.faults]
-    for info in infos:
-        yield ""
-        yield from wrap(f"Broken on purpose: {info.label}.", width)
-        yield from wrap(f"What to expect: {info.expect}", width)
-    for i, batch in enumerate(whole.batches):
-        yield ""
-        yield from _batch(whole, batch, optimizer, width, first=not i)
-    if len(whole.batches) > (intact is None):
-        yield ""
-        yield from overview(whole, intact)
-    if whole.modes is not None:
-        yield ""
-        for line in both_modes(whole.modes):
-            yield from _indented(line, width, "", "           " if line[0] == " " else "")
-    for info in infos:
-        yield ""
-        yield from wrap(f"Why ({info.label}): {info.why}", width)
-
-
-# One batch.
-
-
-def _batch(
-    whole: Explained, batch: Batch, optimizer: str, width: int, *, first: bool
-) -> Iterator[str]:
-    facts = batch.facts
-    told = f"features {_tensors(facts.features)}, labels {_tensors(facts.labels)}"
-    yield from wrap(f"Batch {batch.number} of epoch {batch.epoch}: {told}", width)
-    if batch.phases[0].step is not Step.ZERO_GRAD:
-        yield from _not_due(Step.ZERO_GRAD, whole.accumulate, width)
-    for i, phase in enumerate(batch.phases):
-        explained = first and not (i and phase.step is Step.ZERO_GRAD)
-        yield from _phase(whole, batch, phase, optimizer, width, first=explained)
-    if batch.phase(Step.UPDATE) is None:
-        yield from _not_due(Step.UPDATE, whole.accumulate, width)
-
-
-def _not_due(step: Step, accumulate: int, width: int) -> Iterator[str]:
-    yield _heading(step, "not in this batch")
-    yield from _result(f"The gradients of {accumulate} batches add up before one update.", width)
-
-
-def _phase(
-    whole: Explained, batch: Batch, phase: Phase, optimizer: str, width: int, *, first: bool
-) -> Iterator[str]:
-    step = phase.step
-    late = Fault.LATE_ZERO_GRAD in whole.faults and step is Step.ZERO_GRAD
-    if step is Step.OTHER:
-        yield INDENT + ("scaler.unscale_(optimizer)" if whole.scaled else "clip_grad_norm_()")
-    elif late:
-        yield _heading(step, "TOO LATE, on purpose" if phase.taken else "not here, on purpose")
-    else:
-        yield _heading(step, "" if phase.taken else "LEFT OUT on purpose")
-    if first and step in FIVE:
-        yield from _indented(step.info.why, width)
-    tellers: dict[Step, Callable[[], str]] = {
-        Step.ZERO_GRAD: lambda: _zero_grad(phase, late=late),
-        Step.FORWARD: lambda: _forward(batch, phase),
-        Step.LOSS: lambda: f"The loss is {number(batch.loss)}. {_nothing_changed(phase)}",
-        Step.BACKWARD: lambda: _backward(phase) + (SCALED if whole.scaled else ""),
-        Step.OTHER: lambda: _clip(phase, scaled=whole.scaled),
-        Step.UPDATE: lambda: _update(batch, phase, optimizer),
-    }
-    yield from _result(tellers[step](), width)
-    if step is Step.BACKWARD and phase.graded:
-        yield from gradients(phase.layers)
-    if step is Step.UPDATE:
-        if phase.moved:
-            yield from moves(phase.layers)
-        yield from _result(_again(whole, batch), width)
-
-
-def _heading(step: Step, remark: str) -> str:
-    info = STEPS[step]
-    return f"{info.number}  {info.code}" + (f"    {remark}" if remark else "")
-
-
-def _indented(said: str, width: int, first: str = INDENT, then: str = INDENT) -> Iterator[str]:
-    """A paragraph, its first line set in by `first` and the others by `then`."""
-    for i, row in enumerate(wrap(said, width - len(then))):
-        yield (then if i else first) + row
-
-
-def _result(said: str, width: int) -> Iterator[str]:
-    """What was measured, set off from what is explained."""
-    return _indented(said, width, f"{INDENT}> ", f"{INDENT}  ")
-
-
-def _zero_grad(phase: Phase, *, late: bool) -> str:
-    before, after = phase.grad_before, phase.grad_after
-    if before is None:
-        return "There was nothing to clear: no layer has a gradient yet."
-    if not phase.taken:
-        return f"The gradients of the last batch are still there, their norm is {number(before)}."
-    cleared = [layer for layer in phase.layers if layer.grads == "cleared"]
-    then = "none" if after is None else number(after)
-    told = f"cleared in {counted(len(cleared), 'layer')}: the norm went from {number(before)} to"
-    if late:
-        return f"What backward had just computed was {told} {then}."
-    return f"The gradients of the batch before were {told} {then}. No weight moved."
-
-
-def _forward(batch: Batch, phase: Phase) -> str:
-    mode = "" if batch.train_mode else " The model is in eval mode, although it is being trained."
-    return f"The outputs are {_tensors(batch.facts.outputs)}.{mode} {_nothing_changed(phase)}"
-
-
-def _nothing_changed(phase: Phase) -> str:
-    """What holds for forward and loss, said of what was measured."""
-    if phase.moved or phase.graded:
-        return "A weight or a gradient changed, which is unusual for this step."
-    told = "No weight and no gradient changed."
-    norms = sorted({name.rpartition(".")[0] for name in phase.buffers if "running_" in name})
-    if norms:
-        return f"{told} Batch norm moved its averages, which are no weights ({_few(norms)})."
-    if phase.buffers:
-        return f"{told} Buffers changed: {_few(phase.buffers)}."
-    return told
-
-
-def _backward(phase: Phase) -> str:
-    before, after = phase.grad_before, phase.grad_after
-    if not phase.taken:
-        return "No gradient was computed: " + (
-            "every .grad stays empty." if after is None else "what is in .grad is from before."
-        )
-    if after is None:
-        return "No layer got a gradient: none of them had a part in the loss that can learn."
-    layers = counted(sum(layer.grads != "unchanged" for layer in phase.layers), "layer")
-    still = "A weight moved, which is unusual." if phase.moved else "No weight moved."
-    if before:
-        return (
-            f"The gradients of {layers} were added to what was there: the norm of all together "
-            f"went from {number(before)} to {number(after)}. {still}"
-        )
-    return (
-        f"The gradients of {layers} were filled; the norm of all together is {number(after)}. "
-        f"{still}"
-    )
-
-
-def _clip(phase: Phase, *, scaled: bool) -> str:
-    before, after = phase.grad_before, phase.grad_after
-    if before is None:
-        return "There is no gradient to shorten."
-    if not phase.graded:
-        return f"The norm of all gradients, {number(before)}, is within the limit: left alone."
-    what = "got their own size back" if scaled else "were shortened"
-    return f"The gradients {what}: their norm went from {number(before)} to {number(after)}."
-
-
-def _update(batch: Batch, phase: Phase, optimizer: str) -> str:
-    if not phase.taken:
-        return "No weight moved, whatever the gradients say."
-    if phase.grad_before is None:
-        return "Nothing moved: the optimizer found no gradient to go by."
-    if not phase.moved:
-        return "Nothing moved."
-    if batch.update_ratio is None or not math.isfinite(batch.update_ratio):
-        return "The weights went out of all bounds: some are NaN or infinite, or were all 0 before."
-    told = f"The weights moved by {share(batch.update_ratio)} of their size"
-    cosine = batch.against
-    if cosine is None or math.isnan(cosine):
-        return f"{told}."
-    backward = batch.phase(Step.BACKWARD)
-    summed = backward is not None and backward.grad_before
-    against = "the sum in .grad" if summed else "the gradient"
-    if cosine > 0.995:
-        return f"{told}, straight against {against} (cosine {cosine:.2f})."
-    if optimizer.startswith(OWN_STEPS):
-        why = f"{optimizer} gives every weight a step size of its own"
-    else:
-        why = f"{optimizer} also goes by more than this gradient, such as momentum"
-    way = "against" if cosine > 0 else "along, not against,"
-    return f"{told}, {way} {against} (cosine {cosine:.2f}; straight would be 1, but {why})."
-
-
-def _again(whole: Explained, batch: Batch) -> str:
-    before, after = batch.loss, batch.loss_again
-    drawn = whole.modes is not None and whole.modes.train_apart > 0 and batch.train_mode
-    again = f"The same batch again{', with the same dropout' if drawn else ''}"
-    told = f"{again}: loss {number(before)} → {number(after)}"
-    if not math.isfinite(after):
-        return f"{told}: nothing can be learned any more."
-    if number(before) == number(after) and before != after:
-        told = f"{again}: loss {before:.7g} → {after:.7g}"
-    if after < before:
-        return f"{told}, lower."
-    if after == before:
-        return f"{told}, the same: nothing was learned."
-    return f"{told}, higher: the step went too far."
-
-
-def _tensors(facts: Sequence[TensorFact]) -> str:
-    return ", ".join(f"{fact.path} {fact.text}".strip() for fact in facts) or NOTHING
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from ...core.protocol.faults import Fault
 from .format import number
 from .layer_table import layer_table
+from .narrator import tensors
 
 if TYPE_CHECKING:
-    from ...core.protocol.inside import TensorFact
     from ...core.session.breakpoints import BreakReport
 
 WIDE: Final = 100
@@ -39,7 +39,7 @@ def break_report(report: BreakReport, room: int | None) -> Iterator[str]:
     yield f"breakpoint {report.condition}{values} at {report.where}"
     batch = report.batch
     facts = [
-        f"{name} {_tensors(found)}"
+        f"{name} {tensors(found)}"
         for name, found in (
             ("features", batch.features),
             ("labels", batch.labels),
@@ -55,10 +55,6 @@ def break_report(report: BreakReport, room: int | None) -> Iterator[str]:
     rows = [row for row in report.layers if row.weight_norm is not None]
     for row in layer_table(rows, width, ROWS):
         yield "".join(part for part, _ in row).rstrip()
-
-
-def _tensors(facts: tuple[TensorFact, ...]) -> str:
-    return ", ".join(f"{fact.path} {fact.text}".strip() for fact in facts)
 
 
 SHORT: Final[dict[Fault, str]] = {

@@ -9,8 +9,9 @@ from ...core.protocol.inside import Inside
 from ..render.batch import in_hand
 from ..render.format import fit, wrap
 from ..render.layer_table import layer_table
+from ..render.narrator import last_step
 from ..render.spans import EMPTY, Line, line
-from ..render.step_summary import StepSummary, tell
+from ..render.step_summary import StepSummary
 from .panel import STYLES, Panel, styles
 
 Spread = Literal["weights", "grads"] | None
@@ -94,7 +95,7 @@ class InsidePanel(Panel):
         if self.summary.went_back:
             text, style = WENT_BACK, "hand"
         elif inside.differences:
-            text, style = tell(self.summary.taken, inside.differences, inside.batch, self.on)
+            text, style = last_step(self.summary.taken, inside.differences, inside.batch, self.on)
         elif not inside.layers:
             text, style = NOTHING, "dim"
         else:

@@ -85,7 +85,7 @@ def test_dropout_and_batch_norm_are_told_by_what_they_do(capsys: Captured) -> No
 SHOWN = {
     Fault.NO_ZERO_GRAD: "The gradients of 1 layer were added to what was there: the norm of all "
     "together went from 1.291 to 2.834.",
-    Fault.LATE_ZERO_GRAD: "> What backward had just computed was cleared in 1 layer",
+    Fault.LATE_ZERO_GRAD: "> What the backward pass had just computed was cleared in 1 layer",
     Fault.NO_BACKWARD: "4 loss.backward() LEFT OUT on purpose",
     Fault.NO_STEP: "5 optimizer.step() LEFT OUT on purpose",
     Fault.EVAL_MODE: "The model is in eval mode, although it is being trained.",

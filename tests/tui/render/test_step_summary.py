@@ -14,8 +14,9 @@ from fivestep.core.protocol.snapshot import Change
 from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.render.batch import in_hand
 from fivestep.tui.render.faults import change_in_short, in_short
+from fivestep.tui.render.narrator import last_step
 from fivestep.tui.render.spans import Line
-from fivestep.tui.render.step_summary import StepSummary, tell
+from fivestep.tui.render.step_summary import StepSummary
 from fivestep.tui.widgets.banners import NoticeBar, VerdictBar, in_full
 from fivestep.tui.widgets.code import CodePanel
 from fivestep.tui.widgets.layers import InsidePanel
@@ -48,6 +49,7 @@ EMPTY = difference(NONE, NONE)
 FILLED = difference(NONE, FULL, grads="filled")
 ADDED = difference(FULL, replace(FULL, grad_norm=0.9), grads="added to")
 CLEARED = difference(FULL, NONE, grads="cleared")
+CLIPPED = difference(FULL, FULL, grads="clipped")
 MOVED = difference(FULL, DOWN, weights="moved")
 ALONG = difference(FULL, replace(DOWN, against=-0.1), weights="moved")
 
@@ -55,24 +57,25 @@ ALONG = difference(FULL, replace(DOWN, against=-0.1), weights="moved")
 @pytest.mark.parametrize(
     ("step", "differences", "on", "said"),
     [
-        (Step.ZERO_GRAD, [CLEARED, CLEARED], "", "zero_grad cleared the gradients of 2 layers"),
-        (Step.ZERO_GRAD, [EMPTY], "", "zero_grad found no gradients to clear"),
-        (Step.ZERO_GRAD, [SAME], "no-zero-grad", "is left out: the old gradients are still there"),
-        (Step.ZERO_GRAD, [EMPTY], "late-zero-grad", "left out here: it comes after backward"),
-        (Step.ZERO_GRAD, [CLEARED], "late-zero-grad", "threw away the gradients of 1 layer"),
-        (Step.BACKWARD, [FILLED, EMPTY], "", "backward filled the gradients of 1 of 2 layers"),
-        (Step.BACKWARD, [ADDED], "", "backward added to the gradients of 1 layer"),
-        (Step.BACKWARD, [SAME], "no-backward", "backward is left out"),
-        (Step.UPDATE, [MOVED, MOVED], "", "moved the weights of 2 layers, against the gradient"),
-        (Step.UPDATE, [MOVED, ALONG], "", "of 2 layers, 1 of them against the gradient"),
+        (Step.ZERO_GRAD, [CLEARED, CLEARED], "", "before were cleared in 2 layers. No weight"),
+        (Step.ZERO_GRAD, [EMPTY], "", "zero_grad: there was nothing to clear"),
+        (Step.ZERO_GRAD, [SAME], "no-zero-grad", "(LEFT OUT on purpose): the gradients of the"),
+        (Step.ZERO_GRAD, [EMPTY], "late-zero-grad", "zero_grad (not here, on purpose): there was"),
+        (Step.ZERO_GRAD, [CLEARED], "late-zero-grad", "the backward pass had just computed was"),
+        (Step.BACKWARD, [FILLED, EMPTY], "", "the gradients of 1 of 2 layers were filled. No"),
+        (Step.BACKWARD, [ADDED], "", "the gradients of 1 layer were added to what was there"),
+        (Step.BACKWARD, [SAME], "no-backward", "backward pass (LEFT OUT on purpose): no gradient"),
+        (Step.BACKWARD, [EMPTY], "", "no layer got a gradient"),
+        (Step.UPDATE, [MOVED, MOVED], "", "the weights of 2 layers moved, against the gradient"),
+        (Step.UPDATE, [MOVED, ALONG], "", "of 2 layers moved, 1 of them against the gradient"),
         (Step.UPDATE, [ALONG], "", "carried by momentum or weight decay"),
-        (Step.UPDATE, [SAME], "no-step", "step is left out: no weight moved"),
-        (Step.UPDATE, [EMPTY], "late-zero-grad", "step found no gradients to follow"),
-        (Step.FORWARD, [EMPTY], "", "made the outputs: float32 (32, 10); no weight and no grad"),
-        (Step.LOSS, [EMPTY], "", "the loss is 2.675; no weight and no gradient changed"),
+        (Step.UPDATE, [SAME], "no-step", "update (LEFT OUT on purpose): no weight moved"),
+        (Step.UPDATE, [EMPTY], "late-zero-grad", "the optimizer found no gradient to go by"),
+        (Step.FORWARD, [EMPTY], "", "the outputs are float32 (32, 10). No weight and no grad"),
+        (Step.LOSS, [EMPTY], "", "the loss is 2.675. No weight and no gradient changed"),
         (Step.DATA, [SAME], "", "a batch came: float32 (32, 1, 8, 8)"),
         (Step.OTHER, [SAME], "", "nothing changed in the model"),
-        (Step.OTHER, [difference(FULL, FULL, grads="clipped")], "", "clipping shortened the grad"),
+        (Step.OTHER, [CLIPPED], "", "clipping: the gradients were shortened"),
         (None, [MOVED], "", "since the last pause: weights of 1 layer moved"),
         (None, [SAME], "", "since the last pause: nothing changed"),
     ],
@@ -81,7 +84,7 @@ def test_each_step_is_told_in_the_words_of_the_guide(
     step: Step | None, differences: list[Difference], on: str, said: str
 ) -> None:
     faults = (Fault(on),) if on else ()
-    assert said in tell(step, differences, BATCH, faults)[0]
+    assert said in last_step(step, differences, BATCH, faults)[0]
 
 
 def test_which_step_was_taken_is_known_only_of_single_steps(make_picture: Any) -> None:

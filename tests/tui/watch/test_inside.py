@@ -117,17 +117,19 @@ async def test_a_walk_through_a_batch_says_what_the_guide_says(run: Make) -> Non
         await at.press("i")
         await at.until(lambda: bool(at.screen.snapshot.inside.layers))
         first = await at.through()
-        assert first["zero_grad"] == "nothing changed: zero_grad found no gradients to clear"
+        nothing = "zero_grad: there was nothing to clear: no layer has a gradient yet."
+        assert first["zero_grad"] == nothing
         said = await at.through()
         layers = sum(row.parameters > 0 for row in at.screen.snapshot.inside.layers)
         assert said["data"].startswith("a batch came: float32 (")
-        assert said["zero_grad"] == f"zero_grad cleared the gradients of {layers} layers"
-        assert said["forward"].startswith("forward made the outputs: float32 (")
-        assert said["loss"].startswith("the loss is ")
-        filled = f"backward filled the gradients of {layers} layers; no weight has moved yet"
-        assert said["backward"] == filled
-        moved = f"step moved the weights of {layers} layers, against the gradient"
-        assert said["update"] == moved
+        cleared = f"the gradients of the batch before were cleared in {layers} layers"
+        assert said["zero_grad"] == f"zero_grad: {cleared}. No weight moved."
+        assert said["forward"].startswith("forward pass: the outputs are float32 (")
+        assert said["loss"].startswith("loss: the loss is ")
+        filled = f"the gradients of {layers} layers were filled. No weight moved."
+        assert said["backward"] == f"backward pass: {filled}"
+        moved = f"the weights of {layers} layers moved, against the gradient."
+        assert said["update"] == f"update: {moved}"
 
 
 async def test_without_zero_grad_gradients_add_up_and_undo_brings_the_batch_back(run: Make) -> None:
@@ -145,9 +147,9 @@ async def test_without_zero_grad_gradients_add_up_and_undo_brings_the_batch_back
         await at.pilot.pause()
         assert "BROKEN ON PURPOSE: zero_grad left out  —  u undoes" in seen(at.app)
         said = await at.through()
-        assert said["zero_grad"] == "zero_grad is left out: the old gradients are still there"
-        assert said["backward"].startswith("backward added to the gradients of ")
-        assert "they add up" in said["backward"]
+        kept = "the gradients of the last batch are still there."
+        assert said["zero_grad"] == f"zero_grad (LEFT OUT on purpose): {kept}"
+        assert "were added to what was there" in said["backward"]
         await at.step()
         assert "zero_grad()  left out" in seen(at.app)
         await at.step()  # the way back begins in the middle of a batch

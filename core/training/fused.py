@@ -5,7 +5,7 @@ profiling, hooks, sorting tensors by device, guards for its compiler. That compi
 importing, is loaded by the first optimizer that is made. The classes here are torch's own, with
 their options, their state and its names; they call the same kernels with the same arguments, so
 every bit is the same. What is out of the ordinary (a closure, hooks, an accelerator, a scaled
-loss) is left to torch.
+loss) is left to torch, and everything is from the first time on that a kernel is missing or fails.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ _global_post_hooks: Final[Mapping[int, Any]] = getattr(torchs, "_global_optimize
 class _Fused(Optimizer):
     """What the fused optimizers have in common: everything but the kernel."""
 
+    lean = True
+    """The switch: False leaves everything to torch."""
     _ordinary: bool | None = None
-    """Whether one call of the kernel takes all of a group; None while nobody has looked."""
+    """Whether one call of the kernel takes all of a group; None before that is found out."""
     found_inf: Tensor | None = None
     """Set by whoever scales the loss, or holds an update back. `grad_scale` too, but only while it
     is: torch's GradScaler multiplies by what is there."""
@@ -55,6 +57,14 @@ class _Fused(Optimizer):
         _load_state_dict(self, state_dict)
         self._ordinary = None  # the options came with it
 
+    def register_step_pre_hook(self, hook: Any) -> Any:
+        self.lean = False
+        return super().register_step_pre_hook(hook)
+
+    def register_step_post_hook(self, hook: Any) -> Any:
+        self.lean = False
+        return super().register_step_post_hook(hook)
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         if not set_to_none:
             super().zero_grad(set_to_none=False)
@@ -68,15 +78,15 @@ class _Fused(Optimizer):
             self._ordinary = all(_ordinary(group) for group in self.param_groups)
         if (
             closure is not None
+            or not self.lean
             or not self._ordinary
-            or self._optimizer_step_pre_hooks
-            or self._optimizer_step_post_hooks
             or _global_pre_hooks
             or _global_post_hooks
             or self.found_inf is not None
             or getattr(self, "grad_scale", None) is not None
         ):
             return _torchs_step(type(self))(self, closure)
+        updated = False
         for group in self.param_groups:
             params, grads = [], []
             for p in group["params"]:
@@ -84,14 +94,22 @@ class _Fused(Optimizer):
                 if grad is not None:
                     params.append(p)
                     grads.append(grad)
-            if params:
+            if not params:
+                continue
+            try:
                 self._update(group, params, grads)
+            except (AttributeError, TypeError, NotImplementedError, RuntimeError):
+                if updated:
+                    raise
+                self.lean = False
+                return _torchs_step(type(self))(self, None)
+            updated = True
         return None
 
     step.hooked = True  # type: ignore[attr-defined]  # or torch wraps it all the same
 
     def _update(self, group: ParamGroup, params: list[Tensor], grads: list[Tensor]) -> None:
-        """Call the kernel."""
+        """Call the kernel; where that fails, the state is as it was."""
         raise NotImplementedError
 
 
@@ -131,18 +149,24 @@ class SGD(_Fused, torch.optim.SGD):
                 for state, grad in zip(states, grads, strict=True):
                     state["momentum_buffer"] = torch.empty_like(grad)
             buffers = [state["momentum_buffer"] for state in states]
-        torch._fused_sgd_(
-            params,
-            grads,
-            buffers,
-            weight_decay=group["weight_decay"],
-            momentum=group["momentum"],
-            lr=group["lr"],
-            dampening=group["dampening"],
-            nesterov=group["nesterov"],
-            maximize=group["maximize"],
-            is_first_step=first,
-        )
+        try:
+            torch._fused_sgd_(
+                params,
+                grads,
+                buffers,
+                weight_decay=group["weight_decay"],
+                momentum=group["momentum"],
+                lr=group["lr"],
+                dampening=group["dampening"],
+                nesterov=group["nesterov"],
+                maximize=group["maximize"],
+                is_first_step=first,
+            )
+        except Exception:
+            if first:
+                for p in params:
+                    del self.state[p]["momentum_buffer"]
+            raise
 
 
 class _Moments(_Fused):
@@ -164,24 +188,28 @@ class _Moments(_Fused):
             squares.append(state["exp_avg_sq"])
             if amsgrad:
                 largest.append(state["max_exp_avg_sq"])
-        torch._foreach_add_(steps, 1)
         kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
         beta1, beta2 = group["betas"]
-        kernel(
-            params,
-            grads,
-            means,
-            squares,
-            largest,
-            steps,
-            amsgrad=amsgrad,
-            lr=group["lr"],
-            beta1=beta1,
-            beta2=beta2,
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            maximize=group["maximize"],
-        )
+        torch._foreach_add_(steps, 1)
+        try:
+            kernel(
+                params,
+                grads,
+                means,
+                squares,
+                largest,
+                steps,
+                amsgrad=amsgrad,
+                lr=group["lr"],
+                beta1=beta1,
+                beta2=beta2,
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                maximize=group["maximize"],
+            )
+        except Exception:
+            torch._foreach_sub_(steps, 1)
+            raise
 
 
 class Adam(_Moments, torch.optim.Adam):

@@ -181,6 +181,36 @@ def test_hooks_closures_and_scales_are_torchs_business() -> None:
     assert not p.grad.any()
 
 
+KERNELS = {"SGD": "_fused_sgd_", "Adam": "_fused_adam_", "AdamW": "_fused_adamw_"}
+
+
+@pytest.mark.parametrize("how", ["missing", "failing"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_without_a_kernel_training_goes_on_with_torchs_own_optimizer(
+    name: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's own optimizer reaches the kernel by another way, so only the lean one is hit."""
+    options: dict[str, Any] = {"momentum": 0.9} if name == "SGD" else {}
+    mine, others = parameters(), parameters()
+    ours = OPTIMIZERS[name](mine, lr=0.1, fused=True, **options)
+    theirs = getattr(torch.optim, name)(others, lr=0.1, fused=True, **options)
+    bare = getattr(torch, KERNELS[name])
+
+    def failing(*arguments: Any, **more: Any) -> None:
+        if sys._getframe(1).f_globals["__name__"].startswith("fivestep."):
+            raise AttributeError(KERNELS[name]) if how == "missing" else RuntimeError("no kernel")
+        bare(*arguments, **more)
+
+    for step in range(1, 6):
+        if step == (1 if how == "missing" else 3):
+            monkeypatch.setattr(torch, KERNELS[name], failing)
+        give_gradients(mine, step)
+        give_gradients(others, step)
+        ours.step()
+        theirs.step()
+        assert_same(ours, theirs)
+
+
 def test_training_a_preset_does_not_import_torchs_compiler() -> None:
     script = (
         "import sys\n"

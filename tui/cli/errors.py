@@ -14,7 +14,7 @@ from ...core.storage.run_directory import RunError
 from ...presets import registry
 from ...presets.errors import RecipeError, shown
 from ..render.format import clean
-from ..terminal.output import FAILED, REFUSED, complain, tell_traceback
+from ..terminal.output import FAILED, REFUSED, complain, print_traceback
 
 SAID_NOTHING: Final = "fivestep.said_nothing"
 """Key in a context's `meta`: the command stood alone, without a word behind it."""
@@ -89,7 +89,7 @@ def refusals(show_traceback: bool = False) -> Iterator[None]:
     try:
         yield
     except (RecipeError, RunError) as error:
-        tell_traceback("".join(traceback.format_exception(error)), show_traceback)
+        print_traceback("".join(traceback.format_exception(error)), show_traceback)
         complain(str(error))
         raise typer.Exit(REFUSED) from error
 
@@ -104,7 +104,7 @@ def run_command(command: Any, arguments: Sequence[str]) -> int:
         if getattr(error, "exit_code", None) == REFUSED:  # a UsageError of the click that typer has
             complain(explain(error))
             return REFUSED
-        tell_traceback("".join(traceback.format_exception(error)), "--traceback" in arguments)
+        print_traceback("".join(traceback.format_exception(error)), "--traceback" in arguments)
         complain(f"{type(error).__name__}: {error}; --traceback shows where")
         return FAILED
     return code if isinstance(code, int) else 0

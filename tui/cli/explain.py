@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..headless.json_reporter import line
 from ..render.format import clean, counted, wrap
 from ..terminal.imports import load_torch
-from ..terminal.output import FAILED, complain, tell_traceback
+from ..terminal.output import FAILED, complain, print_traceback
 from .explain_text import explanation
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def tell(
     if whole.failure is None:
         return 0
     output.flush()
-    tell_traceback(whole.failure.traceback, show_traceback)
+    print_traceback(whole.failure.traceback, show_traceback)
     complain(": ".join(filter(None, (whole.failure.where, whole.failure.reason))))
     return FAILED
 

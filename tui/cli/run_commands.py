@@ -54,13 +54,13 @@ def resume(
     traceback: TracebackOption = False,
 ) -> None:
     """Go on with a run where it was: at the very batch, bit for bit as if never interrupted."""
-    from ..setup.resume import take_up
+    from ..setup.resume import resume_run
 
     options = options_of(ctx)
     if run is not None and file is None and run.endswith(".py"):
         run, file = None, run
     with refusals(traceback):
-        builder = take_up(run, options, file=file, epochs=_epochs(epochs, ctx), force=force)
+        builder = resume_run(run, options, file=file, epochs=_epochs(epochs, ctx), force=force)
     raise typer.Exit(watch(builder, ctx))
 
 

@@ -126,7 +126,7 @@ class JsonReporter(Reporter):
         )
 
     def end(self, session: Session, ending: Ending) -> None:
-        self._write_verdicts(ending.last, self._verdicts.judge(session.info, ending.last))
+        self._write_verdicts(ending.last, self._verdicts.new(session.info, ending.last))
         info, last = session.info, ending.last
         done, best = last.last, last.best_metric
         metrics = dict(last.metrics)

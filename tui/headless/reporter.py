@@ -1,4 +1,4 @@
-"""What shows a run without a screen: `Reporter`, which by itself shows nothing."""
+"""`Reporter`, the base of what follows a run without a screen, and the verdicts it reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended, as every face tells it."""
+    """How a run ended."""
 
     word: str
     """finished, stopped, failed or interrupted (by a signal)."""
@@ -40,7 +40,7 @@ class Reporter:
     def __init__(self, output: Output) -> None:
         self.output = output
         self.place = self.run_name = self.resume_command = ""
-        """Where the run is kept, its name there, the command that goes on; "" if nothing is."""
+        """Where the run is kept, its name there, the command that resumes it; "" if nothing is."""
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
         """A batch was finished (training thread)."""
@@ -86,26 +86,26 @@ class VerdictWatch:
 
     def __init__(self) -> None:
         self._due = perf_counter() + SPACING
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def look(self, session: Session) -> tuple[Snapshot | None, tuple[Verdict, ...]]:
         """The newest picture, and what is newly wrong with the run; to be called often.
 
-        Only a picture with curves can be judged: it is asked for when one is due, and comes with
-        a later call.
+        Verdicts need a picture with curves: it is asked for when one is due, and comes with a
+        later call.
         """
         due = perf_counter() >= self._due
         picture = session.latest(curves=due)
         if not due or picture is None:
             return picture, ()
-        return picture, self.judge(session.info, picture)
+        return picture, self.new(session.info, picture)
 
-    def judge(self, info: RunInfo, picture: Snapshot) -> tuple[Verdict, ...]:
-        """The verdicts on a picture that were not told before."""
+    def new(self, info: RunInfo, picture: Snapshot) -> tuple[Verdict, ...]:
+        """The verdicts on a picture that were not given before."""
         if picture.facts is None:
             return ()
         self._due = perf_counter() + SPACING
         found = judge(info, picture, picture.facts)
-        new = tuple(verdict for verdict in found if verdict.rule not in self._told)
-        self._told |= {verdict.rule for verdict in new}
+        new = tuple(verdict for verdict in found if verdict.rule not in self._reported)
+        self._reported |= {verdict.rule for verdict in new}
         return new

@@ -6,15 +6,14 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Final
 
-from ...core.protocol.commands import Note, Resume, Save, SetBreakpoints, SetSpeed
+from ...core.protocol.commands import Note, Resume, Save, SetBreakpoints, SetSpeed, Stop
 from ...core.protocol.steps import State
 from ...core.storage.run_directory import RunError
 from ...presets.errors import RecipeError
-from ..terminal import terminal
 from ..terminal.imports import load_torch
-from ..terminal.output import BROKE, FAILED, REFUSED, complain, stdout, tell_traceback, written
+from ..terminal.output import BROKE, FAILED, REFUSED, complain, print_traceback, stdout, written
 from ..terminal.signals import HANGUP, Signals
-from ..terminal.terminal import Terminals, surviving_streams
+from ..terminal.terminal import Terminals, is_gone, let_go, surviving_streams
 from .reporter import Ending, Reporter
 from .text_reporter import TextReporter
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False) -> int:
-    """Train what was planned while the face tells of it.
+    """Build and train a run while a reporter follows it.
 
     Returns:
         The exit code: 0 finished or stopped as asked, 1 failed, 2 could not be built, 3 ended by
@@ -40,7 +39,7 @@ def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False
         try:
             session = builder.session(reporter, "stop", on_break="stop")
         except (RecipeError, RunError) as error:
-            tell_traceback("".join(traceback.format_exception(error)), show_traceback)
+            print_traceback("".join(traceback.format_exception(error)), show_traceback)
             complain(str(error))
             return REFUSED
         if builder.problem:
@@ -60,24 +59,21 @@ def follow(
     alone: bool = False,
     show_traceback: bool = False,
 ) -> int:
-    """Tell of a run that has begun, and stop it when a signal or a lost reader says so.
+    """Follow a run that has started; a signal or a lost reader of its lines stops it.
 
     A terminal that goes away stops nothing.
 
     Args:
         session: the run, in a thread of its own.
-        face: tells of it.
+        reporter: gets its records.
         signals: in force.
         terminals: those that the process was started on.
         alone: the run may ask what to do (see `Session`), and nobody is there to answer.
-        show_traceback: tell of a failure in full.
+        show_traceback: print the traceback of a failure.
 
     Returns:
         The exit code, as `run`.
     """
-    from ...core.protocol.commands import Note, Stop
-    from ...core.protocol.steps import State
-
     stopping = False
     while not session.join(reporter.interval):
         reporter.tick(session)
@@ -102,7 +98,7 @@ def follow(
     reporter.end(session, Ending("interrupted" if interrupted else outcome.state, outcome, last))
     reporter.output.flush()
     if outcome.state is State.FAILED:
-        tell_traceback(outcome.traceback, show_traceback)
+        print_traceback(outcome.traceback, show_traceback)
         complain(": ".join(filter(None, (outcome.where, outcome.reason, outcome.advice))))
         return FAILED
     if interrupted:
@@ -111,10 +107,7 @@ def follow(
 
 
 def _answer(session: Session) -> None:
-    """A run that is held waits for a person, and there is none."""
-    from ...core.protocol.commands import Resume, Stop
-    from ...core.protocol.steps import State
-
+    """Answer in the place of a person, who is not there, when the run is held or paused."""
     picture = session.latest()
     if picture is None or picture.state is not State.PAUSED:
         return
@@ -137,9 +130,9 @@ def without_terminal(launch: Launch | None, before: ScreenSignals) -> int:
     """
     if launch is None:
         return 128 + HANGUP
-    if launch.outcome is None and not terminal.is_gone():  # somebody sent the signal by hand
+    if launch.outcome is None and not is_gone():  # SIGHUP was sent by hand
         complain(LOST)
-    terminal.let_go()
+    let_go()
     if launch.outcome is not None:
         return FAILED if launch.outcome.state is State.FAILED else 0
     reporter = Reporter(stdout())
@@ -177,6 +170,6 @@ def _to_the_end(launch: Launch, reporter: Reporter, signals: Signals, note: str)
         return FAILED
     signals.run_begins()
     reporter.begin(session)
-    code = follow(session, reporter, signals, terminal.Terminals(), alone=True)
+    code = follow(session, reporter, signals, Terminals(), alone=True)
     sys.stdout.flush()
     return code

@@ -37,7 +37,7 @@ SPACING: Final = 3.0
 """Seconds between two epochs' lines of a longer run that is written to a file or pipe."""
 LIVE_SPACING: Final = 0.2
 """The same on a terminal."""
-TOLD: Final = ("compile", "resumed", "rewind", "warning")
+SHOWN_CHANGES: Final = ("compile", "resumed", "rewind", "warning")
 """Kinds of changes that deserve a line."""
 SIGN_OF_LIFE: Final = 30.0
 """Seconds after which a line is written in the middle of an epoch, where there is no live one."""
@@ -53,27 +53,27 @@ class TextReporter(Reporter):
         self._spacing = LIVE_SPACING if self._live else SPACING
         self._epochs: deque[EpochSummary] = deque()
         self._changes: deque[Change] = deque()
-        self._told_epoch = -self._spacing
+        self._last_epoch = -self._spacing
         self._said = perf_counter()
         self._info: RunInfo | None = None
         self._faults: tuple[Fault, ...] = ()
         self._verdicts = VerdictWatch()
 
-    # In the training thread: nothing but sorting out what deserves a line.
+    # In the training thread: only choose what gets a line.
 
     def epoch(self, summary: EpochSummary) -> None:
         assert self._info is not None
         now = perf_counter()
         total = self._info.epochs
-        if total <= FEW or summary.epoch in (1, total) or now - self._told_epoch >= self._spacing:
-            self._told_epoch = now
+        if total <= FEW or summary.epoch in (1, total) or now - self._last_epoch >= self._spacing:
+            self._last_epoch = now
             self._epochs.append(summary)
 
-    # In the thread that waits.
-
     def change(self, change: Change) -> None:
-        if change.kind in TOLD:
+        if change.kind in SHOWN_CHANGES:
             self._changes.append(change)
+
+    # In the thread that waits.
 
     def announce(self, builder: RunBuilder) -> None:
         super().announce(builder)
@@ -89,14 +89,14 @@ class TextReporter(Reporter):
         on = () if picture is None else picture.faults
         if not session.training.scaler.is_enabled():  # what scales its loss can't be broken
             on = (*on, *(fault for fault in self._faults if fault not in on))
-        for told in what_to_expect(on):
-            self._say(told)
+        for line in what_to_expect(on):
+            self._say(line)
         self._draw(session)
 
     def tick(self, session: Session) -> None:
         picture, verdicts = self._verdicts.look(session)
-        self._tell_epochs(picture)
-        self._tell_verdicts(verdicts)
+        self._say_epochs(picture)
+        self._say_verdicts(verdicts)
         if self._live:
             self._draw(session)
         elif picture is not None and perf_counter() - self._said >= SIGN_OF_LIFE:
@@ -106,16 +106,16 @@ class TextReporter(Reporter):
         self._say("stopping after this batch; the same again ends at once")
 
     def broke(self, report: BreakReport) -> None:
-        self._tell_epochs(None)
-        for told in break_report(report, self._room()):
-            self._say(told)
+        self._say_epochs(None)
+        for line in break_report(report, self._room()):
+            self._say(line)
 
     def end(self, session: Session, ending: Ending) -> None:
-        self._tell_epochs(None)
-        self._tell_verdicts(self._verdicts.judge(session.info, ending.last))
+        self._say_epochs(None)
+        self._say_verdicts(self._verdicts.new(session.info, ending.last))
         self._say(closing(session.info, ending))
-        for told in why_it_happened(ending.last.faults_so_far):
-            self._say(told)
+        for line in why_it_happened(ending.last.faults_so_far):
+            self._say(line)
         if self.resume_command and ending.outcome.state is not State.FINISHED:
             self._say(resume_hint(self.resume_command, ending.last))
 
@@ -123,14 +123,14 @@ class TextReporter(Reporter):
         if self._live:
             self.output.leave(b"\r\x1b[K")
 
-    def _tell_epochs(self, picture: Snapshot | None) -> None:
+    def _say_epochs(self, picture: Snapshot | None) -> None:
         while self._changes:
             self._say(self._changes.popleft().text)
         while self._epochs:
             parts = _epoch_parts(self._epochs.popleft(), self._info, picture)
             self._say(_joined(parts, self._room()))
 
-    def _tell_verdicts(self, verdicts: tuple[Verdict, ...]) -> None:
+    def _say_verdicts(self, verdicts: tuple[Verdict, ...]) -> None:
         for verdict in verdicts:
             self._say(f"{verdict.severity}: {verdict.what}; {verdict.why}; {verdict.next}")
 
@@ -236,7 +236,7 @@ def closing(info: RunInfo, ending: Ending) -> str:
 
 
 def resume_hint(command: str, last: Snapshot) -> str:
-    """The command that goes on with a run, and from where."""
+    """The command that resumes a run, and from where."""
     if last.saved is None:
         return f"no checkpoint was saved; to start over: {command}"
     return f"saved at batch {last.saved.batches_done:,}; to go on: {command}"

@@ -1,4 +1,4 @@
-"""A run and its place on the disk: begun anew, or taken up where it was. Knows no terminal."""
+"""Builds a run and its directory: a new one, or one that resumes. Knows no terminal."""
 
 from __future__ import annotations
 
@@ -21,28 +21,27 @@ if TYPE_CHECKING:
     from ...core.session.recorder import Listener
     from ...core.session.recovery import OnNonFinite
     from ...core.session.session import Session
-    from ...core.storage.persistence import Persistence
     from ...core.training.training import Training
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeRequest:
-    """How an earlier run is taken up."""
+    """How an earlier run resumes."""
 
     meta: Mapping[str, Any]
     """Its run.json."""
     force: bool = False
-    """Train from the start where no checkpoint can be gone on from."""
+    """Train from the start where no checkpoint is good."""
 
 
 class RunBuilder:
-    """One run: what is trained, where it is kept, what it goes on from.
+    """One run: what is trained, where it is kept, what it resumes from.
 
     Args:
         plan: what is trained.
-        wishes: what to keep.
+        options: what to keep, among others.
         directory: open, and ours; None keeps nothing.
-        resume: how an earlier run is taken up; None begins a new one.
+        resume: how an earlier run resumes; None begins a new one.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class RunBuilder:
         self.plan, self.options, self.directory = plan, options, directory
         self.resume = resume
         self.problem = ""
-        """Why nothing is kept, although it was wished for."""
+        """Why nothing is kept, although it should be."""
 
     @classmethod
     def begin(cls, plan: Plan, options: RunOptions) -> RunBuilder:
@@ -99,7 +98,7 @@ class RunBuilder:
 
     @property
     def resume_command(self) -> str:
-        """The command that goes on with the run; "" if nothing is kept."""
+        """The command that resumes the run; "" if nothing is kept."""
         if self.directory is None:
             return ""
         words = ["fivestep", "resume", self.name]
@@ -119,52 +118,45 @@ class RunBuilder:
 
         Args:
             listener: see `Session`.
-            on_nonfinite: where the wishes leave it open.
+            on_nonfinite: where the options leave it open.
             on_break: see `Session`.
 
         Raises:
-            RecipeError: it can't be built, or its checkpoint can't be gone on from; one line.
-                Nothing of an earlier run is changed then, and it is let go.
+            RecipeError: it can't be built, or its checkpoint is not good; one line.
+                Nothing of an earlier run is changed then, and its lock is released.
         """
-        try:
-            return self._session(listener, on_nonfinite, on_break)
-        except BaseException:
-            if self.directory is not None:
-                self.directory.close()
-            raise
-
-    def _session(
-        self,
-        listener: Listener | None,
-        on_nonfinite: OnNonFinite,
-        on_break: Literal["pause", "stop"],
-    ) -> Session:
         from ...core.protocol.commands import SetFault
         from ...core.protocol.conditions import ConditionError
         from ...core.session.session import Session
         from ...core.session.state import StateError
 
-        training, options = self.plan.build(), self.options
-        make = partial(
-            Session,
-            training,
-            listener,
-            on_nonfinite=options.on_nan or on_nonfinite,
-            breakpoints=options.breakpoints,
-            on_break=on_break,
-        )
+        options = self.options
         try:
-            session = self._kept(make, training) if self.directory is not None else make()
-        except StateError as error:
-            raise RecipeError(f"{self.name}: {error}") from error
-        except ConditionError as error:
-            raise RecipeError(f"--break: {error}") from error
+            training = self.plan.build()
+            make = partial(
+                Session,
+                training,
+                listener,
+                on_nonfinite=options.on_nan or on_nonfinite,
+                breakpoints=options.breakpoints,
+                on_break=on_break,
+            )
+            session = make() if self.directory is None else self._kept(make, training)
+        except BaseException as error:
+            if self.directory is not None:
+                self.directory.close()
+            if isinstance(error, StateError):
+                raise RecipeError(f"{self.name}: {error}") from error
+            if isinstance(error, ConditionError):
+                raise RecipeError(f"--break: {error}") from error
+            raise
         for fault in options.faults:
             session.send(SetFault(fault, on=True))
         return session
 
     def _kept(self, make: Callable[..., Session], training: Training) -> Session:
         """The session with its directory; a new run goes without one that can't be written."""
+        from ...core.storage.persistence import Persistence, Policy
         from .starting_point import Start, start_of
 
         directory, resume, trained = self.directory, self.resume, plan_facts(self.plan)
@@ -179,7 +171,12 @@ class RunBuilder:
         try:
             if resume is not None and start.state is None:
                 directory.metrics.unlink(missing_ok=True)
-            saving = self._saving(training, about)
+            saving = Persistence(
+                directory,
+                Policy(self.options.seconds, self.options.epochs),
+                about=about,
+                higher_is_better=training.task.higher_is_better,
+            )
             session = make(saving=saving, **start.options)
             # Only now is it known that the checkpoint fits: until here all is as it was.
             if start.state is not None:
@@ -199,17 +196,6 @@ class RunBuilder:
             return make()
         self._write_facts(session, trained, rewrite=bool(start.changes))
         return session
-
-    def _saving(self, training: Training, about: Mapping[str, Any]) -> Persistence:
-        from ...core.storage.persistence import Persistence, Policy
-
-        assert self.directory is not None
-        return Persistence(
-            self.directory,
-            Policy(self.options.seconds, self.options.epochs),
-            about=about,
-            higher_is_better=training.task.higher_is_better,
-        )
 
     def _write_facts(self, session: Session, trained: Mapping[str, Any], *, rewrite: bool) -> None:
         """Complete run.json with what only the built run knows, and what is trained from now on."""

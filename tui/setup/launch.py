@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """A run as the screen sees it. Every method returns at once."""
+    """What the screen needs of a run. Every method returns at once."""
 
     @property
     def info(self) -> RunInfo:
@@ -52,13 +52,13 @@ class RunLocation:
     place: str = ""
     """The run's directory; "" if nothing is kept."""
     resume_command: str = ""
-    """The command that goes on with the run."""
+    """The command that resumes the run."""
     problem: str = ""
-    """What could not be kept, although it was wished for, and why."""
+    """What could not be kept, although it should be, and why."""
 
 
 class Launch:
-    """A Source that can be looked at before torch is there.
+    """A Source that can be watched before torch is loaded.
 
     Until the session exists `latest` is None, commands wait, and `info` is what the plan says
     of itself; building the run and training it happen in one thread of this object's own.
@@ -102,7 +102,7 @@ class Launch:
             session = self.builder.session(None, "ask")
             probe = DeviceProbe(session.training.device)
         except RecipeError as error:
-            cause = error.__cause__  # of a person's own file: its traceback may be wanted
+            cause = error.__cause__  # of a person's own file: show its traceback
             own = isinstance(self.plan, FilePlan) and cause is not None
             text = "".join(traceback.format_exception(cause)) if own else ""
             advice = "" if own else "n goes back to the settings"
@@ -168,7 +168,7 @@ class Launch:
 
         Args:
             patience: wait at most so many seconds.
-            reason: goes on record.
+            reason: of the stop, for the record.
 
         Returns:
             Whether the run came to its end; a step or a disk that takes longer is given up.

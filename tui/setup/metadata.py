@@ -1,4 +1,4 @@
-"""What is written down about a run, beside its numbers: what it is, where it runs, with what."""
+"""What run.json says of a run: what is trained, where it runs, with which versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 DATA: Final = ("dataset", "batch_size", "accumulate")
-"""Where these are others, the epoch's batches are others too."""
+"""Where these change, so do the batches of an epoch."""
 SHA256: Final = "dataset.sha256"
 """Of the table that a recipe reads; not a key of the recipe itself."""
 UNIMPORTANT: Final = ("name", "description", "expect")
@@ -42,7 +42,7 @@ def versions() -> dict[str, str]:
 
 
 def session_facts(training: Training) -> dict[str, Any]:
-    """Where a training runs, and with what: what may change its bits."""
+    """Where a training runs and with which versions: what may change its numbers' last bits."""
     import torch
 
     return {
@@ -103,18 +103,18 @@ def recipe_facts(plan: RecipePlan) -> dict[str, Any]:
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """What differs between two recipes, by key, each as "key old → new". {} knows nothing."""
+    """What differs between two recipes, by key: "key old → new". {} stands for an unknown one."""
     keys = sorted(before.keys() | now.keys()) if before else ()
-    told = {}
+    differences = {}
     for key in keys:
-        if key == SHA256 and key not in now:  # whoever builds the run will say what is wrong
+        if key == SHA256 and key not in now:  # building the run will say what is wrong
             continue
         old, new = before.get(key, "unset"), now.get(key, "unset")
         if old != new and key.split(".")[0] not in UNIMPORTANT:
-            told[key] = f"{key} {old} → {new}"
-    if SHA256 in told:
-        told[SHA256] = "the table in dataset.path"
-    return told
+            differences[key] = f"{key} {old} → {new}"
+    if SHA256 in differences:
+        differences[SHA256] = "the table in dataset.path"
+    return differences
 
 
 def plan_facts(plan: Plan) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What somebody wants of a run: what is kept and where, where to hold, what to break."""
+"""The options of a run: what is kept and where, what to do at NaN, breakpoints, faults."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FOLDER: Final = "runs"
 
 
 def runs_folder(said: str | None = None) -> Path:
-    """Where runs are kept: as said, else as the environment says, else `runs` right here."""
+    """Where runs are kept: `said`, else what the environment says, else `runs` right here."""
     return Path(said or os.environ.get(VARIABLE) or FOLDER)
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What somebody wants kept of a run, what to do when NaN comes, and what to look out for."""
+    """What a person asks of a run, beside what is trained."""
 
     folder: Path
     name: str | None = None
@@ -32,7 +32,7 @@ class RunOptions:
     epochs: int | None = None
     """One checkpoint is kept for good every so many epochs."""
     on_nan: Literal["stop", "rollback"] | None = None
-    """None lets the face choose: a screen asks."""
+    """None: the screen asks, a run without one stops."""
     breakpoints: tuple[str, ...] = ()
     """Conditions, checked as far as they can be before the run is built."""
     faults: tuple[Fault, ...] = ()

@@ -1,4 +1,4 @@
-"""What a face is given to run: something that can say what it is, and build a `Training`."""
+"""What is to be trained: a recipe or a Python file, described before it is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking up an earlier run: what it was is compared with what it would be now."""
+"""Resuming an earlier run: its recipe or file is compared with the one of now."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .options import RunOptions
 from .plan import FilePlan, Plan, RecipePlan
 
 
-def take_up(
+def resume_run(
     name: str | None,
     options: RunOptions,
     *,
@@ -24,18 +24,18 @@ def take_up(
     epochs: int | None = None,
     force: bool = False,
 ) -> RunBuilder:
-    """An earlier run, ready to go on; holds its lock. Loads no torch.
+    """An earlier run, ready to resume; holds its lock. Loads no torch.
 
     Args:
-        name: of a run in the folder, or the path of its directory; None takes the last one.
-        wishes: what to keep from now on; its folder is where runs are looked for.
+        name: of a run in the folder, or the path of its directory; None is the last one.
+        options: for the run from now on; their folder is where runs are looked for.
         file: the Python file of a run that came from one.
         epochs: train to this many, instead of as many as it was to have.
         force: accept a recipe or a file that was changed since.
 
     Raises:
         RunError: there is no such run, or another process trains it; one line.
-        RecipeError: it can't be gone on with; one line.
+        RecipeError: it can't be resumed; one line.
     """
     if name is None:
         name = newest(options.folder, saved=True)
@@ -66,10 +66,10 @@ def _from_recipe(
     plan = RecipePlan(load(str(directory.recipe)))
     changes = changed(recorded if isinstance(recorded, dict) else {}, recipe_facts(plan))
     if changes and not force:
-        told = printable(", ".join(changes.values()), 600)
+        differences = printable(", ".join(changes.values()), 600)
         raise RecipeError(
-            f"{directory.name}: its recipe was changed since: {told}; --force goes on with the "
-            "changed one"
+            f"{directory.name}: its recipe was changed since: {differences}; "
+            "--force goes on with the changed one"
         )
     if epochs is None:
         return plan

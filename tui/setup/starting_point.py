@@ -1,4 +1,4 @@
-"""What an earlier run goes on from, and what is not as it was when that was saved."""
+"""The checkpoint that a run resumes from, and what has changed since it was saved."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Start:
 
     state: Mapping[str, Any] | None = None
     changes: Mapping[str, str] = field(default_factory=dict)
-    """What is not as the checkpoint's recipe has it, by key."""
+    """How the recipe differs from the checkpoint's, by key."""
     notes: tuple[str, ...] = ()
-    """What a person has to know."""
+    """What a person has to know, a line each."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """For `Session`."""
+        """The arguments of `Session` that say so."""
         return {
             "state": self.state,
             "reschedule": bool(self.changes),
@@ -41,19 +41,19 @@ def start_of(
     *,
     force: bool,
 ) -> Start:
-    """Where an earlier run is taken up. Changes nothing on the disk.
+    """Where an earlier run resumes. Changes nothing on the disk.
 
     Args:
         directory: the run's.
         meta: its run.json.
-        facts: where it is to run now, and with what.
-        about: what it is to be trained with now, as the checkpoint has it for then.
-        force: train from the start where no checkpoint can be gone on from.
+        facts: `metadata.session_facts` of what is to run now.
+        about: what is to be trained now; compared with what the checkpoint says of itself.
+        force: train from the start where no checkpoint is good.
 
     Raises:
-        RecipeError: it can't be gone on with; one line.
+        RecipeError: it can't be resumed; one line.
     """
-    there = _kept(directory)
+    there = _existing(directory)
     try:
         loaded = CheckpointStore(directory.checkpoints).newest()
     except CheckpointError as error:
@@ -79,15 +79,15 @@ def start_of(
         )
     changes = changed(then.get("recipe") or {}, about["recipe"] or {})
     passed = tuple(f"passed over a damaged checkpoint: {one}" for one in loaded.skipped)
-    notes = (*passed, *_differences(meta, facts), *_told(changes, then, about))
+    notes = (*passed, *_differences(meta, facts), *_changes(changes, then, about))
     return Start(loaded.state, changes, notes)
 
 
-def _kept(directory: RunDirectory) -> list[str]:
+def _existing(directory: RunDirectory) -> list[str]:
     """What there is of a run's training, by file names.
 
     Raises:
-        RecipeError: its checkpoints can't be listed, so nobody knows what is there.
+        RecipeError: its checkpoints can't be listed, so what is there is not known.
     """
     try:
         names = sorted(file.name for file in directory.checkpoints.iterdir())
@@ -102,21 +102,21 @@ def _kept(directory: RunDirectory) -> list[str]:
 
 
 def _differences(meta: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is not as it was when the run began, and may make other bits."""
+    """What differs from when the run began, and may change the numbers' last bits."""
     versions = meta.get("versions")
     then = {**meta, **(versions if isinstance(versions, dict) else {})}
     now = {key: facts[key] for key in ("device", "threads")} | facts["versions"]
-    told = [
+    differences = [
         f"{key} {then[key]} → {value}"
         for key, value in now.items()
         if then.get(key) not in (None, value)
     ]
-    if not told:
+    if not differences:
         return ()
-    return (f"not as it was before, bits may differ: {printable(', '.join(told), 300)}",)
+    return (f"not as it was before, bits may differ: {printable(', '.join(differences), 300)}",)
 
 
-def _told(
+def _changes(
     changes: Mapping[str, str], then: Mapping[str, Any], now: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """What changed since the checkpoint, for a person."""
@@ -135,12 +135,12 @@ def _told(
 
 def _longer(before: int, now: int, schedule: str) -> str:
     """What another number of epochs means for the learning rate."""
-    told = f"epochs {before} → {now}"
+    text = f"epochs {before} → {now}"
     if schedule in ("cosine", "onecycle", "warmup-cosine"):
         return (
-            f"{told}; {schedule} now reaches its end in epoch {now}: the lr is what a run of "
+            f"{text}; {schedule} now reaches its end in epoch {now}: the lr is what a run of "
             f"{now} epochs would have here"
         )
     if schedule == "its own":
-        return f"{told}; the file's own schedule, if there is one, goes on from where it was"
-    return told
+        return f"{text}; the file's own schedule, if there is one, goes on from where it was"
+    return text

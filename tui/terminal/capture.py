@@ -28,19 +28,19 @@ class LineSplitter:
         """Take more of the stream."""
         *whole, self._rest = (self._rest + text).split("\n")
         for line in whole:
-            self._tell(line.removesuffix("\r").rpartition("\r")[2])
+            self._emit(line.removesuffix("\r").rpartition("\r")[2])
         if len(self._rest) > LONGEST:
             self._rest = self._rest.rpartition("\r")[2]
             if len(self._rest) > LONGEST:
-                self._tell(self._rest)
+                self._emit(self._rest)
                 self._rest = ""
 
     def close(self) -> None:
-        """Tell what the stream left without an end."""
-        self._tell(self._rest.rstrip("\r").rpartition("\r")[2])
+        """Say the last line, which has no end."""
+        self._emit(self._rest.rstrip("\r").rpartition("\r")[2])
         self._rest = ""
 
-    def _tell(self, line: str) -> None:
+    def _emit(self, line: str) -> None:
         if line.strip():
             self._say(line[:LONGEST])
 

@@ -22,7 +22,7 @@ _was_on = True
 
 
 def claim_process() -> None:
-    """Say that this process runs nothing but fivestep, which is still being put together."""
+    """This process runs nothing but fivestep: hold garbage collection until `under_way`."""
     global _ours, _beginning  # noqa: PLW0603
     if not _ours:
         _ours = _beginning = True
@@ -30,7 +30,7 @@ def claim_process() -> None:
 
 
 def under_way() -> None:
-    """Say that what a process of ours begins with is there."""
+    """Start-up is over: turn garbage collection on again."""
     global _beginning  # noqa: PLW0603
     if _beginning:
         _beginning = False
@@ -39,7 +39,7 @@ def under_way() -> None:
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """Let the collector wait; in a process of ours it never looks at what there is by then."""
+    """Hold garbage collection; after `claim_process` it never looks at what was imported."""
     _hold()
     try:
         yield

@@ -54,7 +54,7 @@ class Output:
         try:
             while self._waiting:
                 written = self._stream.write(self._waiting)
-                if written is None:  # whoever made the pipe wants no blocking: wait for room
+                if written is None:  # a pipe that does not block: wait for room
                     select.select([], [self._stream], [])
                 else:
                     del self._waiting[:written]
@@ -161,8 +161,8 @@ def complain(text: str) -> None:
         print(f"fivestep: {clean(text)}", file=sys.stderr, flush=True)
 
 
-def tell_traceback(text: str, wanted: bool) -> None:
-    """A traceback on stderr, if somebody asked for it."""
+def print_traceback(text: str, wanted: bool) -> None:
+    """A traceback on stderr, if it is wanted."""
     if wanted:
         with contextlib.suppress(OSError):
             print(clean(text, lines=True), file=sys.stderr, flush=True)

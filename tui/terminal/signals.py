@@ -1,6 +1,6 @@
 """Ctrl+C and SIGTERM: the first asks the run to stop, a second one ends the process at once.
 
-SIGHUP, by which a system tells that a terminal went away, ends nothing that runs. A signal that is
+SIGHUP, sent when a terminal goes away, ends nothing that runs. A signal that is
 ignored when the process starts stays ignored: nohup and `&` mean it.
 """
 
@@ -80,7 +80,7 @@ class Signals(_Handlers):
 
 
 class ScreenSignals(_Handlers):
-    """The same while a screen is open: the first one is told to the screen.
+    """The same while a screen is open, which is told of the first one.
 
     A second one does not go through the screen's loop, which may be waiting for a terminal that
     takes nothing any more, or for a disk that hangs.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from .diagnosis import Facts
 from .faults import Fault
 from .inside import Inside
-from .steps import State, Step
+from .steps import State, Step, TaskName
 
 NOTHING_SHOWN: Final = Inside()
 
@@ -31,8 +31,7 @@ class RunInfo:
     model: str
     parameters: int
     """Trainable parameters."""
-    task: str
-    """classification, regression or language-model."""
+    task: TaskName | Literal["custom"]
     metric_name: str
     """Name of the validation metric, such as "accuracy"."""
     higher_is_better: bool

@@ -10,10 +10,13 @@ from ...core.verdicts.verdicts import Verdict, judge
 from ..terminal.output import Output, complain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ...core.protocol.snapshot import Change, EpochSummary, Outcome, RunInfo, Snapshot
     from ...core.session.breakpoints import BreakReport
     from ...core.session.session import Session
     from ..setup.builder import RunBuilder
+    from ..setup.launch import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,35 +80,50 @@ class Reporter:
         """The process ends at this very moment (in a signal handler)."""
 
 
-SPACING: Final = 2.0
-"""Seconds between two looks at a run."""
+SPACING: Final = 1.0
+"""Seconds from one judged picture until the next is asked for."""
 
 
 class VerdictWatch:
-    """Looks at a run now and then, and gives the verdicts that are new."""
+    """Follows a run, has its curves and facts made now and then, and judges it by them.
 
-    def __init__(self) -> None:
-        self._due = perf_counter() + SPACING
-        self._reported: set[str] = set()
+    Args:
+        clock: seconds, for tests.
+    """
 
-    def look(self, session: Session) -> tuple[Snapshot | None, tuple[Verdict, ...]]:
-        """The newest picture, and what is newly wrong with the run; to be called often.
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
+        self.verdicts: tuple[Verdict, ...] = ()
+        """What was wrong in the picture judged last."""
+        self._clock = clock
+        self._due = clock() + SPACING
+        self._judged: Snapshot | None = None
+        self._rules: set[str] = set()
+        """Those whose verdicts have been given."""
 
-        Verdicts need a picture with curves: it is asked for when one is due, and comes with a
-        later call.
+    def look(self, source: Source) -> tuple[Snapshot | None, tuple[Verdict, ...]]:
+        """The newest picture, and the verdicts that are new; to be called often.
+
+        Only a picture with curves and facts can be judged. When one is due it is asked for, and
+        judged by the later call that it comes with.
         """
-        due = perf_counter() >= self._due
-        picture = session.latest(curves=due)
-        if not due or picture is None:
-            return picture, ()
-        return picture, self.new(session.info, picture)
+        picture = source.latest()
+        if picture is not None and picture.facts is not None and picture is not self._judged:
+            return picture, self.new(source.info, picture)
+        if self._clock() >= self._due:
+            source.latest(curves=True)
+        return picture, ()
+
+    def hurry(self) -> None:
+        """Ask for curves and facts with the next look."""
+        self._due = self._clock()
 
     def new(self, info: RunInfo, picture: Snapshot) -> tuple[Verdict, ...]:
-        """The verdicts on a picture that were not given before."""
+        """The verdicts on this picture that were not given before."""
         if picture.facts is None:
             return ()
-        self._due = perf_counter() + SPACING
-        found = judge(info, picture, picture.facts)
-        new = tuple(verdict for verdict in found if verdict.rule not in self._reported)
-        self._reported |= {verdict.rule for verdict in new}
+        self._judged = picture
+        self._due = self._clock() + SPACING
+        self.verdicts = judge(info, picture, picture.facts)
+        new = tuple(verdict for verdict in self.verdicts if verdict.rule not in self._rules)
+        self._rules |= {verdict.rule for verdict in new}
         return new

@@ -201,7 +201,7 @@ def _epoch_parts(
         parts.append(f"val loss {number(summary.val_loss):>6}")
     if summary.val_metric is not None and name != "val_loss":
         parts.append(f"{name} {metric(name, summary.val_metric):>6}")
-    standard = Task(info.task).metric_names  # type: ignore[arg-type]
+    standard = Task(info.task).metric_names
     own = ((key, value) for key, value in summary.metrics if key not in standard)
     parts += [f"{key} {metric(key, value):>6}" for key, value in own]
     parts.append(f"{rate(summary.batches_per_second):>5} batches/s")

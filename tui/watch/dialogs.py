@@ -1,4 +1,4 @@
-"""The question that q and Ctrl+C ask."""
+"""What opens over the watch screen: how to stop, a traceback, help, verdicts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ..render.spans import Line, line, sized
 from ..widgets.banners import in_full
 from ..widgets.dialog import TextBox
 
-Answer = Literal["batch", "epoch", "leave", "go"]
+StopAnswer = Literal["batch", "epoch", "leave", "go"]
 
-ANSWERS: tuple[tuple[Answer, str, str], ...] = (
+ANSWERS: tuple[tuple[StopAnswer, str, str], ...] = (
     ("batch", "b", "stop after this batch"),
     ("epoch", "e", "stop after this epoch"),
     ("leave", "l", "stop after this batch and leave fivestep"),
@@ -30,7 +30,7 @@ ANSWERS: tuple[tuple[Answer, str, str], ...] = (
 )
 
 
-class AskStop(ModalScreen[Answer]):
+class AskStop(ModalScreen[StopAnswer]):
     """How to stop. A second Ctrl+C takes the first answer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -1,16 +1,17 @@
-"""What the screen itself writes into the messages: changes by hand, best epochs, the end."""
+"""What the screen writes into the messages: changes, best epochs, verdicts, the end."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from ...core.protocol.diagnosis import Severity, Verdict
 from ...core.protocol.snapshot import Change, Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..render.format import clean, count, metric
 from ..setup.launch import RunLocation
-from ..widgets.messages import MessageLog, Severity
+from ..widgets.messages import MessageKind, MessageLog
 
-SEVERITY: Final[dict[str, Severity]] = {
+KINDS: Final[dict[str, MessageKind]] = {
     "save": "info",
     "compile": "info",
     "resumed": "info",
@@ -18,13 +19,18 @@ SEVERITY: Final[dict[str, Severity]] = {
     "warning": "warning",
 }
 """Kinds of changes that nobody made by hand; where the batch matters, their text tells it."""
+VERDICT_KINDS: Final[dict[Severity, MessageKind]] = {
+    "danger": "error",
+    "warning": "warning",
+    "note": "info",
+}
 
 
 class EventLog:
     """Turns what is new in a Snapshot into messages."""
 
-    def __init__(self, info: RunInfo, log: MessageLog, kept: RunLocation) -> None:
-        self._info, self._log, self._kept = info, log, kept
+    def __init__(self, info: RunInfo, log: MessageLog, location: RunLocation) -> None:
+        self._info, self._log, self._location = info, log, location
         self._last: Change | None = None
         self._best: tuple[int, float] | None = None
         self._begun = False
@@ -35,14 +41,14 @@ class EventLog:
             self._begun = True
             seed = f", seed {self._info.seed}" if self._info.seed is not None else ""
             self._log.add(f"run {clean(self._info.name)}{seed}")
-            if self._kept.place:
-                self._log.add(f"kept in {clean(self._kept.place)}")
-            if self._kept.problem:
-                self._log.add(clean(self._kept.problem), "warning")
+            if self._location.place:
+                self._log.add(f"kept in {clean(self._location.place)}")
+            if self._location.problem:
+                self._log.add(clean(self._location.problem), "warning")
         for change in self._new(snapshot.changes):
-            place = "" if change.kind in SEVERITY else f" · batch {count(change.batch)}"
-            severity = SEVERITY.get(change.kind, "hand")
-            self._log.add(clean(change.text) + place, severity, change.time)
+            place = "" if change.kind in KINDS else f" · batch {count(change.batch)}"
+            kind = KINDS.get(change.kind, "hand")
+            self._log.add(clean(change.text) + place, kind, change.time)
         best = snapshot.best_metric
         if best is not None and self._best != (best.epoch, best.value):
             self._best = (best.epoch, best.value)
@@ -51,8 +57,14 @@ class EventLog:
 
     def end(self, outcome: Outcome) -> None:
         """Add how the run ended."""
-        severity: Severity = "error" if outcome.state is State.FAILED else "info"
-        self._log.add(f"{outcome.state}: {clean(outcome.reason)}", severity)
+        kind: MessageKind = "error" if outcome.state is State.FAILED else "info"
+        self._log.add(f"{outcome.state}: {clean(outcome.reason)}", kind)
+
+    def judged(self, verdicts: tuple[Verdict, ...]) -> None:
+        """Add what was newly found to be wrong."""
+        for verdict in verdicts:
+            text = f"{verdict.what}. Try: {verdict.next} (y tells why)"
+            self._log.add(clean(text), VERDICT_KINDS[verdict.severity])
 
     def _new(self, changes: tuple[Change, ...]) -> tuple[Change, ...]:
         """The changes after the one seen last."""

@@ -1,8 +1,28 @@
-"""How the watch screen is laid out in windows of different sizes."""
+"""The panels of the watch screen, and which of them a window of some size shows."""
 
 from __future__ import annotations
 
+from textual.app import ComposeResult
+from textual.containers import Container, Horizontal, Vertical
 from textual.geometry import Size
+from textual.screen import Screen
+from textual.widgets import Input
+
+from ...core.protocol.commands import Show
+from ...core.protocol.snapshot import RunInfo
+from ..setup.launch import RunLocation
+from ..widgets.banners import NoticeBar, OutcomePanel, VerdictBar
+from ..widgets.code import CodePanel
+from ..widgets.curves import CurvesPanel
+from ..widgets.device import DevicePanel
+from ..widgets.footer import CommandBar
+from ..widgets.layers import InsidePanel
+from ..widgets.messages import MessageLog, MessagesPanel
+from ..widgets.numbers import NumbersPanel
+from ..widgets.panel import RunPanel
+from ..widgets.picture import ViewPanel
+from ..widgets.status import Header, ProgressBars
+from ..widgets.steps import StepsPanel
 
 CSS = """
 WatchScreen {
@@ -106,3 +126,137 @@ def classes(size: Size) -> dict[str, bool]:
         "-short": size.height < 30,
         "-small": size.height < 23 or size.width < 50,
     }
+
+
+class Panels:
+    """All panels of the watch screen.
+
+    Args:
+        log: what the messages panel shows.
+        location: where the run is kept.
+        full_loop: show the loop with accumulation, clipping and mixed precision.
+        ascii: draw in ASCII only.
+    """
+
+    def __init__(
+        self, info: RunInfo, log: MessageLog, location: RunLocation, *, full_loop: bool, ascii: bool
+    ) -> None:
+        self.header = Header(info, id="header", ascii=ascii)
+        self.notice = NoticeBar(id="notice", ascii=ascii)
+        self.progress = ProgressBars(info, id="progress", ascii=ascii)
+        self.outcome = OutcomePanel(info, location, id="outcome", ascii=ascii)
+        self.steps = StepsPanel(info, id="steps", ascii=ascii)
+        self.numbers = NumbersPanel(info, id="numbers", ascii=ascii)
+        self.device = DevicePanel(info, id="device", ascii=ascii)
+        self.curves = CurvesPanel(info, id="curves", ascii=ascii)
+        self.view = ViewPanel(id="view", ascii=ascii)
+        self.messages = MessagesPanel(log, id="messages", ascii=ascii)
+        self.search = Input(
+            placeholder="show messages that contain ...", id="search", disabled=True
+        )
+        self.code = CodePanel(full=full_loop, id="code", ascii=ascii)
+        self.inside = InsidePanel(id="inside", ascii=ascii)
+        self.verdict = VerdictBar(id="verdict", ascii=ascii)
+        self.footer = CommandBar(id="bar", ascii=ascii)
+        self.of_run: tuple[RunPanel, ...] = (
+            self.header, self.progress, self.outcome, self.steps, self.numbers, self.device
+        )  # fmt: skip
+        """Those that are given every new Snapshot."""
+
+    def compose(self) -> ComposeResult:
+        """The panels in their containers; `CSS` says how large each is."""
+        yield from (self.header, self.notice, self.progress, self.outcome)
+        with Container(id="body"):
+            with Vertical(id="left"):
+                yield from (self.steps, self.numbers, self.device)
+            with Vertical(id="rest"):
+                with Horizontal(id="upper"):
+                    with Vertical(id="right"):
+                        yield from (self.curves, self.view, self.messages, self.search)
+                    yield self.code
+                yield self.inside
+        yield from (self.verdict, self.footer)
+
+
+class Pages:
+    """What a person has opened beside the five steps: layers, code, a view of the model.
+
+    Args:
+        screen: its classes decide what is displayed.
+    """
+
+    def __init__(self, screen: Screen[None], panels: Panels) -> None:
+        self._screen, self._panels = screen, panels
+        self._page = 0
+        """1 shows the layers, and the code where it has room; 2 the code alone, if narrow."""
+        self.view: str | None = None
+        """Which picture of what the model knows; "" is the first there is, None shows none."""
+
+    def fit(self, size: Size) -> None:
+        """Choose the layout for a window of this size."""
+        for name, on in classes(size).items():
+            self._screen.set_class(on, name)
+        self._panels.steps.shows_why = not self._screen.has_class("-wide")
+        self._make_room()
+
+    def next_page(self) -> None:
+        """The layers, in a narrow window then the code alone, then neither."""
+        self._page = (self._page + 1) % (3 if self._screen.has_class("-narrow") else 2)
+        if self._page:
+            self._screen.remove_class("-messages")
+        self._make_room()
+
+    def show_view(self, view: str | None) -> None:
+        """Show this picture of what the model knows; None shows none."""
+        self.view = view
+        self._screen.remove_class("-messages")
+        self._make_room()
+
+    def toggle_messages(self) -> None:
+        """Show the messages in a narrow window, or hide them."""
+        self.uncover()
+        self._page = 0
+        self._make_room()
+        self._screen.toggle_class("-messages")
+
+    def open_messages(self) -> None:
+        """Show the messages in a narrow window."""
+        self._screen.add_class("-messages")
+
+    def uncover(self) -> None:
+        """Close whatever hides the five steps."""
+        if self.covers:
+            self._page, self.view = 0, None
+            self._make_room()
+
+    @property
+    def covers(self) -> bool:
+        """Whether something hides the five steps."""
+        view_covers = self.view is not None and self._screen.has_class("-short")
+        return self._screen.has_class("-narrow") and bool(self._page or view_covers)
+
+    @property
+    def code_is_seen(self) -> bool:
+        """Whether the loop's source is displayed."""
+        return bool(self._page) or self._screen.has_class("-wide")
+
+    @property
+    def layers_are_seen(self) -> bool:
+        """Whether the table of layers is displayed."""
+        return self._screen.has_class("-inside")
+
+    def shown(self) -> Show:
+        """What is on the screen, and so worth computing."""
+        return Show(
+            layers=self.layers_are_seen,
+            histograms=self.layers_are_seen and self._panels.inside.histograms,
+            batch=self.code_is_seen,
+            view=self.view,
+        )
+
+    def _make_room(self) -> None:
+        screen, narrow = self._screen, self._screen.has_class("-narrow")
+        screen.set_class(self._page == 1 or (self._page == 2 and not narrow), "-inside")
+        screen.set_class(self._page == 2 and narrow, "-code")
+        screen.set_class(self.view is not None, "-view")
+        self._panels.inside.values = narrow

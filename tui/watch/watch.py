@@ -4,46 +4,59 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import events
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Input
 
-from ...core.protocol.snapshot import Snapshot
+from ...core.protocol.commands import Show
+from ...core.protocol.snapshot import Outcome, Snapshot
 from ...core.protocol.steps import State, Step
+from ..headless.reporter import VerdictWatch
 from ..render.format import ago
 from ..render.keymap import KEYS, Situation
 from ..render.theme import ascii_only
 from ..setup.launch import RunLocation, Source
+from ..widgets.footer import CommandBar
 from ..widgets.messages import MessageLog
+from ..widgets.steps import StepsPanel
 from . import layout
 from .event_log import EventLog
-from .inside_actions import InsideActions
+from .layout import Pages, Panels
 from .pace import FASTEST, Pace
 from .palette import RunCommands
-from .parts import Parts
+from .watch_actions import Actions
 
 if TYPE_CHECKING:
     from ...core.training.device import DeviceReading
 
-HURRY = 0.02
+HURRY: Final = 0.02
 """Seconds between two looks while a command's effect is awaited."""
-STILL = 0.25
-"""The same while nothing moves."""
+HURRIES: Final = 0.3
+"""Seconds after a command that it is awaited."""
+STILL: Final = 0.25
+"""Seconds between two looks while nothing moves."""
+EVERY: Final = 0.5
+"""Seconds between two drawings of tables and pictures while the run moves."""
+CALM: Final = 2.0
+"""Phases a second up to which each one is drawn."""
+AGAIN: Final = 1.2
+"""Seconds in a pause after which a view is asked for again: the last may have been too early."""
 
 
-class WatchScreen(InsideActions, Parts, Screen[None]):
+class WatchScreen(Screen[None]):
     """Watch one run.
 
     Args:
         source: the run.
         device: takes a reading of the machine; None shows none.
-        log: what the run said; the screen adds what was changed by hand.
+        log: what the run said; the screen adds what happens to it.
         full_loop: the loop with accumulation and clipping is the one that runs.
+        kept: where the run is kept.
         ascii: draw in ASCII only; None decides by the locale.
         clock: seconds, for tests.
         live: draw by itself; otherwise only when `tick` is called.
@@ -55,15 +68,6 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(key, f"press('{key}')", show=False, priority=key == "ctrl+c") for key in KEYS
     ]
-
-    class Again(Message):
-        """Run the same preset once more."""
-
-    class Another(Message):
-        """Choose another preset."""
-
-    class Quit(Message):
-        """Leave; the run has ended or has been asked to stop."""
 
     def __init__(
         self,
@@ -78,46 +82,53 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         live: bool = True,
     ) -> None:
         super().__init__()
+        ascii = ascii_only() if ascii is None else ascii
+        location = kept or RunLocation()
         self.source, self._read_device = source, device
-        self.messages, self._kept = log or MessageLog(), kept or RunLocation()
-        self.ascii = ascii_only() if ascii is None else ascii
-        self.snapshot: Snapshot | None = None
-        self.hurry_until = 0.0
-        self._full, self._clock, self._live = full_loop, clock, live
+        self.messages = log or MessageLog()
+        self.panels = Panels(source.info, self.messages, location, full_loop=full_loop, ascii=ascii)
+        self.pages = Pages(self, self.panels)
+        self.actions = Actions(
+            self,
+            source,
+            self.messages,
+            self.panels,
+            self.pages,
+            kept=bool(location.place),
+            look_soon=self._look_soon,
+            redraw=self.tick,
+            ascii=ascii,
+        )
+        self._kept, self._clock, self._live = bool(location.place), clock, live
+        self._event_log = EventLog(source.info, self.messages, location)
+        self._verdicts = VerdictWatch(clock)
+        self._verdicts.hurry()  # the chart waits for the curves that come with it
         self._pace = Pace()
-        self._event_log = EventLog(source.info, self.messages, self._kept)
-        self._charted: Snapshot | None = None
-        self._charts_due = float("-inf")
-        self._marked: tuple[Step | None, ...] = ()
-        self._warnings_seen = self.messages.warnings
         self._timer: Timer | None = None
+        self._hurry_until = 0.0
+        self._chart_due = self._inside_due = float("-inf")
+        self._charted: object = None
+        """The curves that were drawn last."""
+        self._marked: tuple[Step | None, ...] = ()
+        self._asked = Show()
+        """What the run was asked to show of its inside."""
+        self._paused_at: object = None
+        self._view_due = float("inf")
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The newest picture of the run."""
+        return self.actions.snapshot
 
     @property
     def situation(self) -> Situation:
         """What decides which commands apply."""
-        outcome = self.source.outcome
-        state = (
-            outcome.state if outcome else self.snapshot.state if self.snapshot else State.LOADING
-        )
-        trouble = self.snapshot.trouble if self.snapshot and not outcome else None
-        return Situation(
-            state,
-            validation=self.source.info.validates,
-            traceback=any(one.traceback for one in (outcome, trouble) if one is not None),
-            selected=self.steps.selected is not None,
-            searching=bool(self.said.search)
-            or self.has_class("-messages")
-            or self.covers
-            or isinstance(self.focused, Input),
-            narrow=self.has_class("-narrow"),
-            warned=self.messages.warnings > self._warnings_seen,
-            kept=bool(self._kept.place),
-            trouble=trouble is not None,
-            leaving=getattr(self.app, "leaving", False),
-            inside=self.has_class("-inside"),
-            viewed=self.has_class("-view"),
-            broken=self.broken,
-        )
+        return self.actions.situation
+
+    def compose(self) -> ComposeResult:
+        yield from self.panels.compose()
+
+    # When it is drawn.
 
     def on_mount(self) -> None:
         """Draw at once, then by the clock."""
@@ -126,34 +137,33 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
             self._tick_and_wait()
 
     def on_unmount(self) -> None:
-        """Draw no more."""
+        """Draw no more, and let a run that goes on not pay for what nobody looks at."""
         self._live = False
-        self.show_nothing()
         if self._timer is not None:
             self._timer.stop()
+        if self._asked != Show() and self.source.outcome is None:
+            self.source.send(Show())
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the new size."""
         self._fit()
 
     def _fit(self) -> None:
-        for name, on in layout.classes(self.app.size).items():
-            self.set_class(on, name)
-        self.steps.shows_why = not self.has_class("-wide")
-        self.make_room()
+        self.pages.fit(self.app.size)
         self._marked = ()
         self.call_after_refresh(self.tick)
+
+    def tick(self) -> None:
+        """Look at the run once, and draw what has changed."""
+        if self.is_mounted:
+            self._look(self._clock())
 
     def _tick_and_wait(self) -> None:
         self._timer = None
         self.tick()
-        now = self._clock()
-        state = self.situation.state
-        least = FASTEST if state in (State.RUNNING, State.VALIDATING, State.LOADING) else STILL
-        wait = self._pace.interval(least)
-        if now < self.hurry_until:
-            wait = HURRY
-        self._tick_in(wait)
+        moving = self.situation.state in (State.RUNNING, State.VALIDATING, State.LOADING)
+        wait = self._pace.interval(FASTEST if moving else STILL)
+        self._tick_in(HURRY if self._clock() < self._hurry_until else wait)
 
     def _tick_in(self, seconds: float) -> None:
         if self._timer is not None:
@@ -161,97 +171,160 @@ class WatchScreen(InsideActions, Parts, Screen[None]):
         if self._live:
             self._timer = self.set_timer(seconds, self._tick_and_wait)
 
-    def look_soon(self) -> None:
+    def _look_soon(self) -> None:
         """A command was sent: look for its effect at once, and for a moment more often."""
-        self.hurry_until = self._clock() + 0.3
+        self._hurry_until = self._clock() + HURRIES
         self._tick_in(HURRY)
 
-    def tick(self) -> None:
-        """Look at the run once, and draw what has changed."""
-        if self.is_mounted:
-            self._look(self._clock())
+    # What is drawn.
 
     def _look(self, now: float) -> None:
-        source, outcome = self.source, self.source.outcome
-        old = self.snapshot
-        self.snapshot = s = source.latest(curves=now >= self._charts_due)
-        fresh = s is not old and s is not None
-        turned = fresh and (old is None or old.state is not s.state)
-        ended = outcome is not None
-        moving = s is not None and s.state in (State.RUNNING, State.VALIDATING) and not ended
-        if fresh:
-            for panel in self.panels:
-                panel.snapshot = s  # type: ignore[attr-defined]
+        panels, outcome, old = self.panels, self.source.outcome, self.snapshot
+        s, verdicts = self._verdicts.look(self.source)
+        fresh = s is not None and s is not old
+        turned = fresh and (old is None or s is None or old.state is not s.state)
+        moving = s is not None and s.state in (State.RUNNING, State.VALIDATING) and outcome is None
+        if s is not None and fresh:
+            self.actions.take(s)
+            for panel in panels.of_run:
+                panel.snapshot = s
             self._event_log.write(s)
-        if ended and self.header.outcome is not outcome:
-            self.header.outcome = self.ending.outcome = outcome
+            panels.notice.take(s)
+            panels.inside.summary.follow(s)
+            if old is None or _jumped(old, s):
+                self._chart_due = now
+                self._verdicts.hurry()
+        if outcome is not None and panels.header.outcome is not outcome:
+            panels.header.outcome = panels.outcome.outcome = outcome
             self._event_log.end(outcome)
             self.add_class("-ended")
+            self._chart_due = now
             fresh = turned = True
+        if s is not None:
+            self._draw_curves(s, fresh, now)
+        if verdicts or (fresh and panels.verdict.display):
+            self._event_log.judged(verdicts)
+            panels.verdict.show(self._verdicts.verdicts)
+        self._move_marker(s, moving, now, fresh)
         if fresh:
-            self._tell(ended or (s is not None and s.trouble is not None))
-        self._move_marker(self._stands_at(s, moving), now, fresh)
-        if fresh:
-            for panel in (self.header, self.progress, self.ending, self.numbers):
+            self._show_outcome(outcome or (s.trouble if s is not None else None))
+            for panel in (panels.header, panels.progress, panels.outcome, panels.numbers):
                 panel.redraw()
-        self.look_inside(s, now, fresh=fresh, moving=moving)
-        self._tell_saved(s)
-        if s is not None and s is not self._charted and (turned or now >= self._charts_due):
-            self._charted = s  # the last picture before a rest is drawn too, if later
-            self.curves.take(s)
-            before = time.thread_time()
-            self.curves.redraw()
-            self.numbers.curves = self.curves.curves
-            self.judge_run(s)
-            wait = self._pace.charted(time.thread_time() - before, s.active)
-            # A turn brings a picture without curves at first: then the next one shall have them.
-            self._charts_due = now + (wait if s.curves else 0.0)
-        elif fresh and s is not None:
-            self.curves.follow(s)
+        if s is not None:
+            self._draw_inside(s, now, fresh=fresh, moving=moving)
+            panels.notice.show(self.actions.faults)
+            self.set_class(panels.notice.display or panels.verdict.display, "-alert")
+        self._show_saved(s)
         if self._read_device is not None:
-            self.device.look(self._read_device, now, moving=moving, turned=turned)
-        self.said.refresh_if_new()
-        if self.has_class("-messages") or not self.has_class("-narrow"):
-            self._warnings_seen = self.messages.warnings
-        self._update_bar()
+            panels.device.look(self._read_device, now, moving=moving, turned=turned)
+        panels.messages.refresh_if_new()
+        situation = self.situation
+        if panels.footer.situation != situation:
+            panels.footer.situation = situation
+            panels.footer.redraw()
 
-    def _tell(self, something: bool) -> None:
+    def _draw_curves(self, s: Snapshot, fresh: bool, now: float) -> None:
+        """The chart, when it is due and newer curves have come; else the last batches."""
+        panels = self.panels
+        if s.curves and s.curves is not self._charted and now >= self._chart_due:
+            self._charted = s.curves
+            before = time.thread_time()
+            panels.curves.take(s)
+            panels.curves.redraw()
+            panels.numbers.curves = panels.curves.curves
+            self._chart_due = now + self._pace.charted(time.thread_time() - before, s.active)
+        elif fresh:
+            panels.curves.follow(s)
+
+    def _show_outcome(self, outcome: Outcome | None) -> None:
         """Show the panel that tells of an outcome or of a trouble, or hide it again."""
-        if something or self.ending.display:
-            self.ending.display = something
-            self.set_class(something, "-told")
-            self.ending.refresh(layout=True)
+        panel = self.panels.outcome
+        if outcome is not None or panel.display:
+            panel.display = outcome is not None
+            self.set_class(outcome is not None, "-told")
+            panel.refresh(layout=True)
 
-    def _tell_saved(self, s: Snapshot | None) -> None:
+    def _show_saved(self, s: Snapshot | None) -> None:
         """How old the newest checkpoint is, which changes in a pause too."""
-        if not self._kept.place:
-            return
         saved = s.saved if s is not None else None
         words = "not yet" if saved is None else f"{ago(self.messages.now() - saved.time)} ago"
-        if self.numbers.saved != words:
-            self.numbers.saved = self.device.saved = words
-            self.numbers.redraw()
-            self.device.redraw()
+        if self._kept and self.panels.numbers.saved != words:
+            for panel in (self.panels.numbers, self.panels.device):
+                panel.saved = words
+                panel.redraw()
 
-    def _move_marker(self, step: Step | None, now: float, fresh: bool) -> None:
-        self.steps.follow(step, now)
-        marked = (self.steps.now, self.steps.explained, self.steps.selected)
-        if not fresh and marked == self._marked:
-            return
-        self._marked = marked
-        self.steps.redraw()
-        self.code.now, self.code.explained = self.steps.now, self.steps.explained
-        self.code.redraw()
-
-    def _stands_at(self, s: Snapshot | None, moving: bool) -> Step | None:
-        """What the marker stands at: what runs now, or what comes next in a pause."""
+    def _move_marker(self, s: Snapshot | None, moving: bool, now: float, fresh: bool) -> None:
+        """To what runs at this moment, or to what comes next in a pause."""
+        steps, code = self.panels.steps, self.panels.code
         if moving:
             running = self.source.now()
-            return running[0] if running else None
-        return s.step if s is not None and s.state is State.PAUSED else None
+            step = running[0] if running else None
+        else:
+            step = s.step if s is not None and s.state is State.PAUSED else None
+        steps.follow(step, now)
+        marked = (steps.now, steps.explained, steps.selected)
+        if fresh or marked != self._marked:
+            self._marked = marked
+            steps.redraw()
+            code.now, code.explained = steps.now, steps.explained
+            code.redraw()
 
-    def _update_bar(self) -> None:
-        situation = self.situation
-        if self.bar.situation != situation:
-            self.bar.situation = situation
-            self.bar.redraw()
+    def _draw_inside(self, s: Snapshot, now: float, *, fresh: bool, moving: bool) -> None:
+        """Draw what is open of the inside, and ask for what is open from now on."""
+        pages, panels = self.pages, self.panels
+        calm = not moving or (s.speed is not None and s.speed <= CALM)
+        if fresh and (calm or now >= self._inside_due):
+            self._inside_due = now + EVERY
+            panels.code.on = panels.inside.on = s.faults
+            panels.code.values, panels.inside.inside = s.inside.batch, s.inside
+            if pages.code_is_seen:
+                panels.code.redraw()
+            if pages.layers_are_seen:
+                panels.inside.redraw()
+            if panels.view.take(s.inside) and pages.view is not None:
+                panels.view.redraw()
+        shown = pages.shown()
+        if self.source.outcome is None and (shown != self._asked or self._view_is_late(s, now)):
+            self._asked = shown
+            self.actions.send(shown)
+
+    def _view_is_late(self, s: Snapshot, now: float) -> bool:
+        """Whether a pause lasts long enough for a view of this very place, once."""
+        place = (s.step, s.batches_done, s.val_batch)
+        if self.pages.view is None or s.state is not State.PAUSED:
+            self._paused_at = None
+        elif place != self._paused_at:
+            self._paused_at, self._view_due = place, now + AGAIN
+        elif now >= self._view_due:
+            self._view_due = float("inf")
+            return True
+        return False
+
+    # What a person does.
+
+    def action_press(self, key: str) -> None:
+        """A key was pressed; what it does depends on the situation."""
+        self.actions.press(key)
+
+    def on_command_bar_chosen(self, event: CommandBar.Chosen) -> None:
+        """A command in the footer was clicked."""
+        self.actions.perform(event.command)
+
+    def on_steps_panel_picked(self, event: StepsPanel.Picked) -> None:
+        """A row was clicked."""
+        self.actions.pick_step(event.step)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Search while typing."""
+        self.panels.messages.search = event.value
+        self.panels.messages.refresh_if_new()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep what was found, and give the keys back."""
+        self.actions.end_search()
+
+
+def _jumped(old: Snapshot, new: Snapshot) -> bool:
+    """Whether the run was held, let go, or taken back to an earlier batch in between."""
+    held = (old.state is State.PAUSED) is not (new.state is State.PAUSED)
+    return held or new.batches_done < old.batches_done

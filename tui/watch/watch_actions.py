@@ -2,240 +2,344 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import partial
 
+from textual.message import Message
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Input
 
 from ...core.protocol.commands import (
     SPEEDS,
     Advance,
+    Command,
     GoBack,
     KeepGoing,
     Pause,
     Resume,
     Save,
     ScaleLR,
+    SetBreakpoints,
+    SetFault,
     SetSpeed,
     Stop,
+    Undo,
     Validate,
 )
-from ...core.protocol.steps import INSIDE_BATCH, State
-from ..render.keymap import BY_ID, for_key
+from ...core.protocol.faults import Fault
+from ...core.protocol.snapshot import Snapshot
+from ...core.protocol.steps import INSIDE_BATCH, State, Step, Task
+from ..render.keymap import BY_ID, Situation, for_key
 from ..render.theme import DARK, LIGHT
-from ..widgets.footer import CommandBar
-from ..widgets.steps import StepsPanel
-from .dialogs import AskStop, FailureScreen, HelpScreen
-
-if TYPE_CHECKING:
-    from textual.screen import Screen
-
-    Base = Screen[None]
-else:
-    Base = object
+from ..setup.launch import Source
+from ..widgets.messages import MessageLog
+from .break_loop import BreakItScreen
+from .breakpoint_dialog import BreakpointsScreen
+from .dialogs import AskStop, FailureScreen, HelpScreen, StopAnswer, VerdictsScreen
+from .layout import Pages, Panels
 
 
-class Actions(Base):
-    """Mixed into `WatchScreen`: keys, palette, footer and mouse all end in `perform`."""
+class Again(Message, namespace="watch_screen"):
+    """Run the same preset once more."""
 
-    if TYPE_CHECKING:
-        source: Any
-        snapshot: Any
-        situation: Any
-        steps: Any
-        curves: Any
-        said: Any
-        messages: Any
-        ascii: bool
-        Again: Any
-        Another: Any
-        Quit: Any
 
-        def look_soon(self) -> None: ...
-        def tick(self) -> None: ...
+class Another(Message, namespace="watch_screen"):
+    """Choose another preset."""
 
-    _factor: float | None = None
-    """The learning rate's factor as last asked for, so that quick presses add up."""
-    _speed: float | str | None = "unset"
 
-    def action_press(self, key: str) -> None:
-        """A key was pressed; what it does depends on the situation."""
+class Quit(Message, namespace="watch_screen"):
+    """Leave; the run has ended or has been asked to stop."""
+
+
+class Actions:
+    """Keys, palette, footer and mouse all end in `perform`.
+
+    Args:
+        screen: dialogs are pushed above it, messages to the app posted from it.
+        kept: the run is kept on the disk.
+        look_soon: called when a command was sent, so that its effect is seen at once.
+        redraw: called after every command.
+        ascii: draw dialogs in ASCII only.
+    """
+
+    def __init__(
+        self,
+        screen: Screen[None],
+        source: Source,
+        log: MessageLog,
+        panels: Panels,
+        pages: Pages,
+        *,
+        kept: bool,
+        look_soon: Callable[[], None],
+        redraw: Callable[[], None],
+        ascii: bool,
+    ) -> None:
+        self._screen, self._source, self._log = screen, source, log
+        self._panels, self._pages, self._kept = panels, pages, kept
+        self._look_soon, self._redraw, self._ascii = look_soon, redraw, ascii
+        self.snapshot: Snapshot | None = None
+        """The newest picture of the run."""
+        self._lr_factor: float | None = None
+        """As asked for last, so that quick presses add up; None is as the run has it."""
+        self._speed: float | str | None = "unset"
+        """Likewise; None is full speed."""
+        self._faults: frozenset[Fault] | None = None
+        """The faults as asked for, until the run has them so."""
+        self._commands: dict[str, Callable[[], None]] = {
+            "pause": partial(self.send, Pause()),
+            "resume": partial(self.send, Resume()),
+            "step": partial(self.send, Advance("phase")),
+            "batch": partial(self.send, Advance("batch")),
+            "epoch": partial(self.send, Advance("epoch")),
+            "slower": partial(self._change_speed, -1),
+            "faster": partial(self._change_speed, 1),
+            "lr_up": partial(self._scale_lr, 2.0),
+            "lr_down": partial(self._scale_lr, 0.5),
+            "validate": partial(self.send, Validate()),
+            "save": self._save,
+            "go_back": self._go_back,
+            "give_up": partial(self.send, Stop()),
+            "stop": self._ask_stop,
+            "quit": partial(self._post, Quit),
+            "leave_at_once": self._leave_at_once,
+            "again": partial(self._post, Again),
+            "another": partial(self._post, Another),
+            "break_it": self._break_it,
+            "undo": self._undo,
+            "breakpoints": self._breakpoints,
+            "verdicts": self._show_verdicts,
+            "traceback": self._traceback,
+            "help": self._help,
+            "theme": self._change_theme,
+            "next_step": partial(panels.steps.select, 1),
+            "previous_step": partial(panels.steps.select, -1),
+            "follow": self._follow,
+            "inside": pages.next_page,
+            "spread": panels.inside.next_spread,
+            "picture": self._next_view,
+            "window": panels.curves.toggle_window,
+            "log": panels.curves.toggle_log,
+            "smooth": panels.curves.next_smoothing,
+            "metric": panels.curves.next_metric,
+            "messages": pages.toggle_messages,
+            "warning": pages.open_messages,
+            "search": self._search,
+            "back": partial(self._scroll, -1),
+            "ahead": partial(self._scroll, 1),
+        }
+
+    @property
+    def situation(self) -> Situation:
+        """What decides which commands apply."""
+        screen, panels, s = self._screen, self._panels, self.snapshot
+        outcome = self._source.outcome
+        trouble = s.trouble if s is not None and outcome is None else None
+        current = outcome or s
+        return Situation(
+            current.state if current is not None else State.LOADING,
+            validation=self._source.info.validates,
+            traceback=any(one is not None and one.traceback for one in (outcome, trouble)),
+            selected=panels.steps.selected is not None,
+            searching=bool(panels.messages.search)
+            or screen.has_class("-messages")
+            or self._pages.covers
+            or isinstance(screen.focused, Input),
+            narrow=screen.has_class("-narrow"),
+            warned=panels.messages.warned,
+            kept=self._kept,
+            trouble=trouble is not None,
+            leaving=getattr(screen.app, "leaving", False),
+            inside=self._pages.layers_are_seen,
+            viewed=self._pages.view is not None,
+            broken=s is not None and (s.undo or bool(self.faults)),
+        )
+
+    @property
+    def faults(self) -> frozenset[Fault]:
+        """The faults as they are wanted, whether the run has them so already or not."""
+        if self._faults is not None:
+            return self._faults
+        return frozenset(self.snapshot.faults if self.snapshot else ())
+
+    def take(self, snapshot: Snapshot) -> None:
+        """A new picture of the run: what was asked for may have come."""
+        self.snapshot = snapshot
+        if self._faults is not None and (
+            snapshot.trouble is not None or frozenset(snapshot.faults) == self._faults
+        ):
+            self._faults = self._lr_factor = None  # a fault may have changed the factor
+
+    def press(self, key: str) -> None:
+        """Do what a key does now."""
         command = for_key(key, self.situation)
         if command is not None:
             self.perform(command.id)
 
-    def on_command_bar_chosen(self, event: CommandBar.Chosen) -> None:
-        """A command in the footer was clicked."""
-        self.perform(event.command)
-
     def perform(self, command: str) -> None:
         """Run a command of the table, if it applies now."""
         if BY_ID[command].when(self.situation):
-            getattr(self, f"do_{command}")()
-            self.tick()
+            self._commands[command]()
+            self._redraw()
 
-    def _send(self, command: Any) -> None:
-        self.source.send(command)
-        self.look_soon()
+    def send(self, command: Command) -> None:
+        """Ask the run for something, and look soon what came of it."""
+        self._source.send(command)
+        self._look_soon()
 
-    def do_pause(self) -> None:
-        self._send(Pause())
+    def _post(self, message: type[Message]) -> None:
+        self._screen.post_message(message())
 
-    def do_resume(self) -> None:
-        self._send(Resume())
+    def _open(self, dialog: ModalScreen[None]) -> None:
+        self._screen.app.push_screen(dialog)
 
-    def do_step(self) -> None:
-        self._send(Advance("phase"))
+    # Steering.
 
-    def do_batch(self) -> None:
-        self._send(Advance("batch"))
+    def _save(self) -> None:
+        s = self.snapshot
+        if s is not None and s.state is State.PAUSED and s.step in INSIDE_BATCH:
+            self._log.add("a checkpoint is saved at the end of this batch")
+        self.send(Save())
 
-    def do_epoch(self) -> None:
-        self._send(Advance("epoch"))
-
-    def do_validate(self) -> None:
-        self._send(Validate())
-
-    def do_save(self) -> None:
-        if self.snapshot.state is State.PAUSED and self.snapshot.step in INSIDE_BATCH:
-            self.messages.add("a checkpoint is saved at the end of this batch")
-        self._send(Save())
-
-    def do_go_back(self) -> None:
-        self._factor = None  # it will be another one
-        self._send(GoBack())
-
-    def do_give_up(self) -> None:
-        self._send(Stop())
-
-    def do_slower(self) -> None:
-        self._change_speed(-1)
-
-    def do_faster(self) -> None:
-        self._change_speed(1)
+    def _go_back(self) -> None:
+        self._lr_factor = None  # it will be another one
+        self.send(GoBack())
 
     def _change_speed(self, offset: int) -> None:
-        speed: Any = self._speed
+        speed = self._speed
         if speed == "unset":
             speed = self.snapshot.speed if self.snapshot else None
         at = SPEEDS.index(speed) if speed in SPEEDS else len(SPEEDS) - 1
         self._speed = SPEEDS[min(len(SPEEDS) - 1, max(0, at + offset))]
         if self._speed != speed:
-            self._send(SetSpeed(self._speed))
-
-    def do_lr_up(self) -> None:
-        self._scale_lr(2.0)
-
-    def do_lr_down(self) -> None:
-        self._scale_lr(0.5)
+            self.send(SetSpeed(self._speed))
 
     def _scale_lr(self, by: float) -> None:
-        now = self._factor
-        if now is None:
-            now = self.snapshot.lr_factor if self.snapshot else 1.0
-        self._factor = min(2.0**40, max(2.0**-40, now * by))
-        self._send(ScaleLR(self._factor))
+        factor = self._lr_factor
+        if factor is None:
+            factor = self.snapshot.lr_factor if self.snapshot else 1.0
+        self._lr_factor = min(2.0**40, max(2.0**-40, factor * by))
+        self.send(ScaleLR(self._lr_factor))
 
-    def do_stop(self) -> None:
+    def _ask_stop(self) -> None:
         stopping = self.snapshot.stopping if self.snapshot else None
-        self.app.push_screen(AskStop(stopping=stopping, ascii=self.ascii), self._answered)
+        self._screen.app.push_screen(AskStop(stopping=stopping, ascii=self._ascii), self._answered)
 
-    def _answered(self, answer: str | None) -> None:
+    def _answered(self, answer: StopAnswer | None) -> None:
         if answer in ("batch", "leave"):
-            self._send(Stop("stopped by hand", after="batch"))
+            self.send(Stop("stopped by hand", after="batch"))
         elif answer == "epoch":
-            self._send(Stop("stopped by hand", after="epoch"))
+            self.send(Stop("stopped by hand", after="epoch"))
         elif self.snapshot is not None and self.snapshot.stopping:
-            self._send(KeepGoing())
+            self.send(KeepGoing())
         if answer == "leave":
-            self.post_message(self.Quit())
+            self._post(Quit)
 
-    def do_quit(self) -> None:
-        self.post_message(self.Quit())
+    def _leave_at_once(self) -> None:
+        self._screen.call_later(self._screen.app.run_action, "leave_at_once")
 
-    def do_leave_at_once(self) -> None:
-        self.app.action_leave_at_once()  # type: ignore[attr-defined]
+    # Faults and breakpoints.
 
-    def do_again(self) -> None:
-        self.post_message(self.Again())
+    def _break_it(self) -> None:
+        self._open(
+            BreakItScreen(
+                lambda: self.snapshot,
+                lambda: self.faults,
+                self._toggle_fault,
+                lambda: self.perform("undo"),
+                ascii=self._ascii,
+            )
+        )
 
-    def do_another(self) -> None:
-        self.post_message(self.Another())
+    def _toggle_fault(self, fault: Fault) -> None:
+        """Turn a fault on or off, from the next batch on."""
+        if self.situation.live:
+            self._faults = self.faults ^ {fault}
+            self._lr_factor = None
+            self.send(SetFault(fault, fault in self._faults))
+            self._redraw()
 
-    def do_traceback(self) -> None:
-        outcome = self.source.outcome or self.snapshot.trouble
-        self.app.push_screen(FailureScreen(outcome, ascii=self.ascii))
+    def _undo(self) -> None:
+        s, faults = self.snapshot, self.faults
+        self._faults, self._lr_factor = frozenset(), None
+        if s is None or not s.undo:  # nothing has come of it yet, or an earlier session broke it
+            for fault in sorted(faults):
+                self.send(SetFault(fault, False))
+            return
+        self.send(Undo())
 
-    def do_help(self) -> None:
-        self.app.push_screen(HelpScreen(ascii=self.ascii))
+    def _breakpoints(self) -> None:
+        s = self.snapshot
+        reported = [name for name, _ in s.metrics] if s else []
+        metrics = dict.fromkeys([*Task(self._source.info.task).metric_names, *reported])
+        self._open(
+            BreakpointsScreen(
+                s.breakpoints if s else (),
+                tuple(metrics),
+                lambda conditions: self.send(SetBreakpoints(conditions)),
+                ascii=self._ascii,
+            )
+        )
 
-    def do_theme(self) -> None:
-        self.app.theme = LIGHT.name if self.app.current_theme.dark else DARK.name
+    # What is shown.
 
-    def do_next_step(self) -> None:
-        self.steps.select(1)
+    def _next_view(self) -> None:
+        """The next picture of what the model knows; after the last one, none."""
+        view, inside = self._pages.view, self.snapshot.inside if self.snapshot else None
+        names = [name for name, _ in inside.views] if inside else []
+        shown = inside.view if inside and view == "" else view
+        if view is None:
+            self._pages.show_view("")
+        elif shown in names and names.index(shown) + 1 < len(names):
+            self._pages.show_view(names[names.index(shown) + 1])
+        else:
+            self._pages.show_view(None)
 
-    def do_previous_step(self) -> None:
-        self.steps.select(-1)
+    def _show_verdicts(self) -> None:
+        self._open(VerdictsScreen(self._panels.verdict.verdicts, ascii=self._ascii))
 
-    def on_steps_panel_picked(self, event: StepsPanel.Picked) -> None:
-        """A row was clicked; clicking it again lets it go."""
-        again = self.steps.selected is event.step
-        self.steps.selected = None if again else event.step
-        self.tick()
+    def _traceback(self) -> None:
+        outcome = self._source.outcome or (self.snapshot.trouble if self.snapshot else None)
+        if outcome is not None:
+            self._open(FailureScreen(outcome, ascii=self._ascii))
 
-    def do_follow(self) -> None:
-        self.steps.selected = None
-        self.remove_class("-messages")
-        self.query_one("#search", Input).value = self.said.search = ""
-        self._close_search()
+    def _help(self) -> None:
+        self._open(HelpScreen(ascii=self._ascii))
 
-    def do_window(self) -> None:
-        self.curves.recent = not self.curves.recent
-        self.curves.redraw()
+    def _change_theme(self) -> None:
+        app = self._screen.app
+        app.theme = LIGHT.name if app.current_theme.dark else DARK.name
 
-    def do_log(self) -> None:
-        self.curves.logarithmic = not self.curves.logarithmic
-        self.curves.redraw()
+    def pick_step(self, step: Step) -> None:
+        """Explain this step; if it was chosen already, the running one again."""
+        steps = self._panels.steps
+        steps.selected = None if steps.selected is step else step
+        self._redraw()
 
-    def do_smooth(self) -> None:
-        self.curves.smooth = (self.curves.smooth + 1) % 3
-        self.curves.redraw()
+    def _follow(self) -> None:
+        self._pages.uncover()
+        self._panels.steps.selected = None
+        self._screen.remove_class("-messages")
+        self._panels.search.value = self._panels.messages.search = ""
+        self.end_search()
 
-    def do_metric(self) -> None:
-        self.curves.next_metric()
-        self.curves.redraw()
+    def _search(self) -> None:
+        if self._screen.has_class("-narrow"):
+            self._pages.open_messages()
+        search = self._panels.search
+        search.disabled = False
+        search.add_class("-open")
+        search.focus()
 
-    def do_messages(self) -> None:
-        self.toggle_class("-messages")
-
-    def do_warning(self) -> None:
-        self.add_class("-messages")
-
-    def do_back(self) -> None:
-        self.said.look_back(max(1, self.said.content_size.height - 1))
-
-    def do_ahead(self) -> None:
-        self.said.look_back(-max(1, self.said.content_size.height - 1))
-
-    def do_search(self) -> None:
-        if self.has_class("-narrow"):
-            self.add_class("-messages")
-        box = self.query_one("#search", Input)
-        box.disabled = False
-        box.add_class("-open")
-        box.focus()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Search while typing."""
-        self.said.search = event.value
-        self.said.refresh_if_new()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def end_search(self) -> None:
         """Keep what was found, and give the keys back."""
-        self._close_search()
+        self._panels.search.remove_class("-open")
+        self._panels.search.disabled = True
+        self._screen.set_focus(None)
 
-    def _close_search(self) -> None:
-        box = self.query_one("#search", Input)
-        box.remove_class("-open")
-        box.disabled = True
-        self.set_focus(None)
+    def _scroll(self, pages: int) -> None:
+        """The layers where they are seen, else the messages."""
+        if self._pages.layers_are_seen:
+            self._panels.inside.scroll(pages)
+        else:
+            self._panels.messages.scroll_pages(pages)

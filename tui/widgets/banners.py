@@ -21,10 +21,17 @@ class OutcomePanel(RunPanel):
 
     DEFAULT_CSS = "OutcomePanel { display: none; height: auto; max-height: 10; }"
 
-    def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
+    def __init__(
+        self,
+        info: RunInfo,
+        location: RunLocation | None = None,
+        *,
+        id: str | None = None,
+        ascii: bool = False,
+    ) -> None:
         super().__init__(info, id=id, title="outcome", ascii=ascii)
+        self.location = location or RunLocation()
         self.outcome: Outcome | None = None
-        self.kept = RunLocation()
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         """As many rows as there is something to say."""
@@ -53,9 +60,9 @@ class OutcomePanel(RunPanel):
             rows.append(
                 line((f"✗ broken on purpose: {in_short(self.snapshot.faults_so_far)}", "warn"))
             )
-        rows += _labelled("kept in", self.kept.place, width)
+        rows += _labelled("kept in", self.location.place, width)
         if outcome.state is not State.FINISHED:
-            rows += _labelled("to go on:", self.kept.resume_command, width)
+            rows += _labelled("to go on:", self.location.resume_command, width)
         rows.append(self._keys(outcome))
         return rows
 
@@ -122,14 +129,9 @@ class NoticeBar(Panel):
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, ascii=ascii)
-        self.on: tuple[Fault, ...] = ()
-        """What is broken on purpose."""
-        self.coming: tuple[Fault, ...] = ()
-        """What will be, from the next batch on."""
-        self.mending = False
-        """It is to be undone as soon as no batch is under way."""
-        self.undo = True
-        """There is a state to go back to."""
+        self.snapshot: Snapshot | None = None
+        self.wanted: frozenset[Fault] = frozenset()
+        """The faults as asked for: others are still to come, or to be mended."""
         self.held = ""
         """The breakpoint that holds the run, and its numbers."""
         self._break: object = None
@@ -137,7 +139,7 @@ class NoticeBar(Panel):
 
     def take(self, s: Snapshot) -> None:
         """A new picture."""
-        self.on = s.faults
+        self.snapshot = s
         last = next((c for c in reversed(s.changes) if c.kind == "break"), None)
         place = (s.state, s.step, s.batches_done, s.val_batch)
         if last is not None and last is not self._break:
@@ -147,12 +149,12 @@ class NoticeBar(Panel):
         if place != self._place:
             self.held = ""
 
-    def show(self) -> None:
+    def show(self, wanted: frozenset[Fault]) -> None:
         """Draw, with as many rows as there is something to say."""
-        something = bool(self._notices())
-        if something or self.display:
-            tall = len(self._notices())
-            self.display = something
+        self.wanted = wanted
+        tall = len(self._notices())
+        if tall or self.display:
+            self.display = tall > 0
             if tall != self.size.height:
                 self.refresh(layout=True)
             self.redraw()
@@ -163,13 +165,15 @@ class NoticeBar(Panel):
 
     def _notices(self) -> list[tuple[str, str, str]]:
         """Text, what can be done, and style of each."""
-        rows = []
-        if self.on:
-            way = "u undoes" if self.undo else "u mends it"
-            way = "undone before the next batch" if self.mending else way
-            rows.append((f"BROKEN ON PURPOSE: {in_short(self.on)}", way, "bad"))
-        elif self.coming:
-            what = f"BROKEN ON PURPOSE from the next batch on: {in_short(self.coming)}"
+        rows: list[tuple[str, str, str]] = []
+        s = self.snapshot
+        if s is not None and s.faults:
+            way = "u undoes" if s.undo else "u mends it"
+            way = way if self.wanted else "undone before the next batch"
+            rows.append((f"BROKEN ON PURPOSE: {in_short(s.faults)}", way, "bad"))
+        elif self.wanted:
+            coming = in_short(tuple(sorted(self.wanted)))
+            what = f"BROKEN ON PURPOSE from the next batch on: {coming}"
             rows.append((what, "u takes it back", "bad"))
         if self.held:
             rows.append((f"HELD by {self.held}", "space goes on, B edits", "now"))
@@ -201,16 +205,13 @@ class VerdictBar(Panel):
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, ascii=ascii)
         self.verdicts: tuple[Verdict, ...] = ()
-        self.told: set[str] = set()
-        """Every rule that has spoken so far."""
 
-    def take(self, verdicts: tuple[Verdict, ...]) -> list[Verdict]:
-        """What is said now; those that have not been told before."""
+    def show(self, verdicts: tuple[Verdict, ...]) -> None:
+        """Draw these, the most severe first. Once displayed the bar stays: nothing jumps."""
         self.verdicts = verdicts
-        fresh = [verdict for verdict in verdicts if verdict.rule not in self.told]
-        self.told.update(verdict.rule for verdict in fresh)
-        self.display = bool(self.told)  # once it is there it stays: nothing jumps
-        return fresh
+        if verdicts:
+            self.display = True
+        self.redraw()
 
     def lines(self, width: int, height: int) -> list[Line]:
         if not self.verdicts:

@@ -56,6 +56,22 @@ class CurvesPanel(RunPanel):
         """Show the next metric."""
         at = self.metrics.index(self.metric)
         self.metric = self.metrics[(at + 1) % len(self.metrics)]
+        self.redraw()
+
+    def toggle_window(self) -> None:
+        """Show the recent batches, or the whole run again."""
+        self.recent = not self.recent
+        self.redraw()
+
+    def toggle_log(self) -> None:
+        """Draw on a logarithmic scale, or on a linear one again."""
+        self.logarithmic = not self.logarithmic
+        self.redraw()
+
+    def next_smoothing(self) -> None:
+        """Draw smoother, then as it is again."""
+        self.smooth = (self.smooth + 1) % len(SMOOTH)
+        self.redraw()
 
     @property
     def shown(self) -> str:

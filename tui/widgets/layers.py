@@ -53,6 +53,7 @@ class InsidePanel(Panel):
         """Histograms of the weights, of the gradients, or none."""
         at = SPREADS.index(self.spread)
         self.spread = SPREADS[(at + 1) % len(SPREADS)]
+        self.redraw()
 
     def scroll(self, pages: int) -> None:
         """Look further down (above 0) or up."""

@@ -14,7 +14,8 @@ from ..render.format import clean, wrap
 from ..render.spans import Line, line
 from .panel import Panel, styles
 
-Severity = Literal["info", "hand", "warning", "error"]
+MessageKind = Literal["info", "hand", "warning", "error"]
+"""Who or what a message is from: "hand" is a person's doing."""
 KEPT: Final = 2000
 LONGEST: Final = 4000
 """Characters kept of one message."""
@@ -29,7 +30,7 @@ class Entry:
     time: float
     """Seconds since 1970 (Unix time)."""
     text: str
-    severity: Severity = "info"
+    kind: MessageKind = "info"
 
 
 class MessageLog:
@@ -44,13 +45,13 @@ class MessageLog:
         self.warnings = 0
         """Warnings among them."""
 
-    def add(self, text: str, severity: Severity = "info", time: float | None = None) -> None:
+    def add(self, text: str, kind: MessageKind = "info", time: float | None = None) -> None:
         """Append a message; escape sequences and control characters are dropped."""
         text = clean(text[:LONGEST], lines=True).rstrip()
         if text:
-            self._entries.append(Entry(self.now() if time is None else time, text, severity))
+            self._entries.append(Entry(self.now() if time is None else time, text, kind))
             self.added += 1
-            self.warnings += severity == "warning"
+            self.warnings += kind == "warning"
 
     def entries(self, search: str = "") -> list[Entry]:
         """The messages that contain `search` (in any case), oldest first."""
@@ -76,6 +77,12 @@ class MessagesPanel(Panel):
         self.back = 0
         """Lines scrolled back from the newest."""
         self._drawn: tuple[int, str, int] | None = None
+        self._warnings_drawn = log.warnings
+
+    @property
+    def warned(self) -> bool:
+        """Whether there is a warning that has not been on the screen."""
+        return self.log_of_run.warnings > self._warnings_drawn
 
     def refresh_if_new(self) -> None:
         """Draw if a message came in, the search changed, or it was scrolled."""
@@ -86,6 +93,10 @@ class MessagesPanel(Panel):
         """Look back (above 0) or ahead."""
         self.back = max(0, self.back + lines)
         self.redraw()
+
+    def scroll_pages(self, pages: int) -> None:
+        """Look ahead by so many screens of messages, or back (below 0)."""
+        self.look_back(-pages * max(1, self.content_size.height - 1))
 
     def lines(self, width: int, height: int) -> list[Line]:
         entries = self.log_of_run.entries(self.search)
@@ -99,6 +110,7 @@ class MessagesPanel(Panel):
                 break
         self.back = max(0, min(self.back, len(rows) - height))
         self._drawn = (self.log_of_run.added, self.search, self.back)
+        self._warnings_drawn = self.log_of_run.warnings
         end = len(rows) - self.back
         shown = rows[max(0, end - height) : end]
         if not shown:
@@ -114,11 +126,11 @@ class MessagesPanel(Panel):
     def _rows(self, entry: Entry, width: int) -> list[Line]:
         stamp = self._stamp(entry.time) if width >= 30 else ""
         indent = len(stamp) + 3 if stamp else 2
-        style = STYLE[entry.severity]
+        style = STYLE[entry.kind]
         rows = []
         for i, text in enumerate(wrap(entry.text, max(1, width - indent))):
             lead = line(
-                (f"{stamp} " if stamp else "", "dim"), (f"{ICON[entry.severity]} ", style or "hand")
+                (f"{stamp} " if stamp else "", "dim"), (f"{ICON[entry.kind]} ", style or "hand")
             )
             rows.append((*(lead if i == 0 else line(" " * indent)), *self._marked(text, style)))
         return rows

@@ -279,12 +279,12 @@ async def test_a_breakpoint_from_the_screen_holds_the_run(run: Make) -> None:
         dialogue.action_close()
         await at.until(lambda: at.screen.snapshot.breakpoints == ("batches_done >= 7",))
         await at.press("space")
-        await at.until(lambda: bool(at.screen.notice.held))
+        await at.until(lambda: bool(at.screen.panels.notice.held))
         await at.pilot.pause()
         assert at.screen.snapshot.batches_done == 7
         assert "HELD by breakpoint batches_done >= 7 (batches_done 7)" in seen(at.app)
         await at.press("s")
-        await at.until(lambda: not at.screen.notice.held)
+        await at.until(lambda: not at.screen.panels.notice.held)
         assert at.screen.snapshot.state is State.PAUSED
 
 
@@ -301,11 +301,11 @@ async def test_a_verdict_appears_where_a_run_goes_wrong_and_nowhere_else(
         told = [e.text for e in at.screen.messages.entries() if "Try: " in e.text]
         if healthy:
             assert told == []
-            assert not at.screen.verdict.display
+            assert not at.screen.panels.verdict.display
             return
-        rules = len(at.screen.verdict.verdicts)
+        rules = len(at.screen.panels.verdict.verdicts)
         assert len(told) == rules > 0
-        verdict = at.screen.verdict.verdicts[0]
+        verdict = at.screen.panels.verdict.verdicts[0]
         assert f"✗ {verdict.what}" in seen(at.app)
         assert f"try: {verdict.next}" in seen(at.app)
         await at.press("y")

@@ -163,8 +163,10 @@ async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:
         await until(pilot, lambda: "resumed at the start of epoch 4" in seen(app))
         assert screen.snapshot is not None
         assert (screen.snapshot.state, screen.snapshot.batches_done) == (State.PAUSED, 75)
-        assert screen.curves.curves["loss"].x[-1] == 75.0  # the chart goes back to the beginning
-        assert screen.curves.curves["loss"].x[0] == 1.0
+        assert (
+            screen.panels.curves.curves["loss"].x[-1] == 75.0
+        )  # the chart goes back to the beginning
+        assert screen.panels.curves.curves["loss"].x[0] == 1.0
         await until(pilot, lambda: "batch 75" in seen(app))
         screen.action_press("c")
         await until(pilot, lambda: "checkpoint saved at batch 75" in seen(app))

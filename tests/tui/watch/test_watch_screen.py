@@ -183,9 +183,9 @@ async def test_steps_are_chosen_by_key_and_mouse_and_let_go(
         await pilot.press("down")
         assert "update: The optimizer moves" in seen(app)
         await pilot.press("escape")
-        assert app.watch_screen.steps.selected is None
+        assert app.watch_screen.panels.steps.selected is None
         await pilot.click("#steps", offset=(10, 3))
-        assert app.watch_screen.steps.selected is Step.ZERO_GRAD
+        assert app.watch_screen.panels.steps.selected is Step.ZERO_GRAD
         await pilot.click("#bar", offset=(3, 0))
         assert app.watch_screen.source.sent == [Pause()]
 
@@ -262,7 +262,7 @@ async def test_the_last_batches_move_while_the_chart_waits(
     app = make_app(source, clock=lambda: now[0])
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
-        curves = app.watch_screen.curves
+        curves = app.watch_screen.panels.curves
 
         def rows() -> list[str]:
             strips = [curves.render_line(y) for y in range(curves.content_size.height)]

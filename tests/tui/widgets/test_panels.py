@@ -172,10 +172,9 @@ def test_every_metric_can_be_drawn(info: RunInfo, make_picture: Picture, metric:
 
 
 def test_a_failed_run_says_what_where_and_what_to_try(info: RunInfo, make_picture: Picture) -> None:
-    panel = OutcomePanel(info)
+    panel = OutcomePanel(info, RunLocation("runs/7", "fivestep resume 7"))
     panel.snapshot = make_picture(state=State.FAILED)
     panel.outcome = Outcome(State.FAILED, "the loss is nan", "epoch 7", "lower the lr", "Trace")
-    panel.kept = RunLocation("runs/7", "fivestep resume 7")
     shown = text(panel.lines(100, 10))
     for part in ("FAILED  the loss is nan", "where epoch 7", "try lower the lr", "T traceback"):
         assert part in shown

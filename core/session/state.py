@@ -23,6 +23,7 @@ from ..training.resume_data import Loaders, hidden_generators, unrepeatable
 from ..training.rng import rng_state, set_rng_state
 from ..training.training import Training
 from .clock import Clock
+from .fit import misfit, moments_misfit
 from .recorder import Recorder
 
 COUNTERS: Final = ("epoch", "batch", "batches_done", "samples_done", "updates", "trained")
@@ -135,6 +136,9 @@ def put_state(
     notes: list[str] = []
     state = {key: _kept(value, key) for key, value in state.items()}  # torch may keep what it gets
     try:
+        unlike = misfit(training, state, moments=not reschedule)
+        if unlike:
+            raise StateError(f"the checkpoint does not fit this run: {unlike}")
         put_model(training.model, state)
         if "criterion" in state and isinstance(training.criterion, nn.Module):
             training.criterion.load_state_dict(state["criterion"])
@@ -148,7 +152,7 @@ def put_state(
         ever = map(Fault, state.get("switched", faults))
         progress.faults_so_far = tuple(dict.fromkeys((*progress.faults_so_far, *ever)))
         if reschedule:
-            _put_rescheduled(run, state)
+            notes += _put_rescheduled(run, state)
         else:
             training.optimizer.load_state_dict(state["optimizer"])
             if training.scheduler is not None and "scheduler" in state:
@@ -238,8 +242,12 @@ def _put_gradients(model: nn.Module, gradients: Mapping[str, Tensor]) -> None:
         p.grad = None if grad is None else grad.to(p.device, p.dtype)
 
 
-def _put_rescheduled(run: RunState, state: Mapping[str, Any]) -> None:
-    """Weights' moments from the state, the learning rate from a schedule of the new length."""
+def _put_rescheduled(run: RunState, state: Mapping[str, Any]) -> list[str]:
+    """Weights' moments from the state, the learning rate from a schedule of the new length.
+
+    Returns:
+        What a person has to know.
+    """
     training, progress = run.training, run.progress
     optimizer, rate = training.optimizer, run.rate
     per_update = training.scheduler_per == "update"
@@ -251,8 +259,12 @@ def _put_rescheduled(run: RunState, state: Mapping[str, Any]) -> None:
         {key: value for key, value in group.items() if key != "params"}
         for group in optimizer.param_groups
     ]
-    optimizer.load_state_dict(state["optimizer"])
+    unlike = moments_misfit(optimizer, state["optimizer"])
+    if not unlike:
+        optimizer.load_state_dict(state["optimizer"])
     for group, there in zip(optimizer.param_groups, moved, strict=True):
         group.update(there)
     rate.scheduled = [float(group["lr"]) for group in optimizer.param_groups]
     rate.scale(state["rate"]["factor"])
+    name = type(optimizer).__name__
+    return [f"{name} begins without moments: those saved are not its own"] if unlike else []

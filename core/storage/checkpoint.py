@@ -212,7 +212,22 @@ def _unpickle(data: bytes) -> dict[str, Any]:
             f"saved by a newer fivestep (format {found}, this one knows {FORMAT})"
         )
     assert isinstance(state, dict)
+    if not _whole(state):
+        raise CheckpointError("damaged: a tensor in it has less data than its shape says")
     return state
+
+
+def _whole(value: object) -> bool:
+    """Whether every tensor has its own numbers, in memory: none that is copied grows."""
+    if isinstance(value, Tensor):
+        return (
+            value.device.type == "cpu"
+            and value.layout is torch.strided
+            and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+        )
+    if isinstance(value, dict):
+        return all(map(_whole, value.values()))
+    return not isinstance(value, (list, tuple, set)) or all(map(_whole, value))
 
 
 def _unfit(value: object) -> tuple[str, str] | None:
@@ -279,15 +294,18 @@ class CheckpointStore:
         """Save in place of the best one so far. Raises like `save_last`."""
         return self._save(BEST, state)
 
-    def newest(self) -> LoadedCheckpoint:
+    def newest(self, misfit: Callable[[dict[str, Any]], str] = lambda _: "") -> LoadedCheckpoint:
         """The good checkpoint with the most batches behind it.
+
+        Args:
+            misfit: says why a state can't be gone on from; it is passed over then. "" if it can.
 
         Raises:
             CheckpointError: there is none; it says what was wrong with those there are.
         """
         skipped: list[str] = []
         try:
-            found = [self._newest_of(series, skipped) for series in DIGITS]
+            found = [self._newest_of(series, skipped, misfit) for series in DIGITS]
         except OSError as error:
             raise CheckpointError(f"{self.folder.name}: {error.strerror}") from error
         good = [one for one in found if one is not None]
@@ -346,9 +364,16 @@ class CheckpointStore:
         save(path, state)
         return path
 
-    def _newest_of(self, series: str, skipped: list[str]) -> LoadedCheckpoint | None:
-        found = (self._load(series, number, skipped) for number in self._numbers(series))
-        return next(filter(None, found), None)
+    def _newest_of(
+        self, series: str, skipped: list[str], misfit: Callable[[dict[str, Any]], str]
+    ) -> LoadedCheckpoint | None:
+        for number in self._numbers(series):
+            loaded = self._load(series, number, skipped)
+            if loaded is not None and (why := misfit(loaded.state)):
+                skipped.append(f"{loaded.path.name}: {why}")
+            elif loaded is not None:
+                return loaded
+        return None
 
     def _load(self, series: str, number: int, skipped: list[str]) -> LoadedCheckpoint | None:
         path = self.folder / _name(series, number)

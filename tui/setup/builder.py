@@ -156,6 +156,7 @@ class RunBuilder:
 
     def _kept(self, make: Callable[..., Session], training: Training) -> Session:
         """The session with its directory; a new run goes without one that can't be written."""
+        from ...core.session.fit import misfit
         from ...core.storage.persistence import Persistence, Policy
         from .starting_point import Start, start_of
 
@@ -166,7 +167,8 @@ class RunBuilder:
         start = Start()
         if resume is not None:
             facts = session_facts(training)
-            start = start_of(directory, resume.meta, facts, about, force=resume.force)
+            fits = partial(misfit, training)
+            start = start_of(directory, resume.meta, facts, about, misfit=fits, force=resume.force)
         saving = None
         try:
             if resume is not None and start.state is None:

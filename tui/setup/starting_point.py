@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,7 @@ def start_of(
     about: Mapping[str, Any],
     *,
     force: bool,
+    misfit: Callable[[Mapping[str, Any]], str],
 ) -> Start:
     """Where an earlier run resumes. Changes nothing on the disk.
 
@@ -48,14 +49,22 @@ def start_of(
         meta: its run.json.
         facts: `metadata.session_facts` of what is to run now.
         about: what is to be trained now; compared with what the checkpoint says of itself.
+        misfit: why a state can't be this training's; "" if it can.
         force: train from the start where no checkpoint is good.
 
     Raises:
         RecipeError: it can't be resumed; one line.
     """
     there = _existing(directory)
+
+    def unfit(state: Mapping[str, Any]) -> str:
+        then = state.get("about")
+        recipe = then.get("recipe") if isinstance(then, dict) else None
+        # A person who has changed the recipe is told what does not fit, and chooses.
+        return "" if changed(recipe or {}, about["recipe"] or {}) else misfit(state)
+
     try:
-        loaded = CheckpointStore(directory.checkpoints).newest()
+        loaded = CheckpointStore(directory.checkpoints).newest(unfit)
     except CheckpointError as error:
         if force:
             return Start(notes=("no checkpoint: training from the start",))

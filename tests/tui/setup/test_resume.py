@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from digest import digest
 
 from fivestep.core.protocol.commands import Stop
@@ -517,3 +518,77 @@ def test_a_file_of_ones_own_stays_as_long_as_it_was_made(
 def test_a_recipe_needs_no_file(shell: Shell, stopped: Path, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     assert "came from a recipe" in shell.refused("stopped", str(tmp_path / "own.py"))
+
+
+def forge(state: dict[str, Any], field: str) -> None:
+    """Make one tensor of a state what no training has left."""
+    optimizer, weights = state["optimizer"]["state"], state["model"]
+    first = next(iter(weights))
+    match field:
+        case "moments of another shape":
+            optimizer[0]["exp_avg"] = torch.zeros(5)
+        case "moments of one number":
+            optimizer[0]["exp_avg_sq"] = torch.zeros(1, 1)
+        case "no moments":
+            optimizer[0]["exp_avg"] = torch.zeros(0)
+        case "moments that are missing":
+            del optimizer[0]["exp_avg"]
+        case "a weight of another type":
+            weights[first] = weights[first].long()
+        case "a weight without numbers":
+            weights[first] = weights[first].to("meta")
+        case "a weight that repeats one number":
+            weights[first] = torch.zeros(1).expand(3_000_000_000)
+        case "a generator's state cut short":
+            state["rng"]["torch"] = state["rng"]["torch"][:100]
+        case "no weights":
+            state["model"] = {}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "moments of another shape",
+        "moments of one number",
+        "no moments",
+        "moments that are missing",
+        "a weight of another type",
+        "a weight without numbers",
+        "a weight that repeats one number",
+        "a generator's state cut short",
+        "no weights",
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_passed_over(
+    shell: Shell, stopped: Path, field: str
+) -> None:
+    state = CheckpointStore(stopped / "checkpoints").newest().state
+    forge(state, field)
+    state["progress"]["batches_done"] = 7
+    checkpoint.save(stopped / "checkpoints" / "batch-000000007.pt", state)
+    assert "passed over a damaged checkpoint: batch-000000007.pt: " in shell.resume("stopped")
+    assert same(stopped, run("whole"))
+
+
+@pytest.mark.parametrize(
+    ("options", "anew"),
+    [
+        (("--optimizer", "RMSprop"), True),
+        (("--optimizer", "Adagrad"), True),
+        (("--optimizer", "Adamax"), True),
+        (("--optimizer", "Rprop"), True),
+        (("--optimizer", "Adadelta"), True),
+        (("--optimizer", "Adafactor"), True),
+        (("--set", "optimizer.amsgrad=true"), True),
+        (("--set", "optimizer.weight_decay=0.1"), False),
+    ],
+    ids=lambda value: value[1] if isinstance(value, tuple) else "",
+)
+def test_moments_of_another_optimizer_begin_anew(
+    shell: Shell, stopped: Path, options: tuple[str, ...], anew: bool
+) -> None:
+    shell("show", "iris-mlp", *SIZE, *options)
+    (stopped / "recipe.toml").write_text(shell.out)
+    told = shell.resume("stopped", "--force")
+    assert "finished after" in told
+    assert ("begins without moments: those saved are not its own" in told) is anew

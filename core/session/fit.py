@@ -1,0 +1,110 @@
+"""Whether a checkpoint's tensors fit a run: asked before any of them reaches torch's kernels,
+which take shapes for granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..training.rng import rng_state
+from ..training.training import Training
+
+
+def misfit(training: Training, state: Mapping[str, Any], *, moments: bool = True) -> str:
+    """What of a run's state is no such thing of this training, in one line; "" if nothing is.
+
+    Args:
+        training: what the state is to be put into.
+        state: as `state.take_state` gave it, or as somebody has made it look.
+        moments: the optimizer's state is to be put back, too.
+    """
+    own = dict(training.model.named_parameters())
+    try:
+        return (
+            _unlike(state["model"], training.model.state_dict(), "model")
+            or _unlike(state["rng"], rng_state(training.device), "rng")
+            or _unlike(state.get("gradients", {}), own, "gradients", every=False)
+            or (moments_misfit(training.optimizer, state["optimizer"]) if moments else "")
+        )
+    except (KeyError, TypeError, AttributeError):
+        return "it is not made like a run's state"
+
+
+def moments_misfit(optimizer: Optimizer, saved: Mapping[str, Any]) -> str:
+    """What of an optimizer's saved state is not what this optimizer keeps; "" if nothing is, or if
+    nobody can tell.
+    """
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    known = _moments_of(optimizer)
+    for number, kept in saved["state"].items():
+        if not known or not kept or not isinstance(number, int) or number >= len(params):
+            continue
+        p = params[number]
+        for name, like in known.get(p.dim(), {}).items():
+            value = kept.get(name)
+            shape = tuple(p.shape[axis] if axis is not None else 1 for axis in like)
+            if value is None and name == "momentum_buffer":  # none before the first update
+                continue
+            if not isinstance(value, Tensor):
+                return f"optimizer.{number}.{name} is missing"
+            if tuple(value.shape) != shape and (shape or value.numel() != 1):
+                return f"optimizer.{number}.{name} is {tuple(value.shape)}, not {shape}"
+            if not value.is_floating_point():
+                return f"optimizer.{number}.{name} is {value.dtype}"
+    return ""
+
+
+def _moments_of(optimizer: Optimizer) -> dict[int, dict[str, tuple[int | None, ...]]]:
+    """What the optimizer keeps of a parameter, by its number of dimensions: for each tensor the
+    parameter's axes that it has, None for one of length 1. Found by an update of small ones.
+    """
+    found: dict[int, dict[str, tuple[int | None, ...]]] = {}
+    for group in optimizer.param_groups:
+        options = {key: value for key, value in group.items() if key in optimizer.defaults}
+        for dims in {p.dim() for p in group["params"]}:
+            sizes = range(2, 2 + dims)  # each its own, so that axes can be told apart
+            p = nn.Parameter(torch.zeros(*sizes))
+            p.grad = torch.zeros_like(p)
+            try:
+                kind: Any = type(optimizer)
+                other = kind([{**options, "params": [p]}])
+                other.step()
+            except Exception:  # a person's own optimizer, which needs more than its options
+                return {}
+            axes = {size: axis for axis, size in enumerate(sizes)}
+            found[dims] = {
+                name: tuple(axes.get(size) for size in value.shape)
+                for name, value in other.state[p].items()
+                if isinstance(value, Tensor)
+            }
+    return found
+
+
+def _unlike(saved: Any, own: Mapping[str, Any], path: str, *, every: bool = True) -> str:
+    """The first tensor of `own` that has another shape or type in `saved`, or isn't there."""
+    for name, value, like in _pairs(saved, own, path):
+        if value is None and not every:
+            continue
+        if not isinstance(value, Tensor):
+            return f"{name} is missing"
+        if value.shape != like.shape or value.dtype != like.dtype:
+            return f"{name} is {_told(value)}, not {_told(like)}"
+    return ""
+
+
+def _pairs(saved: Any, own: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any, Tensor]]:
+    for name, like in own.items():
+        value = saved.get(name) if isinstance(saved, Mapping) else None
+        if isinstance(like, Tensor):
+            yield f"{path}.{name}", value, like
+        elif isinstance(like, Mapping):
+            yield from _pairs(value, like, f"{path}.{name}")
+
+
+def _told(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, astuple
 from functools import reduce
 from operator import add
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeGuard
 
 from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
 from ..protocol.steps import State, Step, Task
@@ -41,11 +41,11 @@ class Log(Protocol):
     def batches(self, block: Block) -> None:
         """The next batches will be in this block, in order."""
 
-    def epoch(self, summary: EpochSummary) -> None:
-        """An epoch was finished."""
+    def epoch(self, summary: EpochSummary, best: Best | None, best_val_loss: Best | None) -> None:
+        """An epoch was finished; `best` is the best metric so far."""
 
     def change(self, change: Change) -> None:
-        """A person changed something."""
+        """A person changed something, or the run tells of itself."""
 
 
 class LossRecorder:
@@ -208,9 +208,9 @@ class Recorder:
         metric = metrics.get(self._task.metric_name)
         if metric is not None:
             self._series["val_metric"].add(batches_done, metric)
-            best, sign = self.best_metric, 1 if self._task.higher_is_better else -1
-            worse = best is not None and not sign * metric >= sign * best.value
-            self.val_worse = self.val_worse + 1 if worse else 0
+            best, higher = self.best_metric, self._task.higher_is_better
+            good = best is None or metric == best.value or _is_better(metric, best, higher=higher)
+            self.val_worse = 0 if good else self.val_worse + 1
 
     @property
     def epoch_loss(self) -> float | None:
@@ -245,22 +245,17 @@ class Recorder:
         self._losses.begin_epoch()
         self._epoch_began = (active, progress.batches_done, val)
         if self._log is not None:
-            self._log.epoch(self.last)
+            self._log.epoch(self.last, self.best_metric, self.best_val_loss)
         for listener in self._listeners:
             listener.epoch(self.last)
         return self.last
 
     def _note_best(self, summary: EpochSummary) -> None:
-        metric, loss = summary.val_metric, summary.val_loss
-        sign = 1 if self._task.higher_is_better else -1
-        if metric is not None and math.isfinite(metric):
-            best = self.best_metric
-            if best is None or sign * metric > sign * best.value:
-                self.best_metric = Best(metric, summary.epoch)
-        if loss is not None and math.isfinite(loss):
-            lowest = self.best_val_loss
-            if lowest is None or loss < lowest.value:
-                self.best_val_loss = Best(loss, summary.epoch)
+        metric, loss, epoch = summary.val_metric, summary.val_loss, summary.epoch
+        if _is_better(metric, self.best_metric, higher=self._task.higher_is_better):
+            self.best_metric = Best(metric, epoch)
+        if _is_better(loss, self.best_val_loss, higher=False):
+            self.best_val_loss = Best(loss, epoch)
 
     def is_best(self, summary: EpochSummary) -> bool:
         """Whether no epoch so far was better: by the metric, or by the loss where there is none."""
@@ -398,6 +393,13 @@ class Recorder:
         if self._clock.active < WARM_UP:
             return None
         return batches_left / batch_rate + epochs_left * self._val_seconds
+
+
+def _is_better(value: float | None, best: Best | None, *, higher: bool) -> TypeGuard[float]:
+    """Whether a finite value is better than the best so far."""
+    if value is None or not math.isfinite(value):
+        return False
+    return best is None or (value > best.value if higher else value < best.value)
 
 
 class ValidationRecorder:

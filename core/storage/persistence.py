@@ -47,7 +47,6 @@ class Persistence:
         directory: open, and ours.
         policy: what to keep.
         about: goes into every checkpoint, to be compared at a resume.
-        higher_is_better: of the task's metric.
 
     Raises:
         OSError: the log can't be opened.
@@ -59,7 +58,6 @@ class Persistence:
         policy: Policy | None = None,
         *,
         about: Mapping[str, Any] | None = None,
-        higher_is_better: bool = True,
     ) -> None:
         self.directory = directory
         self.policy = policy or Policy()
@@ -84,7 +82,7 @@ class Persistence:
         self._lock = threading.Lock()
         self._store = CheckpointStore(directory.checkpoints, keep=self.policy.keep)
         self._store.sweep()
-        self.log = RunLog(directory.metrics, directory.events, higher_is_better=higher_is_better)
+        self.log = RunLog(directory.metrics, directory.events)
         self._writer = CheckpointWriter(
             self._store,
             on_saved=self._on_saved,

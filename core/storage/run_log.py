@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
@@ -33,7 +32,7 @@ class _FinishedEpoch:
 
     summary: EpochSummary
     best: Best | None
-    best_val_loss: float | None
+    best_val_loss: Best | None
     elapsed: float
 
     def record(self) -> LogRecord:
@@ -42,7 +41,7 @@ class _FinishedEpoch:
             self.summary,
             best_metric=self.best and self.best.value,
             best_epoch=self.best and self.best.epoch,
-            best_val_loss=self.best_val_loss,
+            best_val_loss=self.best_val_loss and self.best_val_loss.value,
             elapsed=round(self.elapsed, 6),
         )
 
@@ -57,7 +56,6 @@ class RunLog:
     Args:
         metrics: path of metrics.jsonl.
         events: path of events.jsonl.
-        higher_is_better: of the task's own metric.
         every: batches logged one by one, see `storage.batch_lines`.
         interval: seconds between two writes.
 
@@ -70,7 +68,6 @@ class RunLog:
         metrics: Path,
         events: Path,
         *,
-        higher_is_better: bool = True,
         every: int = EVERY,
         interval: float = INTERVAL,
     ) -> None:
@@ -81,9 +78,6 @@ class RunLog:
             self._metrics.close()
             raise
         self._windows = Windows(every)
-        self._sign = 1 if higher_is_better else -1
-        self._best: Best | None = None
-        self._best_val_loss: float | None = None
         self._epochs = 0
         self._waiting: deque[tuple[int, Block | _FinishedEpoch | LogState]] = deque()
         """What comes between batches, in order: new blocks, epochs, and states to be completed;
@@ -133,18 +127,13 @@ class RunLog:
         if self.waiting > BACKLOG:
             self.flush()
 
-    def epoch(self, summary: EpochSummary) -> None:
-        """An epoch was finished."""
-        metric, loss = summary.val_metric, summary.val_loss
-        best = -math.inf if self._best is None else self._sign * self._best.value
-        if metric is not None and math.isfinite(metric) and self._sign * metric > best:
-            self._best = Best(metric, summary.epoch)
-        if loss is not None and math.isfinite(loss):
-            lowest = self._best_val_loss
-            self._best_val_loss = loss if lowest is None else min(loss, lowest)
+    def epoch(
+        self, summary: EpochSummary, best: Best | None = None, best_val_loss: Best | None = None
+    ) -> None:
+        """An epoch was finished; `best` is the best metric so far."""
         self._epochs = summary.epoch
         elapsed = perf_counter() - self._zero
-        self._put(_FinishedEpoch(summary, self._best, self._best_val_loss, elapsed))
+        self._put(_FinishedEpoch(summary, best, best_val_loss, elapsed))
 
     def change(self, change: Change) -> None:
         """A person or the run itself changed something."""
@@ -208,14 +197,11 @@ class RunLog:
         then a checkpoint with this in it is not ahead of the log when the process is killed
         (`flush(sync=True)`: the machine, too).
         """
-        best = self._best
         state: LogState = {
             "batches_done": self._block.last,
             "epochs": self._epochs,
             "elapsed": perf_counter() - self._zero,
             "window": {},
-            "best": best and [best.value, best.epoch],
-            "best_val_loss": self._best_val_loss,
         }
         self._put(state)
         return state
@@ -241,8 +227,6 @@ class RunLog:
             self._windows.restore(state["window"])
             self._begin(done)
             self._epochs = epochs
-            self._best = Best(*state["best"]) if state["best"] else None
-            self._best_val_loss = state["best_val_loss"]
             if not rewinding:
                 self._zero = perf_counter() - float(state["elapsed"])
             missing = done - self._windows.batches - (last["batches_done"] if last else 0)

@@ -177,7 +177,6 @@ class RunBuilder:
                 directory,
                 Policy(self.options.seconds, self.options.epochs),
                 about=about,
-                higher_is_better=training.task.higher_is_better,
             )
             session = make(saving=saving, **start.options)
             # Only now is it known that the checkpoint fits: until here all is as it was.

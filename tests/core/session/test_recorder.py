@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fivestep.core.protocol.snapshot import Change, EpochSummary
-from fivestep.core.protocol.steps import Task
+from fivestep.core.protocol.snapshot import Best, Change, EpochSummary
+from fivestep.core.protocol.steps import Task, TaskName
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Recorder
 from fivestep.core.storage.batch_lines import MOST, Block
@@ -25,11 +26,13 @@ class Blocks:
     def __init__(self) -> None:
         self.blocks: list[Block] = []
         self.epochs: list[int] = []
+        self.best: list[tuple[Best | None, ...]] = []
 
     def batches(self, block: Block) -> None:
         self.blocks.append(block)
 
-    def epoch(self, summary: EpochSummary) -> None:
+    def epoch(self, summary: EpochSummary, *best: Best | None) -> None:
+        self.best.append(best)
         self.epochs.append(sum(len(block.times) for block in self.blocks))
 
     def change(self, change: Change) -> None: ...
@@ -144,3 +147,18 @@ def test_a_run_that_goes_back_tells_its_log_and_its_listener_again() -> None:
     told = [found[2] for found in log.rows()]
     assert told == [*range(1, 31), *range(21, 33)]
     assert [found[2] for found in listener.batches] == told
+
+
+@pytest.mark.parametrize(("task", "best"), [("classification", 2), ("language-model", 1)])
+def test_one_best_is_recorded_logged_and_kept(task: TaskName, best: int) -> None:
+    """A NaN, or an equal value, is no better one."""
+    log = Blocks()
+    record, name = Recorder(Task(task), Clock(), log=log), Task(task).metric_name
+    values = [(0.5, 0.8), (0.6, 0.7), (0.6, 0.9), (math.nan, math.nan), (0.55, None)]
+    for epoch, (metric, loss) in enumerate(values, start=1):
+        record.validated(epoch, loss, {name: metric}, 0.1)
+        summary = record.epoch(Progress(epoch=epoch), 0.1, validated=True)
+        assert record.is_best(summary) == (epoch in (1, best))
+    assert log.best[-1] == (record.best_metric, record.best_val_loss)
+    assert log.best[-1] == (Best(values[best - 1][0], best), Best(0.7, 2))
+    assert record.val_worse == (2 if best == 2 else 4)

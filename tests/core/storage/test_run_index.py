@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from fivestep.core.protocol import records
-from fivestep.core.protocol.snapshot import EpochSummary
+from fivestep.core.protocol.snapshot import Best, EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Recorder
@@ -63,7 +63,9 @@ def train(run: RunDirectory, epochs: int, more: int = 0) -> None:
             record.batch(epoch, batch, done, loss, 0.1, perf_counter())
         if epoch <= epochs:
             metrics = (("accuracy", 0.9 - abs(epoch - 3) / 10), ("=cmd()", -1.5))
-            log.epoch(EpochSummary(epoch, 10, 10 * epoch, 0.5, 0.4, metrics, 1.0, 10.0, 0.1))
+            summary = EpochSummary(epoch, 10, 10 * epoch, 0.5, 0.4, metrics, 1.0, 10.0, 0.1)
+            best = min(epoch, 3)
+            log.epoch(summary, Best(0.9 - (3 - best) / 10, best), Best(0.4, 1))
     log.close()
 
 

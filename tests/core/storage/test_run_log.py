@@ -254,20 +254,6 @@ def test_every_field_is_documented_and_every_documented_field_is_written(tmp_pat
     assert change["text"] == "lr ÷2 → 5.0e-4[2J"
 
 
-def test_an_epoch_tells_the_best_so_far(tmp_path: Path) -> None:
-    for higher, best in ((True, [(0.87, 1), (0.9, 4), (0.9, 4)]), (False, [(0.87, 1)] * 3)):
-        folder = tmp_path / str(higher)
-        log = open_log(folder, higher_is_better=higher)
-        run(log, 1, 7)
-        run(log, 22, 28)
-        log.epoch(summary(5, metrics=(("accuracy", math.nan),), val_loss=None))
-        log.close()
-        epochs = [record for record in metrics(folder) if record["type"] == "epoch"]
-        assert [(record["best_metric"], record["best_epoch"]) for record in epochs] == best
-        assert [record["best_val_loss"] for record in epochs] == [4.0, 1.0, 1.0]
-        assert epochs[-1]["val_metric"] is None
-
-
 def test_the_writer_writes_without_being_asked(tmp_path: Path) -> None:
     log = open_log(tmp_path, interval=0.001)
     run(log, 1, 3)

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # For what tests share: `terminal` (the benchmarks use it too), `faults`, and core's `states`.
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "core")]
+
+settings.register_profile("fivestep", deadline=None)  # a busy machine fails no test
+settings.load_profile("fivestep")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -26,9 +26,9 @@ from fivestep.core.protocol.snapshot import (
 )
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.training.device import DeviceReading
-from fivestep.tui.render.theme import DARK, THEMES
 from fivestep.tui.watch.watch import WatchScreen
 from fivestep.tui.widgets.messages import MessageLog
+from fivestep.tui.widgets.theme import DARK, THEMES
 
 SHARES = (0.02, 0.04, 0.36, 0.06, 0.39, 0.08, 0.03, 0.02)
 NOON = 1_795_348_800.0  # a fixed time of day (UTC), so that pictures stay the same

@@ -16,7 +16,6 @@ from textual.timer import Timer
 
 from ...presets.recipe import load
 from ..choose.screen import Choice, ChooseScreen
-from ..render.theme import DARK, THEMES
 from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import print_to_descriptors
 from ..terminal.keyboard import forgiving
@@ -24,6 +23,7 @@ from ..terminal.signals import ScreenSignals
 from ..terminal.terminal import is_gone
 from ..watch.pace import Resizing
 from ..widgets.messages import MessageLog
+from ..widgets.theme import DARK, THEMES
 
 # What is not imported up here is late: the first picture does without.
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from textual.widgets import Button, Input, Static
 
 from ...presets.catalogue import DATASETS, MODELS
 from ..render.format import clean, count, fit, wrap
+from ..render.glyphs import plain
 from ..render.keymap import KeyCommand
 from ..render.spans import Line, Span, line
-from ..render.theme import plain
 from ..widgets.footer import CommandBar
 from ..widgets.panel import Panel, styles
 from .settings import DATASET, MODEL, SETTINGS, Resolved, Setting, nudged

@@ -10,8 +10,8 @@ from ...core.protocol.steps import FIVE
 from ...presets.catalogue import DATASETS, MODELS, Kind
 from ...presets.recipe import Recipe
 from ..render.format import clean, count, fit, wrap
+from ..render.glyphs import plain
 from ..render.spans import EMPTY, Line, centred_rows, line, spread
-from ..render.theme import plain
 from ..widgets.panel import Panel, styles
 from ..widgets.picture import CLASSES, PicturePanel
 from .settings import DATASET, MODEL, Resolved

@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 from ...presets import registry
 from ...presets.recipe import Recipe, RecipeError, load
 from ..render.format import clean, fit
-from ..render.theme import plain
+from ..render.glyphs import plain
 
 TASKS = {
     "classification": "classification",

@@ -20,7 +20,8 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from ...presets import registry
-from ..render.theme import DARK, LIGHT, ascii_only
+from ..render.glyphs import ascii_only
+from ..widgets.theme import DARK, LIGHT
 from .form import CHOOSING, ChoosingBar, CommandLine, Form, StartButton, help_lines
 from .panels import (
     LAYOUT,

@@ -1,4 +1,4 @@
-"""The command: what it takes, and which face shows the run."""
+"""The commands of `fivestep`, each with its arguments and options."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """The options that stand before a command."""
 
 
 @app.command(cls=Plain, epilog=EXIT_CODES)
@@ -174,17 +174,17 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
     traceback: TracebackOption = False,
 ) -> None:
-    """Judge a model on the validation and the test data: untrained, or as a run left it."""
+    """Evaluate a model on the validation and the test data: untrained, or as a run left it."""
     from ..setup.options import runs_folder
-    from .evaluate import Trained, judge
+    from .evaluate import TrainedRun, evaluate_plan
 
     with refusals(traceback):
-        trained = None if run is None else Trained(runs_folder(runs_dir), run, last=last)
+        trained = None if run is None else TrainedRun(runs_folder(runs_dir), run, last=last)
         own = trained is not None and not preset.endswith(".py")
         plan = trained.plan() if trained is not None and own else plan_of(ctx)
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
         with refusals(traceback):
-            judge(plan, output, json=json, trained=trained)
+            evaluate_plan(plan, output, json=json, trained=trained)
         output.flush()
         code = written(output)
     raise typer.Exit(code)

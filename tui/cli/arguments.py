@@ -1,4 +1,4 @@
-"""What the commands that run something share: the wishes they are given, and the face."""
+"""From parsed command-line arguments to run options, a plan, and the run on the screen or not."""
 
 from __future__ import annotations
 
@@ -23,46 +23,46 @@ if TYPE_CHECKING:
     from ..setup.builder import RunBuilder
     from ..setup.plan import Plan
 
-UNITS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-SPAN: Final = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]+)")
+TIME_UNITS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+TIME_SPAN: Final = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]+)")
 
 
 def options_of(ctx: Any) -> RunOptions:
-    """What the command line wants kept.
+    """The options of a run that the command line gives.
 
     Raises:
-        UsageError: an option says something that is none of its answers.
+        UsageError: an option has a value that it doesn't take, or contradicts another.
     """
-    said: dict[str, Any] = ctx.params
-    if said["json"] and said["quiet"]:
+    params: dict[str, Any] = ctx.params
+    if params["json"] and params["quiet"]:
         raise UsageError("--json and --quiet contradict each other; leave one out", ctx)
-    if said["on_nan"] not in (None, "stop", "rollback"):
+    if params["on_nan"] not in (None, "stop", "rollback"):
         raise UsageError("--on-nan: expected stop or rollback", ctx)
-    if said.get("no_save") and said.get("name"):
+    if params.get("no_save") and params.get("name"):
         raise UsageError("--no-save and --name contradict each other; leave one out", ctx)
-    if said.get("no_save") and said["on_nan"] == "rollback":
+    if params.get("no_save") and params["on_nan"] == "rollback":
         raise UsageError("--on-nan rollback needs checkpoints; leave --no-save out", ctx)
-    seconds, epochs = _span(said["save_every"], ctx)
-    breakpoints = tuple(said.get("break_") or ())
+    seconds, epochs = _save_every(params["save_every"], ctx)
+    breakpoints = tuple(params.get("break_") or ())
     if breakpoints:
-        _check(breakpoints, ctx)
+        _check_conditions(breakpoints, ctx)
     return RunOptions(
-        folder=runs_folder(said["runs_dir"]),
-        name=said.get("name"),
-        keeps=not said.get("no_save", False),
+        folder=runs_folder(params["runs_dir"]),
+        name=params.get("name"),
+        keeps=not params.get("no_save", False),
         seconds=seconds,
         epochs=epochs,
-        on_nan=said["on_nan"],
+        on_nan=params["on_nan"],
         breakpoints=breakpoints,
         faults=faults_of(ctx),
     )
 
 
 def faults_of(ctx: Any) -> tuple[Fault, ...]:
-    """What the command line wants to be wrong with the loop.
+    """The faults to inject into the loop.
 
     Raises:
-        UsageError: there is no such switch.
+        UsageError: there is no such fault.
     """
     named: list[str] = ctx.params.get("break_it") or []
     for name in named:
@@ -73,12 +73,12 @@ def faults_of(ctx: Any) -> tuple[Fault, ...]:
     return tuple(dict.fromkeys(map(Fault, named)))
 
 
-def _check(conditions: tuple[str, ...], ctx: Any) -> None:
-    """Refuse what can't be understood, before anything is loaded."""
+def _check_conditions(conditions: tuple[str, ...], ctx: Any) -> None:
+    """Refuse breakpoint conditions that can't be parsed, before anything is loaded."""
     from ...core.protocol.conditions import METRICS, WORDS, ConditionError, parse
 
-    said = ctx.params
-    own = any(str(said.get(key)).endswith(".py") for key in ("preset", "run", "file"))
+    params = ctx.params
+    own = any(str(params.get(key)).endswith(".py") for key in ("preset", "run", "file"))
     for text in conditions:
         # A Python file may bring metrics that only it knows: they are looked up once it is run.
         words = set(re.findall(r"[^\W\d]\w*", text)) - set(WORDS) if own else ()
@@ -88,25 +88,25 @@ def _check(conditions: tuple[str, ...], ctx: Any) -> None:
             raise UsageError(f"--break {shown(text)}: {error}", ctx) from error
 
 
-def _span(text: str, ctx: Any) -> tuple[float, int | None]:
-    """Seconds between two checkpoints, and epochs between two that stay."""
-    match = SPAN.fullmatch(text.strip().lower())
+def _save_every(text: str, ctx: Any) -> tuple[float, int | None]:
+    """What `--save-every` says: seconds between two checkpoints, epochs between two that stay."""
+    match = TIME_SPAN.fullmatch(text.strip().lower())
     number, unit = (float(match[1]), match[2]) if match else (0.0, "")
-    if unit in UNITS and number > 0 and math.isfinite(number):
-        return number * UNITS[unit], None
+    if unit in TIME_UNITS and number > 0 and math.isfinite(number):
+        return number * TIME_UNITS[unit], None
     if unit in ("epoch", "epochs") and number >= 1 and number == int(number):
-        return _span("30s", ctx)[0], int(number)
+        return _save_every("30s", ctx)[0], int(number)
     raise UsageError("--save-every: expected a time such as 30s, 5min or 10epochs", ctx)
 
 
 def with_screen(ctx: Any) -> bool:
     """Whether the run is shown on a screen: nothing else was asked for, and there is one."""
-    said = ctx.params
-    return not (said["no_ui"] or said["json"] or said["quiet"]) and on_a_terminal()
+    params = ctx.params
+    return not (params["no_ui"] or params["json"] or params["quiet"]) and on_a_terminal()
 
 
 def watch(builder: RunBuilder, ctx: Any) -> int:
-    """Run it under the face that was asked for; the exit code."""
+    """Run it on the screen, or as lines or JSON if asked for; the exit code."""
     if with_screen(ctx):
         with importing():
             from ..app.open import open_screen
@@ -117,52 +117,56 @@ def watch(builder: RunBuilder, ctx: Any) -> int:
     from ..headless.reporter import Reporter
     from ..headless.text_reporter import TextReporter
 
-    said = ctx.params
-    json, quiet = said["json"], said["quiet"]
+    params = ctx.params
+    json, quiet = params["json"], params["quiet"]
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
         reporter = (
             JsonReporter(output) if json else Reporter(output) if quiet else TextReporter(output)
         )
-        return runner.run(builder, reporter, show_traceback=said["traceback"])
+        return runner.run(builder, reporter, show_traceback=params["traceback"])
 
 
 def recipe_of(ctx: Any) -> Recipe:
-    """The recipe that the command line speaks of, checked without torch.
+    """The recipe that the command line names, with its options; checked without torch.
 
     Raises:
-        typer.Exit: with 2, if it can't be used; the reason has been told.
+        typer.Exit: with 2, if it can't be used; the reason is on stderr.
     """
     from ...presets import recipe
 
-    said: dict[str, Any] = ctx.params
-    with refusals(said["traceback"]):
-        if said["preset"].endswith(".py"):
+    params: dict[str, Any] = ctx.params
+    with refusals(params["traceback"]):
+        name = params["preset"]
+        if name.endswith(".py"):
             raise recipe.RecipeError(
-                f"{shown(said['preset'])}: a Python file is no recipe, there is nothing to resolve"
+                f"{shown(name)}: a Python file is no recipe, there is nothing to resolve"
             )
-        return recipe.load(said["preset"], _overrides(said))
+        return recipe.load(name, _overrides(params))
 
 
 def plan_of(ctx: Any) -> Plan:
-    """What the command line wants to run: a recipe, or the Python file that it names.
+    """What the command line asks to run: a recipe, or a Python file.
 
     Raises:
         typer.Exit: as `recipe_of`.
     """
     from ..setup.plan import FilePlan, RecipePlan
 
-    said: dict[str, Any] = ctx.params
-    if not said["preset"].endswith(".py"):
+    params: dict[str, Any] = ctx.params
+    if not params["preset"].endswith(".py"):
         return RecipePlan(recipe_of(ctx))
     from ...presets.user_file import load_own
 
-    with refusals(said["traceback"]):
-        return FilePlan(load_own(said["preset"], _overrides(said)))
+    with refusals(params["traceback"]):
+        return FilePlan(load_own(params["preset"], _overrides(params)))
 
 
-def _overrides(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What the short options and `--set` change, by key."""
-    said = {**said, **{alias[2:]: "true" if said.get(alias[2:]) else None for alias in SWITCHES}}
-    short = {key: said.get(alias[2:].replace("-", "_")) for alias, key in ALIASES.items()}
+def _overrides(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What the short options and `--set` change: values by the recipe's keys."""
+    params = {
+        **params,
+        **{alias[2:]: "true" if params.get(alias[2:]) else None for alias in SWITCHES},
+    }
+    short = {key: params.get(alias[2:].replace("-", "_")) for alias, key in ALIASES.items()}
     sets = [f"{key}={value}" for key, value in short.items() if value is not None]
-    return dict(parse_set(text) for text in (*sets, *(said["set_"] or ())))
+    return dict(parse_set(text) for text in (*sets, *(params["set_"] or ())))

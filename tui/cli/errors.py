@@ -1,4 +1,4 @@
-"""What a wrong command line gets: one line, with the nearest match or the way out."""
+"""Errors of the command line: each gets one line, with the nearest match or a way out."""
 
 from __future__ import annotations
 

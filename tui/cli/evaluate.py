@@ -1,4 +1,4 @@
-"""`fivestep eval`: a model judged without training it, for people or as JSON."""
+"""`fivestep eval`: a model evaluated without training it, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ..terminal.output import Output
 
 
-class Trained:
-    """A run that is looked at; another process may be training it.
+class TrainedRun:
+    """A run whose weights are evaluated; another process may still be training it.
 
     Args:
         folder: where runs are kept.
@@ -54,8 +54,8 @@ class Trained:
             )
         return RecipePlan(load(str(directory.recipe)))
 
-    def give(self, training: Training) -> str:
-        """Put the weights into a training of the same make; says in a line which they are.
+    def load_weights(self, training: Training) -> str:
+        """Load the weights into a training of the same recipe; gives a line that says which.
 
         Raises:
             RecipeError: there are none, or they are another model's.
@@ -85,62 +85,62 @@ class Trained:
 
 
 FRESH: Final = "the model is freshly initialised: nothing has been trained"
-MOST: Final = 10
+MOST_PAIRS: Final = 10
 """Pairs of classes that are listed where the matrix has no room."""
-WIDE: Final = 100
+WIDEST_MATRIX: Final = 100
 """Cells that a matrix may take where no terminal has an end."""
-BAR: Final = 40
+LONGEST_BAR: Final = 40
 """Cells of the longest bar of a histogram."""
 
 
-def judge(
-    plan: Plan, output: Output, *, json: bool = False, trained: Trained | None = None
+def evaluate_plan(
+    plan: Plan, output: Output, *, json: bool = False, trained: TrainedRun | None = None
 ) -> None:
-    """Build the run, judge its model as it is, and tell.
+    """Build the run, evaluate its model as it is, and write the results.
 
     Args:
         plan: what to build.
-        output: where to tell.
-        json: as one object.
-        trained: gives the model what it has learned; None judges it untrained.
+        output: where to write.
+        json: write one object instead of text.
+        trained: gives the model its weights; None evaluates it untrained.
 
     Raises:
-        RecipeError: it can't be built, or has nothing to judge by.
+        RecipeError: it can't be built, or has no data to evaluate on.
     """
     load_torch()
     from ...core.training.evaluate import evaluate
 
     training = plan.build()
-    told = FRESH if trained is None else trained.give(training)
+    weights = FRESH if trained is None else trained.load_weights(training)
     found = evaluate(training)
     if not found:
         raise RecipeError(f"{plan.name}: there is neither validation nor test data to judge by")
-    room = output.columns if output.is_terminal else WIDE
+    room = output.columns if output.is_terminal else WIDEST_MATRIX
     output.write(
-        _as_json(plan, training, found, told if trained else None)
+        _as_json(plan, training, found, weights if trained else None)
         if json
-        else _as_lines(plan, training, found, room, told)
+        else _as_lines(plan, training, found, room, weights)
     )
 
 
 def _as_lines(
-    plan: Plan, training: Training, found: tuple[Evaluation, ...], room: int, told: str
+    plan: Plan, training: Training, found: tuple[Evaluation, ...], room: int, weights: str
 ) -> str:
-    lines = [plan.headline, told]
+    lines = [plan.headline, weights]
     for part in found:
         facts = [counted(part.samples, "sample"), f"loss {number(part.loss)}"]
         facts += [f"{n} {metric(n, v)}" for n, v in part.metrics if n != "val_loss"]
         lines.append(f"{part.part}: {', '.join(facts)}")
     last = found[-1]
     if last.confusion is not None:
-        lines += ["", *_matrix(last, training.about.label_names, room)]
+        lines += ["", *_confusion(last, training.about.label_names, room)]
     if last.residuals is not None:
-        lines += ["", *_spread(last.part, last.residuals)]
+        lines += ["", *_residuals(last.part, last.residuals)]
     return "".join(clean(row) + "\n" for row in lines)
 
 
 def _as_json(
-    plan: Plan, training: Training, found: tuple[Evaluation, ...], told: str | None
+    plan: Plan, training: Training, found: tuple[Evaluation, ...], weights: str | None
 ) -> str:
     own = training.task.metric_name
     parts = []
@@ -162,8 +162,8 @@ def _as_json(
     return line(
         "eval",
         preset=plan.name,
-        trained=told is not None,
-        weights=told,
+        trained=weights is not None,
+        weights=weights,
         parameters=training.parameters,
         task=training.task.name,
         metric_name=own,
@@ -174,7 +174,7 @@ def _as_json(
     )
 
 
-def _matrix(part: Evaluation, names: tuple[str, ...], room: int) -> list[str]:
+def _confusion(part: Evaluation, names: tuple[str, ...], room: int) -> list[str]:
     """Counts by label (rows) and prediction (columns), or the pairs that are confused most."""
     counts = part.confusion
     assert counts is not None
@@ -195,11 +195,11 @@ def _matrix(part: Evaluation, names: tuple[str, ...], room: int) -> list[str]:
     )
     return [
         f"{part.part}, what is confused most:",
-        *(f"{names[i]} taken for {names[j]}: {count(n)}" for n, i, j in pairs[:MOST]),
+        *(f"{names[i]} taken for {names[j]}: {count(n)}" for n, i, j in pairs[:MOST_PAIRS]),
     ]
 
 
-def _spread(part: str, found: Residuals) -> list[str]:
+def _residuals(part: str, found: Residuals) -> list[str]:
     """A line of numbers, then the histogram."""
     facts = (
         f"mean {number(found.mean)}, deviation {number(found.deviation)}, "
@@ -210,6 +210,6 @@ def _spread(part: str, found: Residuals) -> list[str]:
     for i, samples in enumerate(found.counts):
         start, end = found.low + i * step, found.low + (i + 1) * step
         span = f"{number(start):>9} to {number(end):>9}"
-        drawn = bar(samples / most, BAR).rstrip()
+        drawn = bar(samples / most, LONGEST_BAR).rstrip()
         lines.append(f"{span}  {count(samples):>6}  {drawn}".rstrip())
     return lines

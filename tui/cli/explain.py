@@ -1,4 +1,4 @@
-"""`fivestep explain`: a run's first batches, step by step, for people or as one JSON object."""
+"""`fivestep explain`: a run's first batches, step by step, as text or as one JSON object."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..setup.plan import Plan
     from ..terminal.output import Output
 
-WIDE: Final = 88
+WIDEST: Final = 88
 """Cells of a line where no terminal has an end, and at most where one has."""
 
 FIELDS: Final[dict[str, dict[str, str]]] = {
@@ -88,7 +88,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
 """The object of `--json`, and what is in its lists. Its kind is in the field `type`."""
 
 
-def tell(
+def explain_plan(
     plan: Plan,
     output: Output,
     batches: int,
@@ -97,10 +97,10 @@ def tell(
     json: bool = False,
     show_traceback: bool = False,
 ) -> int:
-    """Build the run, walk through its first batches, and tell. Nothing is kept.
+    """Build the run, take its first batches step by step, write what happened. Nothing is kept.
 
     Returns:
-        The exit code: 0, or 1 if a step failed, which is told on stderr.
+        The exit code: 0, or 1 if a step failed; the reason is on stderr then.
 
     Raises:
         RecipeError: it can't be built.
@@ -132,15 +132,15 @@ def tell(
             )
         )
     else:
-        width = min(WIDE, output.columns) if output.is_terminal else WIDE
+        width = min(WIDEST, output.columns) if output.is_terminal else WIDEST
         first = "The first batch" if batches == 1 else f"The first {batches} batches"
         lines = [
             f"{first} of {plan.headline}",
             f"{info.data}; {counted(info.parameters, 'parameter')}",
         ]
-        lines = [row for said in lines for row in wrap(clean(said), width)]
-        told = (*lines, *explanation(whole, intact, optimizer, width))
-        output.write("".join(clean(row) + "\n" for row in told))
+        lines = [row for text in lines for row in wrap(clean(text), width)]
+        lines += explanation(whole, intact, optimizer, width)
+        output.write("".join(clean(row) + "\n" for row in lines))
     if whole.failure is None:
         return 0
     output.flush()

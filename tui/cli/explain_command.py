@@ -1,4 +1,4 @@
-"""The command that explains a run's first batches."""
+"""The command `explain` and its options."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from .options import (
     TracebackOption,
 )
 
-MOST: Final = 1000
+MOST_BATCHES: Final = 1000
 """Batches that are explained at most."""
 
 
 def add_to(app: typer.Typer) -> None:
-    """Make it a command of the program."""
+    """Add the command to the program."""
     app.command(cls=Plain)(explain)
 
 
@@ -59,14 +59,16 @@ def explain(
     traceback: TracebackOption = False,
 ) -> None:
     """Train a few batches step by step and say what each step did; nothing is kept."""
-    if not batches.isdecimal() or not 1 <= int(batches) <= MOST:
-        raise UsageError(f"--batches: expected a number from 1 to {MOST:,}", ctx)
+    if not batches.isdecimal() or not 1 <= int(batches) <= MOST_BATCHES:
+        raise UsageError(f"--batches: expected a number from 1 to {MOST_BATCHES:,}", ctx)
     faults, plan = faults_of(ctx), plan_of(ctx)
-    from .explain import tell
+    from .explain import explain_plan
 
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
         with refusals(traceback):
-            failed = tell(plan, output, int(batches), faults, json=json, show_traceback=traceback)
+            failed = explain_plan(
+                plan, output, int(batches), faults, json=json, show_traceback=traceback
+            )
         output.flush()
         code = written(output)
     raise typer.Exit(failed or code)

@@ -1,4 +1,4 @@
-"""The text of `fivestep explain`: what each step did to the numbers, for who meets it first."""
+"""The text of `fivestep explain`: each step, why it is there, and what it did to the numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..render.narrator import share, tensors
 if TYPE_CHECKING:
     from ...core.inspection.explain import Batch, Explained, Modes, Phase
 
-MOST: Final = 8
+MOST_LAYERS: Final = 8
 """Layers that a table shows; of more, the first and the last ones."""
 INDENT: Final = "   "
 TABLE_INDENT: Final = " " * 5
@@ -59,8 +59,8 @@ def _batch(
     whole: Explained, batch: Batch, optimizer: str, width: int, *, first: bool
 ) -> Iterator[str]:
     facts = batch.facts
-    told = f"features {tensors(facts.features)}, labels {tensors(facts.labels)}"
-    yield from wrap(f"Batch {batch.number} of epoch {batch.epoch}: {told}", width)
+    shapes = f"features {tensors(facts.features)}, labels {tensors(facts.labels)}"
+    yield from wrap(f"Batch {batch.number} of epoch {batch.epoch}: {shapes}", width)
     if batch.phases[0].step is not Step.ZERO_GRAD:
         yield from _not_due(Step.ZERO_GRAD, whole.accumulate, width)
     for i, phase in enumerate(batch.phases):
@@ -124,35 +124,35 @@ def _heading(step: Step, remark: str) -> str:
     return f"{info.number}  {info.code}" + (f"    {remark}" if remark else "")
 
 
-def _indented(said: str, width: int, first: str = INDENT, then: str = INDENT) -> Iterator[str]:
+def _indented(text: str, width: int, first: str = INDENT, then: str = INDENT) -> Iterator[str]:
     """A paragraph, its first line set in by `first` and the others by `then`."""
-    for i, row in enumerate(wrap(said, width - len(then))):
+    for i, row in enumerate(wrap(text, width - len(then))):
         yield (then if i else first) + row
 
 
-def _result(said: str, width: int) -> Iterator[str]:
+def _result(text: str, width: int) -> Iterator[str]:
     """What was measured, set off from what is explained."""
-    return _indented(said, width, f"{INDENT}> ", f"{INDENT}  ")
+    return _indented(text, width, f"{INDENT}> ", f"{INDENT}  ")
 
 
 def _again(whole: Explained, batch: Batch) -> str:
     before, after = batch.loss, batch.loss_again
     drawn = whole.modes is not None and whole.modes.train_apart > 0 and batch.train_mode
     again = f"The same batch again{', with the same dropout' if drawn else ''}"
-    told = f"{again}: loss {number(before)} → {number(after)}"
+    text = f"{again}: loss {number(before)} → {number(after)}"
     if not math.isfinite(after):
-        return f"{told}: nothing can be learned any more."
+        return f"{text}: nothing can be learned any more."
     if number(before) == number(after) and before != after:
-        told = f"{again}: loss {before:.7g} → {after:.7g}"
+        text = f"{again}: loss {before:.7g} → {after:.7g}"
     if after < before:
-        return f"{told}, lower."
+        return f"{text}, lower."
     if after == before:
-        return f"{told}, the same: nothing was learned."
-    return f"{told}, higher: the step went too far."
+        return f"{text}, the same: nothing was learned."
+    return f"{text}, higher: the step went too far."
 
 
 def gradients(layers: Sequence[Difference]) -> Iterator[str]:
-    """What backward did to each layer."""
+    """What the backward pass did to each layer's gradients."""
     rows = [["layer", "type", "gradient"]]
     for layer in layers:
         before, after = layer.before.grad_norm, layer.after.grad_norm
@@ -180,12 +180,12 @@ def _table(rows: list[list[str]], left: int = 2) -> Iterator[str]:
     """Rows in columns, the first `left` of them aligned left; long tables lose their middle."""
     rows = [[clean(cell) for cell in row] for row in rows]
     head, *body = rows
-    gap = len(body) - MOST
+    gap = len(body) - MOST_LAYERS
     if gap > 1:
-        body = [*body[: MOST // 2], *body[-(MOST // 2 - 1) :]]
+        body = [*body[: MOST_LAYERS // 2], *body[-(MOST_LAYERS // 2 - 1) :]]
     widths = [max(map(cell_len, column)) for column in zip(head, *body, strict=True)]
     for i, row in enumerate([head, *body]):
-        if gap > 1 and i == MOST // 2 + 1:
+        if gap > 1 and i == MOST_LAYERS // 2 + 1:
             yield f"{TABLE_INDENT}… {gap + 1} more"
         cells = [
             fit(cell, size, right=n >= left)

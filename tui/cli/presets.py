@@ -1,4 +1,4 @@
-"""The presets as a table for people and as objects for programs. Needs no torch."""
+"""`fivestep presets`: the presets as a table or as JSON. Needs no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..terminal.output import Output
 
 GAP: Final = "  "
 Row = tuple[str, ...]
-NARROW: Final = 28
+NARROWEST: Final = 28
 """Cells that the last column needs; with fewer, it goes under its row."""
 
 
@@ -97,7 +97,7 @@ def table(rows: Sequence[Row], columns: int | None) -> str:
             lines.append(f"{head}{GAP}{row[-1]}")
             continue
         room = columns - len(head) - len(GAP) - 1
-        if room >= NARROW:
+        if room >= NARROWEST:
             first, *more = wrap(row[-1], room)
             indent = " " * (len(head) + len(GAP))
             lines += [f"{head}{GAP}{first}", *(indent + line for line in more)]

@@ -1,4 +1,4 @@
-"""The commands about runs that there have been: list them, go on with one, take its numbers."""
+"""The commands about earlier runs: `resume`, `runs`, `export`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .options import (
 
 
 def add_to(app: typer.Typer) -> None:
-    """Make them commands of the program."""
+    """Add the commands to the program."""
     app.command(cls=Plain, epilog=EXIT_CODES)(resume)
     app.command(cls=Plain)(runs)
     app.command(cls=Plain)(export)
@@ -80,7 +80,7 @@ def runs(
     folder, output = runs_folder(runs_dir), stdout()
     with refusals():
         if action == "show":
-            output.write(run_tables.one(folder, name, as_object=json))
+            output.write(run_tables.run_details(folder, name, as_object=json))
         elif name is None:
             output.write(run_tables.as_json(folder) if json else run_tables.table(folder, output))
     output.flush()
@@ -98,7 +98,7 @@ def export(
     ] = None,
     runs_dir: RunsDirOption = None,
 ) -> None:
-    """Give out a run's numbers: a row a batch (beyond 100,000, a row a window of batches)."""
+    """Export a run's numbers: a row a batch (beyond 100,000, a row a window of batches)."""
     from . import run_tables
 
     if not csv:

@@ -49,11 +49,11 @@ def _row(run: RunSummary) -> tuple[str, ...]:
     best = "" if run.best is None else metric(run.metric_name, run.best)
     if run.best_epoch is not None:
         best += f" @{run.best_epoch}"
-    told = clean(run.reason)
+    remark = clean(run.reason)
     if run.state == "crashed":
-        told = f"its process ended in the middle; fivestep resume {run.name}"
+        remark = f"its process ended in the middle; fivestep resume {run.name}"
     if run.state == "finished":
-        told = ""
+        remark = ""
     return (
         run.name,
         run.state,
@@ -61,7 +61,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
         best,
         size(run.size),
         _when(run.started),
-        told,
+        remark,
     )
 
 
@@ -75,7 +75,7 @@ def _object(run: RunSummary) -> dict[str, Any]:
     return asdict(run) | {"path": str(run.path)}
 
 
-def one(folder: Path, name: str | None, *, as_object: bool) -> str:
+def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
     """Everything about one run: the last one, if none is named.
 
     Raises:
@@ -182,8 +182,11 @@ def _machine(meta: dict[str, Any]) -> str | None:
     found = meta.get("versions")
     versions = found if isinstance(found, dict) else {}
     threads = meta.get("threads", "?")
-    told = counted(threads, "thread") if isinstance(threads, int) else f"{threads} threads"
-    parts = [f"{meta.get('device', '?')}, {told}", *([str(meta["amp"])] if meta.get("amp") else [])]
+    in_words = counted(threads, "thread") if isinstance(threads, int) else f"{threads} threads"
+    parts = [
+        f"{meta.get('device', '?')}, {in_words}",
+        *([str(meta["amp"])] if meta.get("amp") else []),
+    ]
     return ", ".join(parts + [f"{key} {value}" for key, value in versions.items()])
 
 

@@ -16,8 +16,8 @@ from typing import Final
 
 from .charts import Scale, Stroke, paint
 from .format import clean, fit, tick, wrap
+from .glyphs import GLYPHS, INKS
 from .spans import EMPTY, Line, Span, centred_rows, joined, line, line_width, sized
-from .theme import GLYPHS, INKS
 
 GreyImage = tuple[tuple[float, ...], ...]
 """Rows of grey values, 0 to 1."""

@@ -11,8 +11,8 @@ from typing import Final
 from ...core.protocol.inside import DecisionMap, FittedLine, Point, PredictionsTruth
 from .charts import Scale, Stroke, paint
 from .format import clean, count, counted, fit, number, tick
+from .glyphs import GLYPHS
 from .spans import Line, Span, centred_rows, joined, line, line_width, sized
-from .theme import GLYPHS
 
 FIELDS: Final = "·:-~=,"
 """The ground of each class, so that colour alone tells nothing."""

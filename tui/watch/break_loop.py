@@ -16,8 +16,8 @@ from textual.widgets.option_list import Option
 from ...core.protocol.faults import FAULTS, Fault
 from ...core.protocol.snapshot import Snapshot
 from ..render.format import wrap
+from ..render.glyphs import plain
 from ..render.spans import EMPTY, Line, line
-from ..render.theme import plain
 from ..widgets.panel import TextPanel
 
 SEEN: Final = 3

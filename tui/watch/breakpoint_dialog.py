@@ -15,8 +15,8 @@ from textual.widgets.option_list import Option
 
 from ...core.protocol.conditions import NAMES, ConditionError, Gate, parse
 from ..render.format import clean, fit, wrap
+from ..render.glyphs import plain
 from ..render.spans import Line, line
-from ..render.theme import plain
 from ..widgets.panel import TextPanel
 
 JUDGED: Final[dict[Gate, str]] = {

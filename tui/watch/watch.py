@@ -18,8 +18,8 @@ from ...core.protocol.snapshot import Outcome, Snapshot
 from ...core.protocol.steps import State, Step
 from ..headless.reporter import VerdictWatch
 from ..render.format import ago
+from ..render.glyphs import ascii_only
 from ..render.keymap import KEYS, Situation
-from ..render.theme import ascii_only
 from ..setup.launch import RunLocation, Source
 from ..widgets.footer import CommandBar
 from ..widgets.messages import MessageLog

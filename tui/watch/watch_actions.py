@@ -30,9 +30,9 @@ from ...core.protocol.faults import Fault
 from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import INSIDE_BATCH, State, Step, Task
 from ..render.keymap import BY_ID, Situation, for_key
-from ..render.theme import DARK, LIGHT
 from ..setup.launch import Source
 from ..widgets.messages import MessageLog
+from ..widgets.theme import DARK, LIGHT
 from .break_loop import BreakItScreen
 from .breakpoint_dialog import BreakpointsScreen
 from .dialogs import AskStop, FailureScreen, HelpScreen, StopAnswer, VerdictsScreen

@@ -10,8 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
+from ..render.glyphs import plain
 from ..render.spans import Line
-from ..render.theme import plain
 from .panel import TextPanel
 
 

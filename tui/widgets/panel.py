@@ -14,8 +14,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ...core.protocol.snapshot import RunInfo, Snapshot
+from ..render.glyphs import plain
 from ..render.spans import EMPTY, Line, sized
-from ..render.theme import plain
 
 STYLES = frozenset(
     "dim bold now bar train val good bad warn key hand brand train-range val-range mark".split()

@@ -9,9 +9,9 @@ from rich.style import Style
 
 from ...core.protocol.inside import Inside
 from ..render.format import clean, wrap
+from ..render.glyphs import GLYPHS, INKS
 from ..render.pictures import draw_view
 from ..render.spans import EMPTY, Line, line, line_width
-from ..render.theme import GLYPHS, INKS
 from .panel import STYLES, Panel, styles
 
 CLASSES: Final = tuple(f"class-{n}" for n in range(len(GLYPHS)))

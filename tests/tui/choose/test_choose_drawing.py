@@ -18,8 +18,8 @@ from fivestep.tui.render.data_pictures import (
     Scatter,
     draw,
 )
+from fivestep.tui.render.glyphs import GLYPHS
 from fivestep.tui.render.spans import Line, line_width
-from fivestep.tui.render.theme import GLYPHS
 
 DIAGONAL = tuple(tuple(float(x == y) for x in range(8)) for y in range(8))
 ARMS = Scatter((0.0, 1.0, 0.0, 1.0), (0.0, 0.0, 1.0, 1.0), (0, 1, 1, 2), ("a", "b", "c"), True)

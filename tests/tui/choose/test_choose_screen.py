@@ -24,8 +24,8 @@ from fivestep.tui.choose.preset_list import PresetList
 from fivestep.tui.choose.preview import PreviewRequest
 from fivestep.tui.choose.screen import Choice, ChooseScreen
 from fivestep.tui.render.data_pictures import Preview
-from fivestep.tui.render.theme import DARK, LIGHT, THEMES
 from fivestep.tui.widgets.panel import Panel
+from fivestep.tui.widgets.theme import DARK, LIGHT, THEMES
 
 RECIPES = {
     "digits-cnn": ("digits", "cnn", "AdamW", 0.005),

@@ -9,7 +9,7 @@ import pytest
 
 from fivestep.core.training.evaluate import Evaluation
 from fivestep.tui.cli import app as cli
-from fivestep.tui.cli.evaluate import _matrix
+from fivestep.tui.cli.evaluate import _confusion
 
 Captured = pytest.CaptureFixture[str]
 
@@ -21,7 +21,7 @@ def told(capsys: Captured, *arguments: str) -> list[str]:
     return out.splitlines()
 
 
-def test_classes_get_a_matrix(capsys: Captured) -> None:
+def test_classes_get_a_confusion(capsys: Captured) -> None:
     first, fresh, validation, test, _, title, head, *rows = told(capsys, "digits-mlp")
     assert first.startswith("digits-mlp: mlp on digits")
     assert fresh == "the model is freshly initialised: nothing has been trained"
@@ -61,12 +61,12 @@ def test_many_classes_are_told_by_what_is_confused_most() -> None:
     counts = [[0] * 40 for _ in range(40)]
     counts[3][7], counts[7][3], counts[5][5] = 9, 4, 100
     part = Evaluation("test", 113, 1.0, (), tuple(map(tuple, counts)))
-    title, *rows = _matrix(part, (), 80)
+    title, *rows = _confusion(part, (), 80)
     assert title == "test, what is confused most:"
     assert rows == ["3 taken for 7: 9", "7 taken for 3: 4"]
 
 
-def test_a_file_of_ones_own_is_judged_too(tmp_path: Path, capsys: Captured) -> None:
+def test_a_file_of_ones_own_is_evaluated_too(tmp_path: Path, capsys: Captured) -> None:
     file = str(tmp_path / "own.py")
     assert cli.run(["new", file]) == 0
     capsys.readouterr()

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from fivestep.tui.render import format as text
-from fivestep.tui.render import spans as lines
-from fivestep.tui.render import theme
+from fivestep.tui.render import glyphs, spans
 
 HOSTILE = [
     ("\x1b[31mred\x1b[0m", "red"),
@@ -67,14 +66,14 @@ def test_wrap_keeps_indents() -> None:
 
 
 @given(st.lists(st.tuples(st.text(max_size=8).map(text.clean), st.just("dim"))), st.integers(0, 20))
-def test_sized_lines_have_exactly_their_cells(runs: list[tuple[str, str]], width: int) -> None:
-    assert lines.line_width(lines.sized(lines.line(*runs), width)) == width
+def test_sized_lines_have_exactly_their_cells(styled: list[tuple[str, str]], width: int) -> None:
+    assert spans.line_width(spans.sized(spans.line(*styled), width)) == width
 
 
 @given(st.text(max_size=30).map(text.clean))
 def test_plain_text_is_ascii_and_as_wide(value: str) -> None:
-    assert theme.plain(value).isascii()
-    assert cell_len(theme.plain(value)) == cell_len(value)
+    assert glyphs.plain(value).isascii()
+    assert cell_len(glyphs.plain(value)) == cell_len(value)
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ from fivestep.core.protocol.inside import (
     WrittenText,
     compare,
 )
+from fivestep.tui.render.glyphs import GLYPHS, plain
 from fivestep.tui.render.layer_table import layer_table
 from fivestep.tui.render.pictures import draw_view
 from fivestep.tui.render.spans import Line, line_width
-from fivestep.tui.render.theme import GLYPHS, plain
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 CHANCE = st.floats(0, 1) | st.just(math.nan)

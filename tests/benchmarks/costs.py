@@ -70,7 +70,7 @@ def screen_cost(preset: str, pairs: int) -> list[float]:
         found = Path(folder) / "ratios.json"
         script = str(Path(__file__).with_name("drawn.py"))
         with Terminal(preset, str(pairs), str(found), command=(sys.executable, script)) as terminal:
-            drain(terminal, lambda: terminal.process.poll() is not None, 60 + 10 * pairs)
+            drain(terminal, lambda: terminal.process.poll() is not None, 90 + 10 * pairs)
         ratios: list[float] = json.loads(found.read_text())
         return ratios
 

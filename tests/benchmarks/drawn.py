@@ -2,13 +2,13 @@
 
     python tests/benchmarks/drawn.py PRESET PAIRS FILE
 
-Runs on a terminal (`costs.py` gives it one). Between two charts the screen draws a few frames, and
-nothing at all in the second half of the time from each to the next: there the run goes on as it
-does without a screen. The time of a batch over all of such a stretch, over the time of a batch in
-these halves, is a pair: both come from the same seconds of the same process, so that neither the
-place of its memory nor a machine that changes its speed makes the difference. The first batch of
-an epoch, whose time has what ends the epoch before in it, counts for neither. Writes the ratios as
-JSON.
+Runs on a terminal (`costs.py` gives it one). The screen draws a few frames a second, and nothing at
+all in the second half of the time from each to the next: there the run goes on as it does without a
+screen. The time of a batch over all of some seconds (charts are drawn in them, too), over the time
+of a batch in these halves, is a pair: both come from the same seconds of the same process, so that
+neither the place of its memory nor a machine that changes its speed makes the difference. The first
+batch of an epoch, whose time has what ends the epoch before in it, counts for neither. Writes the
+ratios as JSON.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ from fivestep.tui.watch.watch import WatchScreen
 PRESET, PAIRS, FILE = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 WARM_UP = 4.0
 """Seconds in which the screen is built, and charts find their pace."""
+STRETCH = 5.0
+"""Seconds of a pair: a chart is drawn every four at least."""
 
 ends: list[float] = []
 """When each batch was done (`time.perf_counter`)."""
 firsts: list[bool] = []
 """Whether it was the first of its epoch."""
-frames: list[tuple[float, bool]] = []
-"""When a frame began, and whether it had a chart."""
+frames: list[float] = []
+"""When each frame began."""
 
 
 def ratio(stretch: list[float]) -> float:
@@ -55,13 +57,17 @@ def ratio(stretch: list[float]) -> float:
 
 def finish() -> None:
     """Write what was found, and leave."""
-    charts = [i for i, (_, charted) in enumerate(frames) if charted]
-    ratios = [ratio([at for at, _ in frames[a : b + 1]]) for a, b in pairwise(charts)]
-    Path(FILE).write_text(json.dumps(ratios))
+    stretches: list[list[float]] = [[]]
+    for frame in frames:
+        if stretches[-1] and frame - stretches[-1][0] > STRETCH:
+            stretches[-1].append(frame)
+            stretches.append([])
+        stretches[-1].append(frame)
+    Path(FILE).write_text(json.dumps([ratio(stretch) for stretch in stretches[:PAIRS]]))
     os._exit(0)
 
 
-batch, look, mounted = Recorder.batch, WatchScreen._look, WatchScreen.on_mount
+batch, tick = Recorder.batch, WatchScreen.tick
 
 
 def timed_batch(
@@ -73,23 +79,17 @@ def timed_batch(
     batch(self, epoch, number, done, loss, lr, ended)
 
 
-def timed_look(self: WatchScreen, now: float) -> None:
+def timed_tick(self: WatchScreen) -> None:
     """As ever, and noted; enough of it ends the run."""
-    begin, before = time.perf_counter(), self._charted
-    look(self, now)
-    frames.append((begin, self._charted is not before))
-    if sum(charted for _, charted in frames) > PAIRS:
-        finish()
-
-
-def on_mount(self: WatchScreen) -> None:
-    """As ever; what comes first is not counted."""
-    mounted(self)
-    self.set_timer(WARM_UP, frames.clear)
+    here = time.perf_counter()
+    tick(self)
+    if ends and here - ends[0] > WARM_UP:
+        frames.append(here)
+        if here - frames[0] > (PAIRS + 1) * STRETCH:
+            finish()
 
 
 Recorder.batch = timed_batch  # type: ignore[method-assign]
-WatchScreen._look = timed_look  # type: ignore[method-assign]
-WatchScreen.on_mount = on_mount  # type: ignore[method-assign]
+WatchScreen.tick = timed_tick  # type: ignore[method-assign]
 sys.argv = ["fivestep", "train", PRESET, "--epochs", "1000000", "--no-save"]
 entry.main()

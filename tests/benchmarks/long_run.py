@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
 import time
 from typing import Any
 
@@ -15,7 +14,6 @@ import psutil
 import torch
 from torch import nn
 
-from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.training import Training
@@ -23,10 +21,10 @@ from fivestep.core.training.training import Training
 MILLION = 1_000_000
 PER_EPOCH = 10_000
 """Batches. An epoch's shuffled samples are new memory, 64 bytes a batch, which comes and goes."""
-PICTURES = 1100
-"""Taken before the first one is timed."""
+PICTURES = 200
+"""Snapshots taken before the first one is timed."""
 TIMED = 51
-"""Pictures at each mark."""
+"""At each mark."""
 
 
 class Still(torch.optim.Optimizer):
@@ -59,67 +57,42 @@ def still(batches: int) -> Training:
     return training
 
 
-class Watch:
-    """Looks at the run at some batches: cost of a picture with curves, and resident memory."""
-
-    def __init__(self, marks: list[int]) -> None:
-        self.session: Session | None = None
-        self.marks = iter(marks)
-        self.next = next(self.marks)
-        self.seen: list[tuple[int, float, int]] = []
-        self._process = psutil.Process()
-        self._pictures: dict[str, Any] | None = None
-
-    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
-        if batches_done < self.next or self.session is None:
-            return
-        self.next = next(self.marks, sys.maxsize)
-        engine = self.session._engine
-        series = engine.run.recorder._series
-        # Pictures make a series, too. At every mark it is as long, or the last one would tell of
-        # that; and some are taken first, or the first one would tell of warm caches.
-        if self._pictures is None:
-            for _ in range(PICTURES):
-                engine.publish(State.RUNNING, engine.now[0], curves=True)
-            self._pictures = series["throughput"].state()
-        series["throughput"].restore(self._pictures)
-        costs = []
-        for _ in range(2 * TIMED):
-            self.session.mailbox.latest(curves=True)
-            self.session.mailbox.begin_snapshot()
-            start = time.perf_counter()
-            series["loss"].add(batches_done, 0.5)
-            engine.publish(State.RUNNING, engine.now[0], curves=True)
-            costs.append(time.perf_counter() - start)
-        cost = statistics.median(costs[-TIMED:])
-        self.seen.append((batches_done, cost, self._process.memory_info().rss))
-
-    def epoch(self, summary: object) -> None: ...
-
-    def change(self, change: object) -> None: ...
+def picture_ms(session: Session) -> float:
+    """Milliseconds from asking for a Snapshot with all its curves until it is there."""
+    costs = []
+    for _ in range(TIMED):
+        start = time.perf_counter()
+        session.snapshot()
+        costs.append(time.perf_counter() - start)
+    return 1000 * statistics.median(costs)
 
 
 def main() -> None:
     """Run, and print the two ratios."""
     batches = 10 * MILLION
-    watch = Watch([10_000, *range(MILLION, batches + 1, MILLION)])
-    watch.session = session = Session(still(batches), watch)
+    session, process = Session(still(batches)), psutil.Process()
     start = time.perf_counter()
-    session.run()
-    seconds = time.perf_counter() - start
-    first, last = watch.seen[0], watch.seen[-1]
-    late = watch.seen[2:]  # by two million batches every buffer has its size
-    growth = statistics.linear_regression(
-        [at / MILLION for at, _, _ in late], [rss / 2**20 for _, _, rss in late]
-    ).slope
+    session.start()
+    for _ in range(PICTURES):  # or the first one would tell of warm caches
+        session.snapshot()
+    first = session.snapshot().batches_done, picture_ms(session)
+    rss, last = [], 0.0
+    for mark in range(MILLION, batches, MILLION):
+        while (picture := session.latest()) is None or picture.batches_done < mark:
+            time.sleep(0.05)
+        rss.append((picture.batches_done / MILLION, process.memory_info().rss / 2**20))
+        last = picture_ms(session)
+    session.join()
+    growth = statistics.linear_regression(*zip(*rss[1:], strict=True)).slope
     found = {
         "batches": session.progress.batches_done,
-        "microseconds_per_batch": 1e6 * seconds / batches,
-        "picture_ms_at_10k": 1000 * first[1],
-        "picture_ms_at_10m": 1000 * last[1],
-        "ratio": last[1] / first[1],
-        "rss_mib": [round(rss / 2**20, 1) for _, _, rss in watch.seen],
-        "rss_mib_per_million": growth,
+        "microseconds_per_batch": 1e6 * (time.perf_counter() - start) / batches,
+        "first_picture_after": first[0],
+        "picture_ms_at_first": first[1],
+        "picture_ms_at_9m": last,
+        "ratio": last / first[1],
+        "rss_mib": [round(one, 1) for _, one in rss],
+        "rss_mib_per_million": growth,  # from two million on: by then every buffer has its size
     }
     print(json.dumps(found))
 

@@ -1,4 +1,4 @@
-"""Where a run's time goes: seconds per phase, with pauses and watching kept apart."""
+"""`Clock`: seconds per phase of a run, with pauses and watching kept apart."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class EventClock:
 
 
 WINDOW: Final = 5.0
-"""Seconds of training over which shares and rates are taken."""
+"""Seconds of training that shares and rates are means over."""
 WARM_UP: Final = 1.0
 """Seconds of training before a remaining time is worth saying."""
 
@@ -102,8 +102,8 @@ class Clock:
     All times are in seconds of `time.perf_counter`.
 
     Args:
-        events: the device's own clock, for a device that runs behind its queue; phases are
-            then told by it, rates still by the host.
+        events: the device's own clock, for a device that works off a queue; it then measures
+            phases, the host still measures rates.
     """
 
     def __init__(self, events: EventClock | None = None) -> None:

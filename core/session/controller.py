@@ -72,13 +72,13 @@ class Controller:
         self.healthy: dict[str, Any] | None = None
         """The run's state from before anything was broken; None if nothing is."""
         self.show = Show()
-        """What is looked at."""
+        """What a front end shows of the inside of a batch."""
         self.norm_wanted = False
         """Whether to read the norm of the gradients before the next update."""
         self.trouble: Outcome | None = None
         """What the run is held by until `way_on` is set: the outcome that it would have."""
         self.way_on: WayOn | None = None
-        """What a command has decided. The commands behind it wait until it is done."""
+        """What a command has decided. Later commands wait until it is done."""
         self._advancing: Literal["phase", "batch", "epoch"] | None = None
         self._advanced_from = self._place()
         self._slow_left = 0.0

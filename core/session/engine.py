@@ -58,7 +58,7 @@ class Engine:
         self._batches_done = self._epoch = 0
         """As they were at the last gate."""
         self.now: tuple[Step, float] = (Step.OTHER, perf_counter())
-        """The phase that is being taken, and since when. Other threads read it."""
+        """The phase that runs, and since when (`time.perf_counter`). Other threads read it."""
 
     def train(self) -> None:
         """Train to the end of the run.
@@ -142,7 +142,7 @@ class Engine:
             controller.arrive()
         while True:
             mailbox.attention = False
-            # What was sent, in order. Behind a way back the rest waits for where the run is then.
+            # What was sent, in order. What comes after a way back waits for the state behind it.
             while controller.way_on is None and (command := mailbox.next_command()) is not None:
                 controller.apply(command)
                 mailbox.settled = False
@@ -248,7 +248,7 @@ class Engine:
     # What happens at particular gates.
 
     def _after_epoch(self) -> None:
-        """Close an epoch at the first gate behind it."""
+        """Close an epoch at the first gate after it."""
         run, progress = self.run, self.run.progress
         last = run.recorder.last
         if last is not None and last.epoch == progress.epoch:
@@ -266,7 +266,7 @@ class Engine:
         self._watched(step, here)
 
     def save(self, kind: str = "last") -> None:
-        """Give the run's state, as it is between two batches, to whoever keeps it."""
+        """Have the run's state written to the disk, as it is between two batches."""
         run, saving = self.run, self._saving
         if saving is None:
             if kind == "asked":

@@ -21,7 +21,7 @@ class Mailbox:
         """Whether the run has something to do at its next gate. A plain attribute, so that a gate
         at full speed costs one read."""
         self.wanted = False
-        """Whether somebody has asked for a fresh Snapshot."""
+        """Whether a fresh Snapshot was asked for."""
         self.settled = False
         """Whether the newest Snapshot stays true: paused with nothing changing, or ended."""
         self.outcome: Outcome | None = None
@@ -81,7 +81,7 @@ class Mailbox:
     # For the run, in its own thread.
 
     def next_command(self) -> Command | None:
-        """The oldest command that waits, which is taken out; None if there is none."""
+        """Remove and return the oldest command that waits; None if there is none."""
         return self._commands.popleft() if self._commands else None
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -1,4 +1,4 @@
-"""`Probes`: looks into the batches of a run, for breakpoints and for whoever watches."""
+"""`Probes`: looks into the batches of a run, for breakpoints and for the front end."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Probes:
         return True
 
     def inside(self, step: Step, *, held: bool) -> Inside:
-        """What somebody wants to see, now; `held` while paused."""
+        """What was asked to be shown, as it is now; `held` while paused."""
         speed = self._controller.speed
         return self._inspector.inside(step, held=held or (speed is not None and speed <= SLOW))
 

@@ -1,4 +1,4 @@
-"""What is read off a running batch: its loss, and now and then the norm of its gradients."""
+"""`Readings`: the loss of every batch, a check of its gradients, now and then their norm."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SLOTS: Final = 64
 
 
 class Readback(Generic[T]):
-    """Takes scalar tensors with a tag and gives them back as floats, in the order they came.
+    """Turns scalar tensors, each with a tag, into floats, in the order they came.
 
     On the CPU that is `item()`, at once. On CUDA the values gather in a device buffer, travel to
     pinned memory in one asynchronous copy, and are read when its event says that they arrived;
@@ -41,7 +41,7 @@ class Readback(Generic[T]):
         self._flying: deque[tuple[list[T], Tensor, torch.cuda.Event | None]] = deque()
 
     def push(self, tag: T, scalar: Tensor) -> None:
-        """Take the value of `scalar` (shape ()) as it is at this point of the device's queue."""
+        """Copy the value that `scalar` (shape ()) has at this point of the device's queue."""
         if self._slots is None:
             self._slots = torch.empty(SLOTS, device=self._device)
         self._slots[len(self._tags)].copy_(scalar.detach(), non_blocking=True)
@@ -110,7 +110,7 @@ class Readings:
         self._immediate = self._losses.immediate
 
     def read_loss(self) -> None:
-        """Read the loss at the gate before backward.
+        """Read the loss at the gate before the backward pass.
 
         Raises:
             NonFiniteLossError: it is NaN or infinite and the run is to stop on that.
@@ -132,7 +132,7 @@ class Readings:
             self._losses.push(tag, loss)
 
     def check_gradients(self) -> None:
-        """Look at the gradients at the gate behind backward.
+        """Look at the gradients at the gate after the backward pass.
 
         Raises:
             NonFiniteGradientError: one is NaN or infinite and the run is to stop on that. From
@@ -151,9 +151,7 @@ class Readings:
             )
 
     def batch_done(self, ended: float) -> None:
-        """Hand the batch that ended then to the record; from an accelerator, those that have
-        arrived.
-        """
+        """Record the batch that ended at this time; of an accelerator, those that have arrived."""
         progress = self._progress
         if self._immediate:
             self._recorder.batch(
@@ -170,7 +168,7 @@ class Readings:
             self.collect()
 
     def collect(self, *, everything: bool = False) -> None:
-        """Bring in what an accelerator has ready, or everything: that waits for it.
+        """Record what an accelerator has ready, or wait for it and record everything.
 
         Raises:
             NonFiniteError: as `read_loss` and `check_gradients`, some batches later.
@@ -195,8 +193,8 @@ class Readings:
                 )
         if trouble is not None:
             kept = self._gradients is None or self._gradients.holds_back
-            told = "its update was left out" if kept else "the weights have met it"
-            raise type(trouble)(f"{trouble}; {told}")
+            harm = "its update was left out" if kept else "the weights have met it"
+            raise type(trouble)(f"{trouble}; {harm}")
         for done, norm in self._norms.poll():
             self._note_norm(done, norm)
 
@@ -228,7 +226,7 @@ class Readings:
             self._recorder.grad_norm(done, norm)
 
     def _count_skips(self, *, everything: bool = False) -> None:
-        """Read how many updates were skipped, and tell if none is made any more."""
+        """Read how many updates were skipped, and warn if none is made any more."""
         progress, skips = self._progress, self._skips
         skips.push(progress.updates, self._training.scaler.skipped)
         skips.flush()

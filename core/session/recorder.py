@@ -1,4 +1,4 @@
-"""What a run has been so far: its series, sums, best values, and pictures of them."""
+"""`Recorder`: everything that is counted of a run, told to its listener and its log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .series import Series
 
 
 class Listener(Protocol):
-    """Gets every record of a run, in the training thread: what it does there costs training."""
+    """Gets every record of a run, in the training thread: its time is lost to training."""
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
         """A batch was finished; `epoch` and `batch` are counted from 1, `lr` is what it used."""
@@ -49,7 +49,7 @@ class Log(Protocol):
 
 
 class LossRecorder:
-    """What each batch leaves behind. Only the training thread touches it.
+    """Losses and learning rates, batch by batch. Only the training thread touches it.
 
     Args:
         curve: gets every loss.
@@ -74,7 +74,7 @@ class LossRecorder:
     def note(
         self, epoch: int, batch: int, batches_done: int, loss: float, lr: float, ended: float
     ) -> None:
-        """Take in a finished batch, see `Recorder.batch`."""
+        """Record a finished batch, see `Recorder.batch`."""
         if batches_done != self._next or epoch != self._epoch:
             self.settle()
             self._block, self._settled, self._epoch = Block(epoch, batch, batches_done), 0, epoch
@@ -95,7 +95,7 @@ class LossRecorder:
         if first == 1:
             self._first = losses[0]
         self._settled += len(losses)
-        # One after the other, so that the sum is the same whenever somebody looks.
+        # One after the other, so that the sum does not depend on when it is asked for.
         self._sum = reduce(add, losses, self._sum)
         self._count += len(losses)
         self._curve.extend(first, losses)
@@ -180,7 +180,7 @@ class Recorder:
     def batch(
         self, epoch: int, batch: int, batches_done: int, loss: float, lr: float, ended: float
     ) -> None:
-        """Take in a finished batch, in order.
+        """Record a finished batch, in order.
 
         Args:
             epoch, batch: counted from 1.
@@ -201,7 +201,7 @@ class Recorder:
     def validated(
         self, batches_done: int, loss: float | None, metrics: dict[str, float], seconds: float
     ) -> None:
-        """Take in the result of a validation, at an epoch's end or asked for."""
+        """Record the result of a validation, at an epoch's end or asked for."""
         self.val_loss, self.metrics, self._val_seconds = loss, metrics, seconds
         if loss is not None:
             self._series["val_loss"].add(batches_done, loss)
@@ -218,11 +218,11 @@ class Recorder:
         return self._losses.mean
 
     def grad_norm(self, batches_done: int, norm: float) -> None:
-        """Take in a sampled gradient norm."""
+        """Record a sampled gradient norm."""
         self._series["grad_norm"].add(batches_done, norm)
 
     def epoch(self, progress: Progress, lr: float, *, validated: bool) -> EpochSummary:
-        """Close the epoch that `at` has just counted."""
+        """Record the epoch that `progress` has just counted."""
         began, batches_before, val_before = self._epoch_began
         active, val = self._clock.active, self._clock.spent[Step.VALIDATE]
         batches = progress.batches_done - batches_before
@@ -263,7 +263,7 @@ class Recorder:
         return best is not None and best.epoch == summary.epoch
 
     def change(self, progress: Progress, text: str, kind: str) -> None:
-        """Keep what a person changed, with its time and place."""
+        """Record what a person changed, or what the run says of itself, with its time and place."""
         change = Change(time.time(), progress.epoch + 1, progress.batches_done, text, kind)
         self.changes = (*self.changes[-CHANGES + 1 :], change)
         if self._log is not None:
@@ -403,7 +403,7 @@ def _is_better(value: float | None, best: Best | None, *, higher: bool) -> TypeG
 
 
 class ValidationRecorder:
-    """Hands out a meter for each validation, and reads it when the pass is over."""
+    """Makes a meter for each validation, and records its result when the pass is over."""
 
     def __init__(
         self,
@@ -427,7 +427,7 @@ class ValidationRecorder:
         return self._meter
 
     def end(self) -> bool:
-        """Record what the last validation found; whether there was one since the last call."""
+        """Record the result of the last validation; whether there was one since the last call."""
         if self._meter is None:
             return False
         seconds = self._clock.spent[Step.VALIDATE] - self._began

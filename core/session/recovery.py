@@ -90,4 +90,4 @@ class Recovery:
     def _record(self, text: str) -> None:
         run = self._engine.run
         run.recorder.change(run.progress, text, "rewind")
-        self._engine.save()  # whoever resumes must not run into it again
+        self._engine.save()  # a resume must not run into it again

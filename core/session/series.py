@@ -15,7 +15,7 @@ RECENT: Final = 240
 """Recent points kept one by one."""
 _BLOCK: Final = 1024
 """Points that are put into buckets at a time. Sums round, so when this happens may depend on
-nothing but the number of points: not on who looks, nor on when a state is taken."""
+nothing but the number of points, and not on when a curve or a state is asked for."""
 
 _X, _LOW, _SUM, _HIGH, _COUNT, _BAD = range(6)
 
@@ -64,7 +64,7 @@ class Series:
             self._put_away()
 
     def extend(self, x: int, values: list[float]) -> None:
-        """Append points, the first of them at `x` and each other 1 behind the one before."""
+        """Append points at x, x + 1, x + 2, ..."""
         while values:
             room = _BLOCK - len(self._y)
             some, values = values[:room], values[room:]
@@ -109,7 +109,7 @@ class Series:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Become the series that `state` was taken of."""
+        """Become the series that gave `state`."""
         self._table = state["table"].numpy().copy()
         self._width, self._points = state["width"], state["points"]
         self._x, self._y = state["waiting"].tolist()

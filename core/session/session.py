@@ -1,4 +1,4 @@
-"""`Session`: one run of a training, in a thread, with all that a face needs to know of it."""
+"""`Session`: one run of a training, as a front end sees it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .state import RunState, put_rng, put_state
 
 
 def describe_run(training: Training) -> RunInfo:
-    """The facts about a training that do not change while it runs."""
+    """What does not change of a training while it runs."""
     about, task, optimizer = training.about, training.task, training.optimizer
     scheduler = training.scheduler
     batch_size = getattr(training.batches, "batch_size", None)
@@ -72,7 +72,7 @@ def describe_optimizer(optimizer: Optimizer) -> str:
 
 
 def describe_data(batches: Batches) -> str:
-    """What can be said of data that nobody has described."""
+    """A description of data that has none of its own."""
     samples = batches.features if isinstance(batches, TensorBatches) else None
     if samples is None:
         samples = getattr(batches, "dataset", None)
@@ -94,12 +94,12 @@ class Session:
             for one batch; hold and wait for a `GoBack` or a `Stop`; or go on as if nothing was.
             Without `saving` there is nothing to go back to: the run ends.
         saving: keeps the run on the disk.
-        state: goes on from there, as `session.state.take_state` gave it.
+        state: the run goes on from there, as `session.state.take_state` gave it.
         reschedule: the training is longer now; see `session.state.put_state`.
         restart_epoch: the data are others now; see `session.state.put_state`.
         breakpoints: conditions to hold at when they become true; see `protocol.conditions.parse`.
         on_break: hold, or end the run once the batch is through (`report` tells where).
-        notes: what a person has to know about going on; put on record when the run begins.
+        notes: warnings about how the run is resumed; recorded when it begins.
 
     Raises:
         StateError: the state belongs to another training.
@@ -156,18 +156,18 @@ class Session:
         self._ended = threading.Event()
         self._engine.publish(State.LOADING, Step.DATA, curves=state is not None)
 
-    # What a face uses: `Source` is these, whatever lies behind.
+    # What a front end uses; a `Source` has these, wherever the run is.
 
     def now(self) -> tuple[Step, float]:
         """The phase that runs at this very moment, and since when (`time.perf_counter`)."""
         return self._engine.now
 
     def latest(self, *, curves: bool = False) -> Snapshot | None:
-        """The newest picture; asks for a fresher one, which the next gate will build."""
+        """The newest Snapshot; asks for a fresher one, which the next gate will build."""
         return self.mailbox.latest(curves=curves)
 
     def snapshot(self, timeout: float = 10.0) -> Snapshot:
-        """A picture built after this call, paused or not; the last one once the run has ended.
+        """A Snapshot built after this call, paused or not; the last one once the run has ended.
 
         Raises:
             TimeoutError: no gate was reached in time (a very long step, or not started).
@@ -200,7 +200,7 @@ class Session:
         """Train to the end, or until stopped. Failures are an outcome too, never raised.
 
         Raises:
-            KeyboardInterrupt, SystemExit: passed on, after the outcome has been told.
+            KeyboardInterrupt, SystemExit: passed on, once the outcome is there to be read.
         """
         training = self.training
         threads = torch.get_num_threads()
@@ -224,7 +224,7 @@ class Session:
         return outcome
 
     def _begin(self) -> None:
-        """Go on from the state that was given, and have something on the disk to go back to.
+        """Put random generators and clock back for a resume, and save a first checkpoint.
 
         A model is compiled by its first batches: here that is only asked for.
         """
@@ -269,13 +269,13 @@ class Session:
                 return Outcome(State.FINISHED, f"{epochs:,} epoch{'s' * (epochs != 1)} trained")
 
     def _failed(self, error: BaseException) -> Outcome:
-        """What to tell of a failure; what could still be kept is."""
+        """The outcome of a failure. A checkpoint is saved where no batch was under way."""
         engine = self._engine
         between = engine.now[0] in (Step.DATA, Step.VALIDATE)
         outcome = describe_failure(error, self.training.model, self.progress, engine.now[0])
         if between and isinstance(error, Exception) and not isinstance(error, NonFiniteError):
             with suppress(NonFiniteError):  # seen only now
-                engine.save()  # the batch that failed to come, or to be judged, changed nothing
+                engine.save()  # a batch that failed to come, or a validation, has changed nothing
         return outcome
 
     @property

@@ -1,4 +1,4 @@
-"""The whole state of a run between two batches: taken, told apart, put back.
+"""The whole state of a run between two batches, as a checkpoint keeps it: taken and put back.
 
 What is taken here and put back into a run made of the same parts goes on bit for bit as if it had
 never been interrupted.
@@ -82,7 +82,7 @@ def take_state(run: RunState) -> dict[str, Any]:
 
 
 def take_model(run: RunState) -> dict[str, Any]:
-    """What the model has learned so far, and when; enough to judge it by, not to go on from."""
+    """What the model has learned so far, and when; enough to evaluate it, not to go on from."""
     model, progress, recorder = run.training.model, run.progress, run.recorder
     state = {
         "model": model.state_dict(),
@@ -189,8 +189,8 @@ def put_rng(state: Mapping[str, Any], device: torch.device) -> None:
 def _unfitting(error: Exception) -> str:
     lines = [line.strip() for line in str(error).strip().split("\n")]
     # load_state_dict says in its first line only whose state it is
-    told = lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else lines[0]
-    return f"the checkpoint does not fit this run: {type(error).__name__}: {told}"
+    named = len(lines) > 1 and lines[0].startswith("Error(s) in loading")
+    return f"the checkpoint does not fit this run: {type(error).__name__}: {lines[named]}"
 
 
 def _kept(value: Any, path: str) -> Any:

@@ -132,14 +132,14 @@ def batch_count(batches: Batches) -> int | None:
 
 
 class Feed:
-    """One epoch's batches for the loop, moved to the device as they are taken."""
+    """One epoch's batches for the loop, moved to the device one by one."""
 
     def __init__(
         self, batches: Batches, device: torch.device, start: int = 0, unpack: Unpack = pair
     ) -> None:
         count = batch_count(batches)
         self.left = None if count is None else count - start
-        """Batches not yet taken; None if unknown."""
+        """Batches still to come; None if unknown."""
         self._source, self._start = batches, start
         self._device, self._unpack = device, unpack
         self._open = True

@@ -89,7 +89,7 @@ class DeviceReading:
 
 
 class DeviceProbe:
-    """Takes readings; about a millisecond each, meant for a face's thread, not the training's."""
+    """Takes readings, in about a millisecond each: not for the training thread."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

@@ -1,4 +1,4 @@
-"""Judging a model without training it: metrics, confusion, residuals."""
+"""Evaluating a model without training it: metrics, confusion matrix, residuals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Residuals:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A model judged on one part of the data."""
+    """How good a model is on one part of the data."""
 
     part: str
     """validation or test."""
@@ -104,7 +104,7 @@ class _Findings:
 
 
 def evaluate(training: Training) -> tuple[Evaluation, ...]:
-    """Judge the model as it is, on the validation data and on the test data that there are.
+    """Evaluate the model as it is, on the validation data and the test data, where there are any.
 
     Nothing is trained: weights, buffers and torch's generators stay as they were.
     """
@@ -113,7 +113,7 @@ def evaluate(training: Training) -> tuple[Evaluation, ...]:
         torch.set_num_threads(training.threads)
     try:
         return tuple(
-            _judge(replace(training, validation=batches), part)
+            _evaluate_part(replace(training, validation=batches), part)
             for part, batches in (("validation", training.validation), ("test", training.test))
             if batches is not None
         )
@@ -121,7 +121,7 @@ def evaluate(training: Training) -> tuple[Evaluation, ...]:
         torch.set_num_threads(threads)
 
 
-def _judge(training: Training, part: str) -> Evaluation:
+def _evaluate_part(training: Training, part: str) -> Evaluation:
     findings = _Findings(training)
     for _ in validate(training, Progress(), findings):
         pass

@@ -20,7 +20,7 @@ WORKER: Final = "a data worker died (out of memory?): try fewer; num_workers=0 s
 def describe_failure(
     error: BaseException, model: nn.Module, progress: Progress, step: Step
 ) -> Outcome:
-    """The outcome of a run that `error` ended while `step` was being taken."""
+    """The outcome of a run that `error` ended during `step`."""
     if isinstance(error, NonFiniteGradientError):
         step = Step.UPDATE  # what it was kept from, whatever else comes before
     where = f"epoch {progress.epoch + 1}, batch {progress.batch + 1}, {step.info.name}"

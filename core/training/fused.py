@@ -42,8 +42,8 @@ class _Fused(Optimizer):
     _ordinary: bool | None = None
     """Whether one call of the kernel takes all of a group; None before that is found out."""
     found_inf: Tensor | None = None
-    """Set by whoever scales the loss, or holds an update back. `grad_scale` too, but only while it
-    is: torch's GradScaler multiplies by what is there."""
+    """Set by what scales the loss, or holds an update back. `grad_scale` is only there while it is
+    set: torch's GradScaler multiplies by what is there."""
 
     def add_param_group(self, param_group: ParamGroup) -> None:
         _add_param_group(self, param_group)

@@ -54,7 +54,7 @@ class Meter:
         return [loss.new_tensor(samples), *(value * samples for value in values)]
 
     def count(self, outputs: Any, labels: Any) -> int:
-        """What the batch's mean loss was taken over: samples (or tokens)."""
+        """How many samples (or tokens) the batch's mean loss is over."""
         return samples_in(labels, outputs) or 1  # of what holds no tensor, a batch counts once
 
     def sums(self, outputs: Tensor, labels: Tensor) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Whether a loader's epoch can be taken up in its middle, and the generators that make it so."""
+"""Whether a loader's epoch can be resumed in its middle, and the generators that it draws from."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ def hidden_generators(batches: Batches) -> list[str]:
         dataset = getattr(dataset, "dataset", None)  # what a Subset is one of
     if not found:
         return []
-    told = f"the data set draws from a generator of its own ({', '.join(found)})"
-    return [f"{told}, which no checkpoint knows: what it gives from here on may be other numbers"]
+    drawn = f"the data set draws from a generator of its own ({', '.join(found)})"
+    return [f"{drawn}, which no checkpoint knows: what it gives from here on may be other numbers"]
 
 
 class Loaders:
     """Where the generators of a run's loaders stood when the pass under way began.
 
-    A pass through a loader can only be taken up by beginning it again from there and leaving out
-    the batches that were already taken.
+    A pass through a loader can only be resumed by beginning it again from there and leaving out
+    the batches that were trained already.
     """
 
     def __init__(self, training: Training) -> None:
@@ -107,7 +107,7 @@ class Loaders:
         """Generator states, as `restore` takes them.
 
         Args:
-            trained: the epoch's batches are behind it: none of them will be drawn again.
+            trained: all of the epoch's batches are trained: none of them will be drawn again.
         """
         now = self._validation_began or self._now()
         own = len(self._training)

@@ -51,7 +51,7 @@ class Scaler(torch.amp.GradScaler):
         """() how many updates were left out; on the device, so that counting waits for nothing."""
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
-        """Adapt the scale behind an update, and count the update if it was left out."""
+        """Adapt the scale after an update, and count the update if it was left out."""
         if not self.is_enabled():
             return
         before = self.scale(self._one)
@@ -70,7 +70,7 @@ class Scaler(torch.amp.GradScaler):
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a face says about a run, in words; nothing here influences training."""
+    """What a front end says about a run, in words; nothing here influences training."""
 
     name: str = "run"
     """The preset's name, or the user's."""
@@ -146,9 +146,9 @@ class Training:
             raise ValueError(f"amp must be one of {', '.join(TYPES)} or None, not {self.amp!r}")
         self.autocast()
         self.new_scaler()
-        taken = self.metrics.keys() & set(self.task.metric_names)
-        if taken:
-            raise ValueError(f"a metric is already called {taken.pop()}; give yours another name")
+        twice = self.metrics.keys() & set(self.task.metric_names)
+        if twice:
+            raise ValueError(f"a metric is already called {twice.pop()}; give yours another name")
         if _needs_closure(self.optimizer):
             raise ValueError(
                 f"optimizer: {type(self.optimizer).__name__} runs forward and backward itself, in "
@@ -157,7 +157,7 @@ class Training:
             )
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """What forward and loss are computed in; see `training.amp.autocast`."""
+        """What forward and loss are computed in; see `autocast`."""
         return autocast(self.amp, self.device)
 
     def new_scaler(self, state: Mapping[str, Any] | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +18,7 @@ from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Recorder
-from fivestep.core.storage.batch_lines import width
+from fivestep.core.storage.batch_lines import EVERY, Block, width
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_log import RunLog
 
@@ -272,3 +273,123 @@ def test_the_training_goes_on_with_the_log_on_a_full_disk(tmp_path: Path) -> Non
     assert log.error == "No space left on device"
     log.close()
     assert log.lost == 500 + 500 // PER_EPOCH
+
+
+# Its thread takes batches while they are noted.
+
+
+def test_a_state_is_completed_where_it_was_asked_for(tmp_path: Path) -> None:
+    log = open_log(tmp_path, every=2000, interval=3600)
+    run(log, 1, 1995)
+    states = []
+    for done in range(1996, 2035):
+        run(log, done, done)
+        states.append(log.state())
+    assert log.flush()
+    assert [state["batches_done"] for state in states] == [*range(1996, 2035)]
+    open_windows = [state["window"].get("batches", 0) for state in states]
+    one_to_nine = [*range(1, 10)]
+    assert open_windows == [0] * 5 + [*one_to_nine, 0] * 3 + [1, 2, 3, 4]
+    log.close()
+
+
+def test_the_writer_may_come_at_any_moment(tmp_path: Path) -> None:
+    """It takes batches while they are told, without a lock."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        log = open_log(tmp_path, interval=1e-5)
+        record = feeding(log)
+        states = []
+        for done in range(1, 20_001):
+            lr = 0.1 + done // 3
+            record.batch(1 + (done - 1) // 7, done, done, 1 / done, lr, perf_counter())
+            if done % 5 == 0:
+                states.append(log.state())
+        log.close()
+    finally:
+        sys.setswitchinterval(before)
+    found = metrics(tmp_path)
+    assert sum(line.get("batches", 1) for line in found) == 20_000
+    for line in found:
+        done = line["batches_done"]
+        assert (line["epoch"], line["batch"]) == (1 + (done - 1) // 7, done)
+        assert line["lr"] == 0.1 + done // 3
+    for done, state in zip(range(5, 20_001, 5), states, strict=True):
+        wide = width(done, 20)
+        assert state["window"].get("batches", 0) == (done % wide if wide > 1 else 0)
+
+
+def test_what_is_told_while_it_looks_stands_in_order(tmp_path: Path) -> None:
+    log = open_log(tmp_path, interval=3600)
+    states: list[dict[str, Any]] = []
+
+    class Busy(list[float]):
+        """Times of batches: whoever counts them is overtaken by two batches, a state between."""
+
+        def __len__(self) -> int:
+            if not log._waiting and len(states) < 200 and {} not in states:
+                done = 2 * len(states)
+                self.note(done + 1)
+                states.append({})
+                states[-1] = log.state()
+                self.note(done + 2)
+            return super().__len__()
+
+        def note(self, done: int) -> None:
+            block.losses.append(1 / done)
+            block.lrs.append(0.1)
+            self.append(float(done))
+
+    block = Block(1, 1, 1)
+    block.times = Busy()
+    log.batches(block)
+    log.close()
+    assert [state["batches_done"] for state in states] == [*range(1, 401, 2)]
+    for state in states:
+        done = state["batches_done"]
+        wide = width(done, 20)
+        assert state["window"].get("batches", 0) == (done % wide if wide > 1 else 0)
+
+
+# A long run: bounded in memory, and small on the disk.
+
+
+def test_what_waits_in_memory_is_bounded(tmp_path: Path) -> None:
+    log = open_log(tmp_path, every=1000, interval=3600)
+    most = 0
+    record = feeding(log)
+    for done in range(1, 60_001):
+        record.batch(1, done, done, 0.5, 0.1, perf_counter())
+        most = max(most, log.waiting)
+    log.close()
+    assert most < 25_000
+    assert sum(line.get("batches", 1) for line in metrics(tmp_path)) == 60_000
+
+
+def test_ten_million_batches_stay_under_100_mb(tmp_path: Path) -> None:
+    """From a run a hundredth as long with the limit a hundredth as high: the counts scale."""
+    log = open_log(tmp_path, every=1000)
+    record = feeding(log)
+    for done in range(1, 100_001):
+        loss = 0.123456789012345678 / done
+        record.batch(12_345, 100_000 + done, done, loss, 1.2345678901e-05, perf_counter())
+    log.close()
+    size = (tmp_path / "metrics.jsonl").stat().st_size
+    found = metrics(tmp_path)
+    assert len(found) == 1000 + 900 + 900
+    longer_numbers = 10 * len(found)
+    assert 100 * (size + longer_numbers) < 100e6
+
+
+@pytest.mark.slow
+def test_ten_million_batches_for_real(tmp_path: Path) -> None:
+    log = open_log(tmp_path, every=EVERY)
+    record = feeding(log)
+    for done in range(1, 10_000_001):
+        epoch, batch = divmod(done, 10_000)
+        loss = 1.23456789 / done
+        record.batch(epoch + 1, batch + 1, done, loss, 1.2345678901e-05, perf_counter())
+    log.close()
+    assert (tmp_path / "metrics.jsonl").stat().st_size < 100e6
+    assert sum(line.get("batches", 1) for line in read_log(tmp_path / "metrics.jsonl")) == 10**7

@@ -19,7 +19,7 @@ from ..choose.screen import Choice, ChooseScreen
 from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import print_to_descriptors
 from ..terminal.keyboard import forgiving
-from ..terminal.signals import ScreenSignals
+from ..terminal.signals import Signals
 from ..terminal.terminal import is_gone
 from ..watch.pace import Resizing
 from ..widgets.messages import MessageLog
@@ -59,7 +59,7 @@ class FivestepApp(App[None]):
         start: RunBuilder | None = None,
         log: MessageLog | None = None,
         options: RunOptions = NOTHING,
-        signals: ScreenSignals | None = None,
+        signals: Signals | None = None,
     ) -> None:
         super().__init__()
         for theme in THEMES:
@@ -70,7 +70,7 @@ class FivestepApp(App[None]):
         """The run that is watched, or was watched last."""
         self.leaving = False
         """Somebody has asked to leave: the run is told to stop, and waited for."""
-        self._signals = signals or ScreenSignals()
+        self._signals = signals or Signals()
         self._start, self._wishes = start, options
         self._choice: Choice | None = None
         """What was started from the choosing screen: it is there again on coming back."""
@@ -97,7 +97,7 @@ class FivestepApp(App[None]):
         """Open the first screen."""
         if not self.is_headless:
             print_to_descriptors()
-            self._signals.tell(asyncio.get_running_loop(), self._look_around)
+            self._signals.notify(asyncio.get_running_loop(), self._look_around)
             self.set_interval(GLANCE, self._look_around)
             self._look_around()
         if self._start is None:

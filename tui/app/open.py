@@ -15,7 +15,7 @@ from ..setup.launch import Launch
 from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import captured
 from ..terminal.output import FAILED, complain
-from ..terminal.signals import ScreenSignals
+from ..terminal.signals import Signals
 from ..terminal.terminal import Settings, is_gone
 from ..widgets.messages import MessageLog
 from .app import FivestepApp
@@ -98,14 +98,14 @@ def open_screen(start: RunBuilder | None, options: RunOptions = NOTHING) -> int:
         command = launch.kept.resume_command if launch is not None else ""
         settings.restore(f"fivestep: left at once; to go on: {command}\n" if command else "")
 
-    with ScreenSignals(at_once) as signals:
+    with Signals(at_once) as signals:
         app = FivestepApp(start, log, options, signals)
         with captured(log.add):
             app.run()
         return _left(app, log, signals)
 
 
-def _left(app: FivestepApp, log: MessageLog, signals: ScreenSignals) -> int:
+def _left(app: FivestepApp, log: MessageLog, signals: Signals) -> int:
     """What is left to be done; the exit code."""
     launch, caught = app.launch, signals.caught
     lost = signals.hung_up or is_gone()

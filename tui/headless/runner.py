@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ...core.session.session import Session
     from ..setup.builder import RunBuilder
     from ..setup.launch import Launch
-    from ..terminal.signals import ScreenSignals
 
 
 def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False) -> int:
@@ -33,7 +32,7 @@ def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False
         any more.
     """
     terminals = Terminals()
-    with surviving_streams(), Signals(reporter.leave) as signals:
+    with surviving_streams(), Signals(reporter.leave, running=False) as signals:
         reporter.announce(builder)
         load_torch()
         try:
@@ -118,7 +117,7 @@ def _answer(session: Session) -> None:
 LOST: Final = "the terminal went away; training goes on without a screen"
 
 
-def without_terminal(launch: Launch | None, before: ScreenSignals) -> int:
+def without_terminal(launch: Launch | None, before: Signals) -> int:
     """The terminal went away: train to the end all the same.
 
     Args:
@@ -136,7 +135,7 @@ def without_terminal(launch: Launch | None, before: ScreenSignals) -> int:
     if launch.outcome is not None:
         return FAILED if launch.outcome.state is State.FAILED else 0
     reporter = Reporter(stdout())
-    with Signals(reporter.leave) as signals:
+    with Signals(reporter.leave, running=False) as signals:
         signals.caught = before.caught
         return _to_the_end(launch, reporter, signals, LOST)
 
@@ -151,7 +150,7 @@ def without_screen(launch: Launch) -> int:
         return FAILED
     complain("training goes on without it; Ctrl+C stops after the batch under way")
     reporter = TextReporter(stdout())
-    with Signals(reporter.leave) as signals:
+    with Signals(reporter.leave, running=False) as signals:
         return _to_the_end(launch, reporter, signals, "the screen failed") or FAILED
 
 

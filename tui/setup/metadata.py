@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ... import __version__
 from ...core.storage.environment import git_state
 from ...core.storage.run_directory import RunDirectory
-from .plan import FilePlan, Plan, RecipePlan
+from .plan import Plan, RecipePlan
 
 if TYPE_CHECKING:
     from ...core.training.training import Training
@@ -126,15 +126,13 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
             "recipe": recipe_facts(plan),
             "command": plan.recipe.command,
         }
-    if isinstance(plan, FilePlan):
-        path = plan.run.path
-        return {
-            "kind": "file",
-            "file": {"path": str(path.absolute()), "sha256": file_digest(path)},
-            "changes": dict(plan.run.changes),
-            "command": f"fivestep train {path}",
-        }
-    return {}
+    path = plan.run.path
+    return {
+        "kind": "file",
+        "file": {"path": str(path.absolute()), "sha256": file_digest(path)},
+        "changes": dict(plan.run.changes),
+        "command": f"fivestep train {path}",
+    }
 
 
 def describe(directory: RunDirectory, plan: Plan) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ...core.protocol.snapshot import RunInfo
 from ...core.protocol.steps import Task
@@ -16,29 +16,6 @@ if TYPE_CHECKING:
     from ...presets.user_file import OwnRun
 
 
-class Plan(Protocol):
-    """A run that is still to be built. Needs no torch until it is."""
-
-    @property
-    def name(self) -> str:
-        """What the run is called."""
-
-    @property
-    def headline(self) -> str:
-        """What is going to run, in a line."""
-
-    @property
-    def preview(self) -> RunInfo:
-        """What can be said of the run before it is built."""
-
-    def build(self) -> Training:
-        """Everything the run is made of, anew each time.
-
-        Raises:
-            RecipeError: it can't be built; one line.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class RecipePlan:
     """The run of a recipe."""
@@ -47,10 +24,12 @@ class RecipePlan:
 
     @property
     def name(self) -> str:
+        """What the run is called."""
         return self.recipe.name
 
     @property
     def headline(self) -> str:
+        """What is going to run, in a line."""
         recipe = self.recipe
         return (
             f"{recipe.name}: {recipe.model.name} on {recipe.dataset.name}, "
@@ -60,6 +39,7 @@ class RecipePlan:
 
     @property
     def preview(self) -> RunInfo:
+        """What can be said of the run before it is built."""
         recipe = self.recipe
         task, expect = Task(recipe.task), recipe.expect
         return RunInfo(
@@ -84,6 +64,11 @@ class RecipePlan:
         )
 
     def build(self) -> Training:
+        """Everything the run is made of, anew each time.
+
+        Raises:
+            RecipeError: it can't be built; one line.
+        """
         from ...core.training.fused import OPTIMIZERS
         from ...presets.build import build
 
@@ -131,3 +116,7 @@ class FilePlan:
     def build(self) -> Training:
         load_compiler()
         return self.run.build()
+
+
+Plan = RecipePlan | FilePlan
+"""A run that is still to be built. Needs no torch until it is."""

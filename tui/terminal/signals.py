@@ -1,7 +1,7 @@
 """Ctrl+C and SIGTERM: the first asks the run to stop, a second one ends the process at once.
 
-SIGHUP, sent when a terminal goes away, ends nothing that runs. A signal that is
-ignored when the process starts stays ignored: nohup and `&` mean it.
+SIGHUP, sent when a terminal goes away, ends nothing that runs. A signal that is ignored when the
+process starts stays ignored: nohup and `&` mean it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,24 @@ STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 HANGUP: Final = signal.SIGHUP
 
 
-class _Handlers:
-    """Handlers of the three signals, for the time of a `with`."""
+class Signals:
+    """Notes the first signal, for the time of a `with`; exit codes are 130 and 143.
 
-    def __init__(self) -> None:
+    A second signal does not go through the run or the screen, which may be waiting for a disk or
+    a terminal that takes nothing any more.
+
+    Args:
+        at_once: called, in the signal handler, before the process ends at once: to leave the
+            terminal clean. It must take no lock.
+        running: whether a run may be under way; if not, the first signal ends the process too,
+            until `run_begins`: there is nothing to keep.
+    """
+
+    def __init__(self, at_once: Callable[[], None] = lambda: None, *, running: bool = True) -> None:
+        self._at_once, self._running = at_once, running
         self._before: dict[signal.Signals, object] = {}
+        self._loop: AbstractEventLoop | None = None
+        self._look: Callable[[], None] = lambda: None
         self.caught: signal.Signals | None = None
         """The first signal that asked the process to end."""
         self.hung_up = False
@@ -45,57 +58,11 @@ class _Handlers:
         """What the process should end with, 130 or 143; None without a signal."""
         return None if self.caught is None else 128 + self.caught
 
-    def _handle(self, number: int, _: FrameType | None) -> None:
-        raise NotImplementedError
-
-
-class Signals(_Handlers):
-    """Notes the first signal; exit codes are 128 + its number: 130 and 143.
-
-    Before `run_begins` there is nothing to keep, so the first one already ends the process.
-
-    Args:
-        leave: called before the process ends at once, to leave a terminal's line clean; it runs
-            in a signal handler, so it must take no lock.
-    """
-
-    def __init__(self, leave: Callable[[], None]) -> None:
-        super().__init__()
-        self._leave = leave
-        self._running = False
-
     def run_begins(self) -> None:
         """From here on a signal finds something worth ending in order."""
         self._running = True
 
-    def _handle(self, number: int, _: FrameType | None) -> None:
-        if number == HANGUP:
-            self.hung_up = True
-            return
-        if self._running and self.caught is None:
-            self.caught = signal.Signals(number)
-            return
-        self._leave()
-        os._exit(128 + number)
-
-
-class ScreenSignals(_Handlers):
-    """The same while a screen is open, which is told of the first one.
-
-    A second one does not go through the screen's loop, which may be waiting for a terminal that
-    takes nothing any more, or for a disk that hangs.
-
-    Args:
-        at_once: called, in the signal handler, before the process ends at once.
-    """
-
-    def __init__(self, at_once: Callable[[], None] = lambda: None) -> None:
-        super().__init__()
-        self._at_once = at_once
-        self._loop: AbstractEventLoop | None = None
-        self._look: Callable[[], None] = lambda: None
-
-    def tell(self, loop: AbstractEventLoop, look: Callable[[], None]) -> None:
+    def notify(self, loop: AbstractEventLoop, look: Callable[[], None]) -> None:
         """Have the loop call `look` whenever a signal comes."""
         self._loop, self._look = loop, look
 
@@ -107,7 +74,7 @@ class ScreenSignals(_Handlers):
     def _handle(self, number: int, _: FrameType | None) -> None:
         if number == HANGUP:
             self.hung_up = True
-        elif self.caught is None:
+        elif self._running and self.caught is None:
             self.caught = signal.Signals(number)
         else:
             self.end_at_once(number)

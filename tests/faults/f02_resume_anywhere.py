@@ -38,7 +38,7 @@ from fivestep.presets.recipe import load
 from fivestep.presets.user_file import load_own
 from fivestep.tui.setup.builder import RunBuilder, RunOptions
 from fivestep.tui.setup.plan import FilePlan, Plan, RecipePlan
-from fivestep.tui.setup.resume import take_up
+from fivestep.tui.setup.resume import resume_run
 
 Marks = dict[float, str]
 """Digests by batches done; half a batch less in the validation behind the last one."""
@@ -247,7 +247,7 @@ def differs(case: Case, folder: Path, start: float, marks: Marks, log: Log) -> s
     moved = folder / f"moved-{start:g}"
     (folder / f"run-{start:g}").rename(moved)
     file = case.file(folder) if case.own else None
-    met, written = watched(take_up(str(moved), RunOptions(folder), file=file))
+    met, written = watched(resume_run(str(moved), RunOptions(folder), file=file))
     shutil.rmtree(moved)
     there = {done for done in marks if done >= start} - {start + 0.5}  # no batch ends there
     wrong = [done for done in there if met.get(done) != marks[done]]

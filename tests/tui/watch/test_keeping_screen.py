@@ -19,7 +19,7 @@ from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.launch import RunLocation
 from fivestep.tui.setup.options import RunOptions
 from fivestep.tui.setup.plan import RecipePlan
-from fivestep.tui.setup.resume import take_up
+from fivestep.tui.setup.resume import resume_run
 from fivestep.tui.watch.dialogs import FailureScreen
 from fivestep.tui.watch.loading import LoadingScreen
 from fivestep.tui.watch.watch import WatchScreen
@@ -153,7 +153,7 @@ async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:
     first = RunBuilder.begin(plan, options)
     session = first.session(None, "stop")
     session.run()
-    app = Held(take_up("one", options, epochs=9))
+    app = Held(resume_run("one", options, epochs=9))
     async with app.run_test(size=(120, 36)) as pilot:
         assert isinstance(app.screen, LoadingScreen)
         assert "going on with one" in seen(app)

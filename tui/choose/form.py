@@ -179,7 +179,7 @@ def _hint(setting: Setting, resolved: Resolved, preview: Preview | None) -> str:
 
 
 class Form(Vertical):
-    """All fields. What they hold is the screen's business; it is told of every change."""
+    """All fields. Posts `Edited` for every change; the screen keeps what was typed."""
 
     DEFAULT_CSS = """
     Form {
@@ -227,8 +227,8 @@ class Form(Vertical):
                 if widget.value != text:
                     widget.value = text
 
-    def unsaid(self, edits: Mapping[str, str], held: Mapping[str, str]) -> dict[str, str]:
-        """What was typed so fast that `Edited` is still to come."""
+    def pending_edits(self, edits: Mapping[str, str], held: Mapping[str, str]) -> dict[str, str]:
+        """Values that were typed but whose `Edited` has not arrived yet, by key."""
         shown = {key: clean(edits.get(key, held.get(key, ""))) for key in self.fields}
         return {k: field.value for k, field in self.fields.items() if field.value != shown[k]}
 

@@ -37,7 +37,7 @@ COLUMNS = 200
 
 
 class DataInspector:
-    """Keeps what it has loaded and drawn up lately, for a person who goes to and fro."""
+    """Makes previews; keeps the latest data sets and layers for whoever comes back to them."""
 
     def __init__(self) -> None:
         self._data = lru_cache(maxsize=4)(_load)
@@ -45,7 +45,7 @@ class DataInspector:
         self._layers = lru_cache(maxsize=64)(self._outline)
 
     def preview(self, recipe: Recipe, *, model: bool = True) -> Preview:
-        """The recipe's data and, if `model`, its layers. What fails is told in the `Preview`."""
+        """The recipe's data and, if `model`, its layers. Errors are in the `Preview`."""
         device, problem = _device(recipe)
         seen = Preview(device=device, device_problem=problem, torch=VERSION)
         key = _Key(recipe, recipe.dataset)
@@ -96,7 +96,7 @@ def _load(key: _Key) -> Dataset:
 
 
 def picture(data: Dataset) -> DataPicture:
-    """What is shown of a data set."""
+    """The picture that suits a data set: text, images, points or histograms."""
     features, labels = data.features, data.labels
     if features.dtype == torch.int64:
         tokens = features.flatten()[:CHARACTERS].tolist()

@@ -130,7 +130,7 @@ class PresetList(OptionList):
             self.post_message(self.Start(name))
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        """Tell the screen by name."""
+        """Post the highlighted preset's name."""
         event.stop()
         name = self._rows.get(event.option_index)
         if name is not None:

@@ -168,9 +168,9 @@ class ChooseScreen(Screen[None]):
     def _catch_up(self) -> None:
         """Take in what was typed an instant ago, before a key that depends on it takes effect."""
         edits = self.edits.get(self.chosen, {})
-        unsaid = self.query_one(Form).unsaid(edits, self.resolved.values)
-        if unsaid and self.resolved.name == self.chosen:
-            self.edits[self.chosen] = edits | unsaid
+        pending = self.query_one(Form).pending_edits(edits, self.resolved.values)
+        if pending and self.resolved.name == self.chosen:
+            self.edits[self.chosen] = edits | pending
             self._resolve()
 
     def _resolve(self) -> None:
@@ -212,10 +212,10 @@ class ChooseScreen(Screen[None]):
             panel.waiting = self._waiting
             panel.recipe, panel.preview = (self._request.recipe if self._request else None), preview
             panel.redraw()
-        self._tell()
+        self._show_command()
 
-    def _tell(self) -> None:
-        """The command, or what is wrong: with the field that has the focus, if that is."""
+    def _show_command(self) -> None:
+        """Show the command, or what is wrong: first with the field that has the focus."""
         resolved, preview = self.resolved, self.preview
         problem = resolved.complaint(self.query_one(Form).focused_key)
         problem = problem or (preview.device_problem if preview is not None else "")
@@ -226,7 +226,7 @@ class ChooseScreen(Screen[None]):
     def on_descendant_focus(self) -> None:
         """Another field has the focus."""
         if self.resolved.problem:
-            self._tell()
+            self._show_command()
 
     def on_choose_screen_previewed(self, event: Previewed) -> None:
         """Show the preview, unless something else is chosen by now."""

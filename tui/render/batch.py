@@ -1,4 +1,4 @@
-"""What the loop has in its hands at this gate, as a pure function: facts, width to lines."""
+"""The newest batch as lines: its tensors' types and shapes, its loss, the counters."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .spans import Line, Span, line
 NAME_WIDTH = 9
 
 
-def in_hand(batch: BatchFacts | None, *, most: int = 3) -> list[Line]:
+def batch_lines(batch: BatchFacts | None, *, most: int = 3) -> list[Line]:
     """Shapes and types of features, labels and outputs, the loss, the counters: a line each.
 
     Args:
         batch: None draws the same lines without values, so that nothing jumps later.
-        most: tensors told of each of a nested batch.
+        most: tensors shown of features, of labels and of outputs each, if they are nested.
     """
     loss = None if batch is None else batch.loss
     norm = None if batch is None else batch.grad_norm

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import Any, Final, Literal
@@ -95,9 +95,7 @@ class Stroke:
 
 @cache
 def load_plotext() -> Any:
-    """plotext, loaded with the first chart, or before a run begins to which that would cost time:
-    nothing else needs it.
-    """
+    """Import plotext: for the first chart, or before a run starts, which it would cost time."""
     import plotext
 
     plotext.terminal.limit(False, False)
@@ -133,10 +131,10 @@ def paint(strokes: Sequence[Stroke], width: int, height: int) -> list[Line]:
         signal._get_unique_pixels = list
         figure.draw(signal)
     rows = figure.build().string().split("\n")[:height]
-    return [_spans(row, styles) for row in rows]
+    return [_styled(row, styles) for row in rows]
 
 
-def _spans(row: str, styles: list[str]) -> Line:
+def _styled(row: str, styles: list[str]) -> Line:
     """A row of plotext's output with its colour codes turned back into style names."""
     spans: list[tuple[str, str]] = []
     style, place = "", 0
@@ -371,7 +369,7 @@ def _within(s: ChartSeries, span: tuple[float, float] | None) -> ChartSeries:
     c = s.curve
     rows = (c.x, c.low, c.mean, c.high, c.bad)
     cut = Curve(*(tuple(row[i] for i in keep) for row in rows))  # type: ignore[arg-type]
-    return ChartSeries(cut, s.style, s.points, s.glyph, s.smooth)
+    return replace(s, curve=cut)
 
 
 def _span(curves: Sequence[ChartSeries], span: tuple[float, float] | None) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from typing import Final
 from .charts import Scale, Stroke, paint
 from .format import clean, fit, tick, wrap
 from .glyphs import GLYPHS, INKS
-from .spans import EMPTY, Line, Span, centred_rows, joined, line, line_width, sized
+from .spans import EMPTY, Line, Span, beside, centred_rows, joined, line, line_width, sized
 
 GreyImage = tuple[tuple[float, ...], ...]
 """Rows of grey values, 0 to 1."""
@@ -68,18 +68,18 @@ class LayerSummary:
     name: str
     kind: str
     shape: str
-    """Of what it gives, with B for the batch."""
+    """Shape of its output, with B for the batch size."""
     parameters: int
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A data set and a model, seen. A text in the place of what could not be had."""
+    """A recipe's data set and model; where one can't be loaded, an error message in its place."""
 
     about: str = ""
     """The data set in a few words."""
     samples: int = 0
-    """To train on."""
+    """Number of training samples."""
     picture: DataPicture | str = ""
     inputs: str = ""
     """Shape of a batch of features."""
@@ -89,7 +89,7 @@ class Preview:
     """The device that would be used, such as "cpu"."""
     device_problem: str = ""
     torch: str = ""
-    """Which torch looked, such as "2.13.0"; empty if there is none."""
+    """Version of torch, such as "2.13.0"; empty if it can't be loaded."""
 
 
 SHADES: Final = " .:-=+*#@"
@@ -105,7 +105,7 @@ def draw(picture: DataPicture, width: int, height: int, *, ascii: bool = False) 
         case Scatter():
             drawn = scatter(picture, width, height, ascii=ascii)
         case Images():
-            drawn = images(picture, width, height, ascii=ascii)
+            drawn = image_grid(picture, width, height, ascii=ascii)
         case Excerpt():
             drawn = excerpt(picture, width, height)
         case Histograms():
@@ -205,7 +205,7 @@ def _dots(
     ]
 
 
-def images(data: Images, width: int, height: int, *, ascii: bool = False) -> list[Line]:
+def image_grid(data: Images, width: int, height: int, *, ascii: bool = False) -> list[Line]:
     """Samples side by side, each over its label: as large as lets about eight of them be seen."""
     if not data.samples:
         return [line(("no images", "dim"))]
@@ -235,14 +235,14 @@ def images(data: Images, width: int, height: int, *, ascii: bool = False) -> lis
         blocks = [_image(_scaled(image, shrink, scale), ascii=ascii) for image, _ in samples]
         if drawn and air:
             drawn.append(EMPTY)
-        drawn += [_beside([block[y] for block in blocks], gap) for y in range(shown_tall)]
+        drawn += [beside([block[y] for block in blocks], gap) for y in range(shown_tall)]
         names = [line((_middle(clean(name), shown_wide), "dim")) for _, name in samples]
-        drawn.append(_beside(names, gap))
+        drawn.append(beside(names, gap))
     return centred_rows(drawn, many * shown_wide + (many - 1) * gap, width)
 
 
 def _room(wide: int, tall: int, width: int, height: int) -> int:
-    """How many images of so many cells, with gaps and labels, there is room for."""
+    """How many images of `wide` x `tall` cells fit, with gaps and labels."""
     return ((width + 1) // (wide + 1)) * (height // (tall + 1))
 
 
@@ -275,14 +275,6 @@ def _image(image: GreyImage, *, ascii: bool) -> list[Line]:
 
 def _level(value: float) -> int:
     return min(INKS - 1, max(0, round(value * (INKS - 1)))) if math.isfinite(value) else 0
-
-
-def _beside(parts: Sequence[Line], gap: int) -> Line:
-    spans: list[Span] = []
-    for i, part in enumerate(parts):
-        spans += [(" " * gap, "")] if i and gap else []
-        spans += part
-    return joined(spans)
 
 
 def _middle(text: str, width: int) -> str:

@@ -1,4 +1,4 @@
-"""What lines for people say of a loop that is broken on purpose, and of a breakpoint."""
+"""Injected faults and breakpoints in words: what to expect, why it happened, short names."""
 
 from __future__ import annotations
 
@@ -20,21 +20,26 @@ ROWS: Final = 12
 
 
 def what_to_expect(faults: Iterable[Fault]) -> Iterator[str]:
-    """What is broken, and what to expect of that."""
+    """A line for each fault: what it is, and what to expect of it."""
     for fault in faults:
         info = fault.info
         yield f"broken on purpose: {info.label}. What to expect: {info.expect}"
 
 
 def why_it_happened(faults: Iterable[Fault]) -> Iterator[str]:
-    """Why it happened."""
+    """A line for each fault: why it did what it did."""
     for fault in faults:
         info = fault.info
         yield f"why ({info.label}): {info.why}"
 
 
 def break_report(report: BreakReport, room: int | None) -> Iterator[str]:
-    """Where a breakpoint has ended the run, and what there was to see."""
+    """Where a breakpoint ended the run, the newest batch, and the layers.
+
+    Args:
+        report: of the breakpoint.
+        room: cells that a line may take; None if it is not written to a terminal.
+    """
     values = f" ({report.values_text})" if report.values_text else ""
     yield f"breakpoint {report.condition}{values} at {report.where}"
     batch = report.batch
@@ -69,7 +74,7 @@ _BY_LABEL: Final = {fault.info.label: short for fault, short in SHORT.items()}
 
 
 def in_short(faults: Iterable[Fault]) -> str:
-    """All of them: "zero_grad left out, lr ×100"."""
+    """The faults' short names: "zero_grad left out, lr ×100"."""
     return ", ".join(SHORT[fault] for fault in faults)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a classifier's answers: what it takes for what, and the images it mistakes."""
+"""Pictures of what a model knows: confusion matrix, mistaken images, text it writes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from ...core.protocol.inside import (
     PredictionsTruth,
     WrittenText,
 )
-from .data_pictures import MOST_SCALE, Images
-from .data_pictures import images as draw_images
+from .data_pictures import MOST_SCALE, Images, image_grid
 from .format import clean, count, fit, percent, wrap
 from .plane import decisions, fitted, predictions
-from .spans import EMPTY, Line, Span, centred_rows, joined, line, line_width, sized
+from .spans import EMPTY, Line, Span, beside, centred_rows, joined, line, line_width, sized
 
 NAMES: Final = 14
 """Cells of a class's name at most."""
@@ -111,8 +110,8 @@ def mistakes(picture: Mistakes, width: int, height: int, *, ascii: bool) -> list
             break
         part = picture.shown[start : start + many]
         blocks = [_block(x.image, slot, tall, scale, ascii=ascii) for x in part]
-        rows += [_beside([block[y] for block in blocks]) for y in range(tall)]
-        rows.append(_beside([_middle(line(c), slot) for c in captions[start : start + many]]))
+        rows += [beside([block[y] for block in blocks], GAP) for y in range(tall)]
+        rows.append(beside([_middle(line(c), slot) for c in captions[start : start + many]], GAP))
     used = min(many, len(picture.shown))
     return [head, *centred_rows(rows, used * (slot + GAP) - GAP, width)]
 
@@ -144,7 +143,7 @@ def _block(image: Image, slot: int, tall: int, scale: int, *, ascii: bool) -> li
     """An image in the middle of a slot of `tall` rows."""
     grey = [[min(1.0, max(0.0, v)) if math.isfinite(v) else 0.0 for v in row] for row in image]
     large = tuple(tuple(v for v in row for _ in range(scale)) for row in grey for _ in range(scale))
-    drawn = draw_images(Images(((large, ""),)), slot, tall + 1, ascii=ascii)[:tall]
+    drawn = image_grid(Images(((large, ""),)), slot, tall + 1, ascii=ascii)[:tall]
     drawn += [EMPTY] * (tall - len(drawn))
     return [_middle(row, slot) for row in drawn]
 
@@ -154,14 +153,6 @@ def _middle(row: Line, cells: int) -> Line:
     if spare <= 0:
         return line(*((fit(text, cells), style) for text, style in row[:1])) if spare else row
     return line((" " * (spare // 2), ""), *row, (" " * (spare - spare // 2), ""))
-
-
-def _beside(parts: Sequence[Line]) -> Line:
-    spans: list[Span] = []
-    for i, part in enumerate(parts):
-        spans += [(" " * GAP, "")] if i else []
-        spans += part
-    return joined(spans)
 
 
 def _name(names: Sequence[str], number: int) -> str:

@@ -1,11 +1,11 @@
-"""What panels draw: lines made of spans, a run being a text and the name of its style.
+"""What panels draw: lines made of spans, each a text and the name of a style.
 
 No markup is ever read, so a name or a message cannot style, link or run anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
 
@@ -20,7 +20,7 @@ EMPTY: Line = ()
 
 def line(*spans: Span | str) -> Line:
     """A line of spans; a bare string is plain text. Empty spans are left out."""
-    pairs = (run if isinstance(run, tuple) else (run, "") for run in spans)
+    pairs = (span if isinstance(span, tuple) else (span, "") for span in spans)
     return tuple(pair for pair in pairs if pair[0])
 
 
@@ -74,6 +74,15 @@ def joined(cells: Iterable[Span]) -> Line:
         else:
             merged.append((text, style))
     return tuple(merged)
+
+
+def beside(parts: Sequence[Line], gap: int) -> Line:
+    """The parts side by side, `gap` cells between two of them."""
+    spans: list[Span] = []
+    for i, part in enumerate(parts):
+        spans += [(" " * gap, "")] if i and gap else []
+        spans += part
+    return joined(spans)
 
 
 def centred_rows(rows: list[Line], columns: int, width: int) -> list[Line]:

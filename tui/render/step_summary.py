@@ -1,4 +1,4 @@
-"""Which single step lies between two pictures of the layers, if there is just one."""
+"""Which step was taken between two snapshots of the layers, if it was just one."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ Place = tuple[Step, int, int]
 
 
 class StepSummary:
-    """Keeps track of which step lies between two exact looks at the layers."""
+    """Finds which step was taken between two snapshots with exact layers."""
 
     def __init__(self) -> None:
         self.taken: Step | None = None
-        """The step that made the differences of the newest picture; None if there were several."""
+        """The step that made the newest snapshot's differences; None if there were several."""
         self.went_back = False
-        """The newest picture is of an earlier batch than the one before it."""
+        """The newest snapshot is of an earlier batch than the one before it."""
         self._at: Place | None = None
 
     def follow(self, s: Snapshot) -> None:
-        """Take in a picture."""
+        """Compare a snapshot with the one before it."""
         layers = s.inside.layers
         if not layers or layers[0].editions is None:
             self._at = self.taken = None

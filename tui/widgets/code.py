@@ -7,7 +7,7 @@ from typing import ClassVar
 from ...core.protocol.faults import Fault
 from ...core.protocol.inside import BatchFacts
 from ...core.protocol.steps import FIVE, Step
-from ..render.batch import in_hand
+from ..render.batch import batch_lines
 from ..render.format import wrap
 from ..render.loop_source import CodeLine, Which, loop_code
 from ..render.spans import EMPTY, Line, line, restyled, sized
@@ -41,7 +41,7 @@ class CodePanel(Panel):
 
     def lines(self, width: int, height: int) -> list[Line]:
         self.set_title(f"the loop, as it runs{': broken on purpose' if self.on else ''}")
-        code, values = list(self.code), in_hand(self.values)
+        code, values = list(self.code), batch_lines(self.values)
         if len(code) + 1 + len(values) > height:
             code = [row for row in code if row.text.strip()]
         room = height - 1 - len(values)

@@ -6,7 +6,7 @@ from typing import ClassVar, Final, Literal
 
 from ...core.protocol.faults import Fault
 from ...core.protocol.inside import Inside
-from ..render.batch import in_hand
+from ..render.batch import batch_lines
 from ..render.format import fit, wrap
 from ..render.layer_table import layer_table
 from ..render.narrator import last_step
@@ -68,7 +68,7 @@ class InsidePanel(Panel):
             "inside the model: what the last step changed" if changed else "inside the model"
         )
         rows = self._headline(width) if height >= 6 else []
-        values = in_hand(inside.batch) if self.values else []
+        values = batch_lines(inside.batch) if self.values else []
         room = height - len(rows)
         table = self._table(width, room)
         self._page = max(1, room - 2)

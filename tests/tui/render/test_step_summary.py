@@ -7,17 +7,14 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.protocol.diagnosis import Verdict
 from fivestep.core.protocol.faults import FAULTS, Fault
 from fivestep.core.protocol.inside import BatchFacts, Difference, Inside, LayerRow, TensorFact
-from fivestep.core.protocol.snapshot import Change
 from fivestep.core.protocol.steps import State, Step
-from fivestep.tui.render.batch import in_hand
+from fivestep.tui.render.batch import batch_lines
 from fivestep.tui.render.faults import change_in_short, in_short
 from fivestep.tui.render.narrator import last_step
 from fivestep.tui.render.spans import Line
 from fivestep.tui.render.step_summary import StepSummary
-from fivestep.tui.widgets.banners import NoticeBar, VerdictBar, in_full
 from fivestep.tui.widgets.code import CodePanel
 from fivestep.tui.widgets.layers import InsidePanel
 
@@ -125,8 +122,11 @@ def test_which_step_was_taken_is_known_only_of_single_steps(make_picture: Any) -
                 "✗1 optimizer.zero_grad()  misplaced",
             ],
         ),
-        (Fault.NO_BACKWARD, ["✗4 (loss if window == 1 else loss / window).backward()  left out"]),
-        (Fault.NO_STEP, ["✗5 optimizer.step()  left out"]),
+        (
+            Fault.NO_BACKWARD,
+            ["✗4 scaler.scale(loss if window == 1 else loss / window).backward()  left out"],
+        ),
+        (Fault.NO_STEP, ["✗5 scaler.step(optimizer)  left out", "✗  scaler.update()  left out"]),
         (Fault.EVAL_MODE, ["✗  model.train(Fault.EVAL_MODE not in wrong)  left out"]),
         (Fault.LR_TIMES_100, []),
     ],
@@ -154,59 +154,16 @@ def test_a_low_code_panel_follows_the_marked_line() -> None:
 
 def test_a_nested_batch_is_told_by_its_paths() -> None:
     facts = tuple(TensorFact(f"['part {i}']", "float32", (4, i)) for i in range(5))
-    shown = text(in_hand(replace(BATCH, features=facts, loss=float("nan"), grad_norm=3.0)))
+    shown = text(batch_lines(replace(BATCH, features=facts, loss=float("nan"), grad_norm=3.0)))
     assert "['part 2'] float32 (4, 2)   and 2 more" in shown
     assert "loss     NaN   grad norm 3.000 before clipping" in shown
-    assert len(in_hand(None)) == 5
+    assert len(batch_lines(None)) == 5
 
 
 def test_switches_have_short_names() -> None:
     for fault, info in FAULTS.items():
         assert change_in_short(f"broken on purpose: {info.label}") == in_short([fault])
         assert change_in_short(f"mended: {info.label}") == "mended"
-
-
-def test_notices_say_what_is_wrong_and_what_to_do(make_picture: Any) -> None:
-    bar = NoticeBar()
-    bar.take(make_picture(faults=(Fault.NO_STEP, Fault.LR_TIMES_100)))
-    bar.undo = True
-    (row,) = text(bar.lines(100, 2)).splitlines()
-    assert row.strip() == "✗ BROKEN ON PURPOSE: step left out, lr ×100  —  u undoes"
-    narrow = text(bar.lines(40, 2))
-    assert narrow.endswith("u undoes ")
-    assert len(narrow) == 40
-    bar.mending = True
-    assert "undone before the next batch" in text(bar.lines(100, 2))
-
-    bar, change = NoticeBar(), Change(0.0, 1, 301, "breakpoint loss > 3 (loss 3.2)", "break")
-    held = make_picture(state=State.PAUSED, changes=(change,))
-    for picture, shown in (
-        (held, True),
-        (replace(held, elapsed=99.0), True),
-        (replace(held, step=Step.UPDATE), False),  # a step was taken
-        (held, False),
-    ):
-        bar.take(picture)
-        assert ("HELD by breakpoint loss > 3 (loss 3.2)" in text(bar.lines(100, 2))) is shown
-
-
-def test_the_worst_verdict_is_told_and_the_others_counted() -> None:
-    first = Verdict("lr too high", "danger", "the loss explodes", "updates too far", "lower the lr")
-    second = Verdict("data-bound", "note", "it waits for data", "it could be faster", "workers")
-    bar = VerdictBar()
-    assert bar.take((first,)) == [first]
-    assert bar.take((first, second)) == [second]
-    assert "✗ the loss explodes: updates too far" in text(bar.lines(100, 2))
-    assert "try: lower the lr" in text(bar.lines(100, 2))
-    assert "+1 more" in text(bar.lines(100, 2))
-    assert "the loss explodes  try: lower the lr" in text(bar.lines(80, 1))
-    assert bar.take(()) == []
-    assert "nothing wrong any more" in text(bar.lines(80, 1))
-    page = text(in_full((first, second), 60))
-    assert "danger: the loss explodes" in page
-    assert "why it could be faster" in page
-    assert "try workers" in page
-    assert "Nothing is wrong" in text(in_full((), 60))
 
 
 def test_a_long_table_of_layers_is_paged() -> None:

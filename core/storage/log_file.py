@@ -11,7 +11,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -103,29 +102,16 @@ def last_whole(file: BinaryIO) -> tuple[int, bool]:
     return last_line or 0, True
 
 
-@dataclass
-class ReadReport:
-    """What `read_log` has met so far."""
-
-    records: int = 0
-    damaged: int = 0
-    """Lines that were skipped."""
-
-
-def read_log(path: Path, report: ReadReport | None = None) -> Iterator[LogRecord]:
+def read_log(path: Path) -> Iterator[LogRecord]:
     """Every whole record of a log, in order, without its check sum; damaged lines are skipped.
 
     Raises:
         OSError: the file can't be read.
     """
-    report = report or ReadReport()
     with open_regular(path) as file:
         while text := file.readline(LONGEST):  # of a line too long it gives pieces
             record = unseal(text.removesuffix(b"\n"))
-            if record is None:
-                report.damaged += 1
-            else:
-                report.records += 1
+            if record is not None:
                 yield record
 
 
@@ -158,8 +144,7 @@ class LogFile:
         self._dropped = 0
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._fd = open_own(path, os.O_APPEND)
-        self.cut = self._mend()
-        """Bytes of a torn record that opening has cut off."""
+        self._mend()
 
     def append(self, *lines: bytes) -> None:
         """Take in whole lines, one or several in each; the next `flush` writes them."""
@@ -278,8 +263,8 @@ class LogFile:
         os.close(self._fd)
         self._fd = -1
 
-    def _mend(self) -> int:
-        """Cut off what lies behind the last whole record; how many bytes that were."""
+    def _mend(self) -> None:
+        """Cut off what lies behind the last whole record."""
         try:
             with open(self._fd, "rb", closefd=False) as file:
                 size = os.fstat(self._fd).st_size
@@ -290,5 +275,3 @@ class LogFile:
                 self._put(b"\n")  # only its newline is missing
         except OSError as error:
             self.error = error.strerror or type(error).__name__
-            return 0
-        return max(0, size - end)

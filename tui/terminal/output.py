@@ -1,4 +1,4 @@
-"""Where lines go: stdout as it is, or stdout kept for records alone."""
+"""Lines on stdout and stderr, and the exit codes that a process ends with."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ from typing import Any, Final
 
 from ..render.format import clean
 
+FAILED: Final = 1
+"""Exit code of a run that failed, or whose output was lost."""
+REFUSED: Final = 2
+"""Exit code for wrong usage and for a recipe that can't be used."""
+BROKE: Final = 3
+"""Exit code where a breakpoint of the command line ended the run."""
+NOBODY_READS: Final = 141
+"""Exit code of any command whose reader goes away (128 + SIGPIPE): `fivestep ... | head -1`."""
 LIMIT: Final = 1 << 16
-"""Bytes that wait at most; more are written at once, by whoever adds them."""
+"""Bytes that wait at most; who adds more writes them at once."""
 
 
 class Output:
@@ -144,15 +152,6 @@ def _fd(stream: Any) -> int | None:
     except (OSError, ValueError, AttributeError):
         return None
     return number if isinstance(number, int) else None
-
-
-FAILED: Final = 1
-REFUSED: Final = 2
-"""Exit code for wrong usage and for a recipe that can't be used."""
-BROKE: Final = 3
-"""A breakpoint of the command line ended the run."""
-NOBODY_READS: Final = 141
-"""As for any other command whose reader goes away (128 + SIGPIPE): `fivestep ... | head -1`."""
 
 
 def complain(text: str) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from fivestep.core.inspection.inspector import label_range
 from fivestep.core.inspection.layers import LayerWatch
 from fivestep.core.protocol.snapshot import RunInfo, Snapshot
 from fivestep.core.session.session import Session
 from fivestep.core.training.training import Training
-from fivestep.core.verdicts.verdicts import Facts, Verdict, judge, label_range
+from fivestep.core.verdicts.verdicts import Facts, Verdict, judge
 
 Moments = list[tuple[Snapshot, Facts]]
 

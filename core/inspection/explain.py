@@ -6,12 +6,10 @@ import math
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.dropout import _DropoutNd
 
 from ..protocol.faults import LR_FACTOR, Fault
 from ..protocol.inside import BatchFacts, Difference, LayerRow, compare
@@ -86,13 +84,22 @@ def compare_modes(training: Training, features: Any, labels: Any) -> Modes:
     )
 
 
+_DROPOUTS: Final = (
+    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout
+)  # fmt: skip
+_NORMS: Final = (
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
+    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
+)  # fmt: skip
+
+
 def _two(layer: nn.Module) -> bool:
     """Whether a layer is known to behave in two ways."""
-    if isinstance(layer, _DropoutNd):
+    if isinstance(layer, _DROPOUTS):
         return layer.p > 0
     if isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)):
         return layer.dropout > 0
-    return isinstance(layer, _NormBase) and bool(layer.track_running_stats)
+    return isinstance(layer, _NORMS) and bool(layer.track_running_stats)
 
 
 @torch.no_grad()

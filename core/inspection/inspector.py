@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from time import perf_counter
@@ -10,7 +11,7 @@ from typing import Any, Final
 from torch import Tensor
 
 from ..protocol.commands import Show
-from ..protocol.diagnosis import Facts, label_range
+from ..protocol.diagnosis import Facts
 from ..protocol.inside import BatchFacts, Difference, Inside, LayerRow, Picture, TensorFact, compare
 from ..protocol.steps import Step
 from ..training.data import TensorBatches
@@ -225,3 +226,19 @@ def _next_of(last: tuple[Step, int, int], now: tuple[Step, int, int]) -> bool:
     if last[1] != now[1]:
         return last[0] is Step.OTHER and now[1] == last[1] + 1
     return last[2] == now[2] and (now[0] is not last[0])
+
+
+def label_range(labels: Tensor, ignored: int = -100) -> tuple[int, int] | None:
+    """The lowest and the highest class number, whatever the shape; None if there is none.
+
+    Meant for the whole training data, once: on a GPU it waits for the result.
+
+    Args:
+        labels: class numbers; probabilities count as the whole numbers around them.
+        ignored: a number that the criterion leaves out (its `ignore_index`).
+    """
+    counted = labels[labels != ignored]
+    if not counted.numel():
+        return None
+    low, high = (float(end) for end in counted.aminmax())
+    return (math.floor(low), math.ceil(high)) if math.isfinite(low + high) else None

@@ -153,9 +153,8 @@ def grad_like(p: Tensor, values: Tensor) -> Tensor:
 
 def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     """The norm of each, shape (); half precision is widened, it would overflow."""
-    if not tensors:
-        return []
-    return list(torch._foreach_norm([t.float() if t.element_size() < 4 else t for t in tensors]))
+    wide = (t.float() if t.element_size() < 4 else t for t in tensors)
+    return [torch.linalg.vector_norm(t) for t in wide]
 
 
 def grouped_norms(groups: Groups) -> Groups:

@@ -107,8 +107,8 @@ class LayerWatch:
             return
         (kept, old), self._before = self._before, None
         sizes = norms(old)
-        if old:
-            torch._foreach_sub_(old, [real(p) for p in kept])  # minus the update
+        for p, moved in zip(kept, old, strict=True):
+            moved.sub_(real(p))  # minus the update
         grads = [grad_like(p, moved) for p, moved in zip(kept, old, strict=True)]
         along = [(moved * g).sum() for moved, g in zip(old, grads, strict=True)]
         self._updates = {

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from typing import Literal, Protocol
 
 Severity = Literal["note", "warning", "danger"]
 
@@ -61,7 +57,7 @@ class Facts:
     first_loss: float | None = None
     """Of the run's first batch, which the curve shows only for the first thousand."""
     label_low: int | None = None
-    """The lowest class number among the training labels (`label_range`)."""
+    """The lowest class number among the training labels."""
     label_high: int | None = None
     classes: int | None = None
     """How many classes the model's outputs tell apart; 2 for a single logit."""
@@ -69,19 +65,3 @@ class Facts:
     """Whether the model was in train mode while it was validated."""
     faults: tuple[str, ...] = ()
     """What was left out of the loop on purpose, or put in the wrong place, in words."""
-
-
-def label_range(labels: Tensor, ignored: int = -100) -> tuple[int, int] | None:
-    """The lowest and the highest class number, whatever the shape; None if there is none.
-
-    Meant for the whole training data, once: on a GPU it waits for the result.
-
-    Args:
-        labels: class numbers; probabilities count as the whole numbers around them.
-        ignored: a number that the criterion leaves out (its `ignore_index`).
-    """
-    counted = labels[labels != ignored]
-    if not counted.numel():
-        return None
-    low, high = (float(end) for end in counted.aminmax())
-    return (math.floor(low), math.ceil(high)) if math.isfinite(low + high) else None

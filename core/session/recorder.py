@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeGuard
 
 from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
 from ..protocol.steps import State, Step, Task
-from ..storage.batch_lines import MOST, Block
+from ..storage.batch_lines import MOST, BatchBlock
 from ..training.lr import LearningRate
 from ..training.metrics import Meter, Metrics, meter_for
 from ..training.progress import Progress
@@ -38,7 +38,7 @@ class Log(Protocol):
     call for each would take several per cent of a small model's time.
     """
 
-    def batches(self, block: Block) -> None:
+    def batches(self, block: BatchBlock) -> None:
         """The next batches will be in this block, in order."""
 
     def epoch(self, summary: EpochSummary, best: Best | None, best_val_loss: Best | None) -> None:
@@ -59,7 +59,7 @@ class LossRecorder:
 
     def __init__(self, curve: Series, lr_curve: Series, log: Log | None = None) -> None:
         self._curve, self._lr_curve, self._log = curve, lr_curve, log
-        self._block = Block(0, 0, 1)
+        self._block = BatchBlock(0, 0, 1)
         self._next = self._epoch = 0
         """What the next batch has if it belongs to the block: `batches_done` (0: it will begin
         another) and epoch."""
@@ -77,7 +77,11 @@ class LossRecorder:
         """Record a finished batch, see `Recorder.batch`."""
         if batches_done != self._next or epoch != self._epoch:
             self.settle()
-            self._block, self._settled, self._epoch = Block(epoch, batch, batches_done), 0, epoch
+            self._block, self._settled, self._epoch = (
+                BatchBlock(epoch, batch, batches_done),
+                0,
+                epoch,
+            )
             if self._log is not None:
                 self._log.batches(self._block)
         self._next = batches_done + 1 if batches_done % MOST else 0

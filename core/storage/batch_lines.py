@@ -22,7 +22,7 @@ _WINDOW: Final = template("window", [*WINDOW][: len(_NUMBERS)], _NUMBERS).encode
 _PARTIAL: Final = b',"partial":true'
 
 
-class Block:
+class BatchBlock:
     """Batches in a row, of one epoch, by what the first of them has.
 
     The training thread adds to it. Another thread may read it meanwhile: there are as many
@@ -60,7 +60,7 @@ def _or_null(numbers: Iterable[float]) -> list[Any]:
     return [number if math.isfinite(number) else _NULL for number in numbers]
 
 
-def batch_lines(block: Block, start: int, stop: int, zero: float) -> list[bytes]:
+def batch_lines(block: BatchBlock, start: int, stop: int, zero: float) -> list[bytes]:
     """A line for each of the batches `start` to `stop` of a block.
 
     Args:
@@ -108,7 +108,7 @@ class Windows:
         self._low, self._high, self._total = math.inf, -math.inf, 0.0
         self._last: list[Any] = []
 
-    def lines(self, block: Block, start: int, stop: int, zero: float) -> list[bytes]:
+    def lines(self, block: BatchBlock, start: int, stop: int, zero: float) -> list[bytes]:
         """Lines for some batches, as `batch_lines`; what is left stays in the open window."""
         made: list[bytes] = []
         while start < stop:
@@ -128,7 +128,7 @@ class Windows:
             start = upto
         return made
 
-    def _add(self, block: Block, start: int, stop: int, zero: float) -> None:
+    def _add(self, block: BatchBlock, start: int, stop: int, zero: float) -> None:
         losses = block.losses[start:stop]
         finite = [loss for loss in losses if math.isfinite(loss)]
         self.batches += len(losses)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..protocol.records import EPOCH, change_values, epoch_values
 from ..protocol.snapshot import Best, Change, EpochSummary
-from .batch_lines import EVERY, Block, Windows
+from .batch_lines import EVERY, BatchBlock, Windows
 from .log_file import LogFile, LogRecord, line
 
 INTERVAL: Final = 0.5
@@ -79,7 +79,7 @@ class RunLog:
             raise
         self._windows = Windows(every)
         self._epochs = 0
-        self._waiting: deque[tuple[int, Block | _FinishedEpoch | LogState]] = deque()
+        self._waiting: deque[tuple[int, BatchBlock | _FinishedEpoch | LogState]] = deque()
         """What comes between batches, in order: new blocks, epochs, and states to be completed;
         each with how many batches the block before it had by then."""
         self._begin(batches_done=0)
@@ -93,7 +93,7 @@ class RunLog:
 
     def _begin(self, batches_done: int) -> None:
         """Start counting after `batches_done`."""
-        self._block = Block(0, 0, batches_done + 1)
+        self._block = BatchBlock(0, 0, batches_done + 1)
         """The block that the training thread fills."""
         self._earlier = 0
         """Batches in the blocks before that."""
@@ -119,7 +119,7 @@ class RunLog:
 
     # What the training thread calls.
 
-    def batches(self, block: Block) -> None:
+    def batches(self, block: BatchBlock) -> None:
         """The next batches will be in this block, in order."""
         self._put(block)
         self._earlier += len(self._block.times)
@@ -139,7 +139,7 @@ class RunLog:
         """A person or the run itself changed something."""
         self._events.append(line({"type": "change"} | change_values(change)))
 
-    def _put(self, item: Block | _FinishedEpoch | LogState) -> None:
+    def _put(self, item: BatchBlock | _FinishedEpoch | LogState) -> None:
         self._waiting.append((len(self._block.times), item))
 
     # How it gets into the files.
@@ -177,7 +177,7 @@ class RunLog:
                 if not follows:
                     break
                 _, item = self._waiting.popleft()
-                if isinstance(item, Block):
+                if isinstance(item, BatchBlock):
                     self._reading, self._read = item, 0
                 elif isinstance(item, _FinishedEpoch):
                     made.append(line(item.record()))

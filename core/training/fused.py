@@ -190,7 +190,8 @@ class _Moments(_Fused):
                 largest.append(state["max_exp_avg_sq"])
         kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
         beta1, beta2 = group["betas"]
-        torch._foreach_add_(steps, 1)
+        for step in steps:
+            step.add_(1)
         try:
             kernel(
                 params,
@@ -208,7 +209,8 @@ class _Moments(_Fused):
                 maximize=group["maximize"],
             )
         except Exception:
-            torch._foreach_sub_(steps, 1)
+            for step in steps:
+                step.sub_(1)
             raise
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from ..protocol.diagnosis import Facts, LayerFact, Severity, Verdict, label_range
+from ..protocol.diagnosis import Facts, LayerFact, Severity, Verdict
 from ..protocol.snapshot import RunInfo, Snapshot
 from ..storage.files import clean
 from .layer_rules import (
@@ -25,7 +25,7 @@ from .layer_rules import (
 )
 from .loss_rules import lr_too_high, lr_too_low, nonfinite, not_falling, overfitting
 
-__all__ = ["CAUSES", "RULES", "Facts", "LayerFact", "Severity", "Verdict", "judge", "label_range"]
+__all__ = ["CAUSES", "RULES", "Facts", "LayerFact", "Severity", "Verdict", "judge"]
 
 Rule = Callable[[RunInfo, Snapshot, Facts], Verdict | None]
 

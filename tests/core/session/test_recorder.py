@@ -14,7 +14,7 @@ from fivestep.core.protocol.snapshot import Best, Change, EpochSummary
 from fivestep.core.protocol.steps import Task, TaskName
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Recorder
-from fivestep.core.storage.batch_lines import MOST, Block
+from fivestep.core.storage.batch_lines import MOST, BatchBlock
 from fivestep.core.training.progress import Progress
 
 PER_EPOCH = 1500
@@ -24,11 +24,11 @@ class Blocks:
     """A log that keeps the blocks."""
 
     def __init__(self) -> None:
-        self.blocks: list[Block] = []
+        self.blocks: list[BatchBlock] = []
         self.epochs: list[int] = []
         self.best: list[tuple[Best | None, ...]] = []
 
-    def batches(self, block: Block) -> None:
+    def batches(self, block: BatchBlock) -> None:
         self.blocks.append(block)
 
     def epoch(self, summary: EpochSummary, *best: Best | None) -> None:

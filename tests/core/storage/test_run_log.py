@@ -18,7 +18,7 @@ from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Recorder
-from fivestep.core.storage.batch_lines import EVERY, Block, width
+from fivestep.core.storage.batch_lines import EVERY, BatchBlock, width
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_log import RunLog
 
@@ -341,7 +341,7 @@ def test_what_is_told_while_it_looks_stands_in_order(tmp_path: Path) -> None:
             block.lrs.append(0.1)
             self.append(float(done))
 
-    block = Block(1, 1, 1)
+    block = BatchBlock(1, 1, 1)
     block.times = Busy()
     log.batches(block)
     log.close()

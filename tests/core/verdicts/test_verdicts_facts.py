@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from torch import nn
 from verdict_runs import looked_at, rules
 
+from fivestep.core.inspection.inspector import label_range
 from fivestep.core.protocol.inside import LayerRow
 from fivestep.core.protocol.snapshot import Certainty
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.series import Series
 from fivestep.core.training.data import TensorBatches
-from fivestep.core.verdicts.verdicts import Facts, judge, label_range
+from fivestep.core.verdicts.verdicts import Facts, judge
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
 

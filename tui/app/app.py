@@ -43,7 +43,7 @@ class FivestepApp(App[None]):
     Args:
         start: this run, at once; None opens the choosing screen.
         log: takes what the run prints.
-        wishes: what to keep of a run that is chosen on the screen.
+        options: of a run that is chosen on the screen.
         signals: in force while the screen is open.
     """
 

@@ -84,7 +84,7 @@ def open_screen(start: RunBuilder | None, options: RunOptions = NOTHING) -> int:
 
     Args:
         start: watch this one; None opens the choosing screen.
-        wishes: what to keep of a run that is chosen there.
+        options: of a run that is chosen there.
 
     Returns:
         The exit code: 0 finished or stopped as asked, 1 failed, 130 and 143 after SIGINT and

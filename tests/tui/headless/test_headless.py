@@ -49,7 +49,7 @@ def trained(capsys: Captured, *arguments: str, code: int = 0) -> str:
     return out
 
 
-# Lines for text_reporter.
+# Lines for people.
 
 
 def test_people_get_what_runs_each_epoch_and_how_it_ended(capsys: Captured) -> None:

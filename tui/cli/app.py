@@ -214,8 +214,10 @@ def _print(output: Output, text: str) -> None:
     raise typer.Exit(written(output))
 
 
-explain_command.add_to(app)
-run_commands.add_to(app)
+app.command(cls=Plain)(explain_command.explain)
+app.command(cls=Plain, epilog=EXIT_CODES)(run_commands.resume)
+app.command(cls=Plain)(run_commands.runs)
+app.command(cls=Plain)(run_commands.export)
 
 
 def run(arguments: list[str]) -> int:

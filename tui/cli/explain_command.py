@@ -10,7 +10,7 @@ import typer
 from ...presets import registry
 from ..terminal.output import records_only, stdout, written
 from .arguments import faults_of, plan_of
-from .errors import Plain, UsageError, refusals
+from .errors import UsageError, refusals
 from .options import (
     AmpOption,
     BatchSizeOption,
@@ -30,11 +30,6 @@ from .options import (
 
 MOST_BATCHES: Final = 1000
 """Batches that are explained at most."""
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command(cls=Plain)(explain)
 
 
 def explain(

@@ -10,9 +10,8 @@ from ..render.format import clean
 from ..setup.options import runs_folder
 from ..terminal.output import stdout, written
 from .arguments import options_of, watch
-from .errors import Plain, UsageError, refusals
+from .errors import UsageError, refusals
 from .options import (
-    EXIT_CODES,
     BreakOption,
     EpochsOption,
     JsonOption,
@@ -24,13 +23,6 @@ from .options import (
     SaveEveryOption,
     TracebackOption,
 )
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    app.command(cls=Plain, epilog=EXIT_CODES)(resume)
-    app.command(cls=Plain)(runs)
-    app.command(cls=Plain)(export)
 
 
 def resume(

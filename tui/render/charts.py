@@ -424,6 +424,34 @@ def _x_axis(
     ]
 
 
+def framed(
+    rows: Sequence[Line],
+    columns: int,
+    gutter: int,
+    up: tuple[str, str],
+    across: tuple[str, str],
+) -> list[Line]:
+    """A canvas between two axes, with the lowest and highest values beside and below it.
+
+    Args:
+        rows: the canvas, each row of `columns` cells.
+        columns: its width.
+        gutter: cells left of the axis.
+        up: the lowest and the highest value of the y axis.
+        across: those of the x axis.
+    """
+    labels = {0: up[1], len(rows) - 1: up[0]}
+    below = across[0] + f"{across[1]:>{max(0, columns - len(across[0]))}}"
+    return [
+        *(
+            line(_gutter(labels.get(i, ""), gutter, "┤" if i in labels else "│"), *row)
+            for i, row in enumerate(rows)
+        ),
+        line((" " * gutter + "└" + "─" * columns, "dim")),
+        line((" " * (gutter + 1) + fit(below, columns), "dim")),
+    ]
+
+
 def _message(text: str, width: int, height: int) -> list[Line]:
     """An empty chart that says why."""
     blank = [sized(EMPTY, width)] * height

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from .charts import Scale, Stroke, paint
+from .charts import Scale, Stroke, framed, paint, sparkline
 from .format import clean, fit, tick, wrap
 from .glyphs import GLYPHS, INKS
 from .spans import EMPTY, Line, Span, beside, centred_rows, joined, line, line_width, sized
@@ -192,17 +192,8 @@ def _dots(
     drawn = [sized(row, columns) for row in paint([stroke], columns, rows)]
     if gutter < 0:
         return drawn
-    labels = {0: top, rows - 1: bottom}
-    framed = [
-        line((f"{labels.get(i, ''):>{gutter}}{'┤' if i in labels else '│'}", "dim"), *row)
-        for i, row in enumerate(drawn)
-    ]
-    left, right = tick(round(across.low, 2)), tick(round(across.high, 2))
-    return [
-        *framed,
-        line((" " * gutter + "└" + "─" * columns, "dim")),
-        line((" " * (gutter + 1) + left + f"{right:>{max(0, columns - len(left))}}", "dim")),
-    ]
+    sides = tick(round(across.low, 2)), tick(round(across.high, 2))
+    return framed(drawn, columns, gutter, (bottom, top), sides)
 
 
 def image_grid(data: Images, width: int, height: int, *, ascii: bool = False) -> list[Line]:
@@ -297,8 +288,6 @@ def histograms(data: Histograms, width: int, height: int) -> list[Line]:
 
     Where there is no room for everything, how they are spread counts more than the numbers.
     """
-    from .charts import sparkline  # the first picture does without
-
     rows: list[Line] = []
     names = min(16, max((len(name) for name, *_ in data.columns), default=0))
     spans = [

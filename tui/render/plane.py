@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...core.protocol.inside import DecisionMap, FittedLine, Point, PredictionsTruth
-from .charts import Scale, Stroke, paint
-from .format import clean, count, counted, fit, number, tick
+from .charts import Scale, Stroke, framed, paint
+from .format import clean, count, counted, number, tick
 from .glyphs import GLYPHS
 from .spans import Line, Span, centred_rows, joined, line, line_width, sized
 
@@ -125,20 +125,11 @@ class _Frame:
         if gutter < 0:
             return [sized(row, self.width) for row in paint(strokes, self.width, self.height)]
         columns, rows = self.width - gutter - 1, self.height - 2
-        labels = {0: _round(self.up.high), rows - 1: _round(self.up.low)}
-        left, right = _round(self.across.low), _round(self.across.high)
-        below = left + f"{right:>{max(0, columns - len(left))}}"
-        return [
-            *(
-                line(
-                    (f"{labels.get(i, ''):>{gutter}}{'┤' if i in labels else '│'}", "dim"),
-                    *sized(row, columns),
-                )
-                for i, row in enumerate(paint(strokes, columns, rows))
-            ),
-            line((" " * gutter + "└" + "─" * columns, "dim")),
-            line((" " * (gutter + 1) + fit(below, columns), "dim")),
-        ]
+        drawn = [sized(row, columns) for row in paint(strokes, columns, rows)]
+        up = _round(self.up.low), _round(self.up.high)
+        return framed(
+            drawn, columns, gutter, up, (_round(self.across.low), _round(self.across.high))
+        )
 
     def inside(self, point: Point) -> bool:
         """Whether it is on the canvas."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time as _time
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Entry:
 class MessageLog:
     """The last `KEPT` messages. `add` may be called from any thread."""
 
-    def __init__(self, clock: Callable[[], float] = _time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.now = clock
         """Seconds since 1970."""
         self._entries: deque[Entry] = deque(maxlen=KEPT)
@@ -119,9 +119,9 @@ class MessagesPanel(Panel):
 
     def _stamp(self, at: float) -> str:
         """The time of day; of another day, as an earlier part of the run may be, its date."""
-        then, now = _time.localtime(at), _time.localtime(self.log_of_run.now())
+        then, now = time.localtime(at), time.localtime(self.log_of_run.now())
         today = (then.tm_year, then.tm_yday) == (now.tm_year, now.tm_yday)
-        return _time.strftime("%H:%M:%S" if today else "%d %b  ", then)
+        return time.strftime("%H:%M:%S" if today else "%d %b  ", then)
 
     def _rows(self, entry: Entry, width: int) -> list[Line]:
         stamp = self._stamp(entry.time) if width >= 30 else ""

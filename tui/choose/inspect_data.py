@@ -1,4 +1,4 @@
-"""Previews of data sets and models, made with torch: for the thread of `preview` only."""
+"""Previews of data sets and models. Needs torch: only the thread in `preview` imports it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ from ..render.data_pictures import (
 )
 
 VERSION = torch.__version__.partition("+")[0]
-POINTS = 1500
-IMAGES = 48
-CHARACTERS = 6000
+MOST_POINTS = 1500
+MOST_IMAGES = 48
+MOST_CHARACTERS = 6000
+MOST_COLUMNS = 200
+"""How much of a data set is shown."""
 BINS = 48
-COLUMNS = 200
-"""How much of a data set is shown at most."""
+"""Of a histogram."""
 
 
 class DataInspector:
@@ -99,16 +100,18 @@ def picture(data: Dataset) -> DataPicture:
     """The picture that suits a data set: text, images, points or histograms."""
     features, labels = data.features, data.labels
     if features.dtype == torch.int64:
-        tokens = features.flatten()[:CHARACTERS].tolist()
+        tokens = features.flatten()[:MOST_CHARACTERS].tolist()
         return Excerpt("".join(data.label_names[token] for token in tokens))
     if features.dim() >= 3:
         return _images(data)
     if features.shape[1] == 1 and labels.is_floating_point():
-        x, y = features[:POINTS, 0].tolist(), labels[:POINTS, 0].tolist()
+        x, y = features[:MOST_POINTS, 0].tolist(), labels[:MOST_POINTS, 0].tolist()
         return Scatter(tuple(x), tuple(y), (0,) * len(x))
     if features.shape[1] == 2 and not labels.is_floating_point():
-        x, y = features[:POINTS, 0].tolist(), features[:POINTS, 1].tolist()
-        return Scatter(tuple(x), tuple(y), tuple(labels[:POINTS].tolist()), data.label_names, True)
+        x, y = features[:MOST_POINTS, 0].tolist(), features[:MOST_POINTS, 1].tolist()
+        return Scatter(
+            tuple(x), tuple(y), tuple(labels[:MOST_POINTS].tolist()), data.label_names, True
+        )
     return _histograms(features, data.feature_names)
 
 
@@ -117,7 +120,7 @@ def _images(data: Dataset) -> Images:
     queues: dict[int, list[int]] = {}
     for i, label in enumerate(data.labels[:5000].tolist()):
         queues.setdefault(label, []).append(i)
-    turns = -(-IMAGES // max(1, len(queues)))
+    turns = -(-MOST_IMAGES // max(1, len(queues)))
     order = [
         (queues[label][turn], label)
         for turn in range(turns)
@@ -125,7 +128,7 @@ def _images(data: Dataset) -> Images:
         if turn < len(queues[label])
     ]
     samples = []
-    for i, label in order[:IMAGES]:
+    for i, label in order[:MOST_IMAGES]:
         grey = data.features[i].flatten(0, -3).mean(0)  # (H, W)
         low, high = grey.min(), grey.max()
         scaled = ((grey - low) / (high - low).clamp(min=1e-9)).tolist()
@@ -137,7 +140,7 @@ def _images(data: Dataset) -> Images:
 
 def _histograms(features: Tensor, names: tuple[str, ...]) -> Histograms:
     columns = []
-    for i in range(min(COLUMNS, features.shape[1])):
+    for i in range(min(MOST_COLUMNS, features.shape[1])):
         values = features[:, i].double()
         values = values[values.isfinite()]
         low, high = (values.min().item(), values.max().item()) if len(values) else (0.0, 0.0)

@@ -14,7 +14,7 @@ from ..terminal.imports import importing
 from ..terminal.output import Output, records_only, stdout, written
 from . import explain_command, run_commands
 from .arguments import options_of, plan_of, recipe_of, watch, with_screen
-from .errors import SAID_NOTHING, DefaultsToTrain, Plain, refusals, run_command
+from .errors import NO_ARGUMENTS, DefaultsToTrain, Plain, refusals, run_command
 from .options import (
     EXIT_CODES,
     AmpOption,
@@ -100,7 +100,7 @@ def train(
 ) -> None:
     """Train a preset, the recipe in a file, or a Python file of your own (see: fivestep new)."""
     options = options_of(ctx)
-    if with_screen(ctx) and ctx.meta.get(SAID_NOTHING):
+    if with_screen(ctx) and ctx.meta.get(NO_ARGUMENTS):
         with importing():
             from ..app.open import open_screen
         raise typer.Exit(open_screen(None, options))  # nothing is started: the screen asks

@@ -16,7 +16,7 @@ from ...presets.errors import RecipeError, shown
 from ..render.format import clean
 from ..terminal.output import FAILED, REFUSED, complain, print_traceback
 
-SAID_NOTHING: Final = "fivestep.said_nothing"
+NO_ARGUMENTS: Final = "fivestep.no_arguments"
 """Key in a context's `meta`: the command stood alone, without a word behind it."""
 
 
@@ -28,7 +28,7 @@ class UsageError(typer.BadParameter):
 
 
 class _QuickHelp:
-    """Leaves out what a help option left alone would cost: typer loads pydantic to check None."""
+    """Gives the help option a default: to check None typer would load pydantic, which is slow."""
 
     def get_help_option(self, ctx: Any) -> Any:
         option = super().get_help_option(ctx)  # type: ignore[misc]
@@ -45,7 +45,7 @@ class DefaultsToTrain(_QuickHelp, TyperGroup):
     """Commands of which `train` may stay unsaid: `fivestep --no-ui` trains the default preset."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        ctx.meta[SAID_NOTHING] = not args
+        ctx.meta[NO_ARGUMENTS] = not args
         own = [option for param in self.params for option in (*param.opts, "--help", "-h")]
         if not args or (args[0].startswith("-") and args[0] not in own):
             named = next((word for word in args if word in self.commands), None)
@@ -66,8 +66,8 @@ class DefaultsToTrain(_QuickHelp, TyperGroup):
         raise UsageError(f"there is no command {shown(args[0])}; {way_out}", ctx)
 
 
-def explain(error: Any) -> str:
-    """What click found wrong, in one line."""
+def in_one_line(error: Any) -> str:
+    """The message of one of click's usage errors, with the nearest match or where to look."""
     ctx = error.ctx
     text = str(error.format_message()).rstrip(".")
     option = getattr(error, "option_name", None)
@@ -102,7 +102,7 @@ def run_command(command: Any, arguments: Sequence[str]) -> int:
         return 130
     except Exception as error:
         if getattr(error, "exit_code", None) == REFUSED:  # a UsageError of the click that typer has
-            complain(explain(error))
+            complain(in_one_line(error))
             return REFUSED
         print_traceback("".join(traceback.format_exception(error)), "--traceback" in arguments)
         complain(f"{type(error).__name__}: {error}; --traceback shows where")

@@ -79,14 +79,15 @@ def timed_batch(
     batch(self, epoch, number, done, loss, lr, ended)
 
 
-def timed_tick(self: WatchScreen) -> None:
+def timed_tick(self: WatchScreen, *, everything: bool = True) -> bool:
     """As ever, and noted; enough of it ends the run."""
     here = time.perf_counter()
-    tick(self)
+    drawn = tick(self, everything=everything)
     if ends and here - ends[0] > WARM_UP:
         frames.append(here)
         if here - frames[0] > (PAIRS + 1) * STRETCH:
             finish()
+    return drawn
 
 
 Recorder.batch = timed_batch  # type: ignore[method-assign]

@@ -94,7 +94,7 @@ def measure(pairs: int) -> Iterator[Row]:
         note = f"99th percentile {took[int(0.99 * (len(took) - 1))]:.0f}"
         yield Row.of(f"space to PAUSED at full load, {preset}", took, None, "ms", note)
     for name, values in traffic("digits-cnn").items():
-        reach = {"bytes a second, training": 8192.0, "bytes a second, paused": 0.0}.get(name)
+        reach = {"bytes a second, training": 16384.0, "bytes a second, paused": 0.0}.get(name)
         yield Row.of(f"{name}, digits-cnn", values, reach)
     yield Row.of("stop and leave, digits-cnn", leaving("digits-cnn", pairs), None, "s")
 

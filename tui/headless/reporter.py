@@ -113,10 +113,6 @@ class VerdictWatch:
             source.latest(curves=True)
         return picture, ()
 
-    def hurry(self) -> None:
-        """Ask for curves and facts with the next look."""
-        self._due = self._clock()
-
     def new(self, info: RunInfo, picture: Snapshot) -> tuple[Verdict, ...]:
         """The verdicts on this picture that were not given before."""
         if picture.facts is None:

@@ -8,28 +8,31 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 from ..terminal.terminal import Surviving
 
+Drawing = Literal["marker", "everything"]
+"""What a tick draws: the marker of the running step alone, or whatever has changed."""
+
 FASTEST: Final = 0.1
 SLOWEST: Final = 2.5
-DRAWING_BUDGET: Final = 0.006
-"""Largest share of wall time that drawing may take; charts come on top of that."""
+BUDGET: Final[dict[Drawing, float]] = {"marker": 0.012, "everything": 0.008}
+"""Largest share of wall time that each may take; charts come on top of that."""
 CHARTS: Final = 0.003
 """The same for charts."""
 OFTEN, SELDOM = 0.5, 4.0
 """Seconds between two charts, at least and at most."""
 BYTES: Final = 6144
-"""A second, to the terminal."""
+"""A second, to the terminal, for each of the two."""
 FEW: Final = 5
 """Ticks whose cost is remembered."""
 
 
 class Pace:
-    """The time to the next tick, from what the last ticks have cost.
+    """The time to the next tick, from what the last ticks of its kind have cost.
 
-    The cost of a tick is all processor time that the drawing thread used since the tick before:
+    The cost of a tick is all processor time that the drawing thread uses until the next one:
     layout and output come after a tick, and are counted with it. The median of the last few is
     what counts: a screen that is built, or a panel that opens, must not hold up what follows.
     """
@@ -40,35 +43,39 @@ class Pace:
         sent: Callable[[], int] = lambda: Surviving.sent,
     ) -> None:
         self._used, self._sent = used, sent
-        self._last, self._last_sent = used(), sent()
-        self._costs: deque[float] = deque(maxlen=FEW)
-        self._bytes: deque[int] = deque(maxlen=FEW)
+        self._used_before, self._sent_before = used(), sent()
+        self._costs: dict[Drawing, deque[float]] = {kind: deque(maxlen=FEW) for kind in BUDGET}
+        self._bytes: dict[Drawing, deque[int]] = {kind: deque(maxlen=FEW) for kind in BUDGET}
+        self._drawn: Drawing = "everything"
         self._ticks = 0
 
-    @property
-    def cost(self) -> float:
-        """Seconds of processor time that a tick takes."""
-        return statistics.median(self._costs) if self._costs else 0.0
+    def begin(self) -> None:
+        """A tick begins: what was spent since the last one began is the cost of that one."""
+        used, sent = self._used(), self._sent()
+        if self._ticks > FEW:  # at first every panel is drawn for the first time
+            self._costs[self._drawn].append(used - self._used_before)
+            self._bytes[self._drawn].append(sent - self._sent_before)
+        self._ticks += 1
+        self._used_before, self._sent_before = used, sent
+
+    def drew(self, kind: Drawing) -> None:
+        """What this tick has drawn."""
+        self._drawn = kind
+
+    def interval(self, kind: Drawing, least: float = FASTEST) -> float:
+        """Seconds between two ticks of a kind; between `least` and `SLOWEST`."""
+        costs, sent = self._costs[kind], self._bytes[kind]
+        if not costs:
+            return least
+        slow_line = statistics.fmean(sent) / BYTES  # charts come only now and then
+        return min(SLOWEST, max(least, statistics.median(costs) / BUDGET[kind], slow_line))
 
     def charted(self, cost: float, age: float) -> float:
-        """Seconds to wait with the next charts, after some that took `cost` seconds of processor
-        time and show a run of `age` seconds: what a young run has been is soon the smaller part.
+        """Seconds to wait with the next chart, after one that took `cost` seconds of processor
+        time and shows a run of `age` seconds: what a young run has been is soon the smaller part.
         """
-        self._last += cost
+        self._used_before += cost
         return min(SELDOM, max(OFTEN, min(cost / CHARTS, age)))
-
-    def interval(self, least: float = FASTEST) -> float:
-        """Seconds to wait after this tick; between `least` and `SLOWEST`."""
-        used, sent = self._used(), self._sent()
-        spent, self._last = used - self._last, used
-        more, self._last_sent = sent - self._last_sent, sent
-        self._ticks += 1
-        if self._ticks <= FEW:  # the screen is built, every panel drawn for the first time
-            return least
-        self._costs.append(spent)
-        self._bytes.append(more)
-        slow = sum(self._bytes) / len(self._bytes) / BYTES  # charts come only now and then
-        return min(SLOWEST, max(least, self.cost / DRAWING_BUDGET, slow))
 
 
 RESIZING_BUDGET: Final = 0.05

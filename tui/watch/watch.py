@@ -43,7 +43,9 @@ STILL: Final = 0.25
 EVERY: Final = 0.5
 """Seconds between two drawings of tables and pictures while the run moves."""
 CALM: Final = 2.0
-"""Phases a second up to which each one is drawn."""
+"""Phases a second up to which tables and pictures are drawn for each one."""
+SLOW: Final = 20.0
+"""Phases a second up to which drawing costs the run nothing."""
 AGAIN: Final = 1.2
 """Seconds in a pause after which a view is asked for again: the last may have been too early."""
 
@@ -102,13 +104,12 @@ class WatchScreen(Screen[None]):
         self._kept, self._clock, self._live = bool(location.place), clock, live
         self._event_log = EventLog(source.info, self.messages, location)
         self._verdicts = VerdictWatch(clock)
-        self._verdicts.hurry()  # the chart waits for the curves that come with it
         self._pace = Pace()
         self._timer: Timer | None = None
         self._hurry_until = 0.0
-        self._chart_due = self._inside_due = float("-inf")
-        self._charted: object = None
-        """The curves that were drawn last."""
+        self._all_due = self._chart_due = self._inside_due = float("-inf")
+        self._curves: object = None
+        """Those that came last, drawn or not."""
         self._marked: tuple[Step | None, ...] = ()
         self._asked = Show()
         """What the run was asked to show of its inside."""
@@ -153,17 +154,32 @@ class WatchScreen(Screen[None]):
         self._marked = ()
         self.call_after_refresh(self.tick)
 
-    def tick(self) -> None:
-        """Look at the run once, and draw what has changed."""
-        if self.is_mounted:
-            self._look(self._clock())
+    def tick(self, *, everything: bool = True) -> bool:
+        """Look at the run once, and draw what has changed; whether that was everything.
+
+        Args:
+            everything: False draws the marker of the running step alone, unless something is new
+                that must not wait.
+        """
+        return self.is_mounted and self._look(self._clock(), everything=everything)
 
     def _tick_and_wait(self) -> None:
+        """Draw what is due; the marker moves more often than all else is drawn."""
         self._timer = None
-        self.tick()
-        moving = self.situation.state in (State.RUNNING, State.VALIDATING, State.LOADING)
-        wait = self._pace.interval(FASTEST if moving else STILL)
-        self._tick_in(HURRY if self._clock() < self._hurry_until else wait)
+        self._pace.begin()
+        now, s = self._clock(), self.snapshot
+        hurry = now < self._hurry_until
+        # In slow motion the run waits most of the time: drawing is not at its expense.
+        slow = s is not None and s.speed is not None and s.speed <= SLOW
+        everything = self.tick(everything=hurry or slow or now >= self._all_due)
+        self._pace.drew("everything" if everything else "marker")
+        still = self.situation.state not in (State.RUNNING, State.VALIDATING, State.LOADING)
+        if everything:
+            self._all_due = now + (STILL if still else self._pace.interval("everything"))
+        wait = self._all_due - now
+        if not still:
+            wait = FASTEST if slow else min(wait, self._pace.interval("marker"))
+        self._tick_in(HURRY if hurry else wait)
 
     def _tick_in(self, seconds: float) -> None:
         if self._timer is not None:
@@ -178,12 +194,16 @@ class WatchScreen(Screen[None]):
 
     # What is drawn.
 
-    def _look(self, now: float) -> None:
+    def _look(self, now: float, *, everything: bool) -> bool:
         panels, outcome, old = self.panels, self.source.outcome, self.snapshot
         s, verdicts = self._verdicts.look(self.source)
         fresh = s is not None and s is not old
         turned = fresh and (old is None or s is None or old.state is not s.state)
+        ended = outcome is not None and panels.header.outcome is not outcome
         moving = s is not None and s.state in (State.RUNNING, State.VALIDATING) and outcome is None
+        if not (everything or verdicts or turned or ended):  # these never wait
+            self._move_marker(old, moving, now, fresh=False)
+            return False
         if s is not None and fresh:
             self.actions.take(s)
             for panel in panels.of_run:
@@ -193,15 +213,13 @@ class WatchScreen(Screen[None]):
             panels.inside.summary.follow(s)
             if old is None or _jumped(old, s):
                 self._chart_due = now
-                self._verdicts.hurry()
-        if outcome is not None and panels.header.outcome is not outcome:
+        if outcome is not None and ended:
             panels.header.outcome = panels.outcome.outcome = outcome
             self._event_log.end(outcome)
             self.add_class("-ended")
-            self._chart_due = now
             fresh = turned = True
         if s is not None:
-            self._draw_curves(s, fresh, now)
+            self._draw_curves(s, now, fresh=fresh, ended=ended)
         if verdicts or (fresh and panels.verdict.display):
             self._event_log.judged(verdicts)
             panels.verdict.show(self._verdicts.verdicts)
@@ -222,18 +240,24 @@ class WatchScreen(Screen[None]):
         if panels.footer.situation != situation:
             panels.footer.situation = situation
             panels.footer.redraw()
+        return True
 
-    def _draw_curves(self, s: Snapshot, fresh: bool, now: float) -> None:
-        """The chart, when it is due and newer curves have come; else the last batches."""
-        panels = self.panels
-        if s.curves and s.curves is not self._charted and now >= self._chart_due:
-            self._charted = s.curves
+    def _draw_curves(self, s: Snapshot, now: float, *, fresh: bool, ended: bool) -> None:
+        """The chart, when it is due and curves have come that were asked for since; else the last
+        batches only.
+        """
+        panels, new, due = self.panels, s.curves is not self._curves, now >= self._chart_due
+        self._curves = s.curves
+        if s.curves and (ended or (new and due)):
             before = time.thread_time()
             panels.curves.take(s)
             panels.curves.redraw()
             panels.numbers.curves = panels.curves.curves
             self._chart_due = now + self._pace.charted(time.thread_time() - before, s.active)
-        elif fresh:
+            return
+        if due:
+            self.source.latest(curves=True)
+        if fresh:
             panels.curves.follow(s)
 
     def _show_outcome(self, outcome: Outcome | None) -> None:

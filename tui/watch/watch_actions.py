@@ -72,7 +72,7 @@ class Actions:
         *,
         kept: bool,
         look_soon: Callable[[], None],
-        redraw: Callable[[], None],
+        redraw: Callable[[], object],
         ascii: bool,
     ) -> None:
         self._screen, self._source, self._log = screen, source, log

@@ -18,22 +18,27 @@ from fivestep.core.protocol.commands import (
     Stop,
     Validate,
 )
-from fivestep.core.protocol.snapshot import Outcome
+from fivestep.core.protocol.diagnosis import Facts
+from fivestep.core.protocol.snapshot import Outcome, Snapshot
 from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.render import keymap as commands
 from fivestep.tui.render.keymap import Situation
 from fivestep.tui.watch.dialogs import AskStop, FailureScreen, HelpScreen, help_lines
 from fivestep.tui.watch.pace import (
+    BUDGET,
     BYTES,
     CHARTS,
-    DRAWING_BUDGET,
     FASTEST,
+    FEW,
     OFTEN,
     SELDOM,
     SLOWEST,
+    Drawing,
     Pace,
 )
 from fivestep.tui.widgets.panel import Panel
+
+from ..conftest import FakeSource
 
 Make = Callable[..., Any]
 HOSTILE = "[/] [@click=app.quit]x[/] \x1b]0;t\x07\x1b[31m\u202e漢字\u0000 {0} %s $accent"
@@ -398,30 +403,53 @@ def test_the_footer_gives_way_but_never_loses_the_way_out() -> None:
             assert {"?", "q"} <= {command.shown for command in shown}
 
 
-def test_the_frame_rate_gives_way_to_the_run() -> None:
-    used = iter([0.0, 0.001, 0.002, *(0.002 + 0.01 * i for i in range(1, 60)), 1000.0])
-    pace = Pace(lambda: next(used))
-    assert pace.interval() == FASTEST
-    assert pace.interval() == FASTEST
-    for _ in range(58):
-        interval = pace.interval()
-    assert interval == pytest.approx(0.01 / DRAWING_BUDGET, rel=0.01)
-    assert pace.interval() <= SLOWEST
+def paced(costs: list[float], sizes: list[int], kind: Drawing = "everything") -> list[float]:
+    """The intervals after ticks of these costs (seconds of processor time, bytes)."""
+    used, sent = [0.0], [0]
+    pace = Pace(lambda: used[0], lambda: sent[0])
+    found = []
+    for cost, size in zip(costs, sizes, strict=True):
+        pace.begin()
+        pace.drew(kind)
+        found.append(pace.interval(kind))
+        used[0] += cost
+        sent[0] += size
+    return found
+
+
+@pytest.mark.parametrize("kind", BUDGET)
+def test_the_frame_rate_gives_way_to_the_run(kind: Drawing) -> None:
+    costs = [1.0] * FEW + [0.004] * 20 + [1000.0, *[0.004] * 20]
+    intervals = paced(costs, [0] * len(costs), kind)
+    assert intervals[: FEW + 1] == [FASTEST] * (FEW + 1)  # what is drawn for the first time
+    assert intervals[-1] == pytest.approx(0.004 / BUDGET[kind])
+    assert max(intervals) <= SLOWEST
+
+
+def test_the_marker_does_not_wait_for_what_all_else_costs() -> None:
+    used = [0.0]
+    pace = Pace(lambda: used[0], lambda: 0)
+    for tick in range(40):
+        pace.begin()
+        pace.drew("everything" if tick % 8 == 0 else "marker")
+        used[0] += 0.012 if tick % 8 == 0 else 0.0006
+    assert pace.interval("marker") == FASTEST
+    assert pace.interval("everything") == pytest.approx(0.012 / BUDGET["everything"])
 
 
 def test_charts_give_way_to_the_run_on_their_own() -> None:
-    cheap, dear = FASTEST * DRAWING_BUDGET / 2, CHARTS * (OFTEN + SELDOM) / 2
-    used = iter(cheap * i for i in range(20))
-    pace = Pace(lambda: next(used), lambda: 0)
-    assert {pace.interval() for _ in range(10)} == {FASTEST}
+    cheap, dear = CHARTS * OFTEN / 2, CHARTS * (OFTEN + SELDOM) / 2
+    used = [0.0]
+    pace = Pace(lambda: used[0], lambda: 0)
     assert pace.charted(cheap, 60.0) == OFTEN
     assert pace.charted(dear, 60.0) == pytest.approx(dear / CHARTS)
     assert pace.charted(1.0, 60.0) == SELDOM
-    used = iter([0.0, *(dear * i for i in range(20))])
-    pace = Pace(lambda: next(used), lambda: 0)
+    pace = Pace(lambda: used[0], lambda: 0)
     for _ in range(10):  # what charts take is theirs
+        pace.begin()
         pace.charted(dear, 60.0)
-        assert pace.interval() == FASTEST
+        used[0] += dear
+    assert pace.interval("everything") == FASTEST
 
 
 def test_no_chart_of_a_young_run_stays_longer_than_the_run_has_lasted() -> None:
@@ -431,11 +459,49 @@ def test_no_chart_of_a_young_run_stays_longer_than_the_run_has_lasted() -> None:
 
 
 def test_the_frame_rate_gives_way_to_a_slow_line() -> None:
-    sent = iter([0] * 3 + [9_999] * 4 + [9_999 + 4 * BYTES * i for i in range(1, 9)])
-    pace = Pace(lambda: 0.0, lambda: next(sent))
-    intervals = [pace.interval() for _ in range(14)]
-    assert intervals[:6] == [FASTEST] * 6  # what is drawn for the first time takes what it takes
-    assert intervals[-1] == SLOWEST
-    few = iter(range(0, 10_000, 100))
-    pace = Pace(lambda: 0.0, lambda: next(few))
-    assert {pace.interval() for _ in range(20)} == {FASTEST}
+    sizes = [9_999] * FEW + [4 * BYTES] * 8
+    assert paced([0.0] * len(sizes), sizes)[-1] == SLOWEST
+    assert set(paced([0.0] * 20, [100] * 20)) == {FASTEST}
+
+
+class Slow(FakeSource):
+    """Hands out a picture with new curves only by the call after the one that asked for them."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__(snapshot)
+        self.coming = snapshot
+        """What the run is at."""
+        self._asked = False
+
+    def latest(self, *, curves: bool = False) -> Snapshot | None:
+        if self._asked or self.snapshot is None:
+            self.snapshot, self._asked = self.coming, False
+        else:
+            self.snapshot = replace(self.coming, curves=self.snapshot.curves, facts=None)
+        newest, self._asked = self.snapshot, curves
+        return newest
+
+
+async def test_a_chart_is_drawn_from_the_curves_that_were_asked_for(
+    make_app: Make, make_picture: Make
+) -> None:
+    now = [100.0]
+    source = Slow(make_picture(301))
+    app = make_app(source, clock=lambda: now[0])
+    async with app.run_test(size=(120, 36)):
+        screen, curves = app.watch_screen, app.watch_screen.panels.curves
+
+        def drawn_after(ticks: int, done: int, **changes: Any) -> float:
+            source.coming = make_picture(done, facts=Facts(), **changes)
+            for _ in range(ticks):
+                screen.tick()
+            return curves.curves["loss"].x[-1]
+
+        drawn_after(2, 301)
+        now[0] += SELDOM
+        assert drawn_after(1, 7801) == 301.0  # the newest curves there are, but not those wanted
+        assert drawn_after(1, 7900) == 7900.0
+        assert drawn_after(2, 7950) == 7900.0  # not due
+        assert drawn_after(2, 7960, state=State.PAUSED) == 7960.0
+        assert drawn_after(2, 7970) == 7970.0  # resumed
+        assert drawn_after(2, 7800) == 7800.0  # undone

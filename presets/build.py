@@ -28,7 +28,7 @@ from ..core.training.fused import OPTIMIZERS
 from ..core.training.training import About, Amp, Training, autocast
 from . import models
 from .components import STANDARD
-from .data import builtin as datasets
+from .data import builtin
 from .data.dataset import Dataset
 from .errors import shown
 from .recipe import Recipe, RecipeError
@@ -133,7 +133,7 @@ def build(recipe: Recipe) -> Training:
 
 def load_data(recipe: Recipe) -> Dataset:
     """The recipe's data set. Its function's name is one of the catalogue's, checked before."""
-    make = getattr(datasets, recipe.dataset.name.replace("-", "_"))
+    make = getattr(builtin, recipe.dataset.name.replace("-", "_"))
     try:
         data: Dataset = make(**recipe.dataset.options)
     except ValueError as error:

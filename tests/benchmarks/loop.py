@@ -163,8 +163,8 @@ def measure(pairs: int) -> Iterator[Row]:
         torch.set_num_threads(threads)
         small = preset not in LARGE
         for other, reach in (
-            ("guide", 0.55 if small else 0.95),
-            ("floor", 1.25 if small else None),
+            ("guide", 0.60 if small else 0.95),
+            ("floor", 1.10 if small else None),
         ):
             ratios = [a / b for a, b in zip(times["session"], times[other], strict=True)]
             a, b = (1e6 * statistics.median(times[name]) for name in ("session", other))

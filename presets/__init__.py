@@ -1,1 +1,4 @@
-"""Ready-made trainings and the recipe files that describe them. Imports nothing by itself."""
+"""Trainings by name: recipe files, and the data sets, models and options that they may name.
+
+Not here: how training happens (`core`). Begin with `recipe`, then `catalogue` and `build`.
+"""

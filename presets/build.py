@@ -100,7 +100,7 @@ def build(recipe: Recipe) -> Training:
         torch.Generator().manual_seed(recipe.seed),
     )
 
-    def judged(features: Tensor, labels: Tensor) -> TensorBatches:
+    def held_out(features: Tensor, labels: Tensor) -> TensorBatches:
         size = recipe.batch_size * VALIDATION_BATCH
         return TensorBatches(features.to(device), labels.to(device), size)
 
@@ -111,8 +111,8 @@ def build(recipe: Recipe) -> Training:
         criterion=criterion,
         optimizer=optimizer,
         batches=batches,
-        validation=judged(data.val_features, data.val_labels),
-        test=judged(data.test_features, data.test_labels),
+        validation=held_out(data.val_features, data.val_labels),
+        test=held_out(data.test_features, data.test_labels),
         epochs=recipe.epochs,
         task=Task(recipe.task),
         scheduler=schedule,

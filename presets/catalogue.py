@@ -1,8 +1,8 @@
 """The data sets, models and schedules that a recipe may name, with their options.
 
-Needs no torch. An entry's name is the name of the function in `datasets.py` or `models.py` that
-makes it, and its options are that function's keyword arguments: a new data set or model is one
-function there and one entry here.
+Needs no torch. An entry's name is the name of the function in `data/builtin.py` or `models.py`
+that makes it, and its options are that function's keyword arguments: a new data set or model is
+one function there and one entry here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .schema import Matching, Options, Real, Several, Whole, Word
 if TYPE_CHECKING:
     from ..core.protocol.steps import TaskName
 
-Kind = Literal["points", "table", "images", "tokens"]
+DataKind = Literal["points", "table", "images", "tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class DataEntry:
     """In a few words, for a listing."""
     task: TaskName | None
     """None where the data decides."""
-    kind: Kind
+    kind: DataKind
     shape: str
     """Of a batch of features."""
     options: Options
@@ -40,7 +40,7 @@ class ModelEntry:
 
     about: str
     """In a few words, for a listing."""
-    takes: dict[Kind, str]
+    takes: dict[DataKind, str]
     """The kinds of features it takes, each with the shape of a batch."""
     options: Options
 
@@ -49,13 +49,13 @@ _SEED: Final = Whole(0, 0, 2**32 - 1)
 """Of the data set itself: what is drawn, and which samples each part gets."""
 
 
-def _parts(share: float) -> Options:
-    """How much of the data is kept to validate on, and as much to test on."""
+def _shares(share: float) -> Options:
+    """The share of the samples to validate on, and the share to test on."""
     return {"validation": Real(share, 0.01, 0.45), "test": Real(share, 0.01, 0.45)}
 
 
-_TENTHS: Final[Options] = {**_parts(0.1), "seed": _SEED}
-_FIFTHS: Final[Options] = {**_parts(0.2), "seed": _SEED}
+_TENTHS: Final[Options] = {**_shares(0.1), "seed": _SEED}
+_FIFTHS: Final[Options] = {**_shares(0.2), "seed": _SEED}
 
 PLACE: Final = Matching("", r"[^\x00-\x1f\x7f]{0,1000}", "a path")
 
@@ -146,7 +146,7 @@ DATASETS: Final[dict[str, DataEntry]] = {
         "language-model",
         "tokens",
         "(B, T)",
-        {"context": Whole(128, 8, 1024), **_parts(0.05)},
+        {"context": Whole(128, 8, 1024), **_shares(0.05)},
     ),
 }
 
@@ -169,7 +169,7 @@ DATASETS["csv"] = DataEntry(
 _ACTIVATION: Final = Word("relu", ("relu", "gelu", "silu", "tanh", "sigmoid"))
 _NORM: Final = Word("none", ("none", "batch", "layer"))
 _DROPOUT: Final = Real(0.0, 0, 1, below=True)
-_FLAT: Final[dict[Kind, str]] = {
+_FLAT: Final[dict[DataKind, str]] = {
     "points": "(B, D)",
     "table": "(B, D)",
     "images": "(B, C, H, W)",

@@ -8,9 +8,8 @@ from typing import Any, Final, NoReturn
 
 from . import components
 from .catalogue import DATASET_NAME, DATASETS, MODEL_NAME, MODELS, SCHEDULER_NAME, SCHEDULERS
-from .errors import RecipeError, printable, shown
+from .errors import RecipeError, nearest, printable, shown
 from .overrides import flag
-from .registry import nearest
 from .schema import Flag, Matching, Options, Real, Several, Text, Value, Whole, Word
 
 TOP: Final[Options] = {

@@ -1,8 +1,9 @@
-"""The one kind of error that a recipe causes, and how it quotes what somebody wrote."""
+"""`RecipeError`, and how its one line quotes what somebody wrote and guesses what was meant."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
 
 class RecipeError(ValueError):
@@ -31,3 +32,10 @@ def shown(value: object) -> str:
         case Mapping():
             return "a section"
     return f"a {type(value).__name__}"
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that looks most like `word`, whatever its case; None if none does."""
+    by_lower = {choice.lower(): choice for choice in choices}
+    close = get_close_matches(word.lower()[:100], by_lower, n=1)
+    return by_lower[close[0]] if close else None

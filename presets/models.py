@@ -200,7 +200,9 @@ class GPT(nn.Module):
         self.token = embedding(vocabulary, width)
         self.position = embedding(context, width)
         self.drop = nn.Dropout(dropout)
-        self.blocks = nn.Sequential(*(Block(heads, width, dropout) for _ in range(layers)))
+        self.blocks = nn.Sequential(
+            *(TransformerBlock(heads, width, dropout) for _ in range(layers))
+        )
         self.norm = nn.LayerNorm(width)
         for name, weight in self.named_parameters():
             if (
@@ -217,7 +219,7 @@ class GPT(nn.Module):
         return torch.bmm(head, x.transpose(1, 2))  # (B, V, T), laid out as the loss reads it
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention to what came before, then an MLP on each token; both add to their input."""
 
     def __init__(self, heads: int, width: int, dropout: float) -> None:

@@ -1,27 +1,32 @@
-"""`Recipe`: what a run is made of, checked, before anything is loaded or built. Needs no torch."""
+"""`Recipe`: what a run is made of, read from a file and checked. Needs no torch."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
+from . import registry
 from .catalogue import DATASETS
 from .check import EXPECT, SECTIONS, TOP, Check
 from .components import STANDARD
-from .data.csv import read_sheet, target_of, task_of
-from .errors import RecipeError, printable
+from .data.csv_file import read_sheet, target_of, task_of
+from .errors import RecipeError, nearest, printable, shown
 from .overrides import ALIASES, SWITCHES, apply, flag, parse_set
-from .read import find, read
 from .schema import Value
 
 if TYPE_CHECKING:
     from ..core.protocol.steps import TaskName
 
 __all__ = ["ALIASES", "Expect", "Recipe", "RecipeError", "Section", "load", "parse_set"]
+
+LARGEST_FILE: Final = 1_000_000
+"""Bytes. A recipe has about one thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +120,17 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recip
         RecipeError: it can't be found, read or used; the text is one line.
     """
     overrides = overrides or {}
-    file = find(name_or_path)
+    file = _find(name_or_path)
     called = printable(name_or_path)
     check = Check(called, frozenset(overrides))
-    raw = read(file, called)
+    raw = _read(file, called)
     check.keys(raw, overrides)
     table = apply(raw, overrides)
     table.setdefault("name", re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip("._-")[:64] or "run")
     values: dict[str, Any] = check.options(table, "", TOP)
     for key in SECTIONS:
         if key == "criterion":
-            dataset = values["dataset"] = _settled(values["dataset"], check)
+            dataset = values["dataset"] = _with_task(values["dataset"], check)
             check.fit(dataset.name, values["model"].name)
             task = DATASETS[dataset.name].task or cast("TaskName", dataset.options["task"])
             table["criterion"] = _criterion(table, task)
@@ -135,7 +140,62 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recip
     return Recipe(**values, command=_command(name_or_path, overrides))
 
 
-def _settled(dataset: Section, check: Check) -> Section:
+def _find(name_or_path: str) -> Path:
+    """The file behind a preset's name or a path.
+
+    Raises:
+        RecipeError: there is neither.
+    """
+    file = Path(name_or_path)
+    if "/" not in name_or_path and file.suffix != ".toml":
+        preset = registry.find(name_or_path)
+        if preset is not None:
+            return preset.path
+    try:
+        if file.is_file():
+            return file
+        exists = file.exists()
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{shown(name_or_path)}: can't be read: {_reason(error)}") from error
+    if exists:
+        raise RecipeError(f"{shown(name_or_path)}: expected a recipe file, this is none")
+    if file.suffix == ".toml" or len(file.parts) > 1:
+        raise RecipeError(f"{shown(name_or_path)}: there is no such file")
+    known = [preset.name for preset in registry.everything() if not preset.hidden]
+    guess = nearest(name_or_path, known)
+    hint = f"did you mean {printable(guess)}?" if guess else f"there are {', '.join(known)}"
+    raise RecipeError(f"no preset is called {shown(name_or_path)}; {hint}")
+
+
+def _read(file: Path, called: str) -> dict[str, Any]:
+    """The table in a recipe's file; errors speak of it as `called`.
+
+    Raises:
+        RecipeError: it can't be read, is too large, no text, or no TOML.
+    """
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise RecipeError(f"{called}: can't be read: {_reason(error)}") from error
+    if len(data) > LARGEST_FILE:
+        raise RecipeError(f"{called}: expected at most {LARGEST_FILE:,} bytes; this is no recipe")
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{called}: expected a text file in UTF-8") from error
+    except RecursionError as error:
+        raise RecipeError(f"{called}: nested too deeply for a recipe") from error
+    except ValueError as error:
+        raise RecipeError(f"{called}: this is no TOML: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    text = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    return printable(text)
+
+
+def _with_task(dataset: Section, check: Check) -> Section:
     """The same with the task that the user's own table turns out to pose."""
     options = dataset.options
     if options.get("task") != "auto":

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -137,10 +136,3 @@ def _some_bring() -> bool:
                 if GROUP.encode() in text:
                     return True
     return False
-
-
-def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that looks most like `word`, whatever its case; None if none does."""
-    by_lower = {choice.lower(): choice for choice in choices}
-    close = get_close_matches(word.lower()[:100], by_lower, n=1)
-    return by_lower[close[0]] if close else None

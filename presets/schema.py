@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from .errors import shown
-from .registry import nearest
+from .errors import nearest, shown
 
 Scalar = bool | int | float | str
 Value = Scalar | tuple[Scalar, ...]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ENDING: Final = ".py"
 MODULE: Final = "_fivestep_run"
 """What the file is called among Python's modules, whatever its own name: never `__main__`."""
-TAKEN: Final = ("epochs", "seed", "threads")
+CHANGEABLE: Final = ("epochs", "seed", "threads")
 """What a command line can still change."""
 _REASONS: Final = {
     "dataset": "makes its data",
@@ -73,7 +73,7 @@ class OwnRun:
             made = _function(self.path)()
         if not isinstance(made, Training):
             raise RecipeError(
-                f"{_called(self.path)}: training() gave {_kind(made)}, expected a "
+                f"{_called(self.path)}: training() gave {_type_of(made)}, expected a "
                 "fivestep.core.training.training.Training"
             )
         for key, value in self.changes.items():
@@ -99,7 +99,7 @@ def load_own(path: str, overrides: Mapping[str, Any] | None = None) -> OwnRun:
         raise RecipeError(f"{shown(path)}: {what}")
     changes: dict[str, int] = {}
     for key, value in (overrides or {}).items():
-        if key not in TAKEN:
+        if key not in CHANGEABLE:
             reason = _REASONS.get(key.split(".")[0])
             why = f"{_called(file)} {reason} itself" if reason else "a Python file has no such key"
             kept = "only --epochs, --seed and --threads can be changed here"
@@ -157,7 +157,7 @@ def _function(path: Path) -> Callable[[], Any]:
     if not callable(function):
         raise RecipeError(
             f"{_called(path)}: expected a function training() that gives a Training; "
-            f"{'there is none' if function is None else f'it is {_kind(function)}'}"
+            f"{'there is none' if function is None else f'it is {_type_of(function)}'}"
         )
     made: Callable[[], Any] = function
     return made
@@ -177,7 +177,7 @@ def _running(path: Path) -> Generator[None, None, None]:
     except RecipeError:
         raise
     except (Exception, SystemExit) as error:
-        raise RecipeError(_told(error, path)) from error
+        raise RecipeError(_error_line(error, path)) from error
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
@@ -196,7 +196,7 @@ def _from_folder(names: set[str], folder: str) -> set[str]:
     return {name for name in names if name.partition(".")[0] in tops}
 
 
-def _told(error: BaseException, path: Path) -> str:
+def _error_line(error: BaseException, path: Path) -> str:
     """File, line and error, in one line."""
     folder, file, line = path.resolve().parent, path.resolve(), None
     if isinstance(error, SyntaxError) and error.filename:
@@ -216,5 +216,5 @@ def _called(path: Path) -> str:
     return printable(str(path))
 
 
-def _kind(value: object) -> str:
+def _type_of(value: object) -> str:
     return "None" if value is None else f"a {printable(type(value).__name__, 60)}"

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import RecipeError
-from .dataset import Dataset, dealt, split, standardised
+from .csv_dataset import csv
+from .dataset import Dataset, draw_split, make_dataset, standardise
 from .images import fashion_mnist, mnist
-from .own_table import csv
 
 
 def packaged(name: str, data: str) -> Path | None:
@@ -112,10 +112,10 @@ def diabetes(*, validation: float, test: float, seed: int) -> Dataset:
         table = np.column_stack([np.loadtxt(str(file)) for file in files])  # (442, 11)
     else:
         table = _loaded("diabetes", scaled=False)
-    parts = split(len(table), validation, test, torch.Generator().manual_seed(seed))
-    values = standardised(torch.from_numpy(table), parts[0])  # (442, 11)
-    about = f"{len(parts[0]):,} patients, 10 features, progression after a year"
-    return dealt(values[:, :-1], values[:, -1:], parts, 1, about, (), DIABETES)
+    split = draw_split(len(table), validation, test, torch.Generator().manual_seed(seed))
+    values = standardise(torch.from_numpy(table), split[0])  # (442, 11)
+    about = f"{len(split[0]):,} patients, 10 features, progression after a year"
+    return make_dataset(values[:, :-1], values[:, -1:], split, 1, about, (), DIABETES)
 
 
 def _classes(
@@ -128,11 +128,11 @@ def _classes(
     seed: int,
 ) -> Dataset:
     """A table (N, D + 1) whose last column is the class."""
-    parts = split(len(table), validation, test, torch.Generator().manual_seed(seed))
-    features = standardised(torch.from_numpy(table[:, :-1]), parts[0])  # (N, D)
+    split = draw_split(len(table), validation, test, torch.Generator().manual_seed(seed))
+    features = standardise(torch.from_numpy(table[:, :-1]), split[0])  # (N, D)
     labels = torch.from_numpy(table[:, -1]).long()  # (N,)
-    about = f"{len(parts[0]):,} {what}, {len(columns)} features, {len(classes)} classes"
-    return dealt(features, labels, parts, len(classes), about, classes, columns)
+    about = f"{len(split[0]):,} {what}, {len(columns)} features, {len(classes)} classes"
+    return make_dataset(features, labels, split, len(classes), about, classes, columns)
 
 
 def _table(name: str, loader: str) -> Table:
@@ -180,8 +180,8 @@ def line(
     draw = torch.Generator().manual_seed(seed)
     x = torch.rand(samples, 1, generator=draw) * 2 - 1  # (N, 1)
     y = slope * x + intercept + noise * torch.randn(samples, 1, generator=draw)  # (N, 1)
-    parts = split(samples, validation, test, draw)
-    return dealt(x, y, parts, 1, f"{len(parts[0]):,} points on a line")
+    split = draw_split(samples, validation, test, draw)
+    return make_dataset(x, y, split, 1, f"{len(split[0]):,} points on a line")
 
 
 def spirals(
@@ -201,10 +201,10 @@ def spirals(
     angle = 2 * math.pi * (turns * radius + labels / arms)  # (N,)
     points = torch.stack((radius * angle.cos(), radius * angle.sin()), 1)  # (N, 2)
     points = points + noise * torch.randn(samples, 2, generator=draw)  # (N, 2)
-    parts = split(samples, validation, test, draw)
-    about = f"{len(parts[0]):,} points, {arms} spirals"
+    split = draw_split(samples, validation, test, draw)
+    about = f"{len(split[0]):,} points, {arms} spirals"
     names = [f"arm {arm}" for arm in range(1, arms + 1)]
-    return dealt(points, labels, parts, arms, about, names)
+    return make_dataset(points, labels, split, arms, about, names)
 
 
 def moons(*, samples: int, noise: float, validation: float, test: float, seed: int) -> Dataset:
@@ -217,9 +217,9 @@ def moons(*, samples: int, noise: float, validation: float, test: float, seed: i
     y = side * angle.sin() + labels * 0.5  # (N,)
     points = torch.stack((x, y), 1)  # (N, 2)
     points = points + noise * torch.randn(samples, 2, generator=draw)  # (N, 2)
-    parts = split(samples, validation, test, draw)
-    about = f"{len(parts[0]):,} points, 2 moons"
-    return dealt(points, labels, parts, 2, about, ("upper moon", "lower moon"))
+    split = draw_split(samples, validation, test, draw)
+    about = f"{len(split[0]):,} points, 2 moons"
+    return make_dataset(points, labels, split, 2, about, ("upper moon", "lower moon"))
 
 
 def digits(*, validation: float, test: float, seed: int) -> Dataset:
@@ -231,9 +231,9 @@ def digits(*, validation: float, test: float, seed: int) -> Dataset:
     table = torch.from_numpy(_digits_table())  # (N, 65)
     features = table[:, :64].float().div(16).view(-1, 1, 8, 8)  # (N, 1, 8, 8)
     labels = table[:, 64].long()  # (N,)
-    parts = split(len(table), validation, test, torch.Generator().manual_seed(seed))
-    about = f"{len(parts[0]):,} images 8x8, 10 classes"
-    return dealt(features, labels, parts, 10, about, "0123456789")
+    split = draw_split(len(table), validation, test, torch.Generator().manual_seed(seed))
+    about = f"{len(split[0]):,} images 8x8, 10 classes"
+    return make_dataset(features, labels, split, 10, about, "0123456789")
 
 
 def docs(*, context: int, validation: float, test: float) -> Dataset:

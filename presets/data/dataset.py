@@ -1,4 +1,4 @@
-"""`Dataset`: what a data set's function gives, and how samples are dealt out to its three parts."""
+"""`Dataset`, and how samples are split into those to train, to validate and to test on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Data in memory: a part to train on, one to validate on, one to judge by in the end.
+    """Data in memory: samples to train on, to validate on while training, to test on at the end.
 
     Features are float32 (N, D) or (N, C, H, W), or int64 (N, T) tokens. Labels are int64 (N,)
     class numbers, float32 (N, 1) values, or int64 (N, T) next tokens.
@@ -33,12 +33,12 @@ class Dataset:
     """Names of a table's columns."""
 
 
-Parts = tuple[Tensor, Tensor, Tensor]
+Split = tuple[Tensor, Tensor, Tensor]
 """Sample numbers to train on, to validate on, and to test on."""
 
 
-def split(samples: int, validation: float, test: float, draw: torch.Generator) -> Parts:
-    """Deal out the samples, at least one to each part; `validation` and `test` are shares.
+def draw_split(samples: int, validation: float, test: float, draw: torch.Generator) -> Split:
+    """Split the samples at random, at least one to each part; `validation` and `test` are shares.
 
     Raises:
         ValueError: fewer than three samples.
@@ -51,17 +51,17 @@ def split(samples: int, validation: float, test: float, draw: torch.Generator) -
     return order[:-kept], order[-kept:-tested], order[-tested:]
 
 
-def dealt(
+def make_dataset(
     features: Tensor,
     labels: Tensor,
-    parts: Parts,
+    split: Split,
     outputs: int,
     about: str,
     label_names: Sequence[str] = (),
     feature_names: Sequence[str] = (),
 ) -> Dataset:
-    """Features (N, ...) and labels (N, ...) as a `Dataset` of these parts."""
-    train, val, test = parts
+    """Features (N, ...) and labels (N, ...) as a `Dataset` that is split in this way."""
+    train, val, test = split
     return Dataset(
         features[train],
         labels[train],
@@ -76,7 +76,7 @@ def dealt(
     )
 
 
-def standardised(values: Tensor, train: Tensor) -> Tensor:
+def standardise(values: Tensor, train: Tensor) -> Tensor:
     """Columns (N, D) shifted and scaled so that those of the samples `train` have mean 0, spread 1.
 
     Nothing is learned from the other samples. A column that never varies becomes 0.

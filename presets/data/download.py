@@ -29,12 +29,12 @@ def cache(name: str) -> Path:
     return Path(os.environ.get(FOLDER) or pooch.os_cache("fivestep")) / name
 
 
-def cached(name: str, files: Iterable[str]) -> bool:
+def are_cached(name: str, files: Iterable[str]) -> bool:
     """Whether all these files of a data set have been downloaded before."""
     return all((cache(name) / file).is_file() for file in files)
 
 
-def fetched(name: str, url: str, registry: Mapping[str, str]) -> list[Path]:
+def fetch(name: str, url: str, registry: Mapping[str, str]) -> list[Path]:
     """The files of a data set, in the registry's order: from the cache, or else from `url`.
 
     Args:
@@ -54,10 +54,10 @@ def fetched(name: str, url: str, registry: Mapping[str, str]) -> list[Path]:
         registry=dict(registry),
         retry_if_failed=RETRIES,
     )
-    return [_fetched(source, name, file) for file in registry]
+    return [_fetch(source, name, file) for file in registry]
 
 
-def _fetched(source: pooch.Pooch, name: str, file: str) -> Path:
+def _fetch(source: pooch.Pooch, name: str, file: str) -> Path:
     import pooch
 
     progress = _Progress(f"{name}: {file}")

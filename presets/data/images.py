@@ -96,14 +96,14 @@ def fashion_mnist(*, validation: float, seed: int, data_dir: str, url: str) -> D
 
 def at_hand(name: str, data_dir: str) -> bool:
     """Whether this data set ("mnist") needs no download, as far as files' names tell."""
-    return bool(data_dir) or download.cached(name, (f"{file}.gz" for file in FILES))
+    return bool(data_dir) or download.are_cached(name, (f"{file}.gz" for file in FILES))
 
 
 def _read(what: Published, validation: float, seed: int, data_dir: str, url: str) -> Dataset:
     if data_dir:
         paths = [_found(what.name, Path(data_dir), file) for file in FILES]
     else:
-        paths = download.fetched(what.name, url, what.registry)
+        paths = download.fetch(what.name, url, what.registry)
     images, labels = _pair(what, paths[0], paths[1])  # (N, 1, 28, 28), (N,)
     test_images, test_labels = _pair(what, paths[2], paths[3])  # (L, 1, 28, 28), (L,)
     if len(images) < 2:

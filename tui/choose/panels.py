@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual.content import Content
 
 from ...core.protocol.steps import FIVE
-from ...presets.catalogue import DATASETS, MODELS, Kind
+from ...presets.catalogue import DATASETS, MODELS, DataKind
 from ...presets.recipe import Recipe
 from ..render.format import clean, count, fit, wrap
 from ..render.glyphs import plain
@@ -27,7 +27,7 @@ PURPOSES: Final = (
     "Watch PyTorch train step by step.",
 )
 """What the program is for, as long as fits."""
-TO_COME: Final[dict[Kind, str]] = {
+TO_COME: Final[dict[DataKind, str]] = {
     "points": "the points will be drawn here",
     "table": "how each column is spread will be drawn here",
     "images": "sample images will be shown here",

@@ -10,9 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ...core.protocol.faults import Fault
-from ...presets.errors import shown
+from ...presets.errors import nearest, shown
 from ...presets.overrides import ALIASES, SWITCHES, parse_set
-from ...presets.registry import nearest
 from ..setup.options import RunOptions, runs_folder
 from ..terminal.imports import importing
 from ..terminal.output import on_a_terminal, records_only, stdout

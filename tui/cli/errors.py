@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from ...core.storage.run_directory import RunError
 from ...presets import registry
-from ...presets.errors import RecipeError, shown
+from ...presets.errors import RecipeError, nearest, shown
 from ..render.format import clean
 from ..terminal.output import FAILED, REFUSED, complain, print_traceback
 
@@ -61,7 +61,7 @@ class DefaultsToTrain(_QuickHelp, TyperGroup):
         if registry.find(args[0]) is not None:
             way_out = f"to train that preset: fivestep train {word}"
         else:
-            guess = registry.nearest(word, self.commands)
+            guess = nearest(word, self.commands)
             way_out = f"did you mean {guess}?" if guess else f"there are {', '.join(self.commands)}"
         raise UsageError(f"there is no command {shown(args[0])}; {way_out}", ctx)
 
@@ -73,7 +73,7 @@ def in_one_line(error: Any) -> str:
     option = getattr(error, "option_name", None)
     if option and type(error).__name__ == "NoSuchOption" and ctx is not None:
         known = [name for param in ctx.command.get_params(ctx) for name in param.opts]
-        guess = registry.nearest(option, known)
+        guess = nearest(option, known)
         text = f"there is no option {option}" + (f"; did you mean {guess}?" if guess else "")
         if guess:
             return text

@@ -15,7 +15,7 @@ from fivestep.presets.catalogue import DATASETS
 from fivestep.presets.data import builtin as datasets
 from fivestep.presets.data import builtin as packaged
 from fivestep.presets.data import builtin as tables
-from fivestep.presets.data.dataset import Dataset, split, standardised
+from fivestep.presets.data.dataset import Dataset, draw_split, standardise
 from fivestep.presets.errors import RecipeError
 
 
@@ -181,7 +181,7 @@ def test_tables_are_the_real_ones(name: str) -> None:
     load = getattr(sklearn.datasets, f"load_{name.replace('-', '_')}")
     real, target = load(return_X_y=True)
     data = made(name)
-    parts = split(len(real), 0.2, 0.2, torch.Generator().manual_seed(0))
+    parts = draw_split(len(real), 0.2, 0.2, torch.Generator().manual_seed(0))
     ours = torch.cat((data.features, data.val_features, data.test_features))
     theirs = torch.from_numpy(real)[torch.cat(parts)]
     for mine, right in zip(ours.T, theirs.T, strict=True):
@@ -217,7 +217,7 @@ def test_tables_come_from_scikit_learn_itself_where_their_files_moved(
 
 def test_a_column_that_never_varies_becomes_zero() -> None:
     values = torch.tensor([[3.0, 1.0], [3.0, 2.0], [5.0, 9.0]])
-    scaled = standardised(values, torch.tensor([0, 1]))
+    scaled = standardise(values, torch.tensor([0, 1]))
     assert torch.equal(scaled, torch.tensor([[0.0, -1.0], [0.0, 1.0], [2.0, 15.0]]))
 
 
@@ -233,4 +233,4 @@ def test_no_part_has_what_another_has(name: str) -> None:
 
 def test_too_few_samples_for_three_parts_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 3 samples"):
-        split(2, 0.1, 0.1, torch.Generator())
+        draw_split(2, 0.1, 0.1, torch.Generator())

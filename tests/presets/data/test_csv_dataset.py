@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from fivestep.presets.build import build
-from fivestep.presets.data import csv as sheet
-from fivestep.presets.data.builtin import csv
+from fivestep.presets.data import csv_file
+from fivestep.presets.data.csv_dataset import csv
 from fivestep.presets.data.dataset import Dataset
 from fivestep.presets.recipe import RecipeError, load
 
@@ -190,9 +190,9 @@ def test_choices_that_a_table_does_not_have(
 
 
 def test_limits_on_size(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet, "CELLS", 100)
+    monkeypatch.setattr(csv_file, "CELLS", 100)
     assert "expected at most 100 values" in refusal(table(PRICES))
-    monkeypatch.setattr(sheet, "BYTES", 50)
+    monkeypatch.setattr(csv_file, "BYTES", 50)
     assert "expected at most 50 bytes" in refusal(table(PRICES + "\n"))
 
 

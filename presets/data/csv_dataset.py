@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..errors import printable, shown
-from .csv import Column, categories, read_sheet, target_of
-from .dataset import Dataset, dealt, split, standardised
+from .csv_file import Column, categories, read_sheet, target_of
+from .dataset import Dataset, draw_split, make_dataset, standardise
 
 FEATURES = 5000
 """Columns after categories have become several."""
@@ -43,13 +43,13 @@ def csv(
     if not used:
         raise ValueError("ignore: no column is left to learn from")
     rows = len(wanted.texts)
-    parts = split(rows, validation, test, torch.Generator().manual_seed(seed))
+    split = draw_split(rows, validation, test, torch.Generator().manual_seed(seed))
     width = sum(1 if c.numbers is not None else len(categories(c)) for c in used)
     if width > FEATURES or width * rows > VALUES:
         raise ValueError(f"categories make {width:,} features of {rows:,} rows, which is too much")
-    features = torch.cat([_features(column, parts[0]) for column in used], 1)  # (N, D)
+    features = torch.cat([_features(column, split[0]) for column in used], 1)  # (N, D)
     names = [name for column in used for name in _names(column)]
-    called = f"{len(parts[0]):,} rows, {width} features"
+    called = f"{len(split[0]):,} rows, {width} features"
     if task == "regression":
         if wanted.numbers is None:
             raise ValueError(
@@ -57,18 +57,18 @@ def csv(
             )
         values = torch.tensor(wanted.numbers, dtype=torch.float64).view(-1, 1)  # (N, 1)
         about = f"{called}, regression of {printable(wanted.name, 40)}"
-        return dealt(features, standardised(values, parts[0]), parts, 1, about, (), names)
+        return make_dataset(features, standardise(values, split[0]), split, 1, about, (), names)
     classes = [printable(text) for text in categories(wanted)]
     about = f"{called}, {len(classes)} classes of {printable(wanted.name, 40)}"
     labels = torch.tensor(wanted.places)  # (N,)
-    return dealt(features, labels, parts, len(classes), about, classes, names)
+    return make_dataset(features, labels, split, len(classes), about, classes, names)
 
 
 def _features(column: Column, train: Tensor) -> Tensor:
     """(N, 1) for numbers, (N, K) for one of K categories."""
     if column.numbers is not None:
         values = torch.tensor(column.numbers, dtype=torch.float64).view(-1, 1)  # (N, 1)
-        return standardised(values, train)
+        return standardise(values, train)
     places = torch.tensor(column.places)  # (N,)
     return torch.nn.functional.one_hot(places, len(column.different)).float()  # (N, K)
 

@@ -13,6 +13,8 @@ from torch import nn
 from fivestep.core.protocol.commands import (
     GoBack,
     Note,
+    Pause,
+    Resume,
     ScaleLR,
     SetBreakpoints,
     SetFault,
@@ -67,19 +69,24 @@ def made(training, at, **options) -> Session:
     return sender.session
 
 
+def until(session: Session, condition) -> None:
+    """Wait for a snapshot for which the condition holds."""
+    deadline = time.monotonic() + 20
+    while not condition(session.snapshot()):
+        assert time.monotonic() < deadline
+
+
 @pytest.mark.parametrize("command", [GoBack(), Undo()])
 def test_what_is_sent_behind_the_way_back_is_done_in_order(make_training, command):
-    training = make_training(criterion=bad_at(5))
     behind = [SetSpeed(1000.0), SetBreakpoints(("batch > 99",)), ScaleLR(0.25), Stop("enough")]
-    at = {1: [SetFault(Fault.EVAL_MODE, True)], "now": [command, *behind]}
+    at = {"now": [command, *behind]}
     saving = EveryState() if command == GoBack() else None
-    if saving is not None:
-        at[1] = []
+    if command == Undo():
+        at[1] = [SetFault(Fault.EVAL_MODE, True)]
+    training = make_training(criterion=bad_at(5))
     session = made(training, at, on_nonfinite="ask", saving=saving)
     session.start()
-    deadline = time.monotonic() + 20
-    while session.snapshot().trouble is None:
-        assert time.monotonic() < deadline
+    until(session, lambda s: s.trouble is not None)
     session.send(Note("now"))
     assert session.join(20)
     assert (session.outcome.state, session.outcome.reason) == (State.STOPPED, "enough")
@@ -97,6 +104,19 @@ def test_an_undo_does_not_swallow_what_comes_behind_it(make_training):
     assert (end.faults, end.lr_factor, end.batches_done) == ((Fault.NO_STEP,), 0.5, 7)
     assert end.faults_so_far == (Fault.NO_BACKWARD, Fault.NO_STEP)
     assert [c.kind for c in end.changes] == ["switch", "rewind", "lr", "stop", "switch"]
+
+
+def test_a_pause_before_the_way_back_holds_behind_it(make_training):
+    session = made(make_training(criterion=bad_at(5)), {}, on_nonfinite="ask", saving=EveryState())
+    session.start()
+    until(session, lambda s: s.trouble is not None)
+    session.send(Pause())
+    session.send(GoBack())
+    until(session, lambda s: s.trouble is None)
+    assert session.snapshot().state is State.PAUSED
+    session.send(Resume())
+    assert session.join(20)
+    assert session.outcome.state is State.FINISHED
 
 
 def test_undo_takes_back_a_fault_that_has_not_begun(make_training):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fivestep.core.protocol.faults import Fault
 from fivestep.core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.training.device import DeviceReading
@@ -208,6 +209,20 @@ def test_messages_can_be_looked_back_at() -> None:
     assert text(panel.lines(40, 5)).splitlines()[-1].endswith("message 39")
     panel.back = 1000
     assert text(panel.lines(40, 5)).splitlines()[0].endswith("message 0")
+
+
+def test_a_healthy_loop_shows_nothing_of_faults_and_a_broken_one_what_they_do_to_it() -> None:
+    healthy = [row.text for row in loop_code("full")]
+    assert "model.train()" in healthy
+    assert "        optimizer.zero_grad()" in healthy  # as deep as its `if part == 0` asks for
+    assert not any("Fault" in row or "wrong" in row for row in healthy)
+    assert sum("optimizer.zero_grad()" in row for row in healthy) == 1
+    on = (Fault.LATE_ZERO_GRAD, Fault.NO_STEP)
+    fates = [(row.text.strip(), row.fate(on)) for row in loop_code("broken")]
+    assert fates.count(("optimizer.zero_grad()", "left out")) == 1
+    assert fates.count(("optimizer.zero_grad()", "misplaced")) == 1
+    assert ("scaler.step(optimizer)", "left out") in fates
+    assert ("outputs = model(features)  # (B, ...)", "") in fates
 
 
 @pytest.mark.parametrize("full", [False, True])

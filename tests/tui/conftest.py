@@ -187,6 +187,11 @@ class WatchApp(App[None]):
         self.heard.append("quit")
 
 
+def seen(app: App[None]) -> str:
+    """What is on the screen, as text."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
 @pytest.fixture
 def make_picture() -> Callable[..., Snapshot]:
     return picture

@@ -71,7 +71,7 @@ class FivestepApp(App[None]):
         self.leaving = False
         """Somebody has asked to leave: the run is told to stop, and waited for."""
         self._signals = signals or Signals()
-        self._start, self._wishes = start, options
+        self._start, self._options = start, options
         self._choice: Choice | None = None
         """What was started from the choosing screen: it is there again on coming back."""
         self._timer: Timer | None = None
@@ -148,7 +148,7 @@ class FivestepApp(App[None]):
 
         self._choice = Choice(event.name, event.overrides)
         plan = RecipePlan(load(event.name, event.overrides))
-        self._begin(RunBuilder.begin(plan, self._wishes))
+        self._begin(RunBuilder.begin(plan, self._options))
 
     def on_watch_screen_again(self) -> None:
         """The same run once more."""
@@ -160,7 +160,7 @@ class FivestepApp(App[None]):
         self._only(ChooseScreen(choice=self._choice))
 
     def on_watch_screen_quit(self) -> None:
-        """The run has ended, or has been told to."""
+        """The run has ended, or has been asked to."""
         self.action_leave()
 
     def _look_around(self) -> None:

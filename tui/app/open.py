@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..setup.builder import RunBuilder
 
 
-def told(launch: Launch, signal: int | None) -> int:
+def report(launch: Launch, signal: int | None) -> int:
     """How the run ended, in some lines; the exit code.
 
     Args:
@@ -53,8 +53,8 @@ def lines_kept(launch: Launch, last: Snapshot, outcome: Outcome | None) -> list[
     if not kept.place:
         return []
     finished = outcome is not None and outcome.state is State.FINISHED
-    told = [f"kept in {kept.place}"]
-    return told if finished else [*told, resume_hint(kept.resume_command, last)]
+    lines = [f"kept in {kept.place}"]
+    return lines if finished else [*lines, resume_hint(kept.resume_command, last)]
 
 
 def summary(info: RunInfo, last: Snapshot, outcome: Outcome | None) -> tuple[str, str]:
@@ -123,4 +123,4 @@ def _left(app: FivestepApp, log: MessageLog, signals: Signals) -> int:
     if lost:
         return without_terminal(launch, signals)
     assert launch is not None
-    return without_screen(launch) if broken else told(launch, caught)
+    return without_screen(launch) if broken else report(launch, caught)

@@ -1,4 +1,4 @@
-"""Break the loop on purpose: six switches, each explained before it is turned, and after."""
+"""Break the loop on purpose: the faults, each explained before it is injected, and after."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..render.spans import EMPTY, Line, line
 from ..widgets.panel import TextPanel
 
 SEEN: Final = 3
-"""Batches after which a switch has shown what it does, so that it can be explained."""
+"""Batches after which a fault has shown what it does, so that it can be explained."""
 LOOK: Final = 0.3
 """Seconds between two looks at the run behind."""
 ROWS: Final = 9
@@ -29,11 +29,11 @@ ROWS: Final = 9
 
 
 class BreakItScreen(ModalScreen[None]):
-    """The switches, and what to expect of the highlighted one.
+    """The faults, and what to expect of the highlighted one.
 
     Args:
         look: the newest picture of the run.
-        wished: the switches as they are wanted now.
+        wanted: the faults as they are wanted now.
         toggle: turns one on or off.
         undo: puts everything right again, and the run back to where it was.
         ascii: draw in ASCII only.
@@ -63,14 +63,14 @@ class BreakItScreen(ModalScreen[None]):
     def __init__(
         self,
         look: Callable[[], Snapshot | None],
-        wished: Callable[[], frozenset[Fault]],
+        wanted: Callable[[], frozenset[Fault]],
         toggle: Callable[[Fault], None],
         undo: Callable[[], None],
         *,
         ascii: bool = False,
     ) -> None:
         super().__init__()
-        self._look, self._wished, self._toggle, self._undo = look, wished, toggle, undo
+        self._look, self._wanted, self._toggle, self._undo = look, wanted, toggle, undo
         self._ascii = ascii
         self._state: object = None
         self.set_class(ascii, "-ascii")
@@ -86,7 +86,7 @@ class BreakItScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Begin with what is on, and keep up with the run."""
-        on = [i for i, fault in enumerate(FAULTS) if fault in self._wished()]
+        on = [i for i, fault in enumerate(FAULTS) if fault in self._wanted()]
         self.query_one(OptionList).highlighted = on[0] if on else 0
         self.set_interval(LOOK, self._refresh)
 
@@ -95,28 +95,28 @@ class BreakItScreen(ModalScreen[None]):
 
     @property
     def highlighted(self) -> Fault:
-        """The switch that is explained."""
+        """The fault that is explained."""
         at = self.query_one(OptionList).highlighted
         return tuple(FAULTS)[at or 0]
 
     def _prompt(self, fault: Fault) -> Content:
-        s, wished = self._look(), self._wished()
+        s, wanted = self._look(), self._wanted()
         now = s is not None and fault in s.faults
-        mark = "[x]" if fault in wished else "[ ]"
+        mark = "[x]" if fault in wanted else "[ ]"
         note = ""
-        if (fault in wished) != now:
+        if (fault in wanted) != now:
             note = "  from the next batch on"
         elif now:
             note = "  broken now"
         elif s is not None and fault in s.faults_so_far:
             note = "  has been on"
-        style = "bold" if fault in wished else ""
+        style = "bold" if fault in wanted else ""
         return Content.assemble(
             (self._plain(f"{mark} {fault.info.label}"), style), (note, "italic")
         )
 
     def _explained(self, width: int) -> list[Line]:
-        """What to expect of the highlighted switch, and why once it could be seen."""
+        """What to expect of the highlighted fault, and why once it could be seen."""
         if not self.is_mounted:
             return [EMPTY] * ROWS
         info = self.highlighted.info
@@ -150,7 +150,7 @@ class BreakItScreen(ModalScreen[None]):
         """Draw again what has changed."""
         s = self._look()
         seen = tuple(self._seen(fault) for fault in FAULTS)
-        state = (self._wished(), s and s.faults, s and s.faults_so_far, seen)
+        state = (self._wanted(), s and s.faults, s and s.faults_so_far, seen)
         if state != self._state:
             self._state = state
             options = self.query_one(OptionList)
@@ -167,7 +167,7 @@ class BreakItScreen(ModalScreen[None]):
         self.action_turn()
 
     def action_turn(self) -> None:
-        """Turn the highlighted switch."""
+        """Turn the highlighted fault on or off."""
         self._toggle(self.highlighted)
         self._refresh()
 

@@ -19,7 +19,7 @@ from ..render.glyphs import plain
 from ..render.spans import Line, line
 from ..widgets.panel import TextPanel
 
-JUDGED: Final[dict[Gate, str]] = {
+CHECKED: Final[dict[Gate, str]] = {
     "begin": "as each batch begins",
     "loss": "before backward",
     "update": "before the update",
@@ -29,7 +29,7 @@ JUDGED: Final[dict[Gate, str]] = {
 HINT: Final = "such as: loss > 3    grad_norm > 10 and epoch > 1    nonfinite    val_worse >= 3"
 NAME: Final = 14
 MOST: Final = 20
-"""Breakpoints at most; more would not be told apart."""
+"""Breakpoints at most."""
 
 
 class BreakpointsScreen(ModalScreen[None]):
@@ -134,7 +134,7 @@ class BreakpointsScreen(ModalScreen[None]):
         except ConditionError as error:
             self._say("✗", str(error), "$error")
         else:
-            judged = " and ".join(JUDGED[gate] for gate in condition.gates)
+            judged = " and ".join(CHECKED[gate] for gate in condition.gates)
             self._say("✔", f"enter adds it; judged {judged}", "$success")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -84,11 +84,11 @@ WatchScreen {
     }
     &.-wide.-inside.-view #messages { display: none; }
 
-    /* An outcome or a trouble is told below the progress: the steps give way. */
-    &.-told #steps { height: 11; }
-    &.-roomy.-told #steps { height: 20; }
-    &.-narrow.-told #steps { height: 11; }
-    &.-narrow.-told.-short #curves { display: none; }
+    /* An outcome or a trouble stands below the progress: the steps give way. */
+    &.-outcome #steps { height: 11; }
+    &.-roomy.-outcome #steps { height: 20; }
+    &.-narrow.-outcome #steps { height: 11; }
+    &.-narrow.-outcome.-short #curves { display: none; }
     &.-narrow.-messages {
         #left, #curves { display: none; }
         #messages { display: block; }

@@ -265,7 +265,7 @@ class WatchScreen(Screen[None]):
         panel = self.panels.outcome
         if outcome is not None or panel.display:
             panel.display = outcome is not None
-            self.set_class(outcome is not None, "-told")
+            self.set_class(outcome is not None, "-outcome")
             panel.refresh(layout=True)
 
     def _show_saved(self, s: Snapshot | None) -> None:

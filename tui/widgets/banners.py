@@ -1,4 +1,4 @@
-"""How the run ended, or what holds it, and what can be done next."""
+"""Panels that appear when there is something to say: outcome, faults and breakpoints, verdicts."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class DevicePanel(RunPanel):
         super().__init__(info, id=id, title="device", ascii=ascii)
         self.reading: DeviceReading | None = None
         self.saved = ""
-        """How old the newest checkpoint is; told in the single line."""
+        """How old the newest checkpoint is; shown in the single line."""
         self._due = float("-inf")
 
     def look(

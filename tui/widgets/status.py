@@ -36,7 +36,7 @@ class Header(RunPanel):
         if self.outcome is None and self.snapshot is not None and self.snapshot.trouble is not None:
             style = "bad"
         right = line((f"  {ICONS[state]} {words} ", style))
-        return [spread(self._facts(width - _cells(right)), right, width)]
+        return [spread(self._facts(width - line_width(right)), right, width)]
 
     def _facts(self, room: int) -> Line:
         """As many facts as fit, the most telling ones first; the name may be cut."""
@@ -86,10 +86,6 @@ def describe(
     if snapshot.stopping:
         words = f"STOPPING after this {snapshot.stopping}"
     return state, words
-
-
-def _cells(spans: Line) -> int:
-    return line_width(spans)
 
 
 class ProgressBars(RunPanel):

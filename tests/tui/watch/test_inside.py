@@ -19,14 +19,10 @@ from fivestep.tui.watch.break_loop import BreakItScreen
 from fivestep.tui.watch.breakpoint_dialog import BreakpointsScreen
 from fivestep.tui.widgets.panel import Panel
 
+from ..conftest import seen
+
 Make = Callable[..., Any]
 LONG = {"epochs": 100_000}
-
-
-def seen(app: Any) -> str:
-    """What is on the screen, as text."""
-    rows = app.screen._compositor.render_strips()
-    return "\n".join(strip.text for strip in rows)
 
 
 class Run:

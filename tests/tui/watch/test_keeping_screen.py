@@ -25,13 +25,11 @@ from fivestep.tui.watch.loading import LoadingScreen
 from fivestep.tui.watch.watch import WatchScreen
 from fivestep.tui.widgets.messages import MessageLog
 
+from ..conftest import seen
+
 Make = Callable[..., Any]
 KEPT = RunLocation("runs/one", "fivestep resume one")
 NAN = Outcome(State.FAILED, "the loss is nan, noticed", "epoch 7, layer 2", "try less", "Trace")
-
-
-def seen(app: Any) -> str:
-    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 
 
 async def test_c_saves_where_the_run_is_kept_and_nowhere_else(

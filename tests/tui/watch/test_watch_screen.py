@@ -38,16 +38,10 @@ from fivestep.tui.watch.pace import (
 )
 from fivestep.tui.widgets.panel import Panel
 
-from ..conftest import FakeSource
+from ..conftest import FakeSource, seen
 
 Make = Callable[..., Any]
 HOSTILE = "[/] [@click=app.quit]x[/] \x1b]0;t\x07\x1b[31m\u202e漢字\u0000 {0} %s $accent"
-
-
-def seen(app: Any) -> str:
-    """What is on the screen, as text."""
-    rows = app.screen._compositor.render_strips()
-    return "\n".join(strip.text for strip in rows)
 
 
 def healthy(app: Any) -> bool:

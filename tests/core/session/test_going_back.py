@@ -49,16 +49,14 @@ class Sender:
             self.session.send(command)
 
 
-def bad_at(batch: int, value: float = math.nan, then=lambda: None):
-    """A criterion that gives no number once, in this batch."""
+def bad_at(batch: int):
+    """A criterion that gives NaN once, in this batch."""
     calls = []
 
     def criterion(outputs, labels):
         calls.append(1)
-        if len(calls) == batch:
-            then()
         bare = nn.functional.cross_entropy(outputs, labels)
-        return bare * value if len(calls) == batch else bare
+        return bare * math.nan if len(calls) == batch else bare
 
     return criterion
 
@@ -126,9 +124,16 @@ def test_undo_takes_back_a_fault_that_has_not_begun(make_training):
 
 
 def test_a_fault_that_waits_for_the_next_batch_survives_a_rollback(make_training, tmp_path):
-    criterion = bad_at(4, then=lambda: session.send(SetFault(Fault.NO_STEP, True)))
+    forwards = []
+
+    def ask(*_):
+        forwards.append(1)
+        if len(forwards) == 4:  # the gate before the loss hears of it, the one after it of the NaN
+            session.send(SetFault(Fault.NO_STEP, True))
+
     with RunDirectory.create(tmp_path, "run", "preset") as directory:
-        training = make_training(criterion=criterion, epochs=1)
+        training = make_training(criterion=bad_at(4), epochs=1)
+        training.model.register_forward_hook(ask)
         session = made(training, {}, on_nonfinite="rollback", saving=Persistence(directory))
         assert session.run().state is State.FINISHED
     assert session.latest().faults == (Fault.NO_STEP,)

@@ -176,7 +176,7 @@ class WatchScreen(Screen[None]):
         still = self.situation.state not in (State.RUNNING, State.VALIDATING, State.LOADING)
         if everything:
             self._all_due = now + (STILL if still else self._pace.interval("everything"))
-        wait = self._all_due - now
+        wait = max(HURRY, self._all_due - now)  # it is not drawn before it is mounted
         if not still:
             wait = FASTEST if slow else min(wait, self._pace.interval("marker"))
         self._tick_in(HURRY if hurry else wait)

@@ -117,11 +117,7 @@ DATASETS: Final[dict[str, DataEntry]] = {
         "progress of a disease in a year", "regression", "table", "(B, 10)", _FIFTHS
     ),
     "digits": DataEntry(
-        "handwritten digits 8x8",
-        "classification",
-        "images",
-        "(B, 1, 8, 8)",
-        _TENTHS,
+        "handwritten digits 8x8", "classification", "images", "(B, 1, 8, 8)", _TENTHS
     ),
     "mnist": DataEntry(
         "handwritten digits 28x28",
@@ -232,10 +228,7 @@ SCHEDULERS: Final[dict[str, Options]] = {
         "div_factor": Real(25.0, 1, 1e6),
         "final_div_factor": Real(1e4, 1, 1e9),
     },
-    "warmup-cosine": {
-        "warmup": Real(0.1, 0, 1, above=True, below=True),
-        "floor": Real(0.0, 0, 1),
-    },
+    "warmup-cosine": {"warmup": Real(0.1, 0, 1, above=True, below=True), "floor": Real(0.0, 0, 1)},
 }
 """`floor` is what remains of lr at the end, `warmup` the share of all updates spent rising."""
 

@@ -47,42 +47,21 @@ OPTIMIZERS: Final[dict[str, Options]] = {
         fused=_FUSED,
     ),
     "Adam": _options(
-        1e-3,
-        betas=_betas(),
-        eps=_EPS,
-        amsgrad=_OFF,
-        decoupled_weight_decay=_OFF,
-        fused=_FUSED,
+        1e-3, betas=_betas(), eps=_EPS, amsgrad=_OFF, decoupled_weight_decay=_OFF, fused=_FUSED
     ),
     "Adamax": _options(2e-3, betas=_betas(), eps=_EPS),
     "AdamW": _options(
-        1e-3,
-        weight_decay=Real(0.01, 0, 1e3),
-        betas=_betas(),
-        eps=_EPS,
-        amsgrad=_OFF,
-        fused=_FUSED,
+        1e-3, weight_decay=Real(0.01, 0, 1e3), betas=_betas(), eps=_EPS, amsgrad=_OFF, fused=_FUSED
     ),
     "ASGD": _options(
-        0.01,
-        lambd=Real(1e-4, 0, 1e3),
-        alpha=Real(0.75, 0, 10),
-        t0=Real(1e6, 0, 1e12),
+        0.01, lambd=Real(1e-4, 0, 1e3), alpha=Real(0.75, 0, 10), t0=Real(1e6, 0, 1e12)
     ),
     "NAdam": _options(
-        2e-3,
-        betas=_betas(),
-        eps=_EPS,
-        momentum_decay=Real(4e-3, 0, 1),
-        decoupled_weight_decay=_OFF,
+        2e-3, betas=_betas(), eps=_EPS, momentum_decay=Real(4e-3, 0, 1), decoupled_weight_decay=_OFF
     ),
     "RAdam": _options(1e-3, betas=_betas(), eps=_EPS, decoupled_weight_decay=_OFF),
     "RMSprop": _options(
-        0.01,
-        alpha=Real(0.99, 0, 1),
-        eps=_EPS,
-        momentum=Real(0.0, 0, 1, below=True),
-        centered=_OFF,
+        0.01, alpha=Real(0.99, 0, 1), eps=_EPS, momentum=Real(0.0, 0, 1, below=True), centered=_OFF
     ),
     "Rprop": {
         "lr": _lr(0.01),

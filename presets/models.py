@@ -15,95 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-def embedding(rows: int, width: int) -> nn.Embedding:
-    """An embedding table (rows, width), drawn as `nn.Embedding` draws its own.
-
-    On the meta device, where a model is only counted, nothing is drawn: to draw normal numbers
-    there loads 800 modules of torch, which takes a second.
-    """
-    weight = torch.empty(rows, width)
-    if not weight.is_meta:
-        nn.init.normal_(weight)
-    return nn.Embedding(rows, width, _weight=weight)
-
-
-def headed(layers: list[nn.Module], head: nn.Module) -> nn.Module:
-    """One after the other, under the names that `freeze` patterns are written with."""
-    return nn.Sequential(OrderedDict(features=nn.Sequential(*layers), head=head))
-
-
-def lstm(inputs: torch.Size, outputs: int, *, layers: int, width: int, dropout: float) -> nn.Module:
-    """`layers` LSTMs of `width` units, each reading what the one below gives."""
-    return LSTM(outputs, layers, width, dropout)
-
-
-class LSTM(nn.Module):
-    """Tokens (B, T) to logits (B, V, T): classes second, as torch's CrossEntropyLoss wants them.
-
-    Every sample starts from a state of zeros. The state after a token depends on those before it
-    only, so it can't look ahead.
-    """
-
-    def __init__(self, vocabulary: int, layers: int, width: int, dropout: float) -> None:
-        super().__init__()
-        self.token = embedding(vocabulary, width)
-        between = dropout if layers > 1 else 0.0  # torch drops between two layers only
-        self.lstm = nn.LSTM(width, width, layers, batch_first=True, dropout=between)
-        self.drop = nn.Dropout(dropout)
-        self.head = nn.Linear(width, vocabulary)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, T) to logits (B, V, T)."""
-        states, _ = self.lstm(self.token(tokens))  # (B, T, E)
-        logits: Tensor = self.head(self.drop(states))  # (B, T, V)
-        return logits.transpose(1, 2)  # (B, V, T)
-
-
-def resnet(
-    inputs: torch.Size, outputs: int, *, channels: Sequence[int], blocks: int, dropout: float
-) -> nn.Module:
-    """`blocks` residual blocks for each number of channels; each but the first halves the image."""
-    before = channels[0]
-    stem: list[nn.Module] = [
-        nn.Conv2d(inputs[0], before, 3, padding=1, bias=False),  # (B, C, H, W)
-        nn.BatchNorm2d(before),
-        nn.ReLU(),
-    ]
-    stages: list[nn.Module] = []
-    for stage, after in enumerate(channels):
-        for block in range(blocks):
-            stages.append(Residual(before, after, 2 if stage and not block else 1))
-            before = after  # (B, C, H / 2, W / 2) from the second stage on
-    pooled: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]  # (B, C)
-    if dropout:
-        pooled.append(nn.Dropout(dropout))
-    return headed([*stem, *stages, *pooled], nn.Linear(before, outputs))  # (B, V)
-
-
-class Residual(nn.Module):
-    """Two 3x3 convolutions whose result is added to their input; `stride` 2 halves the image."""
-
-    def __init__(self, before: int, after: int, stride: int) -> None:
-        super().__init__()
-        self.conv_1 = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
-        self.norm_1 = nn.BatchNorm2d(after)
-        self.conv_2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
-        self.norm_2 = nn.BatchNorm2d(after)
-        same = before == after and stride == 1
-        self.shortcut: nn.Module = (
-            nn.Identity() if same else nn.Conv2d(before, after, 1, stride, bias=False)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C', H / stride, W / stride)."""
-        y = F.relu(self.norm_1(self.conv_1(x)))  # (B, C', H / stride, W / stride)
-        y = self.norm_2(self.conv_2(y))  # (B, C', H / stride, W / stride)
-        return F.relu(y + self.shortcut(x))  # (B, C', H / stride, W / stride)
-
-
-__all__ = ["cnn", "gpt", "linear", "lstm", "mlp", "resnet"]
-
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
@@ -170,6 +81,53 @@ def cnn(
     if dropout:
         layers.append(nn.Dropout(dropout))
     return headed(layers, nn.Linear(before * height * width, outputs))  # (B, V)
+
+
+def resnet(
+    inputs: torch.Size, outputs: int, *, channels: Sequence[int], blocks: int, dropout: float
+) -> nn.Module:
+    """`blocks` residual blocks for each number of channels; each but the first halves the image."""
+    before = channels[0]
+    stem: list[nn.Module] = [
+        nn.Conv2d(inputs[0], before, 3, padding=1, bias=False),  # (B, C, H, W)
+        nn.BatchNorm2d(before),
+        nn.ReLU(),
+    ]
+    stages: list[nn.Module] = []
+    for stage, after in enumerate(channels):
+        for block in range(blocks):
+            stages.append(Residual(before, after, 2 if stage and not block else 1))
+            before = after  # (B, C, H / 2, W / 2) from the second stage on
+    pooled: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]  # (B, C)
+    if dropout:
+        pooled.append(nn.Dropout(dropout))
+    return headed([*stem, *stages, *pooled], nn.Linear(before, outputs))  # (B, V)
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions whose result is added to their input; `stride` 2 halves the image."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.conv_1 = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
+        self.norm_1 = nn.BatchNorm2d(after)
+        self.conv_2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.norm_2 = nn.BatchNorm2d(after)
+        same = before == after and stride == 1
+        self.shortcut: nn.Module = (
+            nn.Identity() if same else nn.Conv2d(before, after, 1, stride, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H / stride, W / stride)."""
+        y = F.relu(self.norm_1(self.conv_1(x)))  # (B, C', H / stride, W / stride)
+        y = self.norm_2(self.conv_2(y))  # (B, C', H / stride, W / stride)
+        return F.relu(y + self.shortcut(x))  # (B, C', H / stride, W / stride)
+
+
+def headed(layers: list[nn.Module], head: nn.Module) -> nn.Module:
+    """One after the other, under the names that `freeze` patterns are written with."""
+    return nn.Sequential(OrderedDict(features=nn.Sequential(*layers), head=head))
 
 
 def gpt(
@@ -249,3 +207,42 @@ class TransformerBlock(nn.Module):
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)
+
+
+def lstm(inputs: torch.Size, outputs: int, *, layers: int, width: int, dropout: float) -> nn.Module:
+    """`layers` LSTMs of `width` units, each reading what the one below gives."""
+    return LSTM(outputs, layers, width, dropout)
+
+
+class LSTM(nn.Module):
+    """Tokens (B, T) to logits (B, V, T): classes second, as torch's CrossEntropyLoss wants them.
+
+    Every sample starts from a state of zeros. The state after a token depends on those before it
+    only, so it can't look ahead.
+    """
+
+    def __init__(self, vocabulary: int, layers: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.token = embedding(vocabulary, width)
+        between = dropout if layers > 1 else 0.0  # torch drops between two layers only
+        self.lstm = nn.LSTM(width, width, layers, batch_first=True, dropout=between)
+        self.drop = nn.Dropout(dropout)
+        self.head = nn.Linear(width, vocabulary)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, T) to logits (B, V, T)."""
+        states, _ = self.lstm(self.token(tokens))  # (B, T, E)
+        logits: Tensor = self.head(self.drop(states))  # (B, T, V)
+        return logits.transpose(1, 2)  # (B, V, T)
+
+
+def embedding(rows: int, width: int) -> nn.Embedding:
+    """An embedding table (rows, width), drawn as `nn.Embedding` draws its own.
+
+    On the meta device, where a model is only counted, nothing is drawn: to draw normal numbers
+    there loads 800 modules of torch, which takes a second.
+    """
+    weight = torch.empty(rows, width)
+    if not weight.is_meta:
+        nn.init.normal_(weight)
+    return nn.Embedding(rows, width, _weight=weight)

@@ -6,10 +6,10 @@ A dash in an entry's name is an underscore in its function's.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -21,149 +21,20 @@ from .csv_dataset import csv
 from .dataset import Dataset, draw_split, make_dataset, standardise
 from .images import fashion_mnist, mnist
 
-
-def packaged(name: str, data: str) -> Path | None:
-    """A data file of scikit-learn; None where this version keeps it elsewhere.
-
-    Raises:
-        RecipeError: scikit-learn is not installed; `data` says what it would have brought.
-    """
-    package = find_spec("sklearn")
-    if package is None or package.origin is None:
-        raise RecipeError(f"{data} are part of scikit-learn, which is not installed")
-    file = Path(package.origin).parent / "datasets" / "data" / name
-    return file if file.is_file() else None
-
+__all__ = ["csv", "fashion_mnist", "mnist"]  # the catalogue's entries that are made elsewhere
 
 Table = NDArray[np.float64]
 
-DATA = "the tables"
-
 IRIS = ("sepal length", "sepal width", "petal length", "petal width")
 WINE = (
-    "alcohol",
-    "malic acid",
-    "ash",
-    "alcalinity of ash",
-    "magnesium",
-    "total phenols",
-    "flavanoids",
-    "other phenols",
-    "proanthocyanins",
-    "colour intensity",
-    "hue",
-    "OD280/OD315",
-    "proline",
-)
+    "alcohol, malic acid, ash, alcalinity of ash, magnesium, total phenols, flavanoids, other "
+    "phenols, proanthocyanins, colour intensity, hue, OD280/OD315, proline"
+).split(", ")
 CELLS = (
-    "radius",
-    "texture",
-    "perimeter",
-    "area",
-    "smoothness",
-    "compactness",
-    "concavity",
-    "concave points",
-    "symmetry",
-    "fractal dimension",
-)
+    "radius, texture, perimeter, area, smoothness, compactness, concavity, concave points, "
+    "symmetry, fractal dimension"
+).split(", ")
 DIABETES = ("age", "sex", "BMI", "blood pressure", "TC", "LDL", "HDL", "TCH", "LTG", "glucose")
-
-
-def iris(*, validation: float, test: float, seed: int) -> Dataset:
-    """Irises of three kinds by length and width of their sepals and petals.
-
-    Source: R. A. Fisher, "The Use of Multiple Measurements in Taxonomic Problems", 1936.
-    """
-    table = _table("iris.csv", "iris")  # (150, 5)
-    classes = ("setosa", "versicolor", "virginica")
-    return _classes(table, classes, IRIS, "flowers", validation, test, seed)
-
-
-def wine(*, validation: float, test: float, seed: int) -> Dataset:
-    """Italian wines from the grapes of three growers, by a chemical analysis.
-
-    Source: S. Aeberhard and M. Forina, "Wine", UCI Machine Learning Repository, 1992.
-    """
-    table = _table("wine_data.csv", "wine")  # (178, 14)
-    classes = ("grower 1", "grower 2", "grower 3")
-    return _classes(table, classes, WINE, "wines", validation, test, seed)
-
-
-def breast_cancer(*, validation: float, test: float, seed: int) -> Dataset:
-    """Tumours by the shape of their cell nuclei: mean, standard error and worst of each measure.
-
-    Source: W. Wolberg, O. Mangasarian, N. Street and W. Street, "Breast Cancer Wisconsin
-    (Diagnostic)", UCI Machine Learning Repository, 1993.
-    """
-    table = _table("breast_cancer.csv", "breast_cancer")  # (569, 31)
-    names = [f"{kind} {cell}" for kind in ("mean", "error", "worst") for cell in CELLS]
-    return _classes(table, ("malignant", "benign"), tuple(names), "tumours", validation, test, seed)
-
-
-def diabetes(*, validation: float, test: float, seed: int) -> Dataset:
-    """How far diabetes got within a year (25 to 346), by ten measurements at its beginning.
-
-    The labels are standardised like the features. Source: B. Efron, T. Hastie, I. Johnstone and
-    R. Tibshirani, "Least Angle Regression", 2004.
-    """
-    files = [packaged(f"diabetes_{part}.csv.gz", DATA) for part in ("data_raw", "target")]
-    if all(files):
-        table = np.column_stack([np.loadtxt(str(file)) for file in files])  # (442, 11)
-    else:
-        table = _loaded("diabetes", scaled=False)
-    split = draw_split(len(table), validation, test, torch.Generator().manual_seed(seed))
-    values = standardise(torch.from_numpy(table), split[0])  # (442, 11)
-    about = f"{len(split[0]):,} patients, 10 features, progression after a year"
-    return make_dataset(values[:, :-1], values[:, -1:], split, 1, about, (), DIABETES)
-
-
-def _classes(
-    table: Table,
-    classes: tuple[str, ...],
-    columns: tuple[str, ...],
-    what: str,
-    validation: float,
-    test: float,
-    seed: int,
-) -> Dataset:
-    """A table (N, D + 1) whose last column is the class."""
-    split = draw_split(len(table), validation, test, torch.Generator().manual_seed(seed))
-    features = standardise(torch.from_numpy(table[:, :-1]), split[0])  # (N, D)
-    labels = torch.from_numpy(table[:, -1]).long()  # (N,)
-    about = f"{len(split[0]):,} {what}, {len(columns)} features, {len(classes)} classes"
-    return make_dataset(features, labels, split, len(classes), about, classes, columns)
-
-
-def _table(name: str, loader: str) -> Table:
-    """Features and class (N, D + 1), from the file, or by scikit-learn where it has moved."""
-    file = packaged(name, DATA)
-    if file is None:
-        return _loaded(loader)
-    return np.loadtxt(file, delimiter=",", skiprows=1)
-
-
-def _loaded(loader: str, **options: bool) -> Table:
-    """The same by scikit-learn itself, which takes as long to import as torch."""
-    load = getattr(import_module("sklearn.datasets"), f"load_{loader}")
-    features, labels = load(return_X_y=True, **options)  # (N, D), (N,)
-    return np.column_stack((features, labels))
-
-
-__all__ = [
-    "breast_cancer",
-    "csv",
-    "diabetes",
-    "digits",
-    "docs",
-    "fashion_mnist",
-    "iris",
-    "line",
-    "mnist",
-    "moons",
-    "spirals",
-    "wine",
-]
 
 
 def line(
@@ -222,18 +93,109 @@ def moons(*, samples: int, noise: float, validation: float, test: float, seed: i
     return make_dataset(points, labels, split, 2, about, ("upper moon", "lower moon"))
 
 
+def iris(*, validation: float, test: float, seed: int) -> Dataset:
+    """Irises of three kinds by length and width of their sepals and petals.
+
+    Source: R. A. Fisher, "The Use of Multiple Measurements in Taxonomic Problems", 1936.
+    """
+    table = _table("iris.csv", "iris")  # (150, 5)
+    classes = ("setosa", "versicolor", "virginica")
+    return _classes(table, classes, IRIS, "flowers", validation, test, seed)
+
+
+def wine(*, validation: float, test: float, seed: int) -> Dataset:
+    """Italian wines from the grapes of three growers, by a chemical analysis.
+
+    Source: S. Aeberhard and M. Forina, "Wine", UCI Machine Learning Repository, 1992.
+    """
+    table = _table("wine_data.csv", "wine")  # (178, 14)
+    classes = ("grower 1", "grower 2", "grower 3")
+    return _classes(table, classes, WINE, "wines", validation, test, seed)
+
+
+def breast_cancer(*, validation: float, test: float, seed: int) -> Dataset:
+    """Tumours by the shape of their cell nuclei: mean, standard error and worst of each measure.
+
+    Source: W. Wolberg, O. Mangasarian, N. Street and W. Street, "Breast Cancer Wisconsin
+    (Diagnostic)", UCI Machine Learning Repository, 1993.
+    """
+    table = _table("breast_cancer.csv", "breast_cancer")  # (569, 31)
+    names = [f"{kind} {cell}" for kind in ("mean", "error", "worst") for cell in CELLS]
+    return _classes(table, ("malignant", "benign"), names, "tumours", validation, test, seed)
+
+
+def diabetes(*, validation: float, test: float, seed: int) -> Dataset:
+    """How far diabetes got within a year (25 to 346), by ten measurements at its beginning.
+
+    The labels are standardised like the features. Source: B. Efron, T. Hastie, I. Johnstone and
+    R. Tibshirani, "Least Angle Regression", 2004.
+    """
+    files = [_file(f"diabetes_{part}.csv.gz", "diabetes") for part in ("data_raw", "target")]
+    if all(files):
+        table = np.column_stack([np.loadtxt(str(file)) for file in files])  # (442, 11)
+    else:
+        table = _loaded("diabetes", scaled=False)
+    split = draw_split(len(table), validation, test, torch.Generator().manual_seed(seed))
+    values = standardise(torch.from_numpy(table), split[0])  # (442, 11)
+    about = f"{len(split[0]):,} patients, 10 features, progression after a year"
+    return make_dataset(values[:, :-1], values[:, -1:], split, 1, about, (), DIABETES)
+
+
 def digits(*, validation: float, test: float, seed: int) -> Dataset:
     """Handwritten digits, 8x8, grey values 0 to 1, as scikit-learn carries them.
 
     Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
     Learning Repository, 1998 (the test part, 1,797 images).
     """
-    table = torch.from_numpy(_digits_table())  # (N, 65)
+    table = torch.from_numpy(_table("digits.csv.gz", "digits", header=0))  # (1797, 65)
     features = table[:, :64].float().div(16).view(-1, 1, 8, 8)  # (N, 1, 8, 8)
     labels = table[:, 64].long()  # (N,)
     split = draw_split(len(table), validation, test, torch.Generator().manual_seed(seed))
     about = f"{len(split[0]):,} images 8x8, 10 classes"
     return make_dataset(features, labels, split, 10, about, "0123456789")
+
+
+def _classes(
+    table: Table,
+    classes: Sequence[str],
+    columns: Sequence[str],
+    what: str,
+    validation: float,
+    test: float,
+    seed: int,
+) -> Dataset:
+    """A table (N, D + 1) whose last column is the class."""
+    split = draw_split(len(table), validation, test, torch.Generator().manual_seed(seed))
+    features = standardise(torch.from_numpy(table[:, :-1]), split[0])  # (N, D)
+    labels = torch.from_numpy(table[:, -1]).long()  # (N,)
+    about = f"{len(split[0]):,} {what}, {len(columns)} features, {len(classes)} classes"
+    return make_dataset(features, labels, split, len(classes), about, classes, columns)
+
+
+def _table(name: str, loader: str, header: int = 1) -> Table:
+    """Features and class (N, D + 1), from scikit-learn's file after `header` lines."""
+    file = _file(name, loader)
+    return _loaded(loader) if file is None else np.loadtxt(file, delimiter=",", skiprows=header)
+
+
+def _file(name: str, loader: str) -> Path | None:
+    """A data file of scikit-learn; None where this version keeps it elsewhere.
+
+    Raises:
+        RecipeError: scikit-learn is not installed.
+    """
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise RecipeError(f"{loader} comes with scikit-learn, which is not installed")
+    file = Path(package.origin).parent / "datasets" / "data" / name
+    return file if file.is_file() else None
+
+
+def _loaded(loader: str, **options: bool) -> Table:
+    """The same table (N, D + 1) by scikit-learn itself, which takes as long to import as torch."""
+    load = getattr(import_module("sklearn.datasets"), f"load_{loader}")
+    features, labels = load(return_X_y=True, **options)  # (N, D), (N,)
+    return np.column_stack((features, labels))
 
 
 def docs(*, context: int, validation: float, test: float) -> Dataset:
@@ -274,14 +236,3 @@ def _windows(tokens: Tensor, length: int) -> tuple[Tensor, Tensor]:
     rows = (len(tokens) - 1) // length
     here, following = tokens[: rows * length], tokens[1 : rows * length + 1]
     return here.view(rows, length), following.view(rows, length)
-
-
-def _digits_table() -> NDArray[np.float64]:
-    """Rows of 64 grey values 0 to 16 and the digit: (1797, 65)."""
-    file = packaged("digits.csv.gz", "digits: the images")
-    if file is not None:
-        return np.loadtxt(file, delimiter=",")
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    return cast("NDArray[np.float64]", np.column_stack((found.data, found.target)))

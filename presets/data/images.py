@@ -57,18 +57,7 @@ MNIST: Final = Published(
 )
 FASHION: Final = Published(
     "fashion-mnist",
-    (
-        "T-shirt",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "ankle boot",
-    ),
+    tuple("T-shirt,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,ankle boot".split(",")),
     (
         "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
         "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
@@ -134,7 +123,7 @@ def _found(name: str, folder: Path, file: str) -> Path:
 
 
 def _pair(what: Published, images: Path, labels: Path) -> tuple[Tensor, Tensor]:
-    """Images (N, 1, 28, 28) of 0 to 1, and labels (N,)."""
+    """Images (N, 1, 28, 28) of 0 to 1, and labels (N,), both checked."""
     try:
         pixels, classes = _idx(images, 3), _idx(labels, 1)  # (N, 28, 28), (N,)
     except ValueError as error:

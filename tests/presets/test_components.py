@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fivestep.core.training.lr import LearningRate
 from fivestep.presets import components
-from fivestep.presets.build import build, make_criterion
+from fivestep.presets.build import build
 from fivestep.presets.recipe import load
 
 NOT_OFFERED = {"params", "foreach", "capturable", "differentiable"}
@@ -65,34 +65,6 @@ def test_every_optimizer_makes_a_step(name: str) -> None:
         for old, new in zip(before, training.model.parameters(), strict=True)
     )
     assert training.optimizer.defaults.get("fused", True) is True
-
-
-def outputs_and_labels(name: str) -> tuple[Tensor, Tensor]:
-    """What this loss is made for: outputs (4, 3) that want a gradient, and labels."""
-    raw = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    classes = torch.tensor([0, 1, 2, 1])
-    match name:
-        case "CrossEntropyLoss" | "NLLLoss" | "MultiMarginLoss":
-            return raw, classes
-        case "BCELoss":
-            return raw.sigmoid(), torch.ones(4, 3)
-        case "MultiLabelMarginLoss":
-            return raw, torch.tensor([[0, -1, -1]] * 4)
-        case "KLDivLoss":
-            return raw.log_softmax(1), torch.full((4, 3), 1 / 3)
-    return raw, torch.ones(4, 3)
-
-
-@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")  # torch's own word on KLDivLoss
-@pytest.mark.parametrize("name", components.LOSSES)
-def test_every_loss_gives_one_number_with_a_gradient(name: str) -> None:
-    criterion = make_criterion(load("line-linear", {"criterion.name": name.upper()}))
-    assert type(criterion).__name__ == name
-    outputs, labels = outputs_and_labels(name)
-    loss = criterion(outputs, labels)
-    assert loss.shape == ()
-    loss.backward()
-    assert loss.isfinite()
 
 
 def rates(**scheduler: Any) -> list[float]:

@@ -76,12 +76,12 @@ def test_top_level_keys(write: Any, line: str, says: list[str]) -> None:
     ("change", "says"),
     [
         ("dataset.name='digit'", ["--dataset: expected one of", "did you mean digits?"]),
+        ("amp=fp8", ['--amp: expected one of off, bf16, fp16, not "fp8"']),
+        ("amp=false", ["--amp: expected one of off, bf16, fp16, not false"]),
+        ("compile=yes", ['--compile: expected true or false, not "yes"']),
         ("dataset.name=3", ["--dataset: expected one of line, spirals", "not 3"]),
         ("dataset.validation=1.0", ["--set dataset.validation: expected a number from 0.01"]),
-        (
-            "dataset.turns=2",
-            ["an option of spirals; digits has validation, test, seed"],
-        ),
+        ("dataset.turns=2", ["an option of spirals; digits has validation, test, seed"]),
         ("model.name=nlp", ["--model: expected one of", "did you mean mlp?"]),
         ("model.name=cnn.__class__", ["--model: expected one of"]),
         ("model.widths=64", ["model.widths: expected a list of 1 to 16 values", "not 64"]),

@@ -5,16 +5,14 @@ from __future__ import annotations
 import builtins
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from fivestep.presets.catalogue import DATASETS
-from fivestep.presets.data import builtin as datasets
-from fivestep.presets.data import builtin as packaged
-from fivestep.presets.data import builtin as tables
+from fivestep.presets.data import builtin
 from fivestep.presets.data.dataset import Dataset, draw_split, standardise
 from fivestep.presets.errors import RecipeError
 
@@ -24,12 +22,12 @@ def options(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def made(name: str, **changes: Any) -> Dataset:
-    data: Dataset = getattr(datasets, name.replace("-", "_"))(**options(name, **changes))
+    data: Dataset = getattr(builtin, name.replace("-", "_"))(**options(name, **changes))
     return data
 
 
 def test_the_line_is_the_one_asked_for() -> None:
-    data = datasets.line(**options("line", noise=0.0, slope=3.0, intercept=-1.0))
+    data = builtin.line(**options("line", noise=0.0, slope=3.0, intercept=-1.0))
     assert torch.allclose(data.labels, 3 * data.features - 1)
     assert data.features.shape == data.labels.shape == (800, 1)
     assert data.val_features.shape == data.test_features.shape == (100, 1)
@@ -39,7 +37,7 @@ def test_the_line_is_the_one_asked_for() -> None:
 @pytest.mark.parametrize("arms", [2, 3])
 def test_spirals_wind_around_each_other(arms: int) -> None:
     """Turned by one arm, a noiseless arm lies on the next."""
-    data = datasets.spirals(**options("spirals", arms=arms, noise=0.0, samples=600))
+    data = builtin.spirals(**options("spirals", arms=arms, noise=0.0, samples=600))
     assert data.labels.bincount().sum() == len(data.features) == 480
     assert data.outputs == arms == len(data.label_names)
     radius = data.features.norm(dim=1)  # (N,)
@@ -51,7 +49,7 @@ def test_spirals_wind_around_each_other(arms: int) -> None:
 def test_digits_are_the_real_ones() -> None:
     from sklearn.datasets import load_digits
 
-    data = datasets.digits(**options("digits"))
+    data = builtin.digits(**options("digits"))
     real = load_digits()
     ours = torch.cat((data.features, data.val_features, data.test_features))
     ours = ours.view(-1, 64) * 16  # (1797, 64)
@@ -64,25 +62,14 @@ def test_digits_are_the_real_ones() -> None:
     assert data.about == "1,438 images 8x8, 10 classes"
 
 
-def test_digits_come_from_scikit_learn_itself_where_its_file_moved(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    usual = datasets.digits(**options("digits"))
-    moved = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
-    monkeypatch.setattr(packaged, "find_spec", lambda name: moved)
-    found = datasets.digits(**options("digits"))
-    assert torch.equal(usual.features, found.features)
-    assert torch.equal(usual.labels, found.labels)
-
-
 def test_digits_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
-    with pytest.raises(RecipeError, match="scikit-learn, which is not installed"):
-        datasets.digits(**options("digits"))
+    monkeypatch.setattr(builtin, "find_spec", lambda name: None)
+    with pytest.raises(RecipeError, match="digits comes with scikit-learn, which is not installed"):
+        builtin.digits(**options("digits"))
 
 
 def test_docs_predict_the_next_character() -> None:
-    data = datasets.docs(**options("docs", context=32))
+    data = builtin.docs(**options("docs", context=32))
     assert data.features.shape == data.labels.shape
     assert data.features.shape[1] == 32
     assert torch.equal(data.features[:, 1:], data.labels[:, :-1])
@@ -96,7 +83,7 @@ def test_docs_keep_every_paragraph_once(monkeypatch: pytest.MonkeyPatch) -> None
     topics = ModuleType("pydoc_data.topics")
     topics.topics = {"a": "one\n\ntwo", "b": " two\n\nthree\n\none"}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", topics)
-    data = datasets.docs(context=1, validation=0.1, test=0.1)
+    data = builtin.docs(context=1, validation=0.1, test=0.1)
     text = "".join(data.label_names[i] for i in data.features.flatten())
     assert text.count("one") == text.count("two") == 1
 
@@ -111,12 +98,11 @@ def test_docs_say_when_python_came_without_them(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(RecipeError, match="this Python came without"):
-        datasets.docs(context=8, validation=0.1, test=0.1)
+        builtin.docs(context=8, validation=0.1, test=0.1)
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["line", "spirals", "moons", "iris", "wine", "breast-cancer", "diabetes", "digits"],
+    "name", ["line", "spirals", "moons", "iris", "wine", "breast-cancer", "diabetes", "digits"]
 )
 def test_the_seed_of_a_data_set_decides_it(name: str) -> None:
     one, again, other = made(name), made(name), made(name, seed=1)
@@ -152,12 +138,12 @@ def test_an_entry_tells_the_truth_about_its_data(
 def test_every_part_has_a_sample(
     samples: int, validation: float, test: float, parts: tuple[int, ...]
 ) -> None:
-    data = datasets.line(**options("line", samples=samples, validation=validation, test=test))
+    data = builtin.line(**options("line", samples=samples, validation=validation, test=test))
     assert parts == (len(data.features), len(data.val_features), len(data.test_features))
 
 
 def test_moons_are_two_half_circles() -> None:
-    data = datasets.moons(**options("moons", noise=0.0))
+    data = builtin.moons(**options("moons", noise=0.0))
     assert data.features.shape == (1600, 2)
     centre = torch.tensor([[0.0, 0.0], [1.0, 0.5]])[data.labels]  # (N, 2)
     from_centre = data.features - centre  # (N, 2)
@@ -204,12 +190,13 @@ def test_tables_are_standardised_by_what_the_training_part_shows(name: str) -> N
     assert not torch.allclose(data.val_features.mean(0), torch.zeros(1), atol=1e-3)
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", [*TABLES, "digits"])
 def test_tables_come_from_scikit_learn_itself_where_their_files_moved(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     usual = made(name)
-    monkeypatch.setattr(tables, "packaged", lambda *_: None)
+    moved = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(builtin, "find_spec", lambda _: moved)
     found = made(name)
     assert torch.equal(usual.features, found.features)
     assert torch.equal(usual.test_labels, found.test_labels)

@@ -19,10 +19,7 @@ import pytest
 import torch
 
 from fivestep.presets.build import build
-from fivestep.presets.catalogue import DATASETS
-from fivestep.presets.data import builtin as datasets
-from fivestep.presets.data import download
-from fivestep.presets.data import images as idx
+from fivestep.presets.data import download, images
 from fivestep.presets.errors import RecipeError
 from fivestep.presets.recipe import load
 
@@ -66,8 +63,8 @@ def server(
     tmp_path: Path, packed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Server]:
     """A server of small files whose checksums are taken for the published ones."""
-    sums = tuple(hashlib.sha256(packed[f"{name}.gz"]).hexdigest() for name in idx.FILES)
-    monkeypatch.setattr(idx, "MNIST", replace(idx.MNIST, sha256=sums))
+    sums = tuple(hashlib.sha256(packed[f"{name}.gz"]).hexdigest() for name in images.FILES)
+    monkeypatch.setattr(images, "MNIST", replace(images.MNIST, sha256=sums))
     monkeypatch.setattr(download, "RETRIES", 0)
     monkeypatch.setenv(download.FOLDER, str(tmp_path / "cache"))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -81,7 +78,7 @@ def server(
 
 
 def mnist(url: str = "http://127.0.0.1:9/", **changes: Any) -> Any:
-    return datasets.mnist(**{"validation": 0.1, "seed": 0, "data_dir": "", "url": url} | changes)
+    return images.mnist(**{"validation": 0.1, "seed": 0, "data_dir": "", "url": url} | changes)
 
 
 def refusal(*arguments: Any, **changes: Any) -> str:
@@ -96,25 +93,25 @@ def test_the_first_run_downloads_and_the_second_reads_the_cache(
     server: Server, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     data = mnist(server.url)
-    assert sorted(server.asked) == sorted(f"{name}.gz" for name in idx.FILES)
+    assert sorted(server.asked) == sorted(f"{name}.gz" for name in images.FILES)
     told = capsys.readouterr()
     assert not told.out
     assert "mnist: train-images-idx3-ubyte.gz: 100 % of 0.0 MB" in told.err
     assert data.features.shape == (36, 1, 28, 28)
     assert data.val_features.shape == (4, 1, 28, 28)
     assert data.test_features.shape == (20, 1, 28, 28)
-    for images, labels in (
+    for pixels, labels in (
         (data.features, data.labels),
         (data.val_features, data.val_labels),
         (data.test_features, data.test_labels),
     ):
-        assert torch.allclose(images.mean((1, 2, 3)), labels * 20 / 255)
+        assert torch.allclose(pixels.mean((1, 2, 3)), labels * 20 / 255)
     server.asked.clear()
     again = mnist(server.url)
     assert not server.asked
     assert not capsys.readouterr().err
     assert torch.equal(data.features, again.features)
-    assert idx.at_hand("mnist", "")
+    assert images.at_hand("mnist", "")
     assert not list(tmp_path.rglob("tmp*")), "nothing half done is left"
 
 
@@ -126,7 +123,7 @@ def test_a_wrong_checksum_keeps_nothing(server: Server, tmp_path: Path) -> None:
     assert "what came has another checksum than what was published" in text
     kept = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert kept == ["train-images-idx3-ubyte.gz"]
-    assert not idx.at_hand("mnist", "")
+    assert not images.at_hand("mnist", "")
 
 
 def test_a_download_that_breaks_off_keeps_nothing_and_can_be_tried_again(
@@ -169,7 +166,7 @@ def test_an_endless_download_is_given_up(
     """Pooch leaves the connection to the garbage collector, which warns."""
     monkeypatch.setattr(download, "MOST", 10)
     noise = np.random.default_rng(0).bytes(500_000)
-    (tmp_path / f"{idx.FILES[0]}.gz").write_bytes(noise)
+    (tmp_path / f"{images.FILES[0]}.gz").write_bytes(noise)
     assert "it has more than 0 million bytes" in refusal(server.url)
     gc.collect()
 
@@ -216,11 +213,7 @@ GOOD = struct.pack(">4BI", 0, 0, 8, 1, 40)
         (IMAGES, packed(struct.pack(">4B3I", 0, 0, 8, 3, 0, 28, 28)), "not 0 x 28 x 28"),
         (LABELS, packed(GOOD + b"\0" * 41), f"{LABELS} goes on after its end"),
         (LABELS, packed(GOOD + b"\x0a" * 40), "expected labels from 0 to 9"),
-        (
-            LABELS,
-            packed(struct.pack(">4BI", 0, 0, 8, 1, 3) + b"\0" * 3),
-            "40 images but 3 labels",
-        ),
+        (LABELS, packed(struct.pack(">4BI", 0, 0, 8, 1, 3) + b"\0" * 3), "40 images but 3 labels"),
     ],
 )
 @pytest.mark.usefixtures("packed")
@@ -234,12 +227,3 @@ def test_broken_files_are_told_in_one_line(
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     text = refusal(data_dir=str(tmp_path))
     assert "mnist: --data-dir: there is no train-images-idx3-ubyte.gz in" in text
-
-
-@pytest.mark.parametrize("what", [idx.MNIST, idx.FASHION])
-def test_what_is_published_is_checked_by_sha256(what: idx.Published) -> None:
-    assert what.name in DATASETS
-    assert len(what.classes) == 10
-    sums = list(what.registry.values())
-    assert len(set(sums)) == 4
-    assert all(s.startswith("sha256:") and len(bytes.fromhex(s[7:])) == 32 for s in sums)

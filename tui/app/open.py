@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,8 @@ def open_screen(start: RunBuilder | None, options: RunOptions = NOTHING) -> int:
         The exit code: 0 finished or stopped as asked, 1 failed, 130 and 143 after SIGINT and
         SIGTERM.
     """
+    for name in ("COLUMNS", "LINES"):  # the terminal knows its size, whatever a shell has left here
+        os.environ.pop(name, None)
     log, settings = MessageLog(), Settings()
     app: FivestepApp | None = None
 

@@ -113,6 +113,14 @@ def test_no_byte_from_the_keyboard_ends_a_run() -> None:
     assert (result.lost, result.notes) == (0, ())
 
 
+def test_the_screen_has_the_size_of_its_terminal_whatever_the_environment_says() -> None:
+    words = ("train", "line-linear", "--epochs", "1000000", "--no-save")
+    with Terminal(*words, COLUMNS="9999", LINES="9999") as terminal:
+        terminal.until("RUNNING")
+        terminal.type("ql")
+        assert terminal.ended() == 0
+
+
 BROKEN_SCREEN = """
 from fivestep.presets.recipe import load
 from fivestep.tui.setup.builder import RunBuilder

@@ -4,10 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class RecipeError(ValueError):
     """A recipe that can't be used; the text is one line for the person who wrote it."""
+
+
+def existing_file(name: str, kind: str) -> Path | None:
+    """The file of this name; None where nothing has it.
+
+    Raises:
+        RecipeError: it is a folder or the like and no `kind` of file, or can't be looked at.
+    """
+    file = Path(name)
+    try:
+        exists, is_file = file.exists(), file.is_file()
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{shown(name)}: can't be read: {reason(error)}") from error
+    if exists and not is_file:
+        raise RecipeError(f"{shown(name)}: expected a {kind} file, this is none")
+    return file if is_file else None
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, without the file's name, on one line."""
+    return printable(getattr(error, "strerror", None) or str(error))
 
 
 def printable(text: str, most: int = 200) -> str:

@@ -245,4 +245,5 @@ def embedding(rows: int, width: int) -> nn.Embedding:
     weight = torch.empty(rows, width)
     if not weight.is_meta:
         nn.init.normal_(weight)
-    return nn.Embedding(rows, width, _weight=weight)
+    table: nn.Embedding = nn.Embedding.from_pretrained(weight, freeze=False)
+    return table

@@ -16,7 +16,7 @@ from .catalogue import DATASETS
 from .check import EXPECT, SECTIONS, TOP, Check
 from .components import STANDARD
 from .data.csv_file import read_sheet, target_of, task_of
-from .errors import RecipeError, nearest, printable, shown
+from .errors import RecipeError, existing_file, nearest, printable, reason, shown
 from .overrides import ALIASES, SWITCHES, apply, flag, parse_set
 from .schema import Value
 
@@ -151,14 +151,9 @@ def _find(name_or_path: str) -> Path:
         preset = registry.find(name_or_path)
         if preset is not None:
             return preset.path
-    try:
-        if file.is_file():
-            return file
-        exists = file.exists()
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"{shown(name_or_path)}: can't be read: {_reason(error)}") from error
-    if exists:
-        raise RecipeError(f"{shown(name_or_path)}: expected a recipe file, this is none")
+    found = existing_file(name_or_path, "recipe")
+    if found is not None:
+        return found
     if file.suffix == ".toml" or len(file.parts) > 1:
         raise RecipeError(f"{shown(name_or_path)}: there is no such file")
     known = [preset.name for preset in registry.everything() if not preset.hidden]
@@ -177,7 +172,7 @@ def _read(file: Path, called: str) -> dict[str, Any]:
         with file.open("rb") as opened:
             data = opened.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise RecipeError(f"{called}: can't be read: {_reason(error)}") from error
+        raise RecipeError(f"{called}: can't be read: {reason(error)}") from error
     if len(data) > LARGEST_FILE:
         raise RecipeError(f"{called}: expected at most {LARGEST_FILE:,} bytes; this is no recipe")
     try:
@@ -187,12 +182,7 @@ def _read(file: Path, called: str) -> dict[str, Any]:
     except RecursionError as error:
         raise RecipeError(f"{called}: nested too deeply for a recipe") from error
     except ValueError as error:
-        raise RecipeError(f"{called}: this is no TOML: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    text = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-    return printable(text)
+        raise RecipeError(f"{called}: this is no TOML: {reason(error)}") from error
 
 
 def _with_task(dataset: Section, check: Check) -> Section:

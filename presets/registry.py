@@ -32,39 +32,28 @@ class Preset:
     source: str = ""
     """Whose it is: empty for fivestep's, "yours", or the name of the package that brought it."""
     hidden: str = ""
-    """Whose preset of the same name is taken in its place; empty if this one is."""
+    """Whose preset of the same name comes first and hides this one; empty if none does."""
 
 
 def names() -> list[str]:
-    """Every preset's name, sorted."""
+    """The names of fivestep's own presets, sorted."""
     return sorted(file.stem for file in _HERE.glob("*.toml"))
 
 
-def path(name: str) -> Path:
-    """Where the recipe of a preset lies.
-
-    Raises:
-        KeyError: there is no such preset.
-    """
-    if name not in names():
-        raise KeyError(name)
-    return _HERE / f"{name}.toml"
-
-
 def everything() -> list[Preset]:
-    """Fivestep's presets, the person's own, packages': of one name, the first is taken."""
-    taken: dict[str, str] = {}
+    """Fivestep's presets, the person's own, packages': the first of a name hides the others."""
+    owners: dict[str, str] = {}
     presets = []
     for name, file, source in _files():
-        presets.append(Preset(name, file, source, taken.get(name, "")))
-        taken.setdefault(name, source or "fivestep")
+        presets.append(Preset(name, file, source, owners.get(name, "")))
+        owners.setdefault(name, source or "fivestep")
     return presets
 
 
 def find(name: str) -> Preset | None:
-    """The preset that a name stands for."""
+    """The preset of this name; None if there is none."""
     if name in names():
-        return Preset(name, path(name))
+        return Preset(name, _HERE / f"{name}.toml")
     return next((preset for preset in everything() if preset.name == name), None)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .check import TOP
-from .errors import RecipeError, printable, shown
+from .errors import RecipeError, existing_file, printable, reason, shown
 from .overrides import flag
 
 if TYPE_CHECKING:
@@ -89,14 +89,9 @@ def load_own(path: str, overrides: Mapping[str, Any] | None = None) -> OwnRun:
     Raises:
         RecipeError: there is no such file, or an override that it can't take.
     """
-    file = Path(path)
-    try:
-        there, is_file = file.exists(), file.is_file()
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"{shown(path)}: can't be read: {printable(str(error))}") from error
-    if not is_file:
-        what = "expected a Python file, this is none" if there else "there is no such file"
-        raise RecipeError(f"{shown(path)}: {what}")
+    file = existing_file(path, "Python")
+    if file is None:
+        raise RecipeError(f"{shown(path)}: there is no such file")
     changes: dict[str, int] = {}
     for key, value in (overrides or {}).items():
         if key not in CHANGEABLE:
@@ -132,8 +127,7 @@ def write_starter(path: str) -> Path:
     except FileNotFoundError as error:
         raise RecipeError(f"{shown(path)}: there is no folder {shown(str(file.parent))}") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RecipeError(f"{shown(path)}: can't be written: {printable(str(reason))}") from error
+        raise RecipeError(f"{shown(path)}: can't be written: {reason(error)}") from error
     return file
 
 

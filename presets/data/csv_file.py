@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import printable, shown
+from ..errors import printable, reason, shown
 
 if TYPE_CHECKING:
     from ...core.protocol.steps import TaskName
@@ -22,7 +22,7 @@ COLUMNS: Final = 1000
 CATEGORIES: Final = 100
 """Different texts in one column."""
 CLASSES: Final = 20
-"""Different whole numbers in a target up to which they are taken for classes."""
+"""Different whole numbers in a target up to which they count as classes."""
 LARGEST: Final = 1e30
 
 _MISSING: Final = frozenset({"", "?", "-", "na", "n/a", "nan", "null", "none"})
@@ -67,8 +67,7 @@ def read_sheet(path: str, data_dir: str = "") -> tuple[Column, ...]:
         about = file.stat()
         return _read(file, about.st_mtime_ns, about.st_size)
     except OSError as error:
-        reason = printable(error.strerror or str(error))
-        raise ValueError(f"{shown(str(file))}: can't be read: {reason}") from error
+        raise ValueError(f"{shown(str(file))}: can't be read: {reason(error)}") from error
 
 
 def target_of(columns: tuple[Column, ...], name: str) -> Column:

@@ -98,13 +98,13 @@ class TooLargeError(ValueError):
 
 
 class _Progress:
-    """Tells on stderr, line by line, how far a download is; for pooch, which calls it a bar."""
+    """Says on stderr, a line a quarter, how far a download is; pooch calls it as a progress bar."""
 
     def __init__(self, called: str) -> None:
         self.total = 0
         """Bytes, if the server said so."""
         self._called = called
-        self._done = self._told = 0
+        self._done = self._reported = 0
 
     def update(self, count: int) -> None:
         """So many bytes more, as far as pooch knows. Raises `TooLargeError`."""
@@ -112,8 +112,8 @@ class _Progress:
         if self._done > MOST + count:
             raise TooLargeError
         quarter = 4 * self._done // self.total if self.total else 0
-        if quarter > self._told and quarter <= 4:
-            self._told = quarter
+        if quarter > self._reported and quarter <= 4:
+            self._reported = quarter
             sys.stderr.write(f"{self._called}: {25 * quarter} % of {self.total / 1e6:.1f} MB\n")
 
     def reset(self) -> None:

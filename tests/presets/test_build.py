@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.training import Training
-from fivestep.presets.build import build, optimizer_options
+from fivestep.presets.build import build
 from fivestep.presets.catalogue import DATASETS, MODELS
 from fivestep.presets.components import LOSSES
 from fivestep.presets.recipe import RecipeError, load
@@ -154,17 +154,6 @@ def test_settings_reach_the_training() -> None:
     assert training.about.name == "digits-mlp"
     assert training.about.data == "1,438 images 8x8, 10 classes"
     assert training.about.label_names == tuple("0123456789")
-
-
-def test_threads_are_chosen_where_the_recipe_leaves_them() -> None:
-    assert build(load("line-linear")).threads == 1
-
-
-def test_the_resolved_optimizer_is_the_one_that_runs(preset: str) -> None:
-    training = build(load(preset))
-    asked = optimizer_options(load(preset), training.device)
-    plain = type(training.optimizer)(training.model.parameters(), **asked)
-    assert plain.defaults == training.optimizer.defaults
 
 
 def test_validation_and_test_see_what_training_does_not(preset: str) -> None:

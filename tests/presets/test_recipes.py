@@ -33,13 +33,19 @@ def preset(request: pytest.FixtureRequest) -> str:
 
 def test_the_default_is_a_preset() -> None:
     assert registry.DEFAULT in registry.names()
-    with pytest.raises(KeyError):
-        registry.path("../recipe")
+    assert registry.find("../recipe") is None
+
+
+def text_of(preset: str) -> str:
+    """What the file of a preset says."""
+    found = registry.find(preset)
+    assert found is not None
+    return found.path.read_text(encoding="utf-8")
 
 
 def test_a_preset_opens_with_its_command_and_what_to_expect(preset: str) -> None:
     recipe = load(preset)
-    command, text, *_ = registry.path(preset).read_text(encoding="utf-8").splitlines()
+    command, text, *_ = text_of(preset).splitlines()
     assert command == f"# fivestep train {preset}" == f"# {recipe.command}"
     assert recipe.expect is not None
     assert text == f"# {recipe.expect.text}"
@@ -172,7 +178,7 @@ def test_a_loss_that_is_asked_for_stays() -> None:
 
 
 def test_a_loss_stays_where_the_task_does(write: Any) -> None:
-    file = write(registry.path("digits-mlp").read_text() + '\n[criterion]\nname = "NLLLoss"\n')
+    file = write(text_of("digits-mlp") + '\n[criterion]\nname = "NLLLoss"\n')
     assert load(file, {"dataset.name": "spirals"}).criterion.name == "NLLLoss"
 
 
@@ -185,18 +191,18 @@ def test_a_promise_holds_only_for_the_recipe_as_it_stands() -> None:
 
 def test_a_file_without_a_name_is_called_after_itself(tmp_path: Path) -> None:
     file = tmp_path / "..my run!.toml"
-    file.write_text(registry.path("line-linear").read_text(encoding="utf-8"), encoding="utf-8")
+    file.write_text(text_of("line-linear"), encoding="utf-8")
     assert load(str(file)).name == "my-run-"
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_obstacle(write: Any) -> None:
-    text = registry.path("line-linear").read_text(encoding="utf-8")
+    text = text_of("line-linear")
     file = write(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     assert load(file, {"name": "line-linear"}).optimizer == load("line-linear").optimizer
 
 
 def test_what_cannot_be_printed_is_left_out_of_texts(write: Any) -> None:
-    text = registry.path("line-linear").read_text(encoding="utf-8")
+    text = text_of("line-linear")
     text = text.replace("A straight", "\\u001b]0;evil\\u0007\\u202eA straight")
     assert load(write(text)).description.startswith("]0;evilA straight")
 

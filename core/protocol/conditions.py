@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import operator
 import re
@@ -11,344 +12,9 @@ from difflib import get_close_matches
 from typing import Final, Literal, NamedTuple
 
 Values = Mapping[str, float | None]
-Numeric = Callable[[Values], float | None]
-Judged = Callable[[Values], bool | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """Part of an expression that has a number."""
-
-    value: Numeric
-    constant: float | None = None
-    """Set where the number is the same for all values."""
-    name: str | None = None
-    """Set where the number is a value as it stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """Part of an expression that is true, false or unknown."""
-
-    value: Judged
-
-
-Part = Number | Truth
-
-
-def constant(number: float) -> Number:
-    """A number that is written out."""
-    return Number(lambda values: number, constant=number)
-
-
-def named(name: str) -> Number:
-    """A value by its name; as a float, since whole numbers could grow past what one holds."""
-
-    def value(values: Values) -> float | None:
-        found = values.get(name)
-        return None if found is None else float(found)
-
-    return Number(value, name=name)
-
-
-def divided(a: float, b: float) -> float:
-    """Quotient as IEEE 754 has it: infinite or NaN where `b` is 0."""
-    if b:
-        return a / b
-    if not a or math.isnan(a):
-        return math.nan
-    return math.copysign(math.inf, a) * math.copysign(1.0, b)
-
-
-def computed(left: Number, apply: Callable[[float, float], float], right: Number) -> Number:
-    """Two numbers with + - * or / between them."""
-    if left.constant is not None and right.constant is not None:
-        return constant(apply(left.constant, right.constant))
-    a, b = left.value, right.value
-
-    def value(values: Values) -> float | None:
-        x, y = a(values), b(values)
-        return None if x is None or y is None else apply(x, y)
-
-    return Number(value)
-
-
-def compared(left: Number, holds: Callable[[float, float], bool], right: Number) -> Judged:
-    """Two numbers with a comparison between them; the usual `name > number` is the fast one."""
-    name, limit = left.name, right.constant
-    if name is not None and limit is not None:
-
-        def against(values: Values) -> bool | None:
-            x = values.get(name)
-            return None if x is None else holds(x, limit)
-
-        return against
-    a, b = left.value, right.value
-
-    def judged(values: Values) -> bool | None:
-        x, y = a(values), b(values)
-        return None if x is None or y is None else holds(x, y)
-
-    return judged
-
-
-def both(a: Judged, b: Judged) -> Judged:
-    """True if both are, false if one is, otherwise unknown."""
-
-    def judged(values: Values) -> bool | None:
-        first = a(values)
-        if first is False:
-            return False
-        second = b(values)
-        return second if first or second is False else None
-
-    return judged
-
-
-def either(a: Judged, b: Judged) -> Judged:
-    """True if one is, false if neither is, otherwise unknown."""
-
-    def judged(values: Values) -> bool | None:
-        first = a(values)
-        if first:
-            return True
-        second = b(values)
-        return second if first is False or second else None
-
-    return judged
-
-
-LONGEST: Final = 200
-"""Characters of an expression."""
-DEEPEST: Final = 32
-"""Brackets, signs and `not` inside each other."""
-
-COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
-WORDS: Final = ("and", "or", "not")
-CONSTANTS: Final = {"inf": math.inf, "nan": math.nan}
-
-_MEANT: Final = {"=": "==", "&": "and", "|": "or", "!": "not", "≤": "<=", "≥": ">=", "≠": "!="}
-_TOKEN: Final = re.compile(
-    r"(?P<space>[ \t\r\n]+)"
-    r"|(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
-    r"|(?P<word>[^\W\d]\w*)"
-    r"|(?P<sign><=|>=|==|!=|[<>+\-*/()])"
-)
-
-
-class ConditionError(ValueError):
-    """A condition that can't be understood; one line that names the place."""
-
-
-class Token(NamedTuple):
-    """A word, number or sign, and where it begins."""
-
-    kind: str
-    text: str
-    column: int
-    """Counted from 1."""
-
-
-def complain(problem: str, column: int | None = None) -> ConditionError:
-    """The error, printable and on one line."""
-    place = "" if column is None else f"column {column}: "
-    return ConditionError(place + "".join(c if c.isprintable() else "?" for c in problem))
-
-
-def shown(text: str) -> str:
-    """Some of a text, quoted."""
-    return f'"{text}"' if len(text) <= 40 else f'"{text[:37]}..."'
-
-
-def tokens(text: str) -> Iterator[Token]:
-    """The words of an expression, and one token of kind "end".
-
-    Raises:
-        ConditionError: a character that belongs to none.
-    """
-    at = 0
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if found is None:
-            meant = _MEANT.get(text[at])
-            hint = f"; write {meant}" if meant else ""
-            raise complain(f"{shown(text[at])} means nothing here{hint}", at + 1)
-        kind = found.lastgroup or ""
-        if kind != "space":
-            yield Token(kind, found.group(), at + 1)
-        at = found.end()
-    yield Token("end", "", len(text) + 1)
-
-
-class Parser:
-    """Recursive descent over one expression.
-
-    Args:
-        text: the expression.
-        name: gives the part that a name stands for; None for an unknown one.
-        known: every name, for a hint at what may have been meant.
-
-    Raises:
-        ConditionError: it is too long.
-    """
-
-    def __init__(self, text: str, name: Callable[[str], Part | None], known: list[str]) -> None:
-        if len(text) > LONGEST:
-            raise complain(f"{len(text)} characters are too long; at most {LONGEST} are read")
-        self._tokens = list(tokens(text))
-        self._at, self._depth = 0, 0
-        self._name, self._known = name, known
-
-    def condition(self) -> Judged:
-        """The whole expression.
-
-        Raises:
-            ConditionError: it isn't one.
-        """
-        if self._next.kind == "end":
-            raise complain('there is no condition; write one such as "loss > 3"')
-        first = self._next
-        part = self._truth()
-        if self._next.kind != "end":
-            raise self._unexpected()
-        return self._true(part, first)
-
-    @property
-    def _next(self) -> Token:
-        return self._tokens[self._at]
-
-    def _take(self, *texts: str) -> Token | None:
-        """The next token if it is one of these."""
-        token = self._next
-        if token.kind != "end" and token.text in texts:
-            self._at += 1
-            return token
-        return None
-
-    def _unexpected(self) -> ConditionError:
-        token = self._next
-        if token.kind == "end":
-            return complain("something is missing at the end", token.column)
-        return complain(f"{shown(token.text)} is not expected here", token.column)
-
-    def _deeper(self, take: Callable[[], Part]) -> Part:
-        self._depth += 1
-        if self._depth > DEEPEST:
-            raise complain(f"more than {DEEPEST} levels inside each other", self._next.column)
-        part = take()
-        self._depth -= 1
-        return part
-
-    def _true(self, part: Part, token: Token) -> Judged:
-        if isinstance(part, Number):
-            raise complain(
-                f"a number alone is neither true nor false; compare it, as in {part.name or 'loss'}"
-                " > 3",
-                token.column,
-            )
-        return part.value
-
-    def _number(self, part: Part, token: Token) -> Number:
-        if isinstance(part, Truth):
-            raise complain("what is true or false can't be compared or computed with", token.column)
-        return part
-
-    # One method a line of the grammar.
-
-    def _truth(self) -> Part:
-        return self._joined("or", self._both, either)
-
-    def _both(self) -> Part:
-        return self._joined("and", self._denied, both)
-
-    def _joined(
-        self, word: str, operand: Callable[[], Part], join: Callable[[Judged, Judged], Judged]
-    ) -> Part:
-        token = self._next
-        part = operand()
-        while self._take(word):
-            left = self._true(part, token)
-            token = self._next
-            part = Truth(join(left, self._true(operand(), token)))
-        return part
-
-    def _denied(self) -> Part:
-        if not self._take("not"):
-            return self._compared()
-        token = self._next
-        value = self._true(self._deeper(self._denied), token)
-        return Truth(lambda values: None if (true := value(values)) is None else not true)
-
-    def _compared(self) -> Part:
-        token = self._next
-        part = self._sum()
-        result: Judged | None = None
-        while sign := self._take(*COMPARISONS):
-            left = self._number(part, token)
-            token = self._next
-            part = right = self._number(self._sum(), token)
-            here = compared(left, COMPARISONS[sign.text], right)
-            result = here if result is None else both(result, here)
-        return part if result is None else Truth(result)
-
-    def _sum(self) -> Part:
-        return self._computed({"+": operator.add, "-": operator.sub}, self._product)
-
-    def _product(self) -> Part:
-        return self._computed({"*": operator.mul, "/": divided}, self._factor)
-
-    def _computed(
-        self, signs: Mapping[str, Callable[[float, float], float]], operand: Callable[[], Part]
-    ) -> Part:
-        token = self._next
-        part = operand()
-        while sign := self._take(*signs):
-            left = self._number(part, token)
-            token = self._next
-            part = computed(left, signs[sign.text], self._number(operand(), token))
-        return part
-
-    def _factor(self) -> Part:
-        token = self._next
-        if sign := self._take("-", "+"):
-            inner = self._next
-            number = self._number(self._deeper(self._factor), inner)
-            return number if sign.text == "+" else computed(constant(-1.0), operator.mul, number)
-        if self._take("("):
-            part = self._deeper(self._truth)
-            if not self._take(")"):
-                raise complain("this bracket is never closed", token.column)
-            return part
-        if token.kind == "number":
-            self._at += 1
-            return constant(float(token.text))
-        if token.kind != "word" or token.text in WORDS:
-            raise self._unexpected()
-        self._at += 1
-        if token.text in CONSTANTS:
-            return constant(CONSTANTS[token.text])
-        named = self._name(token.text)
-        if named is None:
-            raise complain(f"there is no {shown(token.text)}{self._hint(token.text)}", token.column)
-        return named
-
-    def _hint(self, word: str) -> str:
-        by_lower = {name.lower(): name for name in (*self._known, *WORDS)}
-        close = get_close_matches(word.lower()[:40], by_lower, n=1)
-        return f"; did you mean {by_lower[close[0]]}?" if close else f"; known: {self._all()}"
-
-    def _all(self) -> str:
-        return ", ".join(self._known)
-
-
-__all__ = ["GATES", "NAMES", "Breakpoint", "Condition", "ConditionError", "Name", "Values", "parse"]
+"""The run's numbers by name; None or missing where not known yet."""
+Number = Callable[[Values], float | None]
+Truth = Callable[[Values], bool | None]
 
 Gate = Literal["begin", "loss", "update", "end", "validation"]
 
@@ -393,9 +59,9 @@ NAMES: Final[dict[str, Name]] = {
 }
 """Every name. Besides them, each validation metric by its own name, such as accuracy.
 
-What judges a condition supplies each at its gate and leaves it there until it changes: None
+Whoever checks a condition supplies each at its gate and leaves it there until it changes: None
 before its first value, and None for `loss` from a batch's begin to its loss gate, for
-`grad_norm` to its update gate. `nonfinite` is made of these two here, so it is judged at both:
+`grad_norm` to its update gate. `nonfinite` is made of these two here, so it is checked at both:
 at the loss gate before a session that stops on such a loss does so.
 """
 
@@ -405,14 +71,14 @@ METRICS: Final = ("accuracy", "r2", "mae", "perplexity")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A checked condition, quick to judge again and again."""
+    """A checked condition, quick to evaluate again and again."""
 
     text: str
     needs: frozenset[str]
     """Names whose values it asks for: without `grad_norm`, no norm has to be computed."""
     gates: tuple[Gate, ...]
     """Where one of these names changes, in a batch's order; at the last all are known."""
-    evaluate: Judged = field(compare=False, repr=False)
+    evaluate: Truth = field(compare=False, repr=False)
     """Whether it is true of these values; None where one that is not known yet decides it."""
 
     def holds(self, values: Values) -> bool:
@@ -454,24 +120,287 @@ def parse(text: str, metrics: Iterable[str] = METRICS) -> Condition:
     Raises:
         ConditionError: it can't be understood; one line.
     """
+    if len(text) > LONGEST:
+        raise _error(f"{len(text)} characters are too long; at most {LONGEST} are read")
+    tokens = list(_tokens(text))
+    if len(tokens) == 1:
+        raise _error('there is no condition; write one such as "loss > 3"')
+    _check_order(tokens)
     names = {**NAMES, **{name: Name("validation", "") for name in metrics if name not in NAMES}}
-    used: set[str] = set()
-
-    def part(word: str) -> Part | None:
-        if word == "nonfinite":
-            used.update(("loss", "grad_norm"))
-            return Truth(nonfinite)
-        if word not in names:
-            return None
-        name = names[word].stands_for or word
-        used.add(name)
-        return named(name)
-
-    evaluate = Parser(text, part, list(names)).condition()
-    if not used:
+    builder = _Builder(tokens, names)
+    evaluate = builder.condition()
+    if not builder.used:
         raise ConditionError("this never changes; name something that does, such as loss")
-    at = {names[name].gate for name in used}
-    return Condition(text, frozenset(used), tuple(gate for gate in GATES if gate in at), evaluate)
+    at = {names[name].gate for name in builder.used}
+    gates = tuple(gate for gate in GATES if gate in at)
+    return Condition(text, frozenset(builder.used), gates, evaluate)
+
+
+LONGEST: Final = 200
+"""Characters of a condition."""
+DEEPEST: Final = 32
+"""Brackets, signs and `not` inside each other."""
+
+COMPARISONS: Final[dict[type[ast.cmpop], Callable[[float, float], bool]]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+WORDS: Final = ("and", "or", "not")
+CONSTANTS: Final = {"inf": math.inf, "nan": math.nan}
+
+_MEANT: Final = {"=": "==", "&": "and", "|": "or", "!": "not", "≤": "<=", "≥": ">=", "≠": "!="}
+_TOKEN: Final = re.compile(
+    r"(?P<space>[ \t\r\n]+)"
+    r"|(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
+    r"|(?P<word>[^\W\d]\w*)"
+    r"|(?P<sign><=|>=|==|!=|[<>+\-*/()])"
+)
+_WIDTH: Final = 5
+"""Columns that each token takes up in the source that `ast` parses: "_199" and a space."""
+
+
+class ConditionError(ValueError):
+    """A condition that can't be understood; one line that names the place."""
+
+
+class Token(NamedTuple):
+    """A word, number or sign."""
+
+    kind: str
+    text: str
+    column: int
+    """Where it begins, counted from 1."""
+
+    @property
+    def is_operand(self) -> bool:
+        return self.kind == "number" or (self.kind == "word" and self.text not in WORDS)
+
+
+def _error(problem: str, column: int | None = None) -> ConditionError:
+    """The error, printable and on one line."""
+    place = "" if column is None else f"column {column}: "
+    return ConditionError(place + "".join(c if c.isprintable() else "?" for c in problem))
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if len(text) <= 40 else f'"{text[:37]}..."'
+
+
+def _tokens(text: str) -> Iterator[Token]:
+    """The tokens of a condition, and one of kind "end".
+
+    Raises:
+        ConditionError: a character that belongs to none.
+    """
+    at = 0
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if found is None:
+            meant = _MEANT.get(text[at])
+            hint = f"; write {meant}" if meant else ""
+            raise _error(f"{_quoted(text[at])} means nothing here{hint}", at + 1)
+        kind = found.lastgroup or ""
+        if kind != "space":
+            yield Token(kind, found.group(), at + 1)
+        at = found.end()
+    yield Token("end", "", len(text) + 1)
+
+
+def _check_order(tokens: list[Token]) -> None:
+    """Raise a ConditionError at the first token that can't stand where it does.
+
+    Python would say so too, but in words and columns of its own.
+    """
+    nested: list[Token] = []  # brackets, signs and `not` whose operand is not complete
+    wants_operand = True
+    before = ""
+    for token in tokens:
+        if len(nested) > DEEPEST:
+            raise _error(f"more than {DEEPEST} levels inside each other", token.column)
+        if not wants_operand and token.text in ("and", "or", ")"):
+            _close(nested, "not")
+        brackets = [outer for outer in nested if outer.text == "("]
+        if wants_operand and token.is_operand:
+            wants_operand = False
+            _close(nested, "+", "-")
+        elif wants_operand and (
+            token.text in ("(", "+", "-")
+            or (token.text == "not" and before in ("", "(", "and", "or", "not"))
+        ):
+            nested.append(token)
+        elif not wants_operand and token.text == ")" and brackets:
+            nested.pop()
+            _close(nested, "+", "-")
+        elif not wants_operand and (
+            token.text in ("and", "or") or (token.kind == "sign" and token.text not in "()")
+        ):
+            wants_operand = True
+        elif not wants_operand and brackets:
+            raise _error("this bracket is never closed", brackets[-1].column)
+        elif token.kind != "end":
+            raise _error(f"{_quoted(token.text)} is not expected here", token.column)
+        elif wants_operand:
+            raise _error("something is missing at the end", token.column)
+        before = token.text
+
+
+def _close(nested: list[Token], *texts: str) -> None:
+    while nested and nested[-1].text in texts:
+        nested.pop()
+
+
+class _Builder:
+    """Makes a function of the run's values from a condition's tokens.
+
+    `ast` parses the tokens with each name and number replaced by "_" and its index, so that it
+    sees nothing but operators and such placeholders. Nothing is ever executed.
+    """
+
+    def __init__(self, tokens: list[Token], names: Mapping[str, Name]) -> None:
+        self.tokens = tokens
+        self.names = names
+        self.used: set[str] = set()
+        """Names whose values the condition asks for."""
+
+    def condition(self) -> Truth:
+        """Whether the whole condition is true.
+
+        Raises:
+            ConditionError: it isn't one.
+        """
+        source = "".join(
+            (f"_{index}" if token.is_operand else token.text).ljust(_WIDTH)
+            for index, token in enumerate(self.tokens)
+        )
+        try:
+            return self._truth(ast.parse(source, mode="eval").body)
+        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+            if isinstance(error, ConditionError):
+                raise
+            raise _error("this can't be read as a condition") from error
+
+    def _truth(self, node: ast.expr) -> Truth:
+        match node:
+            case ast.BoolOp(op=op, values=values):
+                return _joined([self._truth(value) for value in values], isinstance(op, ast.Or))
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                value = self._truth(operand)
+                return lambda values: None if (true := value(values)) is None else not true
+            case ast.Compare(left=left, ops=ops, comparators=comparators):
+                numbers = [self._number(part) for part in (left, *comparators)]
+                pairs = zip(numbers, ops, numbers[1:], strict=False)
+                parts = [_compared(a, COMPARISONS[type(op)], b) for a, op, b in pairs]
+                return parts[0] if len(parts) == 1 else _joined(parts, False)
+            case ast.Name() if self._token(node).text == "nonfinite":
+                self.used.update(("loss", "grad_norm"))
+                return nonfinite
+        self._number(node)  # what is wrong inside it comes first
+        name = self._token(node).text if isinstance(node, ast.Name) else ""
+        example = name if name in self.names else "loss"
+        raise _error(
+            f"a number alone is neither true nor false; compare it, as in {example} > 3",
+            self._column(node),
+        )
+
+    def _number(self, node: ast.expr) -> Number:
+        match node:
+            case ast.BinOp(left=left, op=op, right=right):
+                return _computed(self._number(left), ARITHMETIC[type(op)], self._number(right))
+            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+                return self._number(operand)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return _computed(lambda values: -1.0, operator.mul, self._number(operand))
+            case ast.Name() if self._token(node).text != "nonfinite":
+                return self._operand(self._token(node))
+        self._truth(node)  # what is wrong inside it comes first
+        problem = "what is true or false can't be compared or computed with"
+        raise _error(problem, self._column(node))
+
+    def _operand(self, token: Token) -> Number:
+        """A number as it is written, or a value by its name."""
+        if token.kind == "number" or token.text in CONSTANTS:
+            number = CONSTANTS.get(token.text)
+            constant = float(token.text) if number is None else number
+            return lambda values: constant
+        if token.text not in self.names:
+            hint = self._hint(token.text)
+            raise _error(f"there is no {_quoted(token.text)}{hint}", token.column)
+        name = self.names[token.text].stands_for or token.text
+        self.used.add(name)
+        # As a float: computing with whole numbers could give more than a float holds.
+        return lambda values: None if (found := values.get(name)) is None else float(found)
+
+    def _hint(self, word: str) -> str:
+        by_lower = {name.lower(): name for name in (*self.names, *WORDS)}
+        close = get_close_matches(word.lower()[:40], by_lower, n=1)
+        return (
+            f"; did you mean {by_lower[close[0]]}?"
+            if close
+            else f"; known: {', '.join(self.names)}"
+        )
+
+    def _token(self, node: ast.expr) -> Token:
+        return self.tokens[node.col_offset // _WIDTH]
+
+    def _column(self, node: ast.expr) -> int:
+        """Where a part begins, with the brackets around it."""
+        first, after = node.col_offset // _WIDTH, (node.end_col_offset or 0) // _WIDTH + 1
+        while first and self.tokens[first - 1].text == "(" and self.tokens[after].text == ")":
+            first, after = first - 1, after + 1
+        return self.tokens[first].column
+
+
+def _divide(a: float, b: float) -> float:
+    """Quotient as IEEE 754 has it: infinite or NaN where `b` is 0."""
+    if b:
+        return a / b
+    if not a or math.isnan(a):
+        return math.nan
+    return math.copysign(math.inf, a) * math.copysign(1.0, b)
+
+
+ARITHMETIC: Final[dict[type[ast.operator], Callable[[float, float], float]]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: _divide,
+}
+
+
+def _computed(a: Number, apply: Callable[[float, float], float], b: Number) -> Number:
+    def number(values: Values) -> float | None:
+        x, y = a(values), b(values)
+        return None if x is None or y is None else apply(x, y)
+
+    return number
+
+
+def _compared(a: Number, holds: Callable[[float, float], bool], b: Number) -> Truth:
+    def truth(values: Values) -> bool | None:
+        x, y = a(values), b(values)
+        return None if x is None or y is None else holds(x, y)
+
+    return truth
+
+
+def _joined(parts: list[Truth], decisive: bool) -> Truth:
+    """`or` (True is decisive) or `and` (False is): unknown if what is not known could decide."""
+
+    def truth(values: Values) -> bool | None:
+        result: bool | None = not decisive
+        for part in parts:
+            true = part(values)
+            if true is decisive:
+                return decisive
+            if true is None:
+                result = None
+        return result
+
+    return truth
 
 
 def nonfinite(values: Values) -> bool | None:

@@ -103,7 +103,7 @@ def build(recipe: Recipe) -> Training:
 
 
 def load_data(recipe: Recipe) -> Dataset:
-    """The recipe's data set. Its function's name is one of the catalogue's, checked before."""
+    """The recipe's data set, made by the function of the same name in `data.builtin`."""
     make = getattr(builtin, recipe.dataset.name.replace("-", "_"))
     try:
         data: Dataset = make(**recipe.dataset.options)
@@ -135,9 +135,9 @@ def make_model(recipe: Recipe, data: Dataset) -> nn.Module:
 
 
 def _freeze(recipe: Recipe, model: nn.Module) -> None:
-    """Take the parameters that the recipe's patterns name out of training.
+    """Turn off the gradients of the parameters that the recipe's patterns name.
 
-    Only parameters: a batch norm in a frozen part goes on averaging what it sees.
+    The running means of a frozen batch norm still change.
 
     Raises:
         RecipeError: a pattern names no parameter, or nothing is left to learn.
@@ -164,7 +164,7 @@ def make_criterion(recipe: Recipe) -> nn.Module:
 
 
 def optimizer_options(recipe: Recipe, device: torch.device) -> dict[str, Any]:
-    """The keyword arguments that the recipe's optimizer is made with on this device."""
+    """The keyword arguments for the recipe's optimizer on this device."""
     options = dict(recipe.optimizer.options)
     if options.get("fused") and not _fused_works(recipe.optimizer.name, device):
         options["fused"] = False
@@ -188,7 +188,7 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
 
 
 def optimizer_class(name: str) -> Callable[..., Optimizer]:
-    """The optimizer of this name, which the table has checked: lean where torch fuses it."""
+    """The optimizer class of this name: core's lean one where torch has a fused kernel."""
     return OPTIMIZERS.get(name) or getattr(torch.optim, name)
 
 
@@ -204,7 +204,7 @@ def _fused_works(name: str, device: torch.device) -> bool:
 
 
 def make_schedule(recipe: Recipe, optimizer: Optimizer, batches: int) -> Schedule:
-    """The recipe's schedule, and whether it counts updates or epochs; `batches` in each epoch."""
+    """The recipe's schedule and whether it counts updates or epochs, of `batches` batches each."""
     options: Any = recipe.scheduler.options
     lr = float(optimizer.param_groups[0]["lr"])
     updates = recipe.epochs * -(-batches // recipe.accumulate)
@@ -224,7 +224,7 @@ def make_schedule(recipe: Recipe, optimizer: Optimizer, batches: int) -> Schedul
 def _warmup_cosine(
     optimizer: Optimizer, updates: int, lr: float, *, warmup: float, floor: float
 ) -> LRScheduler:
-    """In a straight line up to lr, then down along a cosine."""
+    """A schedule that rises linearly to lr, then falls along a cosine to lr * `floor`."""
     rising = max(round(updates * warmup), 1)
     up = LinearLR(optimizer, start_factor=1 / (rising + 1), total_iters=rising)
     down = CosineAnnealingLR(optimizer, max(updates - rising, 1), eta_min=lr * floor)
@@ -232,7 +232,7 @@ def _warmup_cosine(
 
 
 def _try_out(recipe: Recipe, data: Dataset, model: nn.Module, criterion: nn.Module) -> None:
-    """A few samples through model and criterion, leaving no trace on weights, buffers or RNG.
+    """Run a few samples through model and criterion; weights, buffers and RNG stay as they were.
 
     Raises:
         RecipeError: the criterion does not take what the model gives and the data wants, or
@@ -258,7 +258,7 @@ def _try_out(recipe: Recipe, data: Dataset, model: nn.Module, criterion: nn.Modu
 
 
 def _try_single(recipe: Recipe, data: Dataset, model: nn.Module) -> None:
-    """One sample through a copy of the model in train mode, which batch norm may refuse."""
+    """Run one sample through a copy of the model in train mode, which batch norm may refuse."""
     try:
         copy.deepcopy(model).train()(data.features[:1])
     except ValueError as error:
@@ -269,7 +269,7 @@ def _try_single(recipe: Recipe, data: Dataset, model: nn.Module) -> None:
 
 
 def _try_amp(recipe: Recipe, training: Training, batches: TensorBatches) -> None:
-    """A few samples in mixed precision, leaving no trace.
+    """Run a few samples in mixed precision; nothing of the training changes.
 
     Raises:
         RecipeError: the device has no such computation for the model or the criterion.

@@ -28,7 +28,7 @@ class DataEntry:
     """None where the data decides."""
     kind: DataKind
     shape: str
-    """Of a batch of features."""
+    """The shape of a batch of features."""
     options: Options
     download: str = ""
     """How much is downloaded on first use: "12 MB"; empty where nothing is."""
@@ -46,7 +46,7 @@ class ModelEntry:
 
 
 _SEED: Final = Whole(0, 0, 2**32 - 1)
-"""Of the data set itself: what is drawn, and which samples each part gets."""
+"""Seed of the data: which samples are drawn, and which of them are validated or tested on."""
 
 
 def _shares(share: float) -> Options:

@@ -76,7 +76,7 @@ class Check:
         raise RecipeError(f"{printable(where)}: {text}")
 
     def keys(self, table: Mapping[str, Any], overrides: Iterable[str]) -> None:
-        """Sections are tables, every other key stands for one value, none is unknown."""
+        """Refuse an unknown key, and a section that is no table."""
         sections = (*SECTIONS, "expect")
         top = (*TOP, *sections)
         has = f"a recipe has {', '.join(top)}"
@@ -107,7 +107,7 @@ class Check:
         return {k: self._value(prefix + k, v, options[k]) for k, v in table.items()}
 
     def section(self, table: Mapping[str, Any], section: str) -> tuple[str, dict[str, Value]]:
-        """The name that a section chooses, and every option of the chosen."""
+        """The name that a section chooses, and a value for every option of the chosen entry."""
         word, choices = SECTIONS[section]
         given = dict(table.get(section, {}))
         name = self._value(f"{section}.name", given.pop("name", word.default), word)
@@ -121,7 +121,7 @@ class Check:
         return str(name), self.options(given, f"{section}.", options)
 
     def fit(self, dataset: str, model: str) -> None:
-        """The model takes the kind of features that the data set gives."""
+        """Refuse a model that can't take the kind of features that the data set has."""
         data, takes = DATASETS[dataset], MODELS[model].takes
         if data.kind in takes:
             return
@@ -141,7 +141,7 @@ class Check:
         return checked
 
     def _known(self, key: str, options: Iterable[str], prefix: str, has: str) -> None:
-        """Refuse a key that is none of these options; `has` tells which ones there are."""
+        """Refuse a key that is not among these options; `has` says which ones there are."""
         options = tuple(options)
         if key in options:
             return

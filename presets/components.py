@@ -79,7 +79,7 @@ OPTIMIZERS: Final[dict[str, Options]] = {
 }
 
 REFUSED_OPTIMIZERS: Final = {
-    "LBFGS": "its step() needs a closure that runs forward and backward again",
+    "LBFGS": "its step() needs a closure that runs the forward and the backward pass again",
     "SparseAdam": "it takes sparse gradients only, and these models give dense ones",
     "Muon": "it takes matrices only, and biases and norms are vectors",
 }
@@ -126,6 +126,6 @@ STANDARD: Final[dict[TaskName, str]] = {
     "regression": "MSELoss",
     "language-model": "CrossEntropyLoss",
 }
-"""What "auto" stands for."""
+"""The criterion that "auto" stands for."""
 
 CRITERION: Final = Word("auto", ("auto", *LOSSES), REFUSED_CRITERIA)

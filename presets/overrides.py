@@ -26,10 +26,10 @@ ALIASES: Final = {
 """Short options of the command, each with the key that it sets."""
 
 SWITCHES: Final = frozenset({"--compile"})
-"""Those that stand alone, and mean true."""
+"""Those without a value: they set their key to true."""
 
 HARMLESS: Final = frozenset({"seed", "device", "threads"})
-"""Keys that a recipe's promise does not depend on."""
+"""Keys whose change leaves a recipe's `expect` valid."""
 
 
 def flag(key: str) -> str:
@@ -38,7 +38,7 @@ def flag(key: str) -> str:
 
 
 def parse_set(text: str) -> tuple[str, Any]:
-    """What follows `--set`: "key=value", the value as TOML has it, or else a plain text.
+    """Key and value of "key=value" after `--set`; the value is read as TOML, or else as text.
 
     `data.` may stand for `dataset.`.
 
@@ -54,7 +54,7 @@ def parse_set(text: str) -> tuple[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """As TOML, or else as it stands."""
+    """The text read as a TOML value, or else the text itself."""
     try:
         table = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
@@ -65,9 +65,8 @@ def _value(text: str) -> Any:
 def apply(raw: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's table with dotted keys set.
 
-    Another name for the data set, the model, the loss, the optimizer or the scheduler leaves
-    the old one's options behind. What a recipe says of itself holds no longer once more than
-    `HARMLESS` keys change.
+    A section that gets another name loses the options of the old one. Where the task changes,
+    the criterion goes too; where any key besides `HARMLESS` changes, so does `expect`.
     """
     table = {k: dict(v) if isinstance(v, dict) else v for k, v in raw.items()}
     if _task(table) != _task({"dataset": {"name": overrides.get("dataset.name")}}, table):
@@ -90,7 +89,7 @@ def apply(raw: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differs(section: Any, name: Any) -> bool:
-    """Whether this section is named otherwise so far."""
+    """Whether this section has another name so far."""
     old = section.get("name") if isinstance(section, dict) else None
     return str(old).lower() != str(name).lower()
 

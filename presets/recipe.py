@@ -39,18 +39,18 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """What a recipe promises of itself."""
+    """What to expect of a run of the recipe as it stands."""
 
     text: str = ""
-    """For people."""
+    """One sentence for people."""
     metric: str | None = None
     """The task's metric: accuracy, r2 or perplexity."""
     value: float | None = None
-    """What the metric reaches."""
+    """The value that the metric reaches on the validation data."""
     seconds: float | None = None
     """How long it takes on 2 cores."""
     parameters: int | None = None
-    """How many numbers the model can learn."""
+    """How many trainable parameters the model has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Recipe:
     name: str
     description: str
     seed: int
-    """Of the model's first weights, the order of the batches, and dropout."""
+    """Of the initial weights, the order of the batches, and dropout."""
     epochs: int
     batch_size: int
     accumulate: int
@@ -70,11 +70,11 @@ class Recipe:
     """auto, cpu, cuda, cuda:N or mps."""
     threads: int | Literal["auto"]
     amp: Literal["off", "bf16", "fp16"]
-    """Mixed precision: the type of forward and loss."""
+    """Mixed precision: the number type of the forward pass and the loss."""
     compile: bool
-    """Whether torch.compile makes code of the model."""
+    """Whether torch.compile compiles the model."""
     freeze: tuple[str, ...]
-    """Patterns for the names of parameters that are not to be learned."""
+    """Patterns for the names of parameters that are not trained."""
     dataset: Section
     model: Section
     criterion: Section
@@ -186,7 +186,7 @@ def _read(file: Path, called: str) -> dict[str, Any]:
 
 
 def _with_task(dataset: Section, check: Check) -> Section:
-    """The same with the task that the user's own table turns out to pose."""
+    """The data set's section with "auto" replaced by the task that the table's target poses."""
     options = dataset.options
     if options.get("task") != "auto":
         return dataset

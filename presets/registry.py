@@ -1,6 +1,6 @@
 """Which recipes there are: fivestep's, the person's own, those that packages bring.
 
-Needs little, for `--help` and listings, and imports nothing of a package that brings presets.
+Imports little, since `--help` needs it, and nothing of a package that brings presets.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _files() -> Iterator[tuple[str, Path, str]]:
     """Name, file and source of every recipe."""
     for name in names():
         yield name, _HERE / f"{name}.toml", ""
-    for folder, source in ((own_folder(), "yours"), *_brought()):
+    for folder, source in ((own_folder(), "yours"), *package_folders()):
         try:
             files = sorted(file for file in folder.glob("*.toml") if file.is_file())
         except OSError:  # not ours to read
@@ -78,13 +78,12 @@ def _files() -> Iterator[tuple[str, Path, str]]:
 
 
 @cache
-def _brought() -> tuple[tuple[Path, str], ...]:
+def package_folders() -> tuple[tuple[Path, str], ...]:
     """Folders with the presets of installed packages, and the packages' names.
 
-    They are found by where the package lies; a dotted name goes down from there, since Python's
-    own search would import what is above.
+    Of "package.recipes" only the package is searched for; to search for all of it would import it.
     """
-    if not _some_bring():
+    if not _any_package_has_presets():
         return ()
     from importlib.metadata import entry_points
     from importlib.util import find_spec
@@ -104,10 +103,10 @@ def _brought() -> tuple[tuple[Path, str], ...]:
     return tuple(folders)
 
 
-def _some_bring() -> bool:
-    """Whether a package that is installed here may bring presets.
+def _any_package_has_presets() -> bool:
+    """Whether an installed package may bring presets.
 
-    `importlib.metadata` would tell, but to import it takes longer than to read every recipe.
+    Reads their entry points itself: to import `importlib.metadata` takes longer.
     """
     for place in sys.path:
         try:

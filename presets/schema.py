@@ -24,7 +24,7 @@ class Option(Protocol):
 
     @property
     def default(self) -> Value | None:
-        """What holds where a recipe says nothing; None where it has to say something."""
+        """The value where a recipe has none; None if the recipe must have one."""
 
     @property
     def expected(self) -> str:
@@ -101,7 +101,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One of a few words, whatever its case; `refused` ones come with their reason."""
+    """One of a few words, in any case; `refused` has words never accepted, each with the reason."""
 
     default: str | None
     choices: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A person's own run: a Python file with a function `training()`.
+"""A user's own run: a Python file with a function `training()`.
 
 The one place that runs code that somebody wrote, and only because the person named that file.
 """
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 ENDING: Final = ".py"
 MODULE: Final = "_fivestep_run"
-"""What the file is called among Python's modules, whatever its own name: never `__main__`."""
+"""The file's name in `sys.modules`: never `__main__`, so that a main guard doesn't run."""
 CHANGEABLE: Final = ("epochs", "seed", "threads")
-"""What a command line can still change."""
+"""Keys that a command line can change."""
 _REASONS: Final = {
     "dataset": "makes its data",
     "batch_size": "makes its batches",
@@ -38,13 +38,13 @@ _REASONS: Final = {
     "amp": "chooses its amp",
     "compile": "decides on compile",
 }
-_brought: set[str] = set()
-"""Modules that the last file brought in from its own folder."""
+_neighbours: set[str] = set()
+"""Modules that the last file imported from its own folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnRun:
-    """A file named on the command line, and what the command line changes in its run."""
+    """A Python file, and the keys of its training that the command line changes."""
 
     path: Path
     changes: Mapping[str, int] = field(default_factory=dict)
@@ -55,10 +55,10 @@ class OwnRun:
         return printable(self.path.stem, 64)
 
     def build(self) -> Training:
-        """Run the file afresh and take its Training.
+        """Run the file afresh and return its Training.
 
-        With a seed on the command line torch's global generator is seeded before, so that what
-        the file draws from it (weights) follows.
+        A seed from the command line seeds torch's global generator first, from which the file
+        draws its weights.
 
         Raises:
             RecipeError: it fails, or gives no Training; one line with file and line.
@@ -161,9 +161,9 @@ def _function(path: Path) -> Callable[[], Any]:
 def _running(path: Path) -> Generator[None, None, None]:
     """The file's folder leads `sys.path`, as for `python file`; errors become one line."""
     folder = str(path.resolve().parent)
-    for name in _brought:
+    for name in _neighbours:
         sys.modules.pop(name, None)  # edited beside the file, they are to be read again too
-    _brought.clear()
+    _neighbours.clear()
     before = set(sys.modules)
     sys.path.insert(0, folder)
     try:
@@ -175,11 +175,11 @@ def _running(path: Path) -> Generator[None, None, None]:
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
-        _brought.update(_from_folder(set(sys.modules) - before, folder))
+        _neighbours.update(_from_folder(set(sys.modules) - before, folder))
 
 
 def _from_folder(names: set[str], folder: str) -> set[str]:
-    """Those of the modules that lie in the folder itself, and their parts."""
+    """Those of the modules that lie in the folder itself, and their submodules."""
     tops = set()
     for name in names:
         file = getattr(sys.modules.get(name), "__file__", None)

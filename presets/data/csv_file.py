@@ -31,7 +31,7 @@ _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: as numbers where all of its values are numbers, or else as texts."""
+    """One column; `numbers` is None unless all of its values are numbers."""
 
     name: str
     texts: tuple[str, ...]
@@ -39,21 +39,21 @@ class Column:
 
     @property
     def different(self) -> tuple[str, ...]:
-        """The texts that come in it, in order; numbers by size, and 1 and 1.0 are the same."""
+        """The distinct values in order, as texts; numbers by size, and 1 and 1.0 are the same."""
         if self.numbers is None:
             return tuple(sorted(set(self.texts)))
         return tuple(f"{number:.9g}" for number in sorted(set(self.numbers)))
 
     @property
     def places(self) -> tuple[int, ...]:
-        """Of each value, its place in `different`."""
+        """The index of each value in `different`."""
         values: tuple[float, ...] | tuple[str, ...] = self.numbers or self.texts
         order = {value: place for place, value in enumerate(sorted(set(values)))}  # type: ignore[type-var]
         return tuple(order[value] for value in values)
 
 
 def read_sheet(path: str, data_dir: str = "") -> tuple[Column, ...]:
-    """The columns of a CSV file with a header; what is between values is found from the header.
+    """The columns of a CSV file with a header, from which the delimiter is guessed.
 
     Raises:
         ValueError: no such file, too large, no table, or a value is missing; one line.
@@ -122,8 +122,8 @@ def _read(file: Path, _changed: int, _size: int) -> tuple[Column, ...]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{called}: expected a text file in UTF-8") from error
     header = text.partition("\n")[0]
-    between = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True)
+    delimiter = max(",;\t", key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         return _columns(reader, called)
     except csv.Error as error:

@@ -84,7 +84,7 @@ def fashion_mnist(*, validation: float, seed: int, data_dir: str, url: str) -> D
 
 
 def at_hand(name: str, data_dir: str) -> bool:
-    """Whether this data set ("mnist") needs no download, as far as files' names tell."""
+    """Whether this data set ("mnist") needs no download, judging by the names of files."""
     return bool(data_dir) or download.are_cached(name, (f"{file}.gz" for file in FILES))
 
 
@@ -115,7 +115,7 @@ def _read(what: Published, validation: float, seed: int, data_dir: str, url: str
 
 
 def _found(name: str, folder: Path, file: str) -> Path:
-    """The user's own file, packed or not."""
+    """The user's own file, packed or not. Raises RecipeError where there is none."""
     for path in (folder / f"{file}.gz", folder / file):
         if path.is_file():
             return path
@@ -136,7 +136,7 @@ def _pair(what: Published, images: Path, labels: Path) -> tuple[Tensor, Tensor]:
 
 
 def _idx(path: Path, places: int) -> Tensor:
-    """The bytes of an IDX file, packed or not, in the shape that it says: `places` sizes.
+    """The bytes of an IDX file, packed or not, in the shape that its head gives: `places` sizes.
 
     Raises:
         ValueError: it is no such file, is too large, or ends too early.

@@ -38,9 +38,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (recipes / "theirs.toml").write_text(RECIPE)
     (recipes / "mine.toml").write_text(RECIPE)
     monkeypatch.syspath_prepend(str(site))
-    registry._brought.cache_clear()
+    registry.package_folders.cache_clear()
     yield site
-    registry._brought.cache_clear()
+    registry.package_folders.cache_clear()
 
 
 def others() -> list[tuple[str, str, str]]:

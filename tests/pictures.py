@@ -35,7 +35,7 @@ async def choosing() -> None:
         await until(pilot, lambda: isinstance(app.screen, ChooseScreen))
         screen = app.screen
         assert isinstance(screen, ChooseScreen)
-        await until(pilot, lambda: screen.settled and screen.look is not None)
+        await until(pilot, lambda: screen.settled and screen.preview is not None)
         await pilot.pause()
         save(app, "choose")
 

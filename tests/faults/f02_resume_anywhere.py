@@ -36,7 +36,8 @@ from fivestep.core.training.training import Training
 from fivestep.presets import build, registry  # noqa: F401
 from fivestep.presets.recipe import load
 from fivestep.presets.user_file import load_own
-from fivestep.tui.setup.builder import RunBuilder, RunOptions
+from fivestep.tui.setup.builder import RunBuilder
+from fivestep.tui.setup.options import RunOptions
 from fivestep.tui.setup.plan import FilePlan, Plan, RecipePlan
 from fivestep.tui.setup.resume import resume_run
 

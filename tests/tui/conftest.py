@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -193,15 +194,11 @@ def seen(app: App[None]) -> str:
 
 
 @pytest.fixture
-def make_picture() -> Callable[..., Snapshot]:
-    return picture
-
-
-@pytest.fixture
-def make_source() -> Callable[..., FakeSource]:
-    return FakeSource
-
-
-@pytest.fixture
-def make_app() -> Callable[..., WatchApp]:
-    return WatchApp
+def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Times of day in UTC; colours whatever the environment says."""
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()

@@ -18,6 +18,8 @@ from fivestep.tui.render.step_summary import StepSummary
 from fivestep.tui.widgets.code import CodePanel
 from fivestep.tui.widgets.layers import InsidePanel
 
+from ..conftest import picture
+
 NONE = LayerRow("a", "Linear", "2x2", 6, weight_norm=1.0)
 FULL = replace(NONE, grad_norm=0.5)
 DOWN = replace(FULL, weight_norm=1.1, against=0.7)
@@ -84,7 +86,7 @@ def test_each_step_is_told_in_the_words_of_the_guide(
     assert said in last_step(step, differences, BATCH, faults)[0]
 
 
-def test_which_step_was_taken_is_known_only_of_single_steps(make_picture: Any) -> None:
+def test_which_step_was_taken_is_known_only_of_single_steps() -> None:
     exact = Inside(layers=(replace(NONE, editions=(1, 1)),))
     summary = StepSummary()
     for step, batch, taken in (
@@ -98,12 +100,10 @@ def test_which_step_was_taken_is_known_only_of_single_steps(make_picture: Any) -
         (Step.FORWARD, 9, None),
         (Step.UPDATE, 9, None),
     ):
-        summary.follow(
-            make_picture(state=State.PAUSED, step=step, batches_done=batch, inside=exact)
-        )
+        summary.follow(picture(state=State.PAUSED, step=step, batches_done=batch, inside=exact))
         assert summary.taken is taken, (step, batch)
     assert not summary.went_back
-    summary.follow(make_picture(state=State.PAUSED, step=Step.DATA, batches_done=2, inside=exact))
+    summary.follow(picture(state=State.PAUSED, step=Step.DATA, batches_done=2, inside=exact))
     assert summary.went_back
     panel = InsidePanel()
     panel.summary, panel.inside = summary, exact

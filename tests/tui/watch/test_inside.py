@@ -19,7 +19,7 @@ from fivestep.tui.watch.break_loop import BreakItScreen
 from fivestep.tui.watch.breakpoint_dialog import BreakpointsScreen
 from fivestep.tui.widgets.panel import Panel
 
-from ..conftest import seen
+from ..conftest import FakeSource, WatchApp, picture, seen
 
 Make = Callable[..., Any]
 LONG = {"epochs": 100_000}
@@ -76,7 +76,7 @@ class Run:
 
 
 @pytest.fixture
-def run(make_app: Make) -> Iterator[Callable[..., Any]]:
+def run() -> Iterator[Callable[..., Any]]:
     """Gives an async context: a preset's run, held before its first batch, at a window's size."""
     sessions: list[Session] = []
 
@@ -85,7 +85,7 @@ def run(make_app: Make) -> Iterator[Callable[..., Any]]:
             self, name: str, size: tuple[int, int], overrides: Any = LONG, **options: Any
         ) -> None:
             self.session = Session(build(load(name, overrides)), **options)
-            self.app = make_app(self.session)
+            self.app = WatchApp(self.session)
             self.test = self.app.run_test(size=size)
 
         async def __aenter__(self) -> Run:
@@ -195,11 +195,9 @@ async def test_nan_from_a_broken_loop_is_undone_too(run: Make) -> None:
         assert at.screen.snapshot.lr == pytest.approx(0.1)
 
 
-async def test_the_run_is_asked_for_what_is_seen_and_no_more(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    source = make_source(make_picture(state=State.PAUSED))
-    app = make_app(source)
+async def test_the_run_is_asked_for_what_is_seen_and_no_more() -> None:
+    source = FakeSource(picture(state=State.PAUSED))
+    app = WatchApp(source)
     async with app.run_test(size=(120, 36)) as pilot:
         screen = app.watch_screen
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,8 +11,8 @@ from fivestep.core.protocol.snapshot import Change, Outcome, SavedCheckpoint
 from fivestep.core.protocol.steps import State
 from fivestep.tui.setup.launch import RunLocation
 
-Make = Callable[..., Any]
-NOON = 1_795_348_800.0
+from ..conftest import NOON, FakeSource, WatchApp, picture
+
 KEPT = RunLocation("runs/digits-cnn", "fivestep resume digits-cnn")
 NAN = Outcome(
     State.FAILED,
@@ -45,17 +44,7 @@ PICTURES: dict[str, dict[str, Any]] = {
 OUTCOMES = {"finished": Outcome(State.FINISHED, "20 epochs trained"), "failed": NAN}
 
 
-@pytest.fixture(autouse=True)
-def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Times of day in UTC; colours whatever the environment says."""
-    monkeypatch.setenv("TZ", "UTC")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
-
-
+@pytest.mark.usefixtures("same_everywhere")
 @pytest.mark.parametrize(
     ("kind", "size", "theme"),
     [
@@ -70,15 +59,9 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else str(value),
 )
 def test_picture(
-    snap_compare: Callable[..., bool],
-    make_app: Make,
-    make_source: Make,
-    make_picture: Make,
-    kind: str,
-    size: tuple[int, int],
-    theme: str,
+    snap_compare: Callable[..., bool], kind: str, size: tuple[int, int], theme: str
 ) -> None:
-    source = make_source(make_picture(saved=SavedCheckpoint(288, NOON - 12), **PICTURES[kind]))
+    source = FakeSource(picture(saved=SavedCheckpoint(288, NOON - 12), **PICTURES[kind]))
     source.outcome = OUTCOMES.get(kind)
-    app = make_app(source, theme=f"fivestep-{theme}", kept=KEPT)
+    app = WatchApp(source, theme=f"fivestep-{theme}", kept=KEPT)
     assert snap_compare(app, terminal_size=size)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from textual.pilot import Pilot
@@ -25,28 +24,25 @@ from fivestep.tui.watch.loading import LoadingScreen
 from fivestep.tui.watch.watch import WatchScreen
 from fivestep.tui.widgets.messages import MessageLog
 
-from ..conftest import seen
+from ..conftest import FakeSource, WatchApp, picture, seen
 
-Make = Callable[..., Any]
 KEPT = RunLocation("runs/one", "fivestep resume one")
 NAN = Outcome(State.FAILED, "the loss is nan, noticed", "epoch 7, layer 2", "try less", "Trace")
 
 
-async def test_c_saves_where_the_run_is_kept_and_nowhere_else(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    source = make_source(make_picture(state=State.PAUSED, step=Step.LOSS))
-    async with make_app(source).run_test(size=(120, 36)) as pilot:
+async def test_c_saves_where_the_run_is_kept_and_nowhere_else() -> None:
+    source = FakeSource(picture(state=State.PAUSED, step=Step.LOSS))
+    async with WatchApp(source).run_test(size=(120, 36)) as pilot:
         await pilot.press("c")
         assert source.sent == []
-    app = make_app(source, kept=KEPT)
+    app = WatchApp(source, kept=KEPT)
     async with app.run_test(size=(120, 36)) as pilot:
         assert "c save" in seen(app)
         assert "kept in runs/one" in seen(app)
         await pilot.press("c")
         assert source.sent == [Save()]
         assert "a checkpoint is saved at the end of" in seen(app)
-        source.snapshot = make_picture(
+        source.snapshot = picture(
             changes=(Change(0.0, 7, 301, "checkpoint saved at batch 301", "save"),)
         )
         app.watch_screen.tick()
@@ -57,14 +53,14 @@ async def test_c_saves_where_the_run_is_kept_and_nowhere_else(
 
 @pytest.mark.parametrize(("size", "words"), [((120, 36), "batch 288"), ((80, 24), "saved")])
 async def test_how_old_the_checkpoint_is_is_told_in_a_pause_too(
-    make_app: Make, make_source: Make, make_picture: Make, size: tuple[int, int], words: str
+    size: tuple[int, int], words: str
 ) -> None:
     clock = [1000.0]
-    source = make_source(make_picture(state=State.PAUSED))
-    app = make_app(source, kept=KEPT, log=MessageLog(lambda: clock[0]))
+    source = FakeSource(picture(state=State.PAUSED))
+    app = WatchApp(source, kept=KEPT, log=MessageLog(lambda: clock[0]))
     async with app.run_test(size=size) as pilot:
         assert "not yet" in seen(app)
-        source.snapshot = make_picture(state=State.PAUSED, saved=SavedCheckpoint(288, 988.0))
+        source.snapshot = picture(state=State.PAUSED, saved=SavedCheckpoint(288, 988.0))
         for now, told in ((1000.0, "12 s ago"), (1049.0, "1 min ago"), (9000.0, "2 h ago")):
             clock[0] = now
             app.watch_screen.tick()
@@ -73,11 +69,9 @@ async def test_how_old_the_checkpoint_is_is_told_in_a_pause_too(
             assert told in seen(app)
 
 
-async def test_a_warning_is_seen_where_messages_are_behind_a_key(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    source = make_source(make_picture())
-    app = make_app(source, kept=RunLocation(problem="nothing is kept: no room [/b]"))
+async def test_a_warning_is_seen_where_messages_are_behind_a_key() -> None:
+    source = FakeSource(picture())
+    app = WatchApp(source, kept=RunLocation(problem="nothing is kept: no room [/b]"))
     async with app.run_test(size=(80, 24)) as pilot:
         assert "v ! warning" in seen(app)
         await pilot.press("v")
@@ -88,12 +82,10 @@ async def test_a_warning_is_seen_where_messages_are_behind_a_key(
         assert "warning" not in seen(app)
 
 
-async def test_trouble_asks_and_is_answered(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    held = make_picture(state=State.PAUSED, trouble=NAN, saved=SavedCheckpoint(288, 0.0))
-    source = make_source(held)
-    app = make_app(source, kept=KEPT)
+async def test_trouble_asks_and_is_answered() -> None:
+    held = picture(state=State.PAUSED, trouble=NAN, saved=SavedCheckpoint(288, 0.0))
+    source = FakeSource(held)
+    app = WatchApp(source, kept=KEPT)
     async with app.run_test(size=(120, 36)) as pilot:
         for part in ("HELD: the loss is nan", "epoch 7, layer 2", "try less", "batch 288"):
             assert part in seen(app)
@@ -105,7 +97,7 @@ async def test_trouble_asks_and_is_answered(
         await pilot.press("escape", "g")
         assert source.sent == [GoBack()]
         text = "went back from batch 301 to 288, lr ÷2 → 5e-4"
-        source.snapshot = make_picture(changes=(Change(0.0, 7, 288, text, "rewind"),))
+        source.snapshot = picture(changes=(Change(0.0, 7, 288, text, "rewind"),))
         app.watch_screen.tick()
         await pilot.pause()
         assert "HELD" not in seen(app)
@@ -119,12 +111,10 @@ async def test_trouble_asks_and_is_answered(
         assert app.screen is app.watch_screen  # there is nothing to be asked
 
 
-async def test_at_its_end_the_run_tells_where_it_is_and_how_to_go_on(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    source = make_source(make_picture(state=State.STOPPED))
+async def test_at_its_end_the_run_tells_where_it_is_and_how_to_go_on() -> None:
+    source = FakeSource(picture(state=State.STOPPED))
     source.outcome = Outcome(State.STOPPED, "stopped by hand")
-    app = make_app(source, kept=KEPT)
+    app = WatchApp(source, kept=KEPT)
     async with app.run_test(size=(120, 36)):
         assert "kept in runs/one" in seen(app)
         assert "to go on: fivestep resume one" in seen(app)

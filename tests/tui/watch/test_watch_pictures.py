@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -23,8 +21,8 @@ from fivestep.core.protocol.inside import (
 from fivestep.core.protocol.snapshot import Change, Outcome
 from fivestep.core.protocol.steps import State, Step
 
-Make = Callable[..., Any]
-NOON = 1_795_348_800.0
+from ..conftest import NOON, FakeSource, WatchApp, picture
+
 FAILURE = Outcome(
     State.FAILED,
     "the loss is nan, noticed before backward",
@@ -76,17 +74,7 @@ def decisions() -> DecisionMap:
     )
 
 
-@pytest.fixture(autouse=True)
-def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Times of day in UTC; colours whatever the environment says."""
-    monkeypatch.setenv("TZ", "UTC")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
-
-
+@pytest.mark.usefixtures("same_everywhere")
 @pytest.mark.parametrize(
     ("kind", "keys", "size", "theme"),
     [
@@ -117,36 +105,33 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 )
 def test_picture(
     snap_compare: Callable[..., bool],
-    make_app: Make,
-    make_source: Make,
-    make_picture: Make,
     kind: str,
     keys: tuple[str, ...],
     size: tuple[int, int],
     theme: str,
 ) -> None:
-    source = make_source(make_picture())
+    source = FakeSource(picture())
     if kind == "loading":
         source.snapshot = source.step = None
     elif kind == "paused":
-        source.snapshot = make_picture(state=State.PAUSED)
+        source.snapshot = picture(state=State.PAUSED)
     elif kind == "finished":
-        source.snapshot = make_picture(900, state=State.FINISHED, eta=None)
+        source.snapshot = picture(900, state=State.FINISHED, eta=None)
         source.outcome = Outcome(State.FINISHED, "20 epochs trained")
     elif kind == "failed":
         nan = float("nan")
-        recent = (*make_picture().recent, nan)
-        source.snapshot = make_picture(state=State.FAILED, loss=nan, recent=recent)
+        recent = (*picture().recent, nan)
+        source.snapshot = picture(state=State.FAILED, loss=nan, recent=recent)
         source.outcome = FAILURE
     elif kind == "inside":
-        source.snapshot = make_picture(
+        source.snapshot = picture(
             state=State.PAUSED, step=Step.UPDATE, inside=inside_after_backward()
         )
     elif kind == "broken":
         change = Change(
             NOON, 6, 240, f"broken on purpose: {Fault.LR_TIMES_100.info.label}", "switch"
         )
-        source.snapshot = make_picture(
+        source.snapshot = picture(
             changes=(change,),
             faults=(Fault.LR_TIMES_100,),
             faults_so_far=(Fault.LR_TIMES_100,),
@@ -155,8 +140,8 @@ def test_picture(
         )
     elif kind == "held":
         change = Change(NOON, 7, 301, "breakpoint loss > 0.08 (loss 0.0832)", "break")
-        source.snapshot = make_picture(
+        source.snapshot = picture(
             state=State.PAUSED, changes=(change,), breakpoints=("loss > 0.08", "nonfinite")
         )
-    app = make_app(source, theme=f"fivestep-{theme}")
+    app = WatchApp(source, theme=f"fivestep-{theme}")
     assert snap_compare(app, press=keys, terminal_size=size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -38,9 +37,8 @@ from fivestep.tui.watch.pace import (
 )
 from fivestep.tui.widgets.panel import Panel
 
-from ..conftest import FakeSource, seen
+from ..conftest import FakeSource, WatchApp, picture, seen
 
-Make = Callable[..., Any]
 HOSTILE = "[/] [@click=app.quit]x[/] \x1b]0;t\x07\x1b[31m\u202e漢字\u0000 {0} %s $accent"
 
 
@@ -48,11 +46,9 @@ def healthy(app: Any) -> bool:
     return all(panel.failure is None for panel in app.watch_screen.query(Panel))
 
 
-async def test_a_key_sends_its_command(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    source = make_source(make_picture())
-    async with make_app(source).run_test(size=(120, 36)) as pilot:
+async def test_a_key_sends_its_command() -> None:
+    source = FakeSource(picture())
+    async with WatchApp(source).run_test(size=(120, 36)) as pilot:
         await pilot.press("space", "s", "b", "e", "x", "less_than_sign", "plus", "minus", "minus")
         assert source.sent == [
             Pause(),
@@ -67,11 +63,9 @@ async def test_a_key_sends_its_command(
         ]
 
 
-async def test_space_resumes_a_paused_run(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    source = make_source(make_picture(state=State.PAUSED))
-    app = make_app(source)
+async def test_space_resumes_a_paused_run() -> None:
+    source = FakeSource(picture(state=State.PAUSED))
+    app = WatchApp(source)
     async with app.run_test(size=(120, 36)) as pilot:
         assert "PAUSED before backward, batch 32" in seen(app)
         assert "space resume" in seen(app)
@@ -79,12 +73,10 @@ async def test_space_resumes_a_paused_run(
         assert source.sent == [Resume()]
 
 
-async def test_leaving_a_run_is_asked_about(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
+async def test_leaving_a_run_is_asked_about() -> None:
     after_batch, after_epoch = Stop("stopped by hand", "batch"), Stop("stopped by hand", "epoch")
-    source = make_source(make_picture())
-    app = make_app(source)
+    source = FakeSource(picture())
+    app = WatchApp(source)
     async with app.run_test(size=(120, 36)) as pilot:
         for keys, sent in (
             (("q", "b"), [after_batch]),
@@ -104,20 +96,16 @@ async def test_leaving_a_run_is_asked_about(
         assert app.heard == []
 
 
-async def test_a_stop_can_be_taken_back(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    source = make_source(make_picture(stopping="epoch"))
-    async with make_app(source).run_test(size=(120, 36)) as pilot:
+async def test_a_stop_can_be_taken_back() -> None:
+    source = FakeSource(picture(stopping="epoch"))
+    async with WatchApp(source).run_test(size=(120, 36)) as pilot:
         await pilot.press("q", "g")
         assert source.sent == [KeepGoing()]
 
 
-async def test_stop_and_leave_asks_the_app_to_quit(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    source = make_source(make_picture())
-    app = make_app(source)
+async def test_stop_and_leave_asks_the_app_to_quit() -> None:
+    source = FakeSource(picture())
+    app = WatchApp(source)
     async with app.run_test(size=(120, 36)) as pilot:
         await pilot.press("q", "l")
         await pilot.pause()
@@ -125,13 +113,11 @@ async def test_stop_and_leave_asks_the_app_to_quit(
         assert app.heard == ["quit"]
 
 
-async def test_when_it_ends_the_screen_stays(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    source = make_source(make_picture())
-    app = make_app(source)
+async def test_when_it_ends_the_screen_stays() -> None:
+    source = FakeSource(picture())
+    app = WatchApp(source)
     async with app.run_test(size=(120, 36)) as pilot:
-        source.snapshot = make_picture(900, state=State.FINISHED, eta=None)
+        source.snapshot = picture(900, state=State.FINISHED, eta=None)
         source.outcome = Outcome(State.FINISHED, "20 epochs trained")
         app.watch_screen.tick()
         await pilot.pause()
@@ -143,14 +129,12 @@ async def test_when_it_ends_the_screen_stays(
         assert app.heard == ["again", "another", "quit"]
 
 
-async def test_a_failure_shows_its_traceback_on_a_key(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    source = make_source(make_picture(state=State.FAILED))
+async def test_a_failure_shows_its_traceback_on_a_key() -> None:
+    source = FakeSource(picture(state=State.FAILED))
     source.outcome = Outcome(
         State.FAILED, "boom [/red]", "epoch 1, batch 2, forward", "try this", "Trace\n  deep\x1b[2J"
     )
-    app = make_app(source)
+    app = WatchApp(source)
     async with app.run_test(size=(120, 36)) as pilot:
         assert "boom [/red]" in seen(app)
         assert "try this" in seen(app)
@@ -163,20 +147,18 @@ async def test_a_failure_shows_its_traceback_on_a_key(
         assert app.screen is app.watch_screen
 
 
-async def test_a_failure_before_the_first_picture(make_app: Make, make_source: Make) -> None:
-    source = make_source(None)
+async def test_a_failure_before_the_first_picture() -> None:
+    source = FakeSource(None)
     source.step = None
     source.outcome = Outcome(State.FAILED, "no data", "", "", "")
-    app = make_app(source)
+    app = WatchApp(source)
     async with app.run_test(size=(120, 36)):
         assert "FAILED  no data" in seen(app)
         assert healthy(app)
 
 
-async def test_steps_are_chosen_by_key_and_mouse_and_let_go(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    app = make_app(make_source(make_picture()))
+async def test_steps_are_chosen_by_key_and_mouse_and_let_go() -> None:
+    app = WatchApp(FakeSource(picture()))
     async with app.run_test(size=(120, 36)) as pilot:
         assert "backward: Autograd walks back" in seen(app)
         await pilot.press("down")
@@ -189,10 +171,8 @@ async def test_steps_are_chosen_by_key_and_mouse_and_let_go(
         assert app.watch_screen.source.sent == [Pause()]
 
 
-async def test_charts_answer_their_keys(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    app = make_app(make_source(make_picture()))
+async def test_charts_answer_their_keys() -> None:
+    app = WatchApp(FakeSource(picture()))
     async with app.run_test(size=(120, 36)) as pilot:
         assert "whole run · linear" in seen(app)
         await pilot.press("w", "l", "m")
@@ -202,10 +182,8 @@ async def test_charts_answer_their_keys(
         assert healthy(app)
 
 
-async def test_messages_are_searched_while_typing(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    app = make_app(make_source(make_picture()))
+async def test_messages_are_searched_while_typing() -> None:
+    app = WatchApp(FakeSource(picture()))
     async with app.run_test(size=(120, 36)) as pilot:
         await pilot.press("slash", *"best")
         assert "messages · 1 with “best”" in seen(app)
@@ -216,10 +194,8 @@ async def test_messages_are_searched_while_typing(
         assert app.watch_screen.source.sent == [Pause()]
 
 
-async def test_narrow_windows_keep_messages_behind_a_key(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    app = make_app(make_source(make_picture()))
+async def test_narrow_windows_keep_messages_behind_a_key() -> None:
+    app = WatchApp(FakeSource(picture()))
     async with app.run_test(size=(80, 24)) as pilot:
         assert "run digits-cnn" not in seen(app)
         assert "last batches" in seen(app)
@@ -233,32 +209,28 @@ async def test_narrow_windows_keep_messages_behind_a_key(
 
 
 @pytest.mark.parametrize("state", [State.RUNNING, State.PAUSED, State.FINISHED])
-async def test_nothing_is_drawn_when_nothing_changes(
-    make_app: Make, make_source: Make, make_picture: Make, state: State
-) -> None:
-    source = make_source(make_picture(state=state))
+async def test_nothing_is_drawn_when_nothing_changes(state: State) -> None:
+    source = FakeSource(picture(state=state))
     if state.ended:
         source.outcome = Outcome(state, "done")
-    app = make_app(source)
+    app = WatchApp(source)
     written: list[str] = []
     async with app.run_test(size=(120, 36)) as pilot:
         screen = app.watch_screen
         await pilot.pause()
         app._driver.write = written.append
         for _ in range(20):
-            source.snapshot = make_picture(state=state)  # a new object that says the same
+            source.snapshot = picture(state=state)  # a new object that says the same
             screen.tick()
             await pilot.pause()
         assert written == []
 
 
 @pytest.mark.parametrize("size", [(120, 36), (80, 24), (200, 50)])
-async def test_the_last_batches_move_while_the_chart_waits(
-    make_app: Make, make_source: Make, make_picture: Make, size: tuple[int, int]
-) -> None:
+async def test_the_last_batches_move_while_the_chart_waits(size: tuple[int, int]) -> None:
     now = [100.0]
-    source = make_source(make_picture(301))
-    app = make_app(source, clock=lambda: now[0])
+    source = FakeSource(picture(301))
+    app = WatchApp(source, clock=lambda: now[0])
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         curves = app.watch_screen.panels.curves
@@ -269,7 +241,7 @@ async def test_the_last_batches_move_while_the_chart_waits(
 
         before = rows()
         chart = len(before) - 1 if len(before) > 3 else 0  # rows of it; a low panel has none
-        newer = make_picture(600)
+        newer = picture(600)
         source.snapshot = replace(newer, curves=(), loss=0.125)  # it was not asked for curves
         app.watch_screen.tick()
         assert "0.125" in rows()[-1]
@@ -282,22 +254,20 @@ async def test_the_last_batches_move_while_the_chart_waits(
         assert healthy(app)
 
 
-async def test_changes_by_hand_are_told_once(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    source = make_source(make_picture(120))
-    app = make_app(source)
+async def test_changes_by_hand_are_told_once() -> None:
+    source = FakeSource(picture(120))
+    app = WatchApp(source)
     async with app.run_test(size=(120, 36)):
         for done in (120, 301, 301):
-            source.snapshot = make_picture(done)
+            source.snapshot = picture(done)
             app.watch_screen.tick()
         said = [entry.text for entry in app.watch_screen.messages.entries()]
         assert sum("lr ÷2" in text for text in said) == 1
         assert sum("resumed" in text for text in said) == 1
 
 
-async def test_any_window_size(make_app: Make, make_source: Make, make_picture: Make) -> None:
-    app = make_app(make_source(make_picture()))
+async def test_any_window_size() -> None:
+    app = WatchApp(FakeSource(picture()))
     async with app.run_test(size=(1, 1)) as pilot:
         await pilot.pause()
         for size in ((2, 50), (200, 1), (39, 12), (80, 24), (500, 200), (3, 3), (120, 36)):
@@ -308,18 +278,16 @@ async def test_any_window_size(make_app: Make, make_source: Make, make_picture: 
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)])
-async def test_hostile_names_and_messages_do_nothing(
-    make_app: Make, make_source: Make, make_picture: Make, size: tuple[int, int]
-) -> None:
-    source = make_source(make_picture())
+async def test_hostile_names_and_messages_do_nothing(size: tuple[int, int]) -> None:
+    source = FakeSource(picture())
     names = ("name", "data", "model", "optimizer", "scheduler", "device", "metric_name")
     source.info = replace(source.info, **dict.fromkeys(names, HOSTILE))
     changes = tuple(replace(c, text=HOSTILE) for c in source.snapshot.changes)
-    source.snapshot = make_picture(changes=changes)
-    app = make_app(source)
+    source.snapshot = picture(changes=changes)
+    app = WatchApp(source)
     async with app.run_test(size=size) as pilot:
         app.watch_screen.messages.add(HOSTILE * 20, "error")
-        source.snapshot = make_picture(state=State.FAILED)
+        source.snapshot = picture(state=State.FAILED)
         source.outcome = Outcome(State.FAILED, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
         app.watch_screen.tick()
         await pilot.press("slash", "[", "/", "]", "enter")
@@ -331,47 +299,39 @@ async def test_hostile_names_and_messages_do_nothing(
         assert not set(everything) & set("\x1b\x07\x00\u202e")
 
 
-async def test_a_broken_panel_takes_nothing_down(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    source = make_source(make_picture())
-    app = make_app(source)
+async def test_a_broken_panel_takes_nothing_down() -> None:
+    source = FakeSource(picture())
+    app = WatchApp(source)
     async with app.run_test(size=(120, 36)):
-        source.snapshot = make_picture(phases=None)
+        source.snapshot = picture(phases=None)
         app.watch_screen.tick()
         assert "this panel failed: TypeError" in seen(app)
-        source.snapshot = make_picture()
+        source.snapshot = picture()
         app.watch_screen.tick()
         assert "▶4 loss.backward()" in seen(app)
 
 
-async def test_ascii_draws_ascii_only(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    app = make_app(make_source(make_picture()), ascii=True)
+async def test_ascii_draws_ascii_only() -> None:
+    app = WatchApp(FakeSource(picture()), ascii=True)
     async with app.run_test(size=(120, 36)):
         assert seen(app).isascii()
         assert ">4 loss.backward()" in seen(app)
 
 
-async def test_d_changes_between_dark_and_light(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
-    app = make_app(make_source(make_picture()))
+async def test_d_changes_between_dark_and_light() -> None:
+    app = WatchApp(FakeSource(picture()))
     async with app.run_test(size=(120, 36)) as pilot:
         assert app.current_theme.dark
         await pilot.press("d")
         assert not app.current_theme.dark
 
 
-async def test_help_and_palette_know_every_command(
-    make_app: Make, make_source: Make, make_picture: Make
-) -> None:
+async def test_help_and_palette_know_every_command() -> None:
     page = "\n".join("".join(text for text, _ in row) for row in help_lines(90))
     for command in commands.COMMANDS:
         assert command.help in page
         assert command.shown in page
-    app = make_app(make_source(make_picture()))
+    app = WatchApp(FakeSource(picture()))
     async with app.run_test(size=(120, 36)) as pilot:
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
@@ -476,17 +436,15 @@ class Slow(FakeSource):
         return newest
 
 
-async def test_a_chart_is_drawn_from_the_curves_that_were_asked_for(
-    make_app: Make, make_picture: Make
-) -> None:
+async def test_a_chart_is_drawn_from_the_curves_that_were_asked_for() -> None:
     now = [100.0]
-    source = Slow(make_picture(301))
-    app = make_app(source, clock=lambda: now[0])
+    source = Slow(picture(301))
+    app = WatchApp(source, clock=lambda: now[0])
     async with app.run_test(size=(120, 36)):
         screen, curves = app.watch_screen, app.watch_screen.panels.curves
 
         def drawn_after(ticks: int, done: int, **changes: Any) -> float:
-            source.coming = make_picture(done, facts=Facts(), **changes)
+            source.coming = picture(done, facts=Facts(), **changes)
             for _ in range(ticks):
                 screen.tick()
             return curves.curves["loss"].x[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from fivestep.core.protocol.diagnosis import Verdict
 from fivestep.core.protocol.faults import Fault
@@ -12,14 +11,16 @@ from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.render.spans import Line
 from fivestep.tui.widgets.banners import NoticeBar, VerdictBar, in_full
 
+from ..conftest import picture
+
 
 def text(rows: list[Line]) -> str:
     return "\n".join("".join(part for part, _ in row) for row in rows)
 
 
-def test_notices_say_what_is_wrong_and_what_to_do(make_picture: Any) -> None:
+def test_notices_say_what_is_wrong_and_what_to_do() -> None:
     bar = NoticeBar()
-    bar.take(make_picture(faults=(Fault.NO_STEP, Fault.LR_TIMES_100), undo=True))
+    bar.take(picture(faults=(Fault.NO_STEP, Fault.LR_TIMES_100), undo=True))
     bar.wanted = frozenset((Fault.NO_STEP, Fault.LR_TIMES_100))
     (row,) = text(bar.lines(100, 2)).splitlines()
     assert row.strip() == "✗ BROKEN ON PURPOSE: step left out, lr ×100  —  u undoes"
@@ -30,14 +31,14 @@ def test_notices_say_what_is_wrong_and_what_to_do(make_picture: Any) -> None:
     assert "undone before the next batch" in text(bar.lines(100, 2))
 
     bar, change = NoticeBar(), Change(0.0, 1, 301, "breakpoint loss > 3 (loss 3.2)", "break")
-    held = make_picture(state=State.PAUSED, changes=(change,))
-    for picture, shown in (
+    held = picture(state=State.PAUSED, changes=(change,))
+    for snapshot, shown in (
         (held, True),
         (replace(held, elapsed=99.0), True),
         (replace(held, step=Step.UPDATE), False),  # a step was taken
         (held, False),
     ):
-        bar.take(picture)
+        bar.take(snapshot)
         assert ("HELD by breakpoint loss > 3 (loss 3.2)" in text(bar.lines(100, 2))) is shown
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from fivestep.core.protocol.faults import Fault
-from fivestep.core.protocol.snapshot import Outcome, RunInfo, Snapshot
+from fivestep.core.protocol.snapshot import Outcome
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.training.device import DeviceReading
 from fivestep.tui.render.loop_source import loop_code
@@ -25,17 +24,11 @@ from fivestep.tui.widgets.numbers import NumbersPanel
 from fivestep.tui.widgets.status import Header, ProgressBars
 from fivestep.tui.widgets.steps import DWELL, StepsPanel
 
-Picture = Callable[..., Snapshot]
+from ..conftest import INFO, picture
 
 
 def text(rows: list[Line]) -> str:
     return "\n".join("".join(part for part, _ in row) for row in rows)
-
-
-@pytest.fixture
-def info(make_source: Callable[..., Any]) -> RunInfo:
-    run_info: RunInfo = make_source().info
-    return run_info
 
 
 @pytest.mark.parametrize(
@@ -49,31 +42,29 @@ def info(make_source: Callable[..., Any]) -> RunInfo:
         ({"stopping": "epoch"}, "STOPPING after this epoch"),
     ],
 )
-def test_the_header_says_how_the_run_is_doing(
-    info: RunInfo, make_picture: Picture, changes: dict[str, Any], words: str
-) -> None:
-    header = Header(info)
-    header.snapshot = make_picture(**changes)
+def test_the_header_says_how_the_run_is_doing(changes: dict[str, Any], words: str) -> None:
+    header = Header(INFO)
+    header.snapshot = picture(**changes)
     for width in (40, 80, 120):
         assert words in text(header.lines(width, 1))
     assert "1,438 images" in text(header.lines(120, 1))
 
 
-def test_progress_counts_and_stands_still_in_a_pause(info: RunInfo, make_picture: Picture) -> None:
-    bars = ProgressBars(info)
-    bars.snapshot = make_picture()
+def test_progress_counts_and_stands_still_in_a_pause() -> None:
+    bars = ProgressBars(INFO)
+    bars.snapshot = picture()
     running = text(bars.lines(120, 2))
     assert "7/20" in running
     assert "32/45" in running
     assert "0:41" in running
     assert "29,184 samples/s" in running
-    bars.snapshot = make_picture(state=State.PAUSED, elapsed=500.0)
+    bars.snapshot = picture(state=State.PAUSED, elapsed=500.0)
     assert text(bars.lines(120, 2)) == running
 
 
-def test_progress_is_honest_about_what_is_unknown(info: RunInfo, make_picture: Picture) -> None:
-    bars = ProgressBars(replace(info, batches_per_epoch=None))
-    bars.snapshot = make_picture(eta=None, batches_per_second=None, samples_per_second=None)
+def test_progress_is_honest_about_what_is_unknown() -> None:
+    bars = ProgressBars(replace(INFO, batches_per_epoch=None))
+    bars.snapshot = picture(eta=None, batches_per_second=None, samples_per_second=None)
     epoch, batch = text(bars.lines(120, 2)).splitlines()
     assert "ETA" in batch
     assert "—" in batch
@@ -81,9 +72,9 @@ def test_progress_is_honest_about_what_is_unknown(info: RunInfo, make_picture: P
     assert "30 %" in epoch
 
 
-def test_the_steps_show_the_one_that_runs(info: RunInfo, make_picture: Picture) -> None:
-    steps = StepsPanel(info)
-    steps.snapshot = make_picture()
+def test_the_steps_show_the_one_that_runs() -> None:
+    steps = StepsPanel(INFO)
+    steps.snapshot = picture()
     steps.follow(Step.FORWARD, 0.0)
     rows = text(steps.lines(64, 14)).splitlines()
     (marked,) = [row for row in rows[1:] if "▶" in row]
@@ -94,39 +85,37 @@ def test_the_steps_show_the_one_that_runs(info: RunInfo, make_picture: Picture) 
     assert "forward: The batch runs through the layers" in text(steps.lines(64, 14))
 
 
-def test_at_full_speed_an_explanation_stays_to_be_read(
-    info: RunInfo, make_picture: Picture
-) -> None:
-    steps = StepsPanel(info)
-    steps.snapshot = make_picture()
+def test_at_full_speed_an_explanation_stays_to_be_read() -> None:
+    steps = StepsPanel(INFO)
+    steps.snapshot = picture()
     steps.follow(Step.FORWARD, 0.0)
     steps.follow(Step.BACKWARD, 0.1)
     assert (steps.now, steps.explained) == (Step.BACKWARD, Step.FORWARD)
     steps.follow(Step.BACKWARD, DWELL)
     assert steps.explained is Step.BACKWARD
-    steps.snapshot = make_picture(state=State.PAUSED)
+    steps.snapshot = picture(state=State.PAUSED)
     steps.follow(Step.UPDATE, DWELL + 0.1)
     assert steps.explained is Step.UPDATE
 
 
-def test_queued_phases_are_called_so(info: RunInfo, make_picture: Picture) -> None:
-    steps = StepsPanel(replace(info, exact_clock=False))
-    steps.snapshot = make_picture()
+def test_queued_phases_are_called_so() -> None:
+    steps = StepsPanel(replace(INFO, exact_clock=False))
+    steps.snapshot = picture()
     assert "queued now" in text(steps.lines(64, 14))
 
 
-def test_a_run_without_validation_has_no_row_for_it(info: RunInfo, make_picture: Picture) -> None:
-    bare = replace(info, validation_batches=None, validates=False)
-    snapshot = make_picture(val_loss=None, metrics=(), best_metric=None, best_val_loss=None)
+def test_a_run_without_validation_has_no_row_for_it() -> None:
+    bare = replace(INFO, validation_batches=None, validates=False)
+    snapshot = picture(val_loss=None, metrics=(), best_metric=None, best_val_loss=None)
     steps, numbers = StepsPanel(bare), NumbersPanel(bare)
     steps.snapshot = numbers.snapshot = snapshot
     assert "validation" not in text(steps.lines(64, 14))
     assert "val loss" not in text(numbers.lines(64, 10))
 
 
-def test_numbers_stand_in_columns(info: RunInfo, make_picture: Picture) -> None:
-    numbers = NumbersPanel(info)
-    numbers.snapshot = make_picture(loss=math.nan)
+def test_numbers_stand_in_columns() -> None:
+    numbers = NumbersPanel(INFO)
+    numbers.snapshot = picture(loss=math.nan)
     shown = text(numbers.lines(64, 7))
     rows = shown.splitlines()
     ends = {row.index(word) + len(word) for row, word in ((rows[0], "now"), (rows[1], "NaN"))}
@@ -135,12 +124,12 @@ def test_numbers_stand_in_columns(info: RunInfo, make_picture: Picture) -> None:
     assert "91.0 %  epoch 6" in shown
 
 
-def test_numbers_without_a_picture_keep_their_places(info: RunInfo) -> None:
-    assert "train loss           —" in text(NumbersPanel(info).lines(64, 7))
+def test_numbers_without_a_picture_keep_their_places() -> None:
+    assert "train loss           —" in text(NumbersPanel(INFO).lines(64, 7))
 
 
-def test_the_device_shows_nothing_it_cannot_read(info: RunInfo) -> None:
-    panel = DevicePanel(info)
+def test_the_device_shows_nothing_it_cannot_read() -> None:
+    panel = DevicePanel(INFO)
     panel.reading = DeviceReading(name="cpu, 2 cores")
     shown = text(panel.lines(64, 8))
     assert "1 torch thread" in shown
@@ -161,9 +150,9 @@ def test_the_device_shows_nothing_it_cannot_read(info: RunInfo) -> None:
 
 
 @pytest.mark.parametrize("metric", ["loss", "accuracy", "learning rate", "gradient norm"])
-def test_every_metric_can_be_drawn(info: RunInfo, make_picture: Picture, metric: str) -> None:
-    panel = CurvesPanel(info)
-    panel.take(make_picture())
+def test_every_metric_can_be_drawn(metric: str) -> None:
+    panel = CurvesPanel(INFO)
+    panel.take(picture())
     while panel.shown != metric:
         panel.next_metric()
     for panel.recent in (False, True):
@@ -172,9 +161,9 @@ def test_every_metric_can_be_drawn(info: RunInfo, make_picture: Picture, metric:
             assert metric in text(panel.lines(60, 16)) or metric == "loss"
 
 
-def test_a_failed_run_says_what_where_and_what_to_try(info: RunInfo, make_picture: Picture) -> None:
-    panel = OutcomePanel(info, RunLocation("runs/7", "fivestep resume 7"))
-    panel.snapshot = make_picture(state=State.FAILED)
+def test_a_failed_run_says_what_where_and_what_to_try() -> None:
+    panel = OutcomePanel(INFO, RunLocation("runs/7", "fivestep resume 7"))
+    panel.snapshot = picture(state=State.FAILED)
     panel.outcome = Outcome(State.FAILED, "the loss is nan", "epoch 7", "lower the lr", "Trace")
     shown = text(panel.lines(100, 10))
     for part in ("FAILED  the loss is nan", "where epoch 7", "try lower the lr", "T traceback"):

@@ -70,6 +70,17 @@ def _published(url: str) -> Options:
     }
 
 
+def _table(about: str, columns: int, task: TaskName = "classification") -> DataEntry:
+    """A table that comes with scikit-learn."""
+    return DataEntry(about, task, "table", f"(B, {columns})", _FIFTHS)
+
+
+def _images(about: str, side: int, options: Options, download: str = "") -> DataEntry:
+    """Square grey images of ten classes, `side` pixels wide."""
+    shape = f"(B, 1, {side}, {side})"
+    return DataEntry(about, "classification", "images", shape, options, download)
+
+
 DATASETS: Final[dict[str, DataEntry]] = {
     "line": DataEntry(
         "a noisy straight line",
@@ -104,34 +115,20 @@ DATASETS: Final[dict[str, DataEntry]] = {
         "(B, 2)",
         {"samples": Whole(2000, 30, 1_000_000), "noise": Real(0.1, 0, 1), **_TENTHS},
     ),
-    "iris": DataEntry(
-        "three kinds of irises, measured", "classification", "table", "(B, 4)", _FIFTHS
-    ),
-    "wine": DataEntry(
-        "three growers' wines, analysed", "classification", "table", "(B, 13)", _FIFTHS
-    ),
-    "breast-cancer": DataEntry(
-        "tumours by their cell nuclei", "classification", "table", "(B, 30)", _FIFTHS
-    ),
-    "diabetes": DataEntry(
-        "progress of a disease in a year", "regression", "table", "(B, 10)", _FIFTHS
-    ),
-    "digits": DataEntry(
-        "handwritten digits 8x8", "classification", "images", "(B, 1, 8, 8)", _TENTHS
-    ),
-    "mnist": DataEntry(
+    "iris": _table("three kinds of irises, measured", 4),
+    "wine": _table("three growers' wines, analysed", 13),
+    "breast-cancer": _table("tumours by their cell nuclei", 30),
+    "diabetes": _table("progress of a disease in a year", 10, "regression"),
+    "digits": _images("handwritten digits 8x8", 8, _TENTHS),
+    "mnist": _images(
         "handwritten digits 28x28",
-        "classification",
-        "images",
-        "(B, 1, 28, 28)",
+        28,
         _published("https://ossci-datasets.s3.amazonaws.com/mnist/"),
         "12 MB",
     ),
-    "fashion-mnist": DataEntry(
+    "fashion-mnist": _images(
         "clothes 28x28",
-        "classification",
-        "images",
-        "(B, 1, 28, 28)",
+        28,
         _published(
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
         ),

@@ -39,16 +39,12 @@ def mlp(
     dropout: float,
 ) -> nn.Module:
     """Fully connected layers on flattened features, `widths` units in each hidden one."""
-    norms: dict[str, list[Callable[[int], nn.Module]]] = {
-        "none": [],
-        "batch": [nn.BatchNorm1d],
-        "layer": [nn.LayerNorm],
-    }
     layers: list[nn.Module] = [nn.Flatten()]  # (B, D)
     before = inputs.numel()
     for width in widths:
         layers.append(nn.Linear(before, width))  # (B, width)
-        layers += [make(width) for make in norms[norm]]
+        if norm != "none":
+            layers.append(nn.BatchNorm1d(width) if norm == "batch" else nn.LayerNorm(width))
         layers.append(ACTIVATIONS[activation]())
         if dropout:
             layers.append(nn.Dropout(dropout))

@@ -88,8 +88,7 @@ class Recipe:
     @property
     def task(self) -> TaskName:
         """What kind of problem the data set poses."""
-        task = DATASETS[self.dataset.name].task
-        return task if task is not None else cast("TaskName", self.dataset.options["task"])
+        return _task(self.dataset)
 
     @property
     def table(self) -> dict[str, Any]:
@@ -132,8 +131,9 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recip
         if key == "criterion":
             dataset = values["dataset"] = _with_task(values["dataset"], check)
             check.fit(dataset.name, values["model"].name)
-            task = DATASETS[dataset.name].task or cast("TaskName", dataset.options["task"])
-            table["criterion"] = _criterion(table, task)
+            criterion = table.setdefault("criterion", {})
+            if criterion.setdefault("name", "auto") == "auto":
+                criterion["name"] = STANDARD[_task(dataset)]
         values[key] = Section(*check.section(table, key))
     if "expect" in table:
         values["expect"] = Expect(**check.given(table["expect"], "expect.", EXPECT))  # type: ignore[arg-type]
@@ -201,12 +201,9 @@ def _with_task(dataset: Section, check: Check) -> Section:
     return Section(dataset.name, {**options, "task": task})
 
 
-def _criterion(table: Mapping[str, Any], task: TaskName) -> dict[str, Any]:
-    """The criterion's section with the task's standard loss in the place of "auto"."""
-    section = dict(table.get("criterion", {}))
-    if section.setdefault("name", "auto") == "auto":
-        section["name"] = STANDARD[task]
-    return section
+def _task(dataset: Section) -> TaskName:
+    """The task that a data set poses; a table of the user's own has it as an option."""
+    return DATASETS[dataset.name].task or cast("TaskName", dataset.options["task"])
 
 
 def _command(name_or_path: str, overrides: Mapping[str, Any]) -> str:

@@ -50,8 +50,11 @@ class Whole:
     def check(self, value: object) -> int | str:
         if isinstance(value, str) and value in self.words:
             return value
-        number = isinstance(value, int) and not isinstance(value, bool)
-        if isinstance(value, int) and number and self.low <= value <= self.high:
+        if (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+        ):
             return value
         raise _refusal(self, value)
 

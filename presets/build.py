@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from ..core.inspection.view import looking
+from ..core.inspection.eval_mode import eval_without_trace
 from ..core.protocol.steps import Task
 from ..core.training.data import TensorBatches
 from ..core.training.device import auto_threads, choose_device
@@ -275,7 +275,7 @@ def _try_amp(recipe: Recipe, training: Training, batches: TensorBatches) -> None
         RecipeError: the device has no such computation for the model or the criterion.
     """
     try:
-        with looking(training) as model, training.autocast():
+        with eval_without_trace(training) as model, training.autocast():
             training.criterion(model(batches.features[:3]), batches.labels[:3])
     except RuntimeError as error:
         first = str(error).strip().split("\n", 1)[0]

@@ -12,9 +12,9 @@ from fivestep.core.inspection.layers import LayerWatch
 from fivestep.core.protocol.snapshot import RunInfo, Snapshot
 from fivestep.core.session.session import Session
 from fivestep.core.training.training import Training
-from fivestep.core.verdicts.verdicts import Facts, Verdict, judge
+from fivestep.core.verdicts.verdicts import Verdict, VerdictInputs, find_verdicts
 
-Moments = list[tuple[Snapshot, Facts]]
+Moments = list[tuple[Snapshot, VerdictInputs]]
 
 
 class Looker:
@@ -49,9 +49,9 @@ class Looker:
             self.moments.append((picture, self._facts()))
             self._layers.watch_activations(False)
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> VerdictInputs:
         low, high = self._range or (None, None)
-        return Facts(
+        return VerdictInputs(
             layers=self._layers.look(),
             label_low=low,
             label_high=high,
@@ -73,13 +73,15 @@ def looked_at(training: Training, moments: int = 20) -> tuple[RunInfo, Moments]:
     looker.session.run()
     end = looker.session.latest(curves=True)
     assert end is not None
-    return looker.session.info, [*looker.moments, (end, Facts())]
+    return looker.session.info, [*looker.moments, (end, VerdictInputs())]
 
 
 def verdicts(training: Training, moments: int = 20) -> list[tuple[Verdict, ...]]:
     """What is said at each moment, with the facts and without."""
     info, taken = looked_at(training, moments)
-    return [judge(info, s, known) for s, facts in taken for known in (facts, Facts())]
+    return [
+        find_verdicts(info, s, known) for s, facts in taken for known in (facts, VerdictInputs())
+    ]
 
 
 def rules(training: Training, moments: int = 20) -> set[str]:

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..protocol.inside import ConfusionMatrix, DecisionMap, Image, Judged, Mistakes
+from ..protocol.inside import ClassifiedImage, ConfusionMatrix, DecisionMap, GreyImage, Mistakes
 from ..training.training import Training
+from .base_view import View, classes_of, predicted, probabilities
 from .samples import CHUNK, Samples
-from .view import View, classes_of, predicted, probabilities
 
 COLUMNS: Final = 64
 ROWS: Final = 31
@@ -167,7 +167,7 @@ class MistakesView(View):
         shown = [i for i in order[:IMAGES].tolist() if known[i]]
         return Mistakes(
             shown=tuple(
-                Judged(
+                ClassifiedImage(
                     image=_grey(self._images[i]),
                     label=int(true[i]),
                     predicted=int(guess[i]),
@@ -183,7 +183,7 @@ class MistakesView(View):
         )
 
 
-def _grey(image: Tensor) -> Image:
+def _grey(image: Tensor) -> GreyImage:
     """(H, W) or (C, H, W) as rows of grey values, the darkest 0 and the brightest 1."""
     grey = image.float().reshape(-1, *image.shape[-2:]).mean(0).nan_to_num()  # (H, W)
     tall, wide = grey.shape

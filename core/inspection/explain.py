@@ -22,9 +22,9 @@ from ..training.metrics import meter_for
 from ..training.progress import Progress, tensors_in
 from ..training.rng import rng_state, seed_rng, set_rng_state
 from ..training.training import Training
+from .eval_mode import eval_without_trace
 from .inspector import batch_facts
 from .layers import LayerWatch
-from .view import looking
 
 Buffers = dict[str, Tensor]
 """Copies, by qualified name."""
@@ -68,7 +68,7 @@ def compare_modes(training: Training, features: Any, labels: Any) -> Modes:
         loss = float(training.criterion(outputs, labels))
         return outputs, loss, apart(outputs, model(features)), moved
 
-    with looking(training) as model, training.autocast():
+    with eval_without_trace(training) as model, training.autocast():
         outputs, eval_loss, eval_apart, eval_moves = twice(train=False)
         others, train_loss, train_apart, train_moves = twice(train=True)
         between = apart(outputs, others)
@@ -344,7 +344,7 @@ class _Walk:
         """The batch's loss now: same samples, same mode, same dropout. Leaves no trace."""
         training, progress = self._training, self.progress
         # With gradients allowed, torch takes the same kernels as it did in training.
-        with looking(training) as model, torch.enable_grad(), training.autocast():
+        with eval_without_trace(training) as model, torch.enable_grad(), training.autocast():
             model.train(Fault.EVAL_MODE not in progress.faults)
             set_rng_state(self._rng, training.device)
             return float(training.criterion(model(progress.features), progress.labels).detach())

@@ -11,8 +11,16 @@ from typing import Any, Final
 from torch import Tensor
 
 from ..protocol.commands import Show
-from ..protocol.diagnosis import Facts
-from ..protocol.inside import BatchFacts, Difference, Inside, LayerRow, Picture, TensorFact, compare
+from ..protocol.diagnosis import VerdictInputs
+from ..protocol.inside import (
+    BatchFacts,
+    Difference,
+    Inside,
+    LayerRow,
+    TensorFact,
+    ViewResult,
+    compare,
+)
 from ..protocol.steps import Step
 from ..training.data import TensorBatches
 from ..training.progress import Progress
@@ -87,12 +95,12 @@ class Inspector:
         self._look_due = float("-inf")
         self._measuring = False
         self._views: tuple[View, ...] | None = None
-        self._picture: Picture | None = None
+        self._picture: ViewResult | None = None
         self._seen: str | None = None
         self._view_due = float("-inf")
         self._view_place: tuple[Step, int, int] | None = None
         self._view_error = ""
-        self._facts: Facts | None = None
+        self._facts: VerdictInputs | None = None
 
     def take(self, show: Show) -> None:
         """Show this from now on."""
@@ -190,12 +198,12 @@ class Inspector:
 
     # For verdicts.
 
-    def facts(self, *, first_loss: float | None, validation_trains: bool | None) -> Facts:
+    def facts(self, *, first_loss: float | None, validation_trains: bool | None) -> VerdictInputs:
         """What verdicts need besides a Snapshot."""
         if self._facts is None and self._progress.outputs is not None:
             self._facts = self._label_facts()
-        known = self._facts or Facts()
-        return Facts(
+        known = self._facts or VerdictInputs()
+        return VerdictInputs(
             layers=self._rows,
             first_loss=first_loss,
             label_low=known.label_low,
@@ -205,20 +213,20 @@ class Inspector:
             faults=tuple(fault.info.label for fault in sorted(self._progress.faults)),
         )
 
-    def _label_facts(self) -> Facts:
+    def _label_facts(self) -> VerdictInputs:
         """The range of class numbers in the data and in the outputs, once."""
         training, outputs = self._training, self._progress.outputs
         batches = training.batches
         if training.task.name != "classification" or not isinstance(batches, TensorBatches):
-            return Facts()
+            return VerdictInputs()
         if not isinstance(outputs, Tensor) or batches.labels.is_floating_point():
-            return Facts()
+            return VerdictInputs()
         ignored = getattr(training.criterion, "ignore_index", -100)
         found = label_range(batches.labels, ignored)
         if found is None or outputs.dim() < 2:
-            return Facts()
+            return VerdictInputs()
         classes = outputs.shape[1] if outputs.shape[1] > 1 else 2
-        return Facts(label_low=found[0], label_high=found[1], classes=classes)
+        return VerdictInputs(label_low=found[0], label_high=found[1], classes=classes)
 
 
 def _next_of(last: tuple[Step, int, int], now: tuple[Step, int, int]) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from ..protocol.inside import Difference, Histogram, LayerRow, compare
+from ..protocol.inside import LayerRow
 from .layer_stats import (
     RELUS,
     DeadUnits,
@@ -69,9 +69,6 @@ def _shapes(parameters: Sequence[Tensor]) -> str:
     if matrices[0].dim() < 2:
         return next(iter(times))  # a norm's weight and bias are as long as each other
     return " + ".join(shape if n == 1 else f"{n} of {shape}" for shape, n in times.items())
-
-
-__all__ = ["Difference", "Histogram", "LayerRow", "LayerWatch", "compare"]
 
 
 class LayerWatch:

@@ -1,7 +1,7 @@
 """Views: pictures of what the model knows now, and which of them a training can have.
 
 For the training's thread, at a gate, at most about once a second, outside the measured steps.
-Nothing of the run is touched: see `looking`.
+Nothing of the run is touched: see `eval_without_trace`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from torch.nn.parameter import is_lazy
 from ..protocol.inside import FittedLine, PredictionsTruth, WrittenText
 from ..training.device import estimate_work
 from ..training.training import Training
+from .base_view import View, is_choice, probabilities
 from .classifier_views import ConfusionView, DecisionView, MistakesView, points_of
+from .eval_mode import eval_without_trace
 from .samples import Samples, judged_samples, training_samples
-from .view import View, is_choice, looking, probabilities
 
 PLACES: Final = 129
 """Of a fitted line."""
@@ -184,7 +185,7 @@ def views_for(training: Training) -> tuple[View, ...]:
     if any(is_lazy(p) for p in training.model.parameters()):
         return ()
     try:
-        with looking(training) as model:
+        with eval_without_trace(training) as model:
             judged = judged_samples(training, model)
             if judged is None:
                 return ()

@@ -1,9 +1,11 @@
-"""What verdicts are made of and from: `Verdict`, and the `Facts` that no Snapshot holds."""
+"""Verdicts on a run, and what the rules need besides a Snapshot to reach them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
+
+from .inside import LayerRow
 
 Severity = Literal["note", "warning", "danger"]
 
@@ -24,35 +26,11 @@ class Verdict:
     """What to try."""
 
 
-class LayerFact(Protocol):
-    """What is asked of a layer; None is "not known" throughout. `inside.LayerRow` is one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def weight_norm(self) -> float | None:
-        """Of all its parameters together."""
-
-    @property
-    def grad_norm(self) -> float | None:
-        """Of their gradients, of the last batch."""
-
-    @property
-    def update_ratio(self) -> float | None:
-        """Norm of the last update over the norm of the weights before it."""
-
-    @property
-    def dead_share(self) -> float | None:
-        """Share (0 to 1) of a ReLU's units that gave 0 for every sample of the batch."""
-
-
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What a face may know besides the Snapshot; the defaults say that it doesn't."""
+class VerdictInputs:
+    """What the rules need besides a Snapshot; each default means "not known"."""
 
-    layers: tuple[LayerFact, ...] = ()
+    layers: tuple[LayerRow, ...] = ()
     """In the model's order, as of a recent training batch."""
     first_loss: float | None = None
     """Of the run's first batch, which the curve shows only for the first thousand."""

@@ -12,7 +12,7 @@ from typing import Literal
 
 from .steps import Step
 
-Image = tuple[tuple[float, ...], ...]
+GreyImage = tuple[tuple[float, ...], ...]
 """Rows of grey values, 0 to 1."""
 Point = tuple[float, float]
 
@@ -50,10 +50,10 @@ class FittedLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ClassifiedImage:
     """An image with what it shows and what the model takes it for."""
 
-    image: Image
+    image: GreyImage
     label: int
     predicted: int
     """-1 where the model gave NaN."""
@@ -67,7 +67,7 @@ class Judged:
 class Mistakes:
     """Images that the model takes for something else, worst first; then the least sure ones."""
 
-    shown: tuple[Judged, ...]
+    shown: tuple[ClassifiedImage, ...]
     wrong: int
     samples: int
     """How many were looked at."""
@@ -119,7 +119,7 @@ class WrittenText:
     """The model gave NaN or infinity, so that the text means nothing."""
 
 
-Picture = DecisionMap | FittedLine | Mistakes | ConfusionMatrix | PredictionsTruth | WrittenText
+ViewResult = DecisionMap | FittedLine | Mistakes | ConfusionMatrix | PredictionsTruth | WrittenText
 
 
 GradWord = Literal["cleared", "filled", "added to", "clipped", "unchanged"]
@@ -285,7 +285,7 @@ class Inside:
     """Name and title of each picture that there can be, the most telling first."""
     view: str | None = None
     """The name of `picture`."""
-    picture: Picture | None = None
+    picture: ViewResult | None = None
     """What the model knows now."""
     problem: str = ""
     """Why there is no picture."""

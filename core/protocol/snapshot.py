@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-from .diagnosis import Facts
+from .diagnosis import VerdictInputs
 from .faults import Fault
 from .inside import Inside
 from .steps import State, Step, TaskName
@@ -225,7 +225,7 @@ class Snapshot:
     """The newest checkpoint; None if nothing is kept."""
     inside: Inside = NOTHING_SHOWN
     """What is shown of the inside of the batch."""
-    facts: Facts | None = None
+    facts: VerdictInputs | None = None
     """What verdicts need besides; None in pictures without curves."""
     faults: tuple[Fault, ...] = ()
     """What is wrong with the loop on purpose, now."""

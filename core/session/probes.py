@@ -8,7 +8,7 @@ from typing import Final
 from ..inspection.inspector import Inspector, batch_facts
 from ..protocol.commands import Show
 from ..protocol.conditions import Gate
-from ..protocol.diagnosis import Facts
+from ..protocol.diagnosis import VerdictInputs
 from ..protocol.inside import Inside
 from ..protocol.steps import FIVE, Step
 from .breakpoints import Breakpoints, BreakReport, values_text
@@ -113,7 +113,7 @@ class Probes:
         speed = self._controller.speed
         return self._inspector.inside(step, held=held or (speed is not None and speed <= SLOW))
 
-    def facts(self) -> Facts:
+    def facts(self) -> VerdictInputs:
         """What verdicts need besides a Snapshot."""
         return self._inspector.facts(
             first_loss=self._run.recorder.first_loss, validation_trains=self._validation_trains

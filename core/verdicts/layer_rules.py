@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 
-from ..protocol.diagnosis import Facts, LayerFact, Verdict
+from ..protocol.diagnosis import Verdict, VerdictInputs
+from ..protocol.inside import LayerRow
 from ..protocol.snapshot import Certainty, RunInfo, Snapshot
 from ..protocol.steps import Step
-from .loss_stats import Losses, curve, finite
+from .loss_stats import LossStats, curve, finite
 
 WINDOWED = 10.0
 """Seconds of training after which the shares of time, taken over five, hold no start-up."""
 
 
-def _gradients(facts: Facts) -> dict[str, float]:
+def _gradients(facts: VerdictInputs) -> dict[str, float]:
     """Norm of the gradients over the norm of the weights by layer, where both are known."""
     return {
         layer.name: layer.grad_norm / layer.weight_norm
@@ -25,7 +26,7 @@ def _gradients(facts: Facts) -> dict[str, float]:
     }
 
 
-def _dead(info: RunInfo, facts: Facts) -> list[LayerFact]:
+def _dead(info: RunInfo, facts: VerdictInputs) -> list[LayerRow]:
     """Layers in which nine of ten units gave 0 for a whole batch; it has to be one of 8 or more.
 
     Healthy ones had 0.47 at most (32 units for two moons); a learning rate x30, 0.98.
@@ -37,11 +38,11 @@ def _dead(info: RunInfo, facts: Facts) -> list[LayerFact]:
 
 def _learning(info: RunInfo, s: Snapshot) -> bool:
     """Whether the loss has been halved: what the gradients look like did no harm."""
-    left = Losses(info, s).left
+    left = LossStats(info, s).left
     return left is not None and left < 0.5
 
 
-def exploding_gradients(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+def exploding_gradients(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """Gradients far larger than the weights, or than they were."""
     by_layer = _gradients(facts)
     infinite = [name for name, ratio in by_layer.items() if not math.isfinite(ratio)]
@@ -74,7 +75,7 @@ def exploding_gradients(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | N
     )
 
 
-def vanishing_gradients(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+def vanishing_gradients(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """Some layers get next to nothing of what others get."""
     by_layer = {name: ratio for name, ratio in _gradients(facts).items() if math.isfinite(ratio)}
     if len(by_layer) < 2 or s.batches_done < 20 or _dead(info, facts) or _learning(info, s):
@@ -93,7 +94,7 @@ def vanishing_gradients(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | N
     )
 
 
-def dead_units(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+def dead_units(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """Most units of a layer give 0 whatever they are shown."""
     rows = _dead(info, facts)
     if not rows or s.batches_done < 20:
@@ -108,7 +109,7 @@ def dead_units(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
     )
 
 
-def labels_outside(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+def labels_outside(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """A label names a class that the model has no output for."""
     low, high, classes = facts.label_low, facts.label_high, facts.classes
     if low is None or high is None or classes is None or (low >= 0 and high < classes):
@@ -122,7 +123,7 @@ def labels_outside(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
     )
 
 
-def validation_trains(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+def validation_trains(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """The validation ran in train mode."""
     if not facts.validation_trains:
         return None
@@ -135,7 +136,7 @@ def validation_trains(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | Non
     )
 
 
-def data_bound(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+def data_bound(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """The wait for data is the largest share of training."""
     # Healthy: 0.19 at most once the start is over. From 0.4 on a faster loader is worth it: the
     # run could take 60 % of its time.

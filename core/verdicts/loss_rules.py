@@ -10,9 +10,9 @@ import math
 from bisect import bisect_left
 from statistics import median
 
-from ..protocol.diagnosis import Facts, Verdict
+from ..protocol.diagnosis import Verdict, VerdictInputs
 from ..protocol.snapshot import RunInfo, Snapshot
-from .loss_stats import Losses, curve, finite, mean, trend
+from .loss_stats import LossStats, curve, finite, mean, trend
 
 STARTED = 20
 """Batches before a loss can be said to rise: twenty of a healthy run were 1.2 times as high as its
@@ -21,9 +21,9 @@ SETTLED = 100
 """Batches, of two epochs or of a thousand batches in one, before a loss can be said not to fall."""
 
 
-def nonfinite(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+def nonfinite(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """A loss was NaN or infinite."""
-    losses = curve(s, "loss") if Losses(info, s).curve else None
+    losses = curve(s, "loss") if LossStats(info, s).curve else None
     bad = next((i for i, n in enumerate(losses.bad) if n), None) if losses else None
     now = s.loss is not None and not math.isfinite(s.loss) and losses is not None
     if losses is None or (bad is None and not now):
@@ -38,9 +38,9 @@ def nonfinite(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
     )
 
 
-def lr_too_high(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+def lr_too_high(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """The loss exploded and stayed bad, or is above where it began."""
-    losses = Losses(info, s)
+    losses = LossStats(info, s)
     first, start, now, typical = (
         losses.first(facts.first_loss),
         losses.start,
@@ -70,13 +70,13 @@ def lr_too_high(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
     )
 
 
-def _stuck(info: RunInfo, s: Snapshot) -> Losses | None:
+def _stuck(info: RunInfo, s: Snapshot) -> LossStats | None:
     """The losses, if there was time to learn and hardly any of it was used.
 
     After 100 batches of two epochs, healthy runs had 0.69 of their first losses at most; with
     lr x0.01 it was 0.87 and more.
     """
-    losses = Losses(info, s)
+    losses = LossStats(info, s)
     epochs_done = s.last.epoch if s.last else 0
     if s.batches_done < SETTLED or (epochs_done < 2 and s.batches_done < 10 * SETTLED):
         return None
@@ -99,7 +99,7 @@ def _learned(info: RunInfo, s: Snapshot) -> bool:
     return metric is not None and good is not None and metric >= good
 
 
-def _update_ratio(s: Snapshot, facts: Facts) -> float | None:
+def _update_ratio(s: Snapshot, facts: VerdictInputs) -> float | None:
     """The layers' median, as it would be at the schedule's peak; None near its end."""
     ratios = finite(tuple(layer.update_ratio for layer in facts.layers))
     lrs = curve(s, "lr")
@@ -109,7 +109,7 @@ def _update_ratio(s: Snapshot, facts: Facts) -> float | None:
     return median(ratios) * (peak / s.lr if s.lr else 1.0)
 
 
-def lr_too_low(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+def lr_too_low(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """The loss falls, but far too slowly, and updates are small."""
     losses, ratio = _stuck(info, s), _update_ratio(s, facts)
     if losses is None or losses.left is None:
@@ -132,7 +132,7 @@ def lr_too_low(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
     )
 
 
-def not_falling(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+def not_falling(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """The loss is where it began, and it isn't the learning rate for all that is known."""
     losses, ratio = _stuck(info, s), _update_ratio(s, facts)
     if losses is None or losses.left is None or losses.now is None:
@@ -155,9 +155,9 @@ def not_falling(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
     )
 
 
-def overfitting(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
+def overfitting(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """The validation loss has risen off its best while the training loss fell on."""
-    losses, validations = Losses(info, s), curve(s, "val_loss")
+    losses, validations = LossStats(info, s), curve(s, "val_loss")
     if validations is None or losses.start is None or losses.now is None:
         return None
     points = [(x, y) for x, y in zip(validations.x, validations.mean, strict=True) if y is not None]
@@ -182,7 +182,7 @@ def overfitting(info: RunInfo, s: Snapshot, facts: Facts) -> Verdict | None:
     )
 
 
-def _training_loss(losses: Losses, batch: float) -> float | None:
+def _training_loss(losses: LossStats, batch: float) -> float | None:
     """The mean over the batches just before this one (the last twentieth of the run so far)."""
     series = losses.curve
     if series is None:

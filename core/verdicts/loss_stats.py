@@ -50,7 +50,7 @@ def trend(values: list[float]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Losses:
+class LossStats:
     """The training losses of a Snapshot."""
 
     info: RunInfo

@@ -1,9 +1,10 @@
 """Verdicts: what is wrong with a run, why, and what to try. Pure functions, no torch.
 
-    for verdict in judge(session.info, session.latest(curves=True)):
+    for verdict in find_verdicts(session.info, session.latest(curves=True)):
         print(verdict.what, verdict.why, verdict.next)
 
-A Snapshot has to bring its curves. The `Facts` are optional: what they don't say can't be judged.
+The Snapshot must hold its curves. `VerdictInputs` are optional: without one, the rules that need it
+find nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from ..protocol.diagnosis import Facts, LayerFact, Severity, Verdict
+from ..protocol.diagnosis import Severity, Verdict, VerdictInputs
 from ..protocol.snapshot import RunInfo, Snapshot
 from ..storage.files import clean
 from .layer_rules import (
@@ -25,9 +26,9 @@ from .layer_rules import (
 )
 from .loss_rules import lr_too_high, lr_too_low, nonfinite, not_falling, overfitting
 
-__all__ = ["CAUSES", "RULES", "Facts", "LayerFact", "Severity", "Verdict", "judge"]
+__all__ = ["CAUSES", "RULES", "Severity", "Verdict", "VerdictInputs", "find_verdicts"]
 
-Rule = Callable[[RunInfo, Snapshot, Facts], Verdict | None]
+Rule = Callable[[RunInfo, Snapshot, VerdictInputs], Verdict | None]
 
 RULES: Final[dict[str, Rule]] = {
     "labels outside the classes": labels_outside,
@@ -58,7 +59,11 @@ LOOP: Final = frozenset(RULES) - {"labels outside the classes", "data-bound"}
 _ORDER: Final[tuple[Severity, ...]] = ("danger", "warning", "note")
 
 
-def judge(info: RunInfo, s: Snapshot, facts: Facts = Facts()) -> tuple[Verdict, ...]:  # noqa: B008 - frozen
+def find_verdicts(
+    info: RunInfo,
+    s: Snapshot,
+    facts: VerdictInputs = VerdictInputs(),  # noqa: B008 - frozen
+) -> tuple[Verdict, ...]:
     """What is wrong with the run, the most severe first; empty for all that can be seen."""
     found = [verdict for rule in RULES.values() if (verdict := rule(info, s, facts)) is not None]
     causes = CAUSES & {verdict.rule for verdict in found}

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...core.protocol.inside import GreyImage
 from ...core.training.device import choose_device
 from ...presets import build
 from ...presets.catalogue import DATASETS
@@ -19,7 +20,6 @@ from ...presets.recipe import Recipe, RecipeError, Section
 from ..render.data_pictures import (
     DataPicture,
     Excerpt,
-    GreyImage,
     Histograms,
     Images,
     LayerSummary,

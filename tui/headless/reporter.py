@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from ...core.verdicts.verdicts import Verdict, judge
+from ...core.verdicts.verdicts import Verdict, find_verdicts
 from ..terminal.output import Output, complain
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class VerdictWatch:
             return ()
         self._judged = picture
         self._due = self._clock() + SPACING
-        self.verdicts = judge(info, picture, picture.facts)
+        self.verdicts = find_verdicts(info, picture, picture.facts)
         new = tuple(verdict for verdict in self.verdicts if verdict.rule not in self._rules)
         self._rules |= {verdict.rule for verdict in new}
         return new

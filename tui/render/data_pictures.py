@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from ...core.protocol.inside import GreyImage
 from .charts import Scale, Stroke, framed, paint, sparkline
 from .format import clean, fit, tick, wrap
 from .glyphs import GLYPHS, INKS
 from .spans import EMPTY, Line, Span, beside, centred_rows, joined, line, line_width, sized
-
-GreyImage = tuple[tuple[float, ...], ...]
-"""Rows of grey values, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)

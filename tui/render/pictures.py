@@ -9,14 +9,14 @@ from typing import Final
 from rich.cells import cell_len
 
 from ...core.protocol.inside import (
+    ClassifiedImage,
     ConfusionMatrix,
     DecisionMap,
     FittedLine,
-    Image,
-    Judged,
+    GreyImage,
     Mistakes,
-    Picture,
     PredictionsTruth,
+    ViewResult,
     WrittenText,
 )
 from .data_pictures import MOST_SCALE, Images, image_grid
@@ -116,7 +116,7 @@ def mistakes(picture: Mistakes, width: int, height: int, *, ascii: bool) -> list
     return [head, *centred_rows(rows, used * (slot + GAP) - GAP, width)]
 
 
-def _caption(judged: Judged, names: Sequence[str]) -> Span:
+def _caption(judged: ClassifiedImage, names: Sequence[str]) -> Span:
     guess = clean(_name(names, judged.predicted)) if judged.predicted >= 0 else "NaN"
     if judged.predicted == judged.label:
         return f"✔ {guess} {percent(judged.confidence)}", "dim"
@@ -124,7 +124,7 @@ def _caption(judged: Judged, names: Sequence[str]) -> Span:
 
 
 def _size(
-    image: Image, captions: Sequence[Span], width: int, height: int, *, ascii: bool
+    image: GreyImage, captions: Sequence[Span], width: int, height: int, *, ascii: bool
 ) -> tuple[int, int, int]:
     """Cells of a slot across and of an image down, and how much an image is enlarged."""
     across, down = (2, 1) if ascii else (1, 2)
@@ -139,7 +139,7 @@ def _size(
     return min(width, max(words, wide * across)), rows, 1
 
 
-def _block(image: Image, slot: int, tall: int, scale: int, *, ascii: bool) -> list[Line]:
+def _block(image: GreyImage, slot: int, tall: int, scale: int, *, ascii: bool) -> list[Line]:
     """An image in the middle of a slot of `tall` rows."""
     grey = [[min(1.0, max(0.0, v)) if math.isfinite(v) else 0.0 for v in row] for row in image]
     large = tuple(tuple(v for v in row for _ in range(scale)) for row in grey for _ in range(scale))
@@ -159,7 +159,7 @@ def _name(names: Sequence[str], number: int) -> str:
     return names[number] if 0 <= number < len(names) else str(number)
 
 
-def draw_view(picture: Picture, width: int, height: int, *, ascii: bool = False) -> list[Line]:
+def draw_view(picture: ViewResult, width: int, height: int, *, ascii: bool = False) -> list[Line]:
     """The picture in at most `height` lines of at most `width` cells."""
     if width < 1 or height < 1:
         return []

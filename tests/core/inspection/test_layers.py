@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from fivestep.core.inspection.inspector import batch_facts
 from fivestep.core.inspection.layer_stats import BINS
-from fivestep.core.inspection.layers import Difference, LayerRow, LayerWatch, compare
+from fivestep.core.inspection.layers import LayerWatch
 from fivestep.core.inspection.views import views_for
+from fivestep.core.protocol.inside import Difference, LayerRow, compare
 from fivestep.core.protocol.steps import Step
 from fivestep.core.training.progress import Progress
 from fivestep.core.training.training import Training

@@ -21,7 +21,7 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from fivestep.core.inspection.view import looking
+from fivestep.core.inspection.eval_mode import eval_without_trace
 from fivestep.core.inspection.views import views_for
 from fivestep.core.protocol.inside import (
     ConfusionMatrix,
@@ -459,7 +459,7 @@ def test_modes_buffers_and_generators_come_back_whatever_happens(fails: bool) ->
 def test_what_is_looked_at_is_judged_in_eval_mode(make_training: MakeTraining) -> None:
     of = make_training()
     of.model.train()
-    with looking(of) as model:
+    with eval_without_trace(of) as model:
         assert not any(module.training for module in model.modules())
         assert not torch.is_grad_enabled()
     (view,) = views_for(of)

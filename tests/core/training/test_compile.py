@@ -7,7 +7,7 @@ import torch
 from states import EveryState  # tests/core is on the path
 from torch import nn
 
-from fivestep.core.inspection.view import looking
+from fivestep.core.inspection.eval_mode import eval_without_trace
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.session.session import Session
 from fivestep.core.training.compile import (
@@ -77,7 +77,7 @@ def test_whoever_looks_sees_the_model_as_it_was_written(make_training, calls):
     compile_in_place(training.model)
     compile_in_place(training.model)  # once is enough
     features = training.batches.features
-    with looking(training) as model:
+    with eval_without_trace(training) as model:
         model(features)
     assert not calls
     training.model(features)

@@ -13,7 +13,7 @@ from torch import nn
 from verdict_runs import looked_at, rules, verdicts
 
 from fivestep.core.protocol.snapshot import Certainty
-from fivestep.core.verdicts.verdicts import CAUSES, LOOP, RULES, Facts, judge
+from fivestep.core.verdicts.verdicts import CAUSES, LOOP, RULES, VerdictInputs, find_verdicts
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
 
@@ -35,7 +35,7 @@ def run(name: str, lr: float = 1.0):
 
 def fired(info, moments) -> set[str]:
     """Every rule that fires at some moment, with the facts."""
-    return {v.rule for s, facts in moments for v in judge(info, s, facts)}
+    return {v.rule for s, facts in moments for v in find_verdicts(info, s, facts)}
 
 
 def linears(training) -> list[nn.Linear]:
@@ -71,7 +71,7 @@ def test_a_learning_rate_far_too_low(name, lr):
 
 def test_a_loss_that_falls_steadily_but_far_too_slowly_needs_no_layers():
     info, moments = run("iris-mlp", 1e-2)
-    assert {v.rule for s, _ in moments for v in judge(info, s)} >= {"lr too low"}
+    assert {v.rule for s, _ in moments for v in find_verdicts(info, s)} >= {"lr too low"}
 
 
 def test_labels_that_have_nothing_to_do_with_the_features():
@@ -99,19 +99,19 @@ def test_a_learning_rate_of_zero_says_that_no_weight_changes():
 def test_a_schedule_that_still_warms_up_is_waited_for():
     info, moments = run("wine-mlp", 1e-4)
     s, _ = moments[-1]
-    assert [v.rule for v in judge(info, s)] == ["not falling"]
+    assert [v.rule for v in find_verdicts(info, s)] == ["not falling"]
     name, lrs = next(pair for pair in s.curves if pair[0] == "lr")
     n = len(lrs.x)
     climbing = tuple(1e-6 * (i + 1) for i in range(n))
     warm = replace(lrs, low=climbing, mean=climbing, high=climbing)
     curves = tuple((k, warm if k == name else c) for k, c in s.curves)
-    assert judge(info, replace(s, curves=curves, lr=climbing[-1])) == ()
+    assert find_verdicts(info, replace(s, curves=curves, lr=climbing[-1])) == ()
 
 
 def test_a_model_that_was_good_from_the_start_need_not_fall():
     info, moments = run("wine-mlp", 1e-4)
     s, _ = moments[-1]
-    assert judge(info, replace(s, metrics=(("accuracy", 0.98),))) == ()
+    assert find_verdicts(info, replace(s, metrics=(("accuracy", 0.98),))) == ()
 
 
 @pytest.mark.parametrize("name", ["diabetes-mlp", "iris-mlp"])
@@ -128,7 +128,7 @@ def test_sigmoids_in_a_row_let_the_gradients_vanish():
     info, moments = looked_at(training, moments=8)
     assert fired(info, moments[:-1]) == {"vanishing gradients"}
     # without layers, all that can be said is what follows from it
-    assert "not falling" in {v.rule for s, _ in moments for v in judge(info, s)}
+    assert "not falling" in {v.rule for s, _ in moments for v in find_verdicts(info, s)}
 
 
 def test_weights_that_are_drawn_too_large_let_the_gradients_explode():
@@ -153,7 +153,7 @@ def test_units_with_a_large_negative_bias_are_dead():
 
 def test_a_loss_that_is_not_finite_is_seen_and_stays_seen():
     info, moments = run("line-linear", 100)
-    said = judge(info, moments[-1][0])
+    said = find_verdicts(info, moments[-1][0])
     assert [v.rule for v in said][:1] == ["non-finite"]
     severities = [v.severity for v in said]
     assert severities == sorted(severities, key=["danger", "warning", "note"].index)
@@ -162,23 +162,25 @@ def test_a_loss_that_is_not_finite_is_seen_and_stays_seen():
 def test_losses_that_nobody_tells_are_not_judged():
     info, moments = run("iris-mlp", 1000)
     untold = replace(info, loss=Certainty.UNKNOWN)
-    assert all(judge(untold, s) == () for s, _ in moments)
+    assert all(find_verdicts(untold, s) == () for s, _ in moments)
 
 
 def test_what_was_changed_on_purpose_is_what_to_undo():
     info, moments = run("iris-mlp", 1e-4)
     s, facts = moments[-1]
-    (verdict,) = judge(info, s, replace(facts, faults=("optimizer.step() left out",)))
+    (verdict,) = find_verdicts(info, s, replace(facts, faults=("optimizer.step() left out",)))
     assert verdict.rule == "not falling"
     assert "on purpose: optimizer.step() left out" in verdict.next
     # labels and loaders are no part of the loop
-    wrong = Facts(label_low=1, label_high=3, classes=3, faults=("model.train() forgotten",))
-    assert "on purpose" not in judge(info, moments[0][0], wrong)[0].next
+    wrong = VerdictInputs(label_low=1, label_high=3, classes=3, faults=("model.train() forgotten",))
+    assert "on purpose" not in find_verdicts(info, moments[0][0], wrong)[0].next
 
 
 def test_every_verdict_is_three_short_lines_for_a_person():
     runs = run("line-linear", 100), run("iris-mlp", 1000), run("iris-mlp", 1e-4)
-    said = [v for info, moments in runs for s, facts in moments for v in judge(info, s, facts)]
+    said = [
+        v for info, moments in runs for s, facts in moments for v in find_verdicts(info, s, facts)
+    ]
     assert said
     for verdict in said:
         assert verdict.rule in RULES

@@ -20,7 +20,7 @@ from fivestep.core.protocol.snapshot import Certainty
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.series import Series
 from fivestep.core.training.data import TensorBatches
-from fivestep.core.verdicts.verdicts import Facts, judge
+from fivestep.core.verdicts.verdicts import VerdictInputs, find_verdicts
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
 
@@ -56,8 +56,8 @@ def test_a_label_past_the_last_class_and_what_the_criterion_leaves_out():
     info, moments = healthy()
     s, _ = moments[0]
     for low, high, expected in ((0, 2, 0), (0, 3, 1), (-1, 2, 1)):
-        facts = Facts(label_low=low, label_high=high, classes=3)
-        assert len(judge(info, s, facts)) == expected
+        facts = VerdictInputs(label_low=low, label_high=high, classes=3)
+        assert len(find_verdicts(info, s, facts)) == expected
 
 
 def test_a_model_that_stays_in_train_mode_while_it_is_validated(make_training):
@@ -101,13 +101,13 @@ def test_a_loader_that_is_slower_than_the_model(make_training, monkeypatch, wait
     training.batches = Slow(training.batches.features, training.batches.labels, 8)
     training.model.register_forward_hook(lambda *_: setattr(clock, "now", clock.now + 0.1))
     info, moments = looked_at(training)
-    early = [judge(info, s, f) for s, f in moments if s.active < 5]
+    early = [find_verdicts(info, s, f) for s, f in moments if s.active < 5]
     assert early
     assert not any(v.rule == "data-bound" for said in early for v in said)
-    last = judge(info, moments[-1][0])
+    last = find_verdicts(info, moments[-1][0])
     assert [v.rule for v in last] == ["data-bound"] * bound
     untold = replace(info, phases=(Certainty.UNKNOWN,) * len(info.phases))
-    assert judge(untold, moments[-1][0]) == ()
+    assert find_verdicts(untold, moments[-1][0]) == ()
 
 
 ODD = st.none() | st.floats() | st.sampled_from([0.0, 1e308, -1e308, 5e-324])
@@ -128,7 +128,9 @@ def test_no_numbers_make_judging_fail(losses, rows, lr, trains):
     odd = replace(
         moments[-1][0], recent=tuple(losses), curves=curves, lr=lr, grad_norm=lr, metrics=()
     )
-    for verdict in judge(info, odd, Facts(layers=tuple(rows), validation_trains=trains)):
+    for verdict in find_verdicts(
+        info, odd, VerdictInputs(layers=tuple(rows), validation_trains=trains)
+    ):
         assert "\n" not in verdict.what + verdict.why + verdict.next
 
 
@@ -137,4 +139,4 @@ def test_a_layer_without_numbers_is_no_evidence():
     s, _ = moments[-1]
     bare = (LayerRow("0", "Linear"), LayerRow("1", "ReLU"))
     zero = (LayerRow("0", "Linear", weight_norm=0.0, grad_norm=0.0, update_ratio=math.inf),)
-    assert judge(info, s, Facts(layers=bare + zero)) == ()
+    assert find_verdicts(info, s, VerdictInputs(layers=bare + zero)) == ()

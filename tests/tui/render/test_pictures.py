@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fivestep.core.protocol.inside import (
+    ClassifiedImage,
     ConfusionMatrix,
     DecisionMap,
     FittedLine,
     Histogram,
-    Judged,
     LayerRow,
     Mistakes,
-    Picture,
     PredictionsTruth,
+    ViewResult,
     WrittenText,
     compare,
 )
@@ -78,7 +78,7 @@ def several_mistakes(draw: Any) -> Mistakes:
     tall, wide, names = draw(st.integers(1, 32)), draw(st.integers(1, 32)), draw(NAMES)
     image = tuple((draw(ANY),) * wide for _ in range(tall))
     number = st.integers(-1, 9)
-    one = st.builds(Judged, st.just(image), number, number, CHANCE, ANY)
+    one = st.builds(ClassifiedImage, st.just(image), number, number, CHANCE, ANY)
     shown = draw(st.lists(one, max_size=24))
     return Mistakes(tuple(shown), draw(st.integers(0, 9)), 99, draw(NAME), names)
 
@@ -120,7 +120,7 @@ def assert_fits(drawn: list[Line], wide: int, high: int) -> None:
 @settings(max_examples=60, deadline=None)
 @given(picture=PICTURES, **SIZES)
 def test_any_picture_stays_in_its_panel_and_harmless(
-    picture: Picture, wide: int, high: int, ascii: bool
+    picture: ViewResult, wide: int, high: int, ascii: bool
 ) -> None:
     drawn = draw_view(picture, wide, high, ascii=ascii)
     assert_fits(drawn, wide, high)
@@ -191,7 +191,11 @@ def test_predictions_say_how_good_they_are() -> None:
 
 BOX = tuple(tuple(float(x == y) for x in range(8)) for y in range(8))
 WRONG = Mistakes(
-    (Judged(BOX, 4, 9, 0.8, 3.0), Judged(BOX, 1, 1, 0.51, 0.7), Judged(BOX, 1, -1, 0.0, 9.0)),
+    (
+        ClassifiedImage(BOX, 4, 9, 0.8, 3.0),
+        ClassifiedImage(BOX, 1, 1, 0.51, 0.7),
+        ClassifiedImage(BOX, 1, -1, 0.0, 9.0),
+    ),
     wrong=2,
     samples=180,
     part="validation",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from fivestep.core.protocol.diagnosis import Facts
+from fivestep.core.protocol.diagnosis import VerdictInputs
 from fivestep.core.protocol.faults import Fault
 from fivestep.core.protocol.inside import (
     BatchFacts,
@@ -136,7 +136,7 @@ def test_picture(
             faults=(Fault.LR_TIMES_100,),
             faults_so_far=(Fault.LR_TIMES_100,),
             undo=True,
-            facts=Facts(label_low=1, label_high=10, classes=10),
+            facts=VerdictInputs(label_low=1, label_high=10, classes=10),
         )
     elif kind == "held":
         change = Change(NOON, 7, 301, "breakpoint loss > 0.08 (loss 0.0832)", "break")

@@ -17,7 +17,7 @@ from fivestep.core.protocol.commands import (
     Stop,
     Validate,
 )
-from fivestep.core.protocol.diagnosis import Facts
+from fivestep.core.protocol.diagnosis import VerdictInputs
 from fivestep.core.protocol.snapshot import Outcome, Snapshot
 from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.render import keymap as commands
@@ -444,7 +444,7 @@ async def test_a_chart_is_drawn_from_the_curves_that_were_asked_for() -> None:
         screen, curves = app.watch_screen, app.watch_screen.panels.curves
 
         def drawn_after(ticks: int, done: int, **changes: Any) -> float:
-            source.coming = picture(done, facts=Facts(), **changes)
+            source.coming = picture(done, facts=VerdictInputs(), **changes)
             for _ in range(ticks):
                 screen.tick()
             return curves.curves["loss"].x[-1]

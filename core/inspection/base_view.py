@@ -1,50 +1,18 @@
-"""What every view is."""
+"""The base class of views, and how outputs and labels name classes."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..protocol.inside import Picture
-from ..training.compile import eager
-from ..training.rng import everything_untouched
+from ..protocol.inside import ViewResult
 from ..training.training import Training
-
-
-@contextmanager
-def looking(training: Training) -> Generator[nn.Module, None, None]:
-    """The model in eval mode and without gradients, for as long as the block goes on.
-
-    Afterwards, also when the block fails, every module has its mode back, every buffer its
-    content, and the generators of torch, NumPy and Python their states. `no_grad` rather than
-    `inference_mode`: what a module may cache on the way has to be fit for training.
-    A compiled model is looked at as it was written; see `training.compile.eager`.
-    """
-    modes = [(module, module.training) for module in training.model.modules()]
-    buffers = [
-        (module, name, buffer, buffer._version, buffer.detach().clone())
-        for module in training.model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    with eager(training.model) as model, everything_untouched(training.device):
-        try:
-            model.eval()
-            with torch.no_grad():
-                yield model
-        finally:
-            for module, name, buffer, version, content in buffers:
-                module._buffers[name] = buffer
-                if buffer._version != version:
-                    buffer.detach().copy_(content)
-            for module, mode in modes:
-                module.training = mode
+from .eval_mode import eval_without_trace
 
 
 class View(ABC):
@@ -55,17 +23,17 @@ class View(ABC):
     title: ClassVar[str]
     """For people, such as "confusion matrix"."""
 
-    def compute(self, training: Training) -> Picture:
+    def compute(self, training: Training) -> ViewResult:
         """The picture as of now. Leaves no trace on the run, and waits for an accelerator.
 
         Raises:
             Exception: whatever the model raises; the run is left untouched then, too.
         """
-        with looking(training) as model:
+        with eval_without_trace(training) as model:
             return self.see(model, training)
 
     @abstractmethod
-    def see(self, model: nn.Module, training: Training) -> Picture:
+    def see(self, model: nn.Module, training: Training) -> ViewResult:
         """The picture, the model being in eval mode and without gradients."""
 
 

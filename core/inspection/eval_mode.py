@@ -1,0 +1,43 @@
+"""Running a model in eval mode so that the run it belongs to never notices."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from ..training.compile import eager
+from ..training.rng import everything_untouched
+from ..training.training import Training
+
+
+@contextmanager
+def eval_without_trace(training: Training) -> Generator[nn.Module, None, None]:
+    """The model in eval mode and without gradients, for as long as the block goes on.
+
+    Afterwards, also when the block fails, every module has its mode back, every buffer its
+    content, and the generators of torch, NumPy and Python their states. `no_grad` rather than
+    `inference_mode`: what a module may cache on the way has to be fit for training.
+    A compiled model is looked at as it was written; see `training.compile.eager`.
+    """
+    modes = [(module, module.training) for module in training.model.modules()]
+    buffers = [
+        (module, name, buffer, buffer._version, buffer.detach().clone())
+        for module in training.model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    with eager(training.model) as model, everything_untouched(training.device):
+        try:
+            model.eval()
+            with torch.no_grad():
+                yield model
+        finally:
+            for module, name, buffer, version, content in buffers:
+                module._buffers[name] = buffer
+                if buffer._version != version:
+                    buffer.detach().copy_(content)
+            for module, mode in modes:
+                module.training = mode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,7 +43,6 @@ def refusal(name: str, overrides: dict[str, Any] | None = None, *, built: bool =
         ("epochs = true", ["epochs: expected a whole number", "not true"]),
         ("epochs = 3.0", ["epochs: expected a whole number", "not 3.0"]),
         ('epochs = "3"', ["epochs: expected a whole number", 'not "3"']),
-        ("epochs = [3]", ["epochs: expected a whole number", "not [3]"]),
         ("epochs = {a = 1}", ["epochs: expected a whole number", "not a section"]),
         ("epochs = 1979-05-27", ["epochs: expected a whole number", "not a date"]),
         ("batch_size = 1000000000000", ["batch_size: expected", "to 65536"]),
@@ -87,13 +85,11 @@ def test_top_level_keys(write: Any, line: str, says: list[str]) -> None:
         ("model.widths=64", ["model.widths: expected a list of 1 to 16 values", "not 64"]),
         ("model.widths=[]", ["model.widths: expected a list of 1 to 16 values"]),
         ("model.widths=[1000000000]", ["model.widths: expected a whole number from 1 to 2048"]),
-        ("model.widths=[true]", ["model.widths: expected a whole number"]),
         ("model.width=[3]", ["model.width: an option of gpt, lstm; mlp has", "widths"]),
         ("model.widhts=[3]", ["model.widhts: unknown key; mlp has", "did you mean model.widths?"]),
         ("model.activation=rleu", ["model.activation: expected one of", "did you mean relu?"]),
         ("model.dropout=1", ["model.dropout: expected a number from 0 to below 1"]),
         ("optimizer.lr=0", ["--lr: expected a number above 0", "not 0"]),
-        ("optimizer.lr=-0.1", ["--lr: expected a number above 0", "not -0.1"]),
         ("optimizer.lr=nan", ["--lr: expected a number above 0", "not nan"]),
         ("optimizer.lr=inf", ["--lr: expected a number above 0", "not inf"]),
         ("optimizer.lr=true", ["--lr: expected a number above 0", "not true"]),
@@ -101,7 +97,6 @@ def test_top_level_keys(write: Any, line: str, says: list[str]) -> None:
         ("optimizer.betas=[0.9,0.9]", ["an option of Adam", "SGD has lr"]),
         ("optimizer.momentun=0.9", ["unknown key; SGD has", "did you mean optimizer.momentum?"]),
         ("optimizer.name=adamz", ["--optimizer: expected one of", "did you mean Adam"]),
-        ("optimizer.name=step", ["--optimizer: expected one of"]),
         ("criterion.name=MSE", ["criterion.name: expected one of", "did you mean MSELoss?"]),
         ("criterion.reduction=sum", ["criterion.reduction: unknown key; CrossEntropyLoss has"]),
         ("scheduler.name=cosin", ["scheduler.name: expected one of", "did you mean cosine?"]),
@@ -161,6 +156,7 @@ def test_files_that_are_no_recipe(write: Any, content: str | bytes, says: str) -
         ("Digits-CNN", "did you mean digits-cnn?"),
         ("qqq", "there are breast-cancer-linear, "),
         ("", "expected a recipe file"),
+        ("/dev/zero", "expected a recipe file"),
         ("missing.toml", "there is no such file"),
         ("no/such/place", "there is no such file"),
         ("nul\0.toml", "there is no such file"),
@@ -170,14 +166,6 @@ def test_files_that_are_no_recipe(write: Any, content: str | bytes, says: str) -
 )
 def test_names_that_lead_nowhere(name: str, says: str) -> None:
     assert says in refusal(name)
-
-
-def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
-    assert "expected a recipe file" in refusal(str(tmp_path))
-
-
-def test_a_device_is_no_recipe() -> None:
-    assert "expected a recipe file" in refusal("/dev/zero")
 
 
 @pytest.mark.parametrize("text", ["", "epochs", "=3", "  = 3"])

@@ -179,7 +179,7 @@ class Batch:
     train_mode: bool
     """Whether the model was in train mode."""
     phases: tuple[Phase, ...]
-    """In the order in which they were taken; a step that was not due is not among them."""
+    """In the order in which they ran; a step that was not due is not among them."""
     update_ratio: float | None
     """Norm of the update over the norm of all weights before it; None if no update was due."""
     against: float | None
@@ -225,7 +225,7 @@ def explain(training: Training, batches: int = 2, faults: Iterable[Fault] = ()) 
     Args:
         training: what to train; it belongs to this from now on. It is not validated.
         batches: how many; fewer if the run has no more.
-        switches: what is to be wrong with the loop on purpose.
+        faults: what is to be wrong with the loop on purpose.
     """
     threads = torch.get_num_threads()
     if training.threads is not None:
@@ -259,7 +259,7 @@ class _Walk:
     def __init__(self, training: Training, faults: frozenset[Fault]) -> None:
         self.progress = Progress(faults=faults)
         self.running = Step.OTHER
-        """The phase that is being taken."""
+        """The phase under way."""
         self.batches: list[Batch] = []
         self._training = training
         self._rate = LearningRate(training.optimizer, training.scheduler, training.scheduler_per)
@@ -290,7 +290,7 @@ class _Walk:
                     self.running = step
 
     def _at_gate(self, step: Step) -> None:
-        """`running` has been taken, and `step` is about to be."""
+        """Note what `running` changed; `step` runs next."""
         watch, running = self._watch, self.running
         if running is Step.UPDATE:
             watch.after_update()

@@ -25,11 +25,12 @@ from ..protocol.steps import Step
 from ..training.data import TensorBatches
 from ..training.progress import Progress
 from ..training.training import Training
+from .base_view import View
 from .layers import LayerWatch
-from .views import View, views_for
+from .views import views_for
 
 MOST: Final = 8
-"""Tensors told of each of features, labels and outputs."""
+"""Tensors described of each of features, labels and outputs."""
 LONGEST: Final = 40
 """Characters of a key in a nested batch."""
 
@@ -146,7 +147,7 @@ class Inspector:
         """What is to be shown now.
 
         Args:
-            step: about to be taken.
+            step: the phase that runs next.
             held: the run is paused: layers are exact, and compared with those of the last pause.
         """
         show, place = self.show, (step, self._progress.batches_done, self._progress.val_batch)
@@ -155,8 +156,8 @@ class Inspector:
             self._rows = self._watch.look(histograms=show.histograms, exact=True)
             self._differences = ()
             if last is not None:
-                taken = last[0] if _next_of(last, place) else None
-                self._differences = compare(before, self._rows, taken)
+                step_run = last[0] if _next_of(last, place) else None
+                self._differences = compare(before, self._rows, step_run)
             self._exact_at = place
         if show.view is not None:
             self._see(place, held=held)

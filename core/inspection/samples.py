@@ -130,7 +130,7 @@ class Samples:
         return torch.cat(features), torch.cat(labels)
 
     def few(self) -> Samples:
-        """Two of them, or where they can't be told apart, a batch."""
+        """The first two samples; the first batch where it is not a tensor that can be sliced."""
         features, labels = self.batches[0]
         if isinstance(features, Tensor) and isinstance(labels, Tensor):
             return Samples(((features[:2], labels[:2]),), self.part)
@@ -142,15 +142,15 @@ class Samples:
             yield model(to_device(features, device)), to_device(labels, device)
 
 
-def judged_samples(training: Training, model: nn.Module) -> Samples | None:
-    """Of the validation data, or where there is none, of the training data."""
+def validation_samples(training: Training, model: nn.Module) -> Samples | None:
+    """Samples of the validation data, or without any, of the training data."""
     if training.validation is not None:
         return _samples(training, model, training.validation, "validation")
     return _samples(training, model, training.batches, "training")
 
 
 def training_samples(training: Training, most: int) -> Samples | None:
-    """Of the training data, which no model has to see."""
+    """Samples of the training data, however large the model is: it does not run on them."""
     return _samples(training, None, training.batches, "training", most)
 
 

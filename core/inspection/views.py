@@ -19,7 +19,7 @@ from ..training.training import Training
 from .base_view import View, is_choice, probabilities
 from .classifier_views import ConfusionView, DecisionView, MistakesView, points_of
 from .eval_mode import eval_without_trace
-from .samples import Samples, judged_samples, training_samples
+from .samples import Samples, training_samples, validation_samples
 
 PLACES: Final = 129
 """Of a fitted line."""
@@ -163,8 +163,6 @@ class TextView(View):
         )
 
 
-__all__ = ["View", "views_for"]
-
 POINTS: Final = 400
 """Of the data, drawn into a picture."""
 _VALUES: Final = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)
@@ -186,18 +184,18 @@ def views_for(training: Training) -> tuple[View, ...]:
         return ()
     try:
         with eval_without_trace(training) as model:
-            judged = judged_samples(training, model)
-            if judged is None:
+            samples = validation_samples(training, model)
+            if samples is None:
                 return ()
-            few = judged.few()
+            few = samples.few()
             ((outputs, labels),) = few.outputs(model, training.device)
-            return _choose(training, judged, few.batches[0][0], outputs, labels)
+            return _choose(training, samples, few.batches[0][0], outputs, labels)
     except Exception:  # a person's own model or data; the run itself will say what is wrong
         return ()
 
 
 def _choose(
-    training: Training, judged: Samples, features: Any, outputs: Any, labels: Any
+    training: Training, samples: Samples, features: Any, outputs: Any, labels: Any
 ) -> tuple[View, ...]:
     task = _task(training)
     if task == "language-model":
@@ -206,14 +204,14 @@ def _choose(
     if not isinstance(outputs, Tensor) or not isinstance(labels, Tensor):
         return ()
     if task == "regression":
-        return _of_values(training, judged, features, outputs, labels)
+        return _of_values(training, samples, features, outputs, labels)
     if task == "classification" and is_choice(outputs, labels, training.criterion):
-        return _of_classes(training, judged, features, outputs)
+        return _of_classes(training, samples, features, outputs)
     return ()
 
 
 def _of_classes(
-    training: Training, judged: Samples, features: Any, outputs: Tensor
+    training: Training, samples: Samples, features: Any, outputs: Tensor
 ) -> tuple[View, ...]:
     chances = probabilities(outputs, training.criterion)  # (N, C)
     given, classes = training.about.label_names, chances.shape[1]
@@ -226,12 +224,12 @@ def _of_classes(
                 points = points_of(seen, outputs, training.criterion)
                 views.append(DecisionView(*points, names))
         if MistakesView.fits(features):
-            views.append(MistakesView(judged, names))
-    return (*views, ConfusionView(judged, names))
+            views.append(MistakesView(samples, names))
+    return (*views, ConfusionView(samples, names))
 
 
 def _of_values(
-    training: Training, judged: Samples, features: Any, outputs: Tensor, labels: Tensor
+    training: Training, samples: Samples, features: Any, outputs: Tensor, labels: Tensor
 ) -> tuple[View, ...]:
     if outputs.numel() != labels.numel() or not outputs.is_floating_point():
         return ()
@@ -240,7 +238,7 @@ def _of_values(
         seen = _training_data(training)
         if seen is not None:
             views.append(FittedView(*seen))
-    return (*views, PredictionsView(judged, POINTS))
+    return (*views, PredictionsView(samples, POINTS))
 
 
 def _training_data(training: Training) -> tuple[Tensor, Tensor] | None:

@@ -194,7 +194,7 @@ def compare(
     Exact where both looks were (`editions`); otherwise two equal norms count as no change.
 
     Args:
-        step: the phase that was taken in between. Gradients that change in OTHER were clipped.
+        step: the phase that ran in between. Gradients that change in OTHER were clipped.
     """
     earlier = {row.name: row for row in before}
     return tuple(
@@ -274,7 +274,7 @@ class BatchFacts:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """What somebody looks at of the inside of a batch; empty where nobody does."""
+    """What is shown of the inside of a batch, as `commands.Show` asks for it; empty by default."""
 
     layers: tuple[LayerRow, ...] = ()
     """In the model's order: exact in a pause, else sampled behind an update."""

@@ -171,7 +171,7 @@ class Snapshot:
 
     state: State
     step: Step
-    """The phase about to be taken when this was built (while paused: what comes next)."""
+    """The phase that was next when this was built (while paused: what comes next)."""
     epoch: int
     """The epoch under way, counted from 1; the last one once all are trained."""
     batch: int

@@ -142,7 +142,7 @@ TaskName = Literal["classification", "regression", "language-model"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A kind of problem; the default judges by the loss alone."""
+    """A kind of problem; the default has no metric but the loss."""
 
     name: TaskName | Literal["custom"] = "custom"
 

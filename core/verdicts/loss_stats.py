@@ -96,16 +96,16 @@ class LossStats:
         values = finite(self.curve.mean[: self._first]) if self.curve else []
         return mean(values) if values and values[0] > 0 and 0 < mean(values) < math.inf else None
 
-    def first(self, told: float | None) -> float | None:
-        """Of the untrained model, which an explosion right after it leaves alone.
+    def first(self, known: float | None) -> float | None:
+        """The untrained model's loss; None if not known, not above 0 or not finite.
 
         Args:
-            told: the first batch's loss, by somebody who knows; None has it read off the curve,
-                whose first bucket must not be wider than two batches for that.
+            known: the first batch's loss. If None, the curve's first bucket gives it, provided
+                that it holds two batches at most.
         """
-        if told is None and self.curve is not None and self.curve.x[0] <= 2:
-            told = self.curve.low[0]
-        return told if told is not None and 0 < told < math.inf else None
+        if known is None and self.curve is not None and self.curve.x[0] <= 2:
+            known = self.curve.low[0]
+        return known if known is not None and 0 < known < math.inf else None
 
     @cached_property
     def peak(self) -> float:

@@ -45,23 +45,23 @@ FAULTS: Final[dict[Fault, FaultInfo]] = {
             Fault.NO_ZERO_GRAD,
             "leave out optimizer.zero_grad()",
             "The gradient norm grows from batch to batch, and the loss becomes restless or rises.",
-            "backward adds to what it finds in .grad. Nobody empties it, so every update follows "
-            "the sum of all gradients since, most of them of weights that are long gone.",
+            "The backward pass adds to what it finds in .grad. Nobody empties it, so every update "
+            "follows the sum of all gradients since, most of them of weights that are long gone.",
         ),
         FaultInfo(
             Fault.LATE_ZERO_GRAD,
             "zero_grad after backward",
             "The loss stops falling at once: it only wavers with the batches. Every .grad is "
             "empty before the update.",
-            "zero_grad throws away what backward has just computed, so optimizer.step() finds no "
-            "gradient and moves nothing.",
+            "zero_grad throws away what the backward pass has just computed, so optimizer.step() "
+            "finds no gradient and moves nothing.",
         ),
         FaultInfo(
             Fault.NO_BACKWARD,
             "leave out loss.backward()",
             "The loss stops falling. Layers have no gradients, and weights don't move.",
-            "Only backward computes gradients. Without them the optimizer has nothing to go by, "
-            "however wrong the outputs are.",
+            "Only the backward pass computes gradients. Without them the optimizer has nothing to "
+            "go by, however wrong the outputs are.",
         ),
         FaultInfo(
             Fault.NO_STEP,

@@ -33,7 +33,7 @@ def nonfinite(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | Non
         "non-finite",
         "danger",
         f"the loss became NaN or infinite {when}",
-        "one such number in backward, and every weight that it reaches is lost",
+        "one such number in the backward pass, and every weight that it reaches is lost",
         "lower the learning rate, clip the gradients (clip_norm = 1), look for NaN in the data",
     )
 
@@ -144,7 +144,7 @@ def not_falling(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | N
             "warning",
             f"the loss does not fall: {losses.now:.3g}",
             "the updates change no weight",
-            "check that backward and step run, and that the learning rate is above 0",
+            "check that loss.backward() and optimizer.step() run, and that lr is above 0",
         )
     return Verdict(
         "not falling",

@@ -19,7 +19,7 @@ from ..training.training import Training
 from .base_view import View, is_choice, probabilities
 from .classifier_views import ConfusionView, DecisionView, MistakesView, points_of
 from .eval_mode import eval_without_trace
-from .samples import Samples, training_samples, validation_samples
+from .samples import Samples, spaced, training_samples, validation_samples
 
 PLACES: Final = 129
 """Of a fitted line."""
@@ -76,9 +76,7 @@ class PredictionsView(View):
         errors = guess - truth
         spread = (truth - truth.mean()).square().sum()
         r2 = 1 - errors.square().sum() / spread if spread > 0 else truth.new_tensor(math.nan)
-        count = min(self._most, len(truth))
-        chosen = torch.arange(count) * len(truth) // count
-        points = torch.stack((truth, guess), 1)[chosen].tolist()
+        points = torch.stack((truth, guess), 1)[spaced(len(truth), self._most)].tolist()
         return PredictionsTruth(
             points=tuple((x, y) for x, y in points),
             r2=float(r2),

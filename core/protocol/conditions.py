@@ -277,11 +277,10 @@ class _Builder:
             for index, token in enumerate(self.tokens)
         )
         try:
-            return self._truth(ast.parse(source, mode="eval").body)
+            tree = ast.parse(source, mode="eval")
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-            if isinstance(error, ConditionError):
-                raise
             raise _error("this can't be read as a condition") from error
+        return self._truth(tree.body)
 
     def _truth(self, node: ast.expr) -> Truth:
         match node:

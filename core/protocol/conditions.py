@@ -125,8 +125,8 @@ def parse(text: str, metrics: Iterable[str] = METRICS) -> Condition:
     tokens = list(_tokens(text))
     if len(tokens) == 1:
         raise _error('there is no condition; write one such as "loss > 3"')
-    _check_order(tokens)
     names = {**NAMES, **{name: Name("validation", "") for name in metrics if name not in NAMES}}
+    _check_order(tokens, names)
     builder = _Builder(tokens, names)
     evaluate = builder.condition()
     if not builder.used:
@@ -210,8 +210,8 @@ def _tokens(text: str) -> Iterator[Token]:
     yield Token("end", "", len(text) + 1)
 
 
-def _check_order(tokens: list[Token]) -> None:
-    """Raise a ConditionError at the first token that can't stand where it does.
+def _check_order(tokens: list[Token], names: Mapping[str, Name]) -> None:
+    """Raise a ConditionError at the first token that can't stand where it does, or names nothing.
 
     Python would say so too, but in words and columns of its own.
     """
@@ -225,6 +225,9 @@ def _check_order(tokens: list[Token]) -> None:
             _close(nested, "not")
         brackets = [outer for outer in nested if outer.text == "("]
         if wants_operand and token.is_operand:
+            if token.kind == "word" and token.text not in (*names, *CONSTANTS):
+                hint = _hint(token.text, names)
+                raise _error(f"there is no {_quoted(token.text)}{hint}", token.column)
             wants_operand = False
             _close(nested, "+", "-")
         elif wants_operand and (
@@ -246,6 +249,13 @@ def _check_order(tokens: list[Token]) -> None:
         elif wants_operand:
             raise _error("something is missing at the end", token.column)
         before = token.text
+
+
+def _hint(word: str, names: Mapping[str, Name]) -> str:
+    """What an unknown word may have meant."""
+    by_lower = {name.lower(): name for name in (*names, *WORDS)}
+    close = get_close_matches(word.lower()[:40], by_lower, n=1)
+    return f"; did you mean {by_lower[close[0]]}?" if close else f"; known: {', '.join(names)}"
 
 
 def _close(nested: list[Token], *texts: str) -> None:
@@ -325,22 +335,10 @@ class _Builder:
             number = CONSTANTS.get(token.text)
             constant = float(token.text) if number is None else number
             return lambda values: constant
-        if token.text not in self.names:
-            hint = self._hint(token.text)
-            raise _error(f"there is no {_quoted(token.text)}{hint}", token.column)
         name = self.names[token.text].stands_for or token.text
         self.used.add(name)
         # As a float: computing with whole numbers could give more than a float holds.
         return lambda values: None if (found := values.get(name)) is None else float(found)
-
-    def _hint(self, word: str) -> str:
-        by_lower = {name.lower(): name for name in (*self.names, *WORDS)}
-        close = get_close_matches(word.lower()[:40], by_lower, n=1)
-        return (
-            f"; did you mean {by_lower[close[0]]}?"
-            if close
-            else f"; known: {', '.join(self.names)}"
-        )
 
     def _token(self, node: ast.expr) -> Token:
         return self.tokens[node.col_offset // _WIDTH]

@@ -140,6 +140,9 @@ def test_metrics_are_those_of_the_run():
         ("  ", "there is no condition"),
         ("los > 3", 'column 1: there is no "los"; did you mean loss?'),
         ("Grad_Norm > 1", "did you mean grad_norm?"),
+        ("nt (step < loss)", 'there is no "nt"; did you mean not?'),
+        ("(no val_worse != 3)", 'there is no "no"'),
+        ("los inf", 'there is no "los"; did you mean loss?'),
         ("xyzzy > 1", "known: loss, grad_norm"),
         ("loss", "column 1: a number alone is neither true nor false"),
         ("loss and batch > 2", "column 1: a number alone"),
@@ -172,7 +175,7 @@ def test_metrics_are_those_of_the_run():
         ("loss > 3 " + " " * LONGEST, f"{LONGEST + 9} characters are too long"),
         ("(" * 10**6, "1000000 characters are too long"),
     ],
-    ids=range(35),
+    ids=range(38),
 )
 def test_a_refusal_is_one_line_that_names_the_place(text, says):
     with pytest.raises(ConditionError) as refused:

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..training.compile import eager
 from ..training.rng import everything_untouched
@@ -24,10 +24,9 @@ def eval_without_trace(training: Training) -> Generator[nn.Module, None, None]:
     """
     modes = [(module, module.training) for module in training.model.modules()]
     buffers = [
-        (module, name, buffer, buffer._version, buffer.detach().clone())
+        (module, name, buffer, buffer.detach().clone())
         for module in training.model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
+        for name, buffer in module.named_buffers(recurse=False)
     ]
     with eager(training.model) as model, everything_untouched(training.device):
         try:
@@ -35,9 +34,17 @@ def eval_without_trace(training: Training) -> Generator[nn.Module, None, None]:
             with torch.no_grad():
                 yield model
         finally:
-            for module, name, buffer, version, content in buffers:
-                module._buffers[name] = buffer
-                if buffer._version != version:
+            for module, name, buffer, content in buffers:
+                setattr(module, name, buffer)
+                if not _same(buffer, content):  # a backward pass to come may need it untouched
                     buffer.detach().copy_(content)
             for module, mode in modes:
                 module.training = mode
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether all numbers are the same; NaN is NaN."""
+    if torch.equal(one, other):
+        return True
+    floats = one.is_floating_point() or one.is_complex()
+    return floats and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)

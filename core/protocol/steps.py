@@ -67,7 +67,7 @@ STEPS: Final[dict[Step, StepInfo]] = {
             Step.ZERO_GRAD,
             "zero_grad",
             "optimizer.zero_grad()",
-            "Empties every .grad. backward adds to what it finds there, so without this the "
+            "Clears every .grad. The backward pass adds to what is there, so without this the "
             "gradients of earlier batches would leak into this update.",
             1,
         ),
@@ -76,7 +76,7 @@ STEPS: Final[dict[Step, StepInfo]] = {
             "forward",
             "outputs = model(features)",
             "The batch runs through the layers to give predictions. Meanwhile autograd notes "
-            "every operation, so that backward can retrace them.",
+            "every operation, so that the backward pass can retrace them.",
             2,
         ),
         StepInfo(

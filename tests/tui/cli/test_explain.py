@@ -36,7 +36,7 @@ def test_a_batch_is_told_step_by_step(capsys: Captured) -> None:
         explained(capsys, "line-linear"),
         "The first 2 batches of line-linear: linear on line",
         "Batch 1 of epoch 1: features float32 (32, 1), labels float32 (32, 1)",
-        "1 optimizer.zero_grad() Empties every .grad.",
+        "1 optimizer.zero_grad() Clears every .grad.",
         "> There was nothing to clear",
         "2 outputs = model(features)",
         "> The outputs are float32 (32, 1). No weight and no gradient changed.",

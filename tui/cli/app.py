@@ -12,37 +12,29 @@ from ...presets import registry
 from ..render.format import clean
 from ..terminal.imports import importing
 from ..terminal.output import Output, records_only, stdout, written
-from . import explain_command, run_commands
-from .arguments import options_of, plan_of, recipe_of, watch, with_screen
-from .errors import NO_ARGUMENTS, DefaultsToTrain, Plain, refusals, run_command
+from . import run_commands
+from .arguments import faults_of, options_of, plan_of, recipe_of, watch, with_screen
+from .errors import NO_ARGUMENTS, DefaultsToTrain, Plain, UsageError, refusals, run_command
 from .options import (
     EXIT_CODES,
-    AmpOption,
-    BatchSizeOption,
     BreakItOption,
     BreakOption,
-    CompileOption,
-    DataDirOption,
-    DatasetOption,
-    DeviceOption,
-    EpochsOption,
     JsonOption,
-    LrOption,
-    ModelOption,
     NameOption,
     NoSaveOption,
     NoUiOption,
+    OneObjectOption,
     OnNanOption,
-    OptimizerOption,
     PresetOption,
     QuietOption,
     RunsDirOption,
     SaveEveryOption,
-    SeedOption,
-    SetOption,
-    ThreadsOption,
     TracebackOption,
+    with_recipe_options,
 )
+
+MOST_BATCHES: Final = 1000
+"""Batches that are explained at most."""
 
 app: Final = typer.Typer(
     cls=DefaultsToTrain,
@@ -70,22 +62,10 @@ def options(
 
 
 @app.command(cls=Plain, epilog=EXIT_CODES)
+@with_recipe_options(after="preset")
 def train(
     ctx: typer.Context,
     preset: PresetOption = registry.DEFAULT,
-    epochs: EpochsOption = None,
-    batch_size: BatchSizeOption = None,
-    lr: LrOption = None,
-    optimizer: OptimizerOption = None,
-    seed: SeedOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    amp: AmpOption = None,
-    compile: CompileOption = False,
-    model: ModelOption = None,
-    dataset: DatasetOption = None,
-    data_dir: DataDirOption = None,
-    set_: SetOption = None,
     name: NameOption = None,
     runs_dir: RunsDirOption = None,
     no_save: NoSaveOption = False,
@@ -124,22 +104,10 @@ def presets(
 
 
 @app.command(cls=Plain)
+@with_recipe_options(after="preset")
 def show(
     ctx: typer.Context,
     preset: PresetOption = registry.DEFAULT,
-    epochs: EpochsOption = None,
-    batch_size: BatchSizeOption = None,
-    lr: LrOption = None,
-    optimizer: OptimizerOption = None,
-    seed: SeedOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    amp: AmpOption = None,
-    compile: CompileOption = False,
-    model: ModelOption = None,
-    dataset: DatasetOption = None,
-    data_dir: DataDirOption = None,
-    set_: SetOption = None,
     traceback: TracebackOption = False,
 ) -> None:
     """Print the resolved recipe as TOML, which can be run again."""
@@ -148,22 +116,10 @@ def show(
 
 
 @app.command("eval", cls=Plain)
+@with_recipe_options(after="preset")
 def evaluate(
     ctx: typer.Context,
     preset: PresetOption = registry.DEFAULT,
-    epochs: EpochsOption = None,
-    batch_size: BatchSizeOption = None,
-    lr: LrOption = None,
-    optimizer: OptimizerOption = None,
-    seed: SeedOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    amp: AmpOption = None,
-    compile: CompileOption = False,
-    model: ModelOption = None,
-    dataset: DatasetOption = None,
-    data_dir: DataDirOption = None,
-    set_: SetOption = None,
     run: Annotated[
         str | None, typer.Option("--run", metavar="NAME", help="With what this run has learned.")
     ] = None,
@@ -171,7 +127,7 @@ def evaluate(
         bool, typer.Option("--last", help="Its newest weights instead of its best.")
     ] = False,
     runs_dir: RunsDirOption = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    json: OneObjectOption = False,
     traceback: TracebackOption = False,
 ) -> None:
     """Evaluate a model on the validation and the test data: untrained, or as a run left it."""
@@ -208,13 +164,40 @@ def new(
     )
 
 
+@app.command(cls=Plain)
+@with_recipe_options(after="break_it", without=("epochs", "compile"))
+def explain(
+    ctx: typer.Context,
+    preset: PresetOption = registry.DEFAULT,
+    batches: Annotated[
+        str, typer.Option("--batches", "-n", metavar="N", help="Batches to explain.")
+    ] = "2",
+    break_it: BreakItOption = None,
+    json: OneObjectOption = False,
+    traceback: TracebackOption = False,
+) -> None:
+    """Train a few batches step by step and say what each step did; nothing is kept."""
+    if not batches.isdecimal() or not 1 <= int(batches) <= MOST_BATCHES:
+        raise UsageError(f"--batches: expected a number from 1 to {MOST_BATCHES:,}", ctx)
+    faults, plan = faults_of(ctx), plan_of(ctx)
+    from .explain import explain_plan
+
+    with records_only() if json else contextlib.nullcontext(stdout()) as output:
+        with refusals(traceback):
+            failed = explain_plan(
+                plan, output, int(batches), faults, json=json, show_traceback=traceback
+            )
+        output.flush()
+        code = written(output)
+    raise typer.Exit(failed or code)
+
+
 def _print(output: Output, text: str) -> None:
     output.write(text)
     output.flush()
     raise typer.Exit(written(output))
 
 
-app.command(cls=Plain)(explain_command.explain)
 app.command(cls=Plain, epilog=EXIT_CODES)(run_commands.resume)
 app.command(cls=Plain)(run_commands.runs)
 app.command(cls=Plain)(run_commands.export)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -18,30 +21,76 @@ PresetOption = Annotated[
     str, typer.Argument(metavar="PRESET", help="A preset's name, or a recipe's path.")
 ]
 EpochsOption = Annotated[str | None, typer.Option(metavar="N", help="Epochs to train.")]
-BatchSizeOption = Annotated[str | None, typer.Option(metavar="N", help="Samples per batch.")]
-LrOption = Annotated[str | None, typer.Option(metavar="X", help="Learning rate.")]
-OptimizerOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="An optimizer of torch.optim.")
-]
-SeedOption = Annotated[str | None, typer.Option(metavar="N", help="Of weights, order and dropout.")]
-DeviceOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
-]
-ThreadsOption = Annotated[str | None, typer.Option(metavar="N", help="Threads of torch, or auto.")]
-AmpOption = Annotated[str | None, typer.Option(metavar="bf16|fp16", help="Mixed precision.")]
-CompileOption = Annotated[
-    bool, typer.Option("--compile", help="Run the model through torch.compile.")
-]
-ModelOption = Annotated[str | None, typer.Option(metavar="NAME", help="Another model.")]
-DatasetOption = Annotated[str | None, typer.Option(metavar="NAME", help="Another data set.")]
-DataDirOption = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Where the data set's files already are.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe; may be repeated."),
-]
+RECIPE_OPTIONS: Final = {
+    "epochs": EpochsOption,
+    "batch_size": Annotated[str | None, typer.Option(metavar="N", help="Samples per batch.")],
+    "lr": Annotated[str | None, typer.Option(metavar="X", help="Learning rate.")],
+    "optimizer": Annotated[
+        str | None, typer.Option(metavar="NAME", help="An optimizer of torch.optim.")
+    ],
+    "seed": Annotated[str | None, typer.Option(metavar="N", help="Of weights, order and dropout.")],
+    "device": Annotated[
+        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
+    ],
+    "threads": Annotated[str | None, typer.Option(metavar="N", help="Threads of torch, or auto.")],
+    "amp": Annotated[str | None, typer.Option(metavar="bf16|fp16", help="Mixed precision.")],
+    "compile": Annotated[
+        bool, typer.Option("--compile", help="Run the model through torch.compile.")
+    ],
+    "model": Annotated[str | None, typer.Option(metavar="NAME", help="Another model.")],
+    "dataset": Annotated[str | None, typer.Option(metavar="NAME", help="Another data set.")],
+    "data_dir": Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where the data set's files already are.")
+    ],
+    "set_": Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe; may be repeated."),
+    ],
+}
+"""What a command line may change in a recipe."""
+
+
+def with_recipe_options(
+    after: str, without: tuple[str, ...] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command `RECIPE_OPTIONS` too; their values are in the context's `params`.
+
+    Typer reads the options off a command's signature, so they are put in there.
+
+    Args:
+        after: the parameter that they stand behind.
+        without: options that the command does not take.
+    """
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=False if name == "compile" else None,
+            annotation=option,
+        )
+        for name, option in RECIPE_OPTIONS.items()
+        if name not in without
+    ]
+
+    def extend(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        parameters = list(signature.parameters.values())
+        place = list(signature.parameters).index(after) + 1
+        parameters[place:place] = options
+
+        @functools.wraps(command)
+        def extended(**values: Any) -> None:
+            command(**{name: values[name] for name in signature.parameters})
+
+        extended.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        extended.__annotations__ = {one.name: one.annotation for one in parameters}
+        return extended
+
+    return extend
+
+
 NoUiOption = Annotated[bool, typer.Option("--no-ui", help="Lines instead of the screen.")]
+OneObjectOption = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line instead.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Nothing but errors.")]
 TracebackOption = Annotated[

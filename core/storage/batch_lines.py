@@ -61,11 +61,7 @@ def _or_null(numbers: Iterable[float]) -> list[Any]:
 
 
 def batch_lines(block: BatchBlock, start: int, stop: int, zero: float) -> list[bytes]:
-    """A line for each of the batches `start` to `stop` of a block.
-
-    Args:
-        zero: what `time.perf_counter` was when the run started.
-    """
+    """A line for each of the batches `start` to `stop` of a block; the run started at `zero`."""
     rows = zip(
         repeat(block.epoch),
         range(block.batch + start, block.batch + stop),
@@ -91,9 +87,6 @@ def width(batches_done: int, every: int = EVERY) -> int:
 class Windows:
     """Turns batches into lines. What it gives depends on their numbers alone, never on time or
     on how many are handed over at once.
-
-    Args:
-        every: batches that get a line each, see `EVERY`.
     """
 
     def __init__(self, every: int = EVERY) -> None:

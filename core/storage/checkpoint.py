@@ -315,11 +315,7 @@ class CheckpointStore:
         return LoadedCheckpoint(newest.path, newest.state, newest.batches_done, tuple(skipped))
 
     def best(self) -> dict[str, Any]:
-        """The best one's state.
-
-        Raises:
-            CheckpointError: there is none, or it is damaged.
-        """
+        """The best one's state. Raises CheckpointError if there is none, or it is damaged."""
         return load(self.folder / BEST)
 
     def last_batch(self) -> int | None:

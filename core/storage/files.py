@@ -218,10 +218,6 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Replace a file by `text`; whole, or as it was.
-
-    Raises:
-        OSError: the disk refuses it.
-    """
+    """Replace a file by `text`; whole, or as it was. Raises OSError if the disk refuses it."""
     with replacing(path) as fd, open(fd, "wb", closefd=False) as file:
         file.write(text.encode(errors="replace"))

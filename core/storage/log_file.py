@@ -174,13 +174,9 @@ class LogFile:
             self._put(text)
 
     def flush(self, *, sync: bool = False) -> bool:
-        """Write what is waiting.
+        """Write what is waiting; whether all is written.
 
-        Args:
-            sync: bring it to the disk itself, for the machine may stop too.
-
-        Returns:
-            Whether all is written.
+        With `sync` it is brought to the disk itself, for the machine may stop too.
         """
         with self._writing:
             if self._fd < 0:

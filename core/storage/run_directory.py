@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from .files import clean, read_bounded, read_json, sweep, sync_folder, write_json, write_whole
@@ -154,12 +153,7 @@ class RunDirectory:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -233,9 +227,7 @@ def checked_name(text: str) -> str:
 def made_name(preset: str, now: time.struct_time | None = None) -> str:
     """A name from the time and the preset, such as "2026-11-23-014742-digits-cnn".
 
-    Args:
-        preset: any text; what a name may not have becomes a hyphen.
-        now: local time if left out.
+    What a name may not have becomes a hyphen.
     """
     moment = time.strftime("%Y-%m-%d-%H%M%S", now or time.localtime())
     tail = re.sub(r"[^A-Za-z0-9._-]+", "-", preset)[: LONGEST - len(moment) - 6].strip(".-")

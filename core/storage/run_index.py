@@ -72,11 +72,7 @@ def _run_at(path: Path) -> RunSummary | None:
 
 
 def newest(folder: Path, *, saved: bool = False) -> str | None:
-    """The name of the run that was started last; None if there is none.
-
-    Args:
-        saved: pass over those that have no checkpoint.
-    """
+    """The name of the run that was started last, if `saved` of those that have a checkpoint."""
     runs = (run for run in list_runs(folder) if run.checkpoints or not saved)
     return next((run.name for run in runs), None)
 
@@ -227,8 +223,8 @@ def export_rows(run: RunDirectory, kind: ExportKind) -> Iterator[dict[str, float
         ) from error
 
 
-def write_csv(run: RunDirectory, stream: TextIO, kind: ExportKind) -> int:
-    """Write the rows as CSV (RFC 4180) with a header; how many there were.
+def write_csv(run: RunDirectory, stream: TextIO, kind: ExportKind) -> None:
+    """Write the rows as CSV (RFC 4180) with a header.
 
     Cells are numbers or empty, so nothing in them can act as a formula.
 
@@ -244,11 +240,7 @@ def write_csv(run: RunDirectory, stream: TextIO, kind: ExportKind) -> int:
         columns += sorted({name for row in export_rows(run, kind) for name in row} - set(columns))
     table = csv.DictWriter(stream, columns, restval=None, extrasaction="ignore")
     table.writeheader()
-    count = 0
-    for row in export_rows(run, kind):
-        table.writerow(row)
-        count += 1
-    return count
+    table.writerows(export_rows(run, kind))
 
 
 def _batch(record: LogRecord) -> dict[str, float | None]:

@@ -149,14 +149,7 @@ class RunLog:
             self.flush()
 
     def flush(self, *, sync: bool = False) -> bool:
-        """Write everything noted so far, from any thread.
-
-        Args:
-            sync: bring it to the disk itself, for the machine may stop too.
-
-        Returns:
-            Whether all is written.
-        """
+        """Write everything noted so far, from any thread; `sync` as in `LogFile.flush`."""
         with self._draining:
             self._drain()
         done = self._metrics.flush(sync=sync)

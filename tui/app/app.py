@@ -142,7 +142,6 @@ class FivestepApp(App[None]):
         self.switch_screen(screen) if len(self.screen_stack) == 2 else self.push_screen(screen)
 
     def on_choose_screen_start(self, event: ChooseScreen.Start) -> None:
-        """A run was chosen."""
         from ..setup.builder import RunBuilder
         from ..setup.plan import RecipePlan
 
@@ -151,12 +150,10 @@ class FivestepApp(App[None]):
         self._begin(RunBuilder.begin(plan, self._options))
 
     def on_watch_screen_again(self) -> None:
-        """The same run once more."""
         if self.launch is not None:
             self._begin(self.launch.builder.again())
 
     def on_watch_screen_another(self) -> None:
-        """Another preset."""
         self._only(ChooseScreen(choice=self._choice))
 
     def on_watch_screen_quit(self) -> None:
@@ -189,7 +186,6 @@ class FivestepApp(App[None]):
             self._leave(reason)
 
     async def action_quit(self) -> None:
-        """Ctrl+Q."""
         self.action_leave()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -197,7 +193,6 @@ class FivestepApp(App[None]):
         return self.leaving if action == "leave_at_once" else True
 
     def action_leave_at_once(self) -> None:
-        """Wait no longer."""
         self._signals.end_at_once(2)
 
     @work(thread=True)

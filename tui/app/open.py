@@ -26,12 +26,7 @@ if TYPE_CHECKING:
 
 
 def report(launch: Launch, signal: int | None) -> int:
-    """How the run ended, in some lines; the exit code.
-
-    Args:
-        launch: what was watched last.
-        signal: the one that ended the screen.
-    """
+    """Print how the run ended; the exit code. `signal` is the one that ended the screen."""
     if launch.session is None:
         if signal is None and launch.outcome is not None:
             complain(launch.outcome.reason)  # it could not be built

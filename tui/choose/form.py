@@ -139,7 +139,6 @@ class Notes(Panel):
         return line(*spans)
 
     def on_click(self, event: events.Click) -> None:
-        """Take the name under the mouse."""
         place = event.get_content_offset(self)
         if place is None or place.y >= len(self._places):
             return
@@ -249,7 +248,6 @@ class Form(Vertical):
         return self.labels.focused
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """Mark the field."""
         self.labels.focused = event.widget.setting.key if isinstance(event.widget, Field) else ""
         self.labels.redraw()
 
@@ -349,37 +347,27 @@ INTRO: Final = (
     "at any step, walk through a batch, change the learning rate. Nothing is stored or sent "
     "while you choose."
 )
-FEWEST: Final = 30
+KEY: Final = 12
+FEWEST: Final = 42
+"""Cells of a page of help, at least."""
 
 
 class ChoosingBar(CommandBar):
     """The footer of the choosing screen."""
 
-    def lines(self, width: int, height: int) -> list[Line]:
+    def shown(self, width: int) -> list[KeyCommand]:
         shown = list(CHOOSING)
         while shown and sum(len(t) for c in shown for t in c.footer_spans) > width:
             shown.remove(max(shown, key=lambda c: c.footer or 9))
-        spans: list[Span] = []
-        self._places = []
-        place = 0
-        for command in (c for c in shown if c.footer):
-            key, label = command.footer_spans
-            spans += [(key, "key"), (label, "dim")]
-            self._places.append((place, place + len(key) + len(label), command.id))
-            place += len(key) + len(label)
-        return [line(*spans)]
+        return [command for command in shown if command.footer]
 
 
 def help_lines(width: int) -> list[Line]:
     """The page of help for `width` cells."""
+    from ..widgets.dialog import command_rows  # late: nobody needs it for the first paint
+
     rows = [line(text) for text in wrap(INTRO, max(1, width))]
     for group in dict.fromkeys(command.group for command in CHOOSING):
-        rows += [(), line((group, "bold"))]
-        for command in CHOOSING:
-            if command.group != group:
-                continue
-            keys = command.shown + (", ctrl+c" if "ctrl+c" in command.keys else "")
-            first, *more = wrap(command.help, max(FEWEST, width - 12))
-            rows += [line((f"{keys:<12}", "key"), first)]
-            rows += [line(" " * 12, text) for text in more]
+        commands = [command for command in CHOOSING if command.group == group]
+        rows += [(), *command_rows(group, commands, max(FEWEST, width), KEY)]
     return rows

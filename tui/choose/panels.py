@@ -40,10 +40,7 @@ class Banner(Panel):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("brand", "dim")
     DEFAULT_CSS = "Banner { height: 1; background: $panel; }"
-
-    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, ascii=ascii)
-        self.torch = LOADING
+    torch = LOADING
 
     def lines(self, width: int, height: int) -> list[Line]:
         status = f"◐ {self.torch} " if self.torch == LOADING else f"{self.torch} "
@@ -58,12 +55,9 @@ class AboutPanel(Panel):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim")
     DEFAULT_CSS = "AboutPanel { padding: 0 2; }"
-
-    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, ascii=ascii)
-        self.resolved: Resolved | None = None
-        self.original: Recipe | None = None
-        """The recipe without edits."""
+    resolved: Resolved | None = None
+    original: Recipe | None = None
+    """The recipe without edits."""
 
     def lines(self, width: int, height: int) -> list[Line]:
         if self.resolved is None:
@@ -90,9 +84,7 @@ class StepsToCome(Panel):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("bar", "bold", "dim")
     DEFAULT_CSS = "StepsToCome { height: 1fr; }"
-
-    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, title="five steps for every batch", ascii=ascii)
+    BORDER_TITLE = "five steps for every batch"
 
     def lines(self, width: int, height: int) -> list[Line]:
         for sentences, gap in ((9, 1), (1, 1), (1, 0), (0, 1), (0, 0)):
@@ -117,13 +109,11 @@ class DataPanel(PicturePanel):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim", "train", *CLASSES)
     DEFAULT_CSS = "DataPanel { width: 1fr; }"
-
-    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, title="data", ascii=ascii)
-        self.recipe: Recipe | None = None
-        """The one whose data is shown."""
-        self.preview: Preview | None = None
-        self.waiting = LOADING
+    BORDER_TITLE = "data"
+    recipe: Recipe | None = None
+    """The one whose data is shown."""
+    preview: Preview | None = None
+    waiting = LOADING
 
     def lines(self, width: int, height: int) -> list[Line]:
         if self.recipe is None:
@@ -167,12 +157,10 @@ class LayersPanel(Panel):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("bar", "bold", "dim")
     DEFAULT_CSS = "LayersPanel { width: 1fr; }"
-
-    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, title="model", ascii=ascii)
-        self.resolved: Resolved | None = None
-        self.preview: Preview | None = None
-        self.waiting = LOADING
+    BORDER_TITLE = "model"
+    resolved: Resolved | None = None
+    preview: Preview | None = None
+    waiting = LOADING
 
     def lines(self, width: int, height: int) -> list[Line]:
         recipe = self.resolved.recipe if self.resolved is not None else None

@@ -124,13 +124,11 @@ class PresetList(OptionList):
         self.highlighted = rows.get(name, min(self._rows, default=None))
 
     def action_start(self) -> None:
-        """Start the highlighted one."""
         name = self._rows.get(-1 if self.highlighted is None else self.highlighted)
         if name is not None:
             self.post_message(self.Start(name))
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        """Post the highlighted preset's name."""
         event.stop()
         name = self._rows.get(event.option_index)
         if name is not None:

@@ -117,7 +117,6 @@ class ChooseScreen(Screen[None]):
             self.set_class(wanted, name)
 
     def on_resize(self, event: events.Resize) -> None:
-        """The window has another size."""
         self._fit(event.size)
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
@@ -153,7 +152,6 @@ class ChooseScreen(Screen[None]):
         self.set_timer(HEADSTART, self._previewer.start)
 
     def on_unmount(self) -> None:
-        """Nothing is looked at any more."""
         self._previewer.close()
 
     def _choose(self, name: str) -> None:
@@ -224,7 +222,6 @@ class ChooseScreen(Screen[None]):
         self.query_one(StartButton).disabled = bool(problem)
 
     def on_descendant_focus(self) -> None:
-        """Another field has the focus."""
         if self.resolved.problem:
             self._show_command()
 
@@ -239,12 +236,10 @@ class ChooseScreen(Screen[None]):
             self._draw()
 
     def on_preset_list_chosen(self, event: PresetList.Chosen) -> None:
-        """Another preset is highlighted."""
         if event.name != self.chosen:
             self._choose(event.name)
 
     def on_form_edited(self, event: Form.Edited) -> None:
-        """A field was changed."""
         self.edits.setdefault(self.chosen, {})[event.key] = event.text
         self._resolve()
 
@@ -261,11 +256,9 @@ class ChooseScreen(Screen[None]):
         self.action_run("start")
 
     def on_command_bar_chosen(self, event: ChoosingBar.Chosen) -> None:
-        """A command was clicked."""
         self.action_run(event.command)
 
     def action_run(self, command: str) -> None:
-        """Do what the table of commands says."""
         match command:
             case "start":
                 self._begin()

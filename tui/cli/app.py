@@ -17,20 +17,17 @@ from .arguments import faults_of, options_of, plan_of, recipe_of, watch, with_sc
 from .errors import NO_ARGUMENTS, DefaultsToTrain, Plain, UsageError, refusals, run_command
 from .options import (
     EXIT_CODES,
+    RECIPE_OPTIONS,
+    RUN_OPTIONS,
     BreakItOption,
-    BreakOption,
-    JsonOption,
     NameOption,
     NoSaveOption,
-    NoUiOption,
     OneObjectOption,
-    OnNanOption,
     PresetOption,
-    QuietOption,
     RunsDirOption,
     SaveEveryOption,
     TracebackOption,
-    with_recipe_options,
+    with_options,
 )
 
 MOST_BATCHES: Final = 1000
@@ -62,7 +59,8 @@ def options(
 
 
 @app.command(cls=Plain, epilog=EXIT_CODES)
-@with_recipe_options(after="preset")
+@with_options(RUN_OPTIONS, after="save_every")
+@with_options(RECIPE_OPTIONS, after="preset")
 def train(
     ctx: typer.Context,
     preset: PresetOption = registry.DEFAULT,
@@ -70,12 +68,6 @@ def train(
     runs_dir: RunsDirOption = None,
     no_save: NoSaveOption = False,
     save_every: SaveEveryOption = "30s",
-    on_nan: OnNanOption = None,
-    break_: BreakOption = None,
-    break_it: BreakItOption = None,
-    no_ui: NoUiOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
     traceback: TracebackOption = False,
 ) -> None:
     """Train a preset, the recipe in a file, or a Python file of your own (see: fivestep new)."""
@@ -104,7 +96,7 @@ def presets(
 
 
 @app.command(cls=Plain)
-@with_recipe_options(after="preset")
+@with_options(RECIPE_OPTIONS, after="preset")
 def show(
     ctx: typer.Context,
     preset: PresetOption = registry.DEFAULT,
@@ -116,7 +108,7 @@ def show(
 
 
 @app.command("eval", cls=Plain)
-@with_recipe_options(after="preset")
+@with_options(RECIPE_OPTIONS, after="preset")
 def evaluate(
     ctx: typer.Context,
     preset: PresetOption = registry.DEFAULT,
@@ -165,7 +157,7 @@ def new(
 
 
 @app.command(cls=Plain)
-@with_recipe_options(after="break_it", without=("epochs", "compile"))
+@with_options(RECIPE_OPTIONS, after="break_it", without=("epochs", "compile"))
 def explain(
     ctx: typer.Context,
     preset: PresetOption = registry.DEFAULT,

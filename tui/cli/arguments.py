@@ -58,11 +58,7 @@ def options_of(ctx: Any) -> RunOptions:
 
 
 def faults_of(ctx: Any) -> tuple[Fault, ...]:
-    """The faults to inject into the loop.
-
-    Raises:
-        UsageError: there is no such fault.
-    """
+    """The faults to inject into the loop. Raises UsageError if there is no such fault."""
     named: list[str] = ctx.params.get("break_it") or []
     for name in named:
         if name not in tuple(Fault):

@@ -27,14 +27,7 @@ TABLE_INDENT: Final = " " * 5
 def explanation(
     whole: Explained, intact: Explained | None, optimizer: str, width: int
 ) -> Iterator[str]:
-    """All of it, line by line.
-
-    Args:
-        whole: what happened.
-        intact: the same batches with nothing wrong in the loop; None if nothing is.
-        optimizer: its name.
-        width: cells that a line may take.
-    """
+    """All of it, line by line; `intact` are the same batches with nothing wrong in the loop."""
     infos = [fault.info for fault in whole.faults]
     for info in infos:
         yield ""

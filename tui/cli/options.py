@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
@@ -17,11 +17,14 @@ EXIT_CODES: Final = (
 )
 """At the end of the help of whatever trains."""
 
+Options = dict[str, Any]
+"""Annotations by the name of the parameter."""
+
 PresetOption = Annotated[
     str, typer.Argument(metavar="PRESET", help="A preset's name, or a recipe's path.")
 ]
 EpochsOption = Annotated[str | None, typer.Option(metavar="N", help="Epochs to train.")]
-RECIPE_OPTIONS: Final = {
+RECIPE_OPTIONS: Final[Options] = {
     "epochs": EpochsOption,
     "batch_size": Annotated[str | None, typer.Option(metavar="N", help="Samples per batch.")],
     "lr": Annotated[str | None, typer.Option(metavar="X", help="Learning rate.")],
@@ -48,27 +51,59 @@ RECIPE_OPTIONS: Final = {
     ],
 }
 """What a command line may change in a recipe."""
+BreakItOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--break-it",
+        metavar="SWITCH",
+        help=f"Break the loop on purpose: {', '.join(Fault)}. May be repeated.",
+    ),
+]
+RUN_OPTIONS: Final[Options] = {
+    "on_nan": Annotated[
+        str | None,
+        typer.Option(
+            metavar="stop|rollback",
+            help="When NaN or infinity comes: end, or go back with half the lr. The screen asks.",
+        ),
+    ],
+    "break_": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--break",
+            metavar="CONDITION",
+            help='Hold when it becomes true, as "grad_norm > 10"; without a screen: stop, with a '
+            "report. May be repeated.",
+        ),
+    ],
+    "break_it": BreakItOption,
+    "no_ui": Annotated[bool, typer.Option("--no-ui", help="Lines instead of the screen.")],
+    "json": Annotated[bool, typer.Option("--json", help="One JSON object a line instead.")],
+    "quiet": Annotated[bool, typer.Option("--quiet", help="Nothing but errors.")],
+}
+"""What a command line may ask of a run."""
 
 
-def with_recipe_options(
-    after: str, without: tuple[str, ...] = ()
+def with_options(
+    options: Options, *, after: str, without: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command `RECIPE_OPTIONS` too; their values are in the context's `params`.
+    """Give a command more options; their values are in the context's `params`.
 
     Typer reads the options off a command's signature, so they are put in there.
 
     Args:
+        options: their annotations.
         after: the parameter that they stand behind.
         without: options that the command does not take.
     """
-    options = [
+    more = [
         inspect.Parameter(
             name,
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            default=False if name == "compile" else None,
+            default=False if get_args(option)[0] is bool else None,
             annotation=option,
         )
-        for name, option in RECIPE_OPTIONS.items()
+        for name, option in options.items()
         if name not in without
     ]
 
@@ -76,7 +111,7 @@ def with_recipe_options(
         signature = inspect.signature(command, eval_str=True)
         parameters = list(signature.parameters.values())
         place = list(signature.parameters).index(after) + 1
-        parameters[place:place] = options
+        parameters[place:place] = more
 
         @functools.wraps(command)
         def extended(**values: Any) -> None:
@@ -89,10 +124,7 @@ def with_recipe_options(
     return extend
 
 
-NoUiOption = Annotated[bool, typer.Option("--no-ui", help="Lines instead of the screen.")]
 OneObjectOption = Annotated[bool, typer.Option("--json", help="One JSON object instead.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line instead.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Nothing but errors.")]
 TracebackOption = Annotated[
     bool, typer.Option("--traceback", help="Show where an error came from.")
 ]
@@ -112,30 +144,6 @@ SaveEveryOption = Annotated[
     typer.Option(
         metavar="SPAN",
         help="Between two checkpoints, as 30s or 5min; 10epochs keeps one for good that often.",
-    ),
-]
-OnNanOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="stop|rollback",
-        help="When NaN or infinity comes: end, or go back with half the lr. The screen asks.",
-    ),
-]
-BreakOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--break",
-        metavar="CONDITION",
-        help='Hold when it becomes true, as "grad_norm > 10"; without a screen: stop, with a '
-        "report. May be repeated.",
-    ),
-]
-BreakItOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--break-it",
-        metavar="SWITCH",
-        help=f"Break the loop on purpose: {', '.join(Fault)}. May be repeated.",
     ),
 ]
 RunOption = Annotated[

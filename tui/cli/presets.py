@@ -81,11 +81,8 @@ def _row(found: registry.Preset) -> Row:
 
 
 def table(rows: Sequence[Row], columns: int | None) -> str:
-    """Rows as lines: the last but one right-aligned, the last wrapped into what room is left.
-
-    Args:
-        rows: cells of text, the first row the headings.
-        columns: width of the terminal in cells; None is as wide as it takes.
+    """Rows as lines: the last cell but one right-aligned, the last one wrapped into what room is
+    left of `columns` cells; None is as wide as it takes.
     """
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     lines: list[str] = []

@@ -12,19 +12,17 @@ from ..terminal.output import stdout, written
 from .arguments import options_of, watch
 from .errors import UsageError, refusals
 from .options import (
-    BreakOption,
+    RUN_OPTIONS,
     EpochsOption,
-    JsonOption,
-    NoUiOption,
-    OnNanOption,
-    QuietOption,
     RunOption,
     RunsDirOption,
     SaveEveryOption,
     TracebackOption,
+    with_options,
 )
 
 
+@with_options(RUN_OPTIONS, after="save_every", without=("break_it",))
 def resume(
     ctx: typer.Context,
     run: RunOption = None,
@@ -38,11 +36,6 @@ def resume(
     ] = False,
     runs_dir: RunsDirOption = None,
     save_every: SaveEveryOption = "30s",
-    on_nan: OnNanOption = None,
-    break_: BreakOption = None,
-    no_ui: NoUiOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
     traceback: TracebackOption = False,
 ) -> None:
     """Go on with a run where it was: at the very batch, bit for bit as if never interrupted."""

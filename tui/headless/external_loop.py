@@ -15,7 +15,6 @@ from ..render.format import clean, counted, number, percent, rate, short_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
     from typing import Self
 
     from torch import nn
@@ -87,13 +86,8 @@ class WatchedInLines(Watched):
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
         for name, guard in self._guards:
             if getattr(sys, name) is guard:
                 setattr(sys, name, guard.stream)

@@ -85,11 +85,7 @@ SPACING: Final = 1.0
 
 
 class VerdictWatch:
-    """Follows a run, has its curves and facts made now and then, and judges it by them.
-
-    Args:
-        clock: seconds, for tests.
-    """
+    """Follows a run, has its curves and facts made now and then, and judges it by them."""
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
         self.verdicts: tuple[Verdict, ...] = ()

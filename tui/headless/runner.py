@@ -120,10 +120,6 @@ LOST: Final = "the terminal went away; training goes on without a screen"
 def without_terminal(launch: Launch | None, before: Signals) -> int:
     """The terminal went away: train to the end all the same.
 
-    Args:
-        launch: what was watched last; None if a run was still being chosen.
-        before: the signals that came while there was a screen.
-
     Returns:
         The exit code: by the run's outcome; 129, as SIGHUP has it, if there was no run.
     """
@@ -142,9 +138,7 @@ def without_terminal(launch: Launch | None, before: Signals) -> int:
 
 def without_screen(launch: Launch) -> int:
     """The screen itself failed, the terminal is there: that is no reason to lose the run.
-
-    Returns:
-        The exit code, which is never 0: something did fail.
+    The exit code is never 0: something did fail.
     """
     if launch.outcome is not None:
         return FAILED

@@ -10,21 +10,20 @@ from .format import NOTHING, clean, count, fit, number
 from .spans import Line, Span, line
 
 NAME_WIDTH = 9
+MOST = 3
+"""Tensors shown of features, of labels and of outputs each, if they are nested."""
 
 
-def batch_lines(batch: BatchFacts | None, *, most: int = 3) -> list[Line]:
+def batch_lines(batch: BatchFacts | None) -> list[Line]:
     """Shapes and types of features, labels and outputs, the loss, the counters: a line each.
-
-    Args:
-        batch: None draws the same lines without values, so that nothing jumps later.
-        most: tensors shown of features, of labels and of outputs each, if they are nested.
+    Without a batch the same lines have no values, so that nothing jumps later.
     """
     loss = None if batch is None else batch.loss
     norm = None if batch is None else batch.grad_norm
     rows = [
         row
         for name in ("features", "labels", "outputs")
-        for row in _tensors(name, () if batch is None else getattr(batch, name), most)
+        for row in _tensors(name, () if batch is None else getattr(batch, name))
     ]
     spans: list[Span] = [(fit("loss", NAME_WIDTH), "dim"), _value(loss)]
     if norm is not None:
@@ -39,7 +38,7 @@ def batch_lines(batch: BatchFacts | None, *, most: int = 3) -> list[Line]:
     ]
 
 
-def _tensors(name: str, facts: Sequence[TensorFact], most: int) -> list[Line]:
+def _tensors(name: str, facts: Sequence[TensorFact]) -> list[Line]:
     if not facts:
         return [line((fit(name, NAME_WIDTH), "dim"), (NOTHING, "dim"))]
     rows = [
@@ -48,10 +47,10 @@ def _tensors(name: str, facts: Sequence[TensorFact], most: int) -> list[Line]:
             (f"{clean(fact.path)} " if fact.path else "", "dim"),
             clean(fact.text),
         )
-        for i, fact in enumerate(facts[:most])
+        for i, fact in enumerate(facts[:MOST])
     ]
-    if len(facts) > most:
-        rows[-1] = (*rows[-1], (f"   and {len(facts) - most} more", "dim"))
+    if len(facts) > MOST:
+        rows[-1] = (*rows[-1], (f"   and {len(facts) - MOST} more", "dim"))
     return rows
 
 

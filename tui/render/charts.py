@@ -40,9 +40,7 @@ class Scale:
 
 def nice_ticks(scale: Scale, most: int, *, whole: bool = False) -> list[float]:
     """At most about `most` round numbers inside the scale; on a log scale, of the form 1, 2, 5.
-
-    Args:
-        whole: whole numbers only (batches).
+    With `whole`, whole numbers only.
     """
     low, high = scale.low, scale.high
     if not high > low:
@@ -166,12 +164,14 @@ def bar(share: float, width: int) -> str:
     return fit("█" * full + (EIGHTHS[rest] if rest else ""), width)
 
 
-def sparkline(values: Sequence[float], width: int, height: int = 1, style: str = "") -> list[Line]:
-    """The newest `width` values, one a column; ✗ where one is NaN or infinite.
+def track(share: float, width: int) -> Line:
+    """A bar on a thin line, so that its end can be seen."""
+    filled = bar(share, width).rstrip()
+    return line((filled, "bar"), ("─" * (width - len(filled)), "dim"))
 
-    Returns:
-        `height` lines of `width` cells, top first.
-    """
+
+def sparkline(values: Sequence[float], width: int, height: int = 1, style: str = "") -> list[Line]:
+    """The newest `width` values, one a column, in `height` lines; ✗ for NaN and infinity."""
     if width < 1 or height < 1:
         return []
     shown = list(values[-width:])
@@ -236,9 +236,6 @@ def chart(
 
     A row of ✗ above the canvas shows where values were NaN or infinite, with their number; a row
     of ▲ below it what was changed, or happened, in the middle of the run.
-
-    Returns:
-        `height` lines of `width` cells.
     """
     view = view or ChartView()
     if width < 1 or height < 1:
@@ -431,14 +428,8 @@ def framed(
     up: tuple[str, str],
     across: tuple[str, str],
 ) -> list[Line]:
-    """A canvas between two axes, with the lowest and highest values beside and below it.
-
-    Args:
-        rows: the canvas, each row of `columns` cells.
-        columns: its width.
-        gutter: cells left of the axis.
-        up: the lowest and the highest value of the y axis.
-        across: those of the x axis.
+    """A canvas of `columns` cells between two axes, with `gutter` cells left of them. The lowest
+    and the highest value of each, `up` and `across`, are beside and below it.
     """
     labels = {0: up[1], len(rows) - 1: up[0]}
     below = across[0] + f"{across[1]:>{max(0, columns - len(across[0]))}}"

@@ -34,12 +34,7 @@ def why_it_happened(faults: Iterable[Fault]) -> Iterator[str]:
 
 
 def break_report(report: BreakReport, room: int | None) -> Iterator[str]:
-    """Where a breakpoint ended the run, the newest batch, and the layers.
-
-    Args:
-        report: of the breakpoint.
-        room: cells that a line may take; None if it is not written to a terminal.
-    """
+    """Where a breakpoint ended the run, the newest batch, and the layers, in `room` cells."""
     values = f" ({report.values_text})" if report.values_text else ""
     yield f"breakpoint {report.condition}{values} at {report.where}"
     batch = report.batch

@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
 _SEQUENCE = re.compile(
     r"(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"  # OSC: titles, clipboard, links
@@ -71,23 +71,11 @@ def wrap(text: str, width: int) -> list[str]:
                 continue
             if row:
                 rows.append(row)
-            *full, row = _chop(word, width)
+            # A wide glyph counts two, and is never halved, however narrow it is.
+            *full, row = [piece for piece in chop_cells(word, width) if piece] or [""]
             rows += full
         rows.append(row or "")
     return rows
-
-
-def _chop(word: str, width: int) -> list[str]:
-    """A word in pieces of at most `width` cells (a wide glyph counts two, and is never halved)."""
-    pieces, piece, size = [], "", 0
-    for char in word:
-        cells = cell_len(char)
-        if piece and size + cells > width:
-            pieces.append(piece)
-            piece, size = "", 0
-        piece += char
-        size += cells
-    return [*pieces, piece]
 
 
 def number(value: float | None) -> str:

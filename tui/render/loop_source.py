@@ -53,14 +53,7 @@ class CodeLine:
 
 @cache
 def loop_code(which: Which = "plain") -> tuple[CodeLine, ...]:
-    """The loop over an epoch's batches.
-
-    Args:
-        which: "full" leaves out what is only there to be broken.
-
-    Returns:
-        Nothing where the source is not at hand.
-    """
+    """The loop over an epoch's batches; nothing where the source is not at hand."""
     try:
         source = Path(loop.__file__).read_text(encoding="utf-8")
     except OSError:

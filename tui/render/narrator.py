@@ -1,4 +1,8 @@
-"""What a step did to the numbers, in sentences: for `fivestep explain` and for the watch screen."""
+"""What a step did to the numbers, in sentences: for `fivestep explain` and for the watch screen.
+
+In all functions `layers` are those with parameters, before and after the step, and `taken` is False
+where a fault leaves the step out.
+"""
 
 from __future__ import annotations
 
@@ -60,13 +64,7 @@ def remark(*, taken: bool, late: bool = False) -> str:
 
 
 def zero_grad(layers: Sequence[Difference], *, taken: bool = True, late: bool = False) -> Sentence:
-    """What became of the gradients of the batch before.
-
-    Args:
-        layers: those with parameters, before and after the step.
-        taken: False where the step was left out on purpose.
-        late: it comes after the backward pass, on purpose.
-    """
+    """What became of the gradients of the batch before; `late`: after the backward pass."""
     before, after = _grad_norm(d.before for d in layers), _grad_norm(d.after for d in layers)
     if before is None:
         return Sentence("There was nothing to clear: no layer has a gradient yet")
@@ -90,14 +88,7 @@ def forward(
     buffers: Sequence[str] = (),
     train_mode: bool = True,
 ) -> Sentence:
-    """Which outputs came of the forward pass.
-
-    Args:
-        layers: those with parameters, before and after the step.
-        batch: the shapes of its tensors.
-        buffers: names of those that changed.
-        train_mode: False if the model is in eval mode.
-    """
+    """Which outputs came of the forward pass; `buffers` are the names of those that changed."""
     outputs = () if batch is None else batch.outputs
     text = f"The outputs are {tensors(outputs) if outputs else 'there'}"
     mode = "" if train_mode else "The model is in eval mode, although it is being trained. "
@@ -107,25 +98,13 @@ def forward(
 def loss(
     layers: Sequence[Difference], value: float | None, *, buffers: Sequence[str] = ()
 ) -> Sentence:
-    """What the criterion gave.
-
-    Args:
-        layers: those with parameters, before and after the step.
-        value: of the loss; None if it is not known.
-        buffers: names of those that changed.
-    """
+    """What the criterion gave; `buffers` are the names of those that changed."""
     text = "The loss is there" if value is None else f"The loss is {number(value)}"
     return Sentence(text, more=_nothing_changed(layers, buffers))
 
 
 def backward(layers: Sequence[Difference], *, taken: bool = True, scaled: bool = False) -> Sentence:
-    """Which gradients came of the backward pass.
-
-    Args:
-        layers: those with parameters, before and after the step.
-        taken: False where the step was left out on purpose.
-        scaled: the loss was multiplied for it (fp16).
-    """
+    """Which gradients came of the backward pass; `scaled`: of a multiplied loss (fp16)."""
     before, after = _grad_norm(d.before for d in layers), _grad_norm(d.after for d in layers)
     more = SCALED if scaled else ""
     if not taken:
@@ -149,9 +128,7 @@ def backward(layers: Sequence[Difference], *, taken: bool = True, scaled: bool =
 def clip(layers: Sequence[Difference], *, scaled: bool = False) -> Sentence:
     """What was done to the gradients between the backward pass and the update.
 
-    Args:
-        layers: those with parameters, before and after the step.
-        scaled: they were scaled back, too (fp16).
+    `scaled`: they were scaled back, too (fp16).
     """
     before, after = _grad_norm(d.before for d in layers), _grad_norm(d.after for d in layers)
     if before is None:
@@ -167,13 +144,7 @@ def clip(layers: Sequence[Difference], *, scaled: bool = False) -> Sentence:
 def update(
     layers: Sequence[Difference], size: UpdateSize | None = None, *, taken: bool = True
 ) -> Sentence:
-    """How the weights moved.
-
-    Args:
-        layers: those with parameters, before and after the step.
-        size: how far all of them moved together; None says how many layers moved instead.
-        taken: False where the step was left out on purpose.
-    """
+    """How far the weights moved together; without `size`, how many layers moved."""
     if not taken:
         return Sentence("No weight moved, whatever the gradients say", style="warn")
     if _grad_norm(d.before for d in layers) is None:
@@ -217,11 +188,7 @@ def last_step(
 ) -> Span:
     """What the last step did, in a sentence for the screen, and the style to write it in.
 
-    Args:
-        step: None if more than one step was taken since the last pause.
-        differences: what has changed in each layer.
-        batch: what the loop has in its hands now.
-        faults: those that are injected.
+    `step` is None if more than one step was taken since the last pause.
     """
     layers = [d for d in differences if d.after.parameters]
     moved = any(d.weights == "moved" for d in layers)

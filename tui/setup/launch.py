@@ -139,20 +139,16 @@ class Launch:
 
     @property
     def info(self) -> RunInfo:
-        """What does not change while the run goes on; fuller once it is built."""
         return self._preview if self.session is None else self.session.info
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the run ended; None while it goes on."""
         return self._failed if self.session is None else self.session.outcome
 
     def now(self) -> tuple[Step, float] | None:
-        """The phase running at this very moment; None while loading."""
         return None if self.session is None else self.session.now()
 
     def latest(self, *, curves: bool = False) -> Snapshot | None:
-        """The newest picture; None while loading."""
         return None if self.session is None else self.session.latest(curves=curves)
 
     def send(self, command: Command) -> None:
@@ -166,12 +162,10 @@ class Launch:
     def leave(self, patience: float, reason: str = "stopped by hand") -> bool:
         """Stop after the batch under way; wait for it, and for its checkpoint.
 
-        Args:
-            patience: wait at most so many seconds.
-            reason: of the stop, for the record.
+        A step or a disk that takes longer than `patience` seconds is given up.
 
         Returns:
-            Whether the run came to its end; a step or a disk that takes longer is given up.
+            Whether the run came to its end.
         """
         if not self._thread.is_alive():
             return True

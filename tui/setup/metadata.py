@@ -76,11 +76,7 @@ def flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex.
-
-    Raises:
-        OSError: it can't be read.
-    """
+    """SHA-256 of a file, in hex. Raises OSError if it can't be read."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

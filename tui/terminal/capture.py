@@ -83,12 +83,10 @@ def captured(say: Callable[[str], None]) -> Iterator[None]:
 
 def print_to_descriptors() -> None:
     """Point Python's own streams at descriptors 1 and 2, past what a screen put in their place."""
-    sys.stdout = io.TextIOWrapper(
-        io.FileIO(1, "w", closefd=False), encoding="utf-8", errors="replace", write_through=True
-    )
-    sys.stderr = io.TextIOWrapper(
-        io.FileIO(2, "w", closefd=False), encoding="utf-8", errors="replace", write_through=True
-    )
+    for fd, name in ((1, "stdout"), (2, "stderr")):
+        raw = io.FileIO(fd, "w", closefd=False)
+        text = io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)
+        setattr(sys, name, text)
 
 
 def _read(fd: int, say: Callable[[str], None]) -> None:

@@ -22,7 +22,6 @@ def forgiving(base: type[Driver]) -> type[Driver]:
         fileno: int
 
         def run_input_thread(self) -> None:
-            """Read keys until the screen is left."""
             while not self.exit_event.is_set():
                 try:
                     super().run_input_thread()

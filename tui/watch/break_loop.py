@@ -9,15 +9,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from ...core.protocol.faults import FAULTS, Fault
 from ...core.protocol.snapshot import Snapshot
 from ..render.format import wrap
-from ..render.glyphs import plain
 from ..render.spans import EMPTY, Line, line
+from ..widgets.dialog import Dialog
 from ..widgets.panel import TextPanel
 
 SEEN: Final = 3
@@ -28,7 +27,7 @@ ROWS: Final = 9
 """Rows of the explanation, whatever it says, so that nothing jumps."""
 
 
-class BreakItScreen(ModalScreen[None]):
+class BreakItScreen(Dialog):
     """The faults, and what to expect of the highlighted one.
 
     Args:
@@ -36,7 +35,6 @@ class BreakItScreen(ModalScreen[None]):
         wanted: the faults as they are wanted now.
         toggle: turns one on or off.
         undo: puts everything right again, and the run back to where it was.
-        ascii: draw in ASCII only.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -69,11 +67,9 @@ class BreakItScreen(ModalScreen[None]):
         *,
         ascii: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(ascii=ascii)
         self._look, self._wanted, self._toggle, self._undo = look, wanted, toggle, undo
-        self._ascii = ascii
         self._state: object = None
-        self.set_class(ascii, "-ascii")
 
     def compose(self) -> ComposeResult:
         box = Vertical(
@@ -89,9 +85,6 @@ class BreakItScreen(ModalScreen[None]):
         on = [i for i, fault in enumerate(FAULTS) if fault in self._wanted()]
         self.query_one(OptionList).highlighted = on[0] if on else 0
         self.set_interval(LOOK, self._refresh)
-
-    def _plain(self, text: str) -> str:
-        return plain(text) if self._ascii else text
 
     @property
     def highlighted(self) -> Fault:
@@ -121,19 +114,13 @@ class BreakItScreen(ModalScreen[None]):
             return [EMPTY] * ROWS
         info = self.highlighted.info
         rows: list[Line] = [EMPTY]
-        for i, text in enumerate(wrap(info.expect, max(8, width - 9))):
-            rows.append(line(("" if i else "expect   ", "bold"), " " * 9 * (i > 0), text))
-        rows.append(EMPTY)
         why = info.why if self._seen(self.highlighted) else ""
         hint = "told once it has been on for some batches: look first"
-        for i, text in enumerate(wrap(why or hint, max(8, width - 9))):
-            rows.append(
-                line(
-                    ("" if i else "why      ", "bold"),
-                    " " * 9 * (i > 0),
-                    (text, "" if why else "dim"),
-                )
-            )
+        parts = (("expect", info.expect, ""), ("why", why or hint, "" if why else "dim"))
+        for label, text, style in parts:
+            rows += [EMPTY] if label == "why" else []
+            for i, row in enumerate(wrap(text, max(8, width - 9))):
+                rows.append(line((f"{'' if i else label:<9}", "" if i else "bold"), (row, style)))
         return [*rows, *[EMPTY] * (ROWS - len(rows))]
 
     def _seen(self, fault: Fault) -> bool:
@@ -159,23 +146,15 @@ class BreakItScreen(ModalScreen[None]):
             self.query_one(TextPanel).redraw()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        """Explain another one."""
         self.query_one(TextPanel).redraw()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter or a click."""
         self.action_turn()
 
     def action_turn(self) -> None:
-        """Turn the highlighted fault on or off."""
         self._toggle(self.highlighted)
         self._refresh()
 
     def action_undo(self) -> None:
-        """Put everything right."""
         self._undo()
         self._refresh()
-
-    def action_close(self) -> None:
-        """Back to the run."""
-        self.dismiss(None)

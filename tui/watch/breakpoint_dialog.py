@@ -9,14 +9,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from ...core.protocol.conditions import NAMES, ConditionError, Gate, parse
 from ..render.format import clean, fit, wrap
-from ..render.glyphs import plain
 from ..render.spans import Line, line
+from ..widgets.dialog import Dialog
 from ..widgets.panel import TextPanel
 
 CHECKED: Final[dict[Gate, str]] = {
@@ -32,14 +31,13 @@ MOST: Final = 20
 """Breakpoints at most."""
 
 
-class BreakpointsScreen(ModalScreen[None]):
+class BreakpointsScreen(Dialog):
     """The conditions that there are, a field for another one, and the names that it may use.
 
     Args:
         conditions: in force now.
         metrics: names of the run's own validation metrics.
         change: takes the whole tuple whenever it is another one.
-        ascii: draw in ASCII only.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -76,10 +74,9 @@ class BreakpointsScreen(ModalScreen[None]):
         *,
         ascii: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(ascii=ascii)
         self.conditions = list(conditions)
-        self._metrics, self._change, self._ascii = tuple(metrics), change, ascii
-        self.set_class(ascii, "-ascii")
+        self._metrics, self._change = tuple(metrics), change
 
     def compose(self) -> ComposeResult:
         box = Vertical(
@@ -89,19 +86,17 @@ class BreakpointsScreen(ModalScreen[None]):
             VerticalScroll(TextPanel(self._names, ascii=self._ascii), can_focus=False),
         )
         box.border_title = "breakpoints: hold the run when one becomes true"
-        keys = "enter adds · ↑ then delete removes · esc closes"
-        box.border_subtitle = plain(keys) if self._ascii else keys
+        box.border_subtitle = self._plain("enter adds · ↑ then delete removes · esc closes")
         yield box
 
     def on_mount(self) -> None:
-        """Begin by typing."""
         self.query_one(Input).focus()
         self._say("", HINT)
 
     def _options(self) -> list[Option]:
         if not self.conditions:
             return [Option(Content.styled("none yet", "$text-muted"), disabled=True)]
-        mark = plain("• ") if self._ascii else "• "
+        mark = self._plain("• ")
         return [Option(Content.assemble((mark, "bold"), clean(text))) for text in self.conditions]
 
     def _names(self, width: int) -> list[Line]:
@@ -119,12 +114,9 @@ class BreakpointsScreen(ModalScreen[None]):
     def _say(self, mark: str, text: str, style: str = "$text-muted") -> None:
         """One line under the field."""
         said = clean(f"{mark} {text}" if mark else text)
-        self.query_one("#said", Static).update(
-            Content.styled(plain(said) if self._ascii else said, style)
-        )
+        self.query_one("#said", Static).update(Content.styled(self._plain(said), style))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Check while it is typed."""
         text = event.value.strip()
         if not text:
             self._say("", HINT)
@@ -165,7 +157,6 @@ class BreakpointsScreen(ModalScreen[None]):
             options.highlighted = min(highlighted, len(self.conditions) - 1)
 
     def action_remove(self) -> None:
-        """Remove the highlighted one."""
         options = self.query_one(OptionList)
         at = options.highlighted
         if options.has_focus and at is not None and at < len(self.conditions):
@@ -175,16 +166,10 @@ class BreakpointsScreen(ModalScreen[None]):
                 self.action_type()
 
     def action_choose(self) -> None:
-        """From the field up to the list."""
         options = self.query_one(OptionList)
         if self.conditions:
             options.focus()
             options.highlighted = len(self.conditions) - 1
 
     def action_type(self) -> None:
-        """Back to the field."""
         self.query_one(Input).focus()
-
-    def action_close(self) -> None:
-        """Back to the run."""
-        self.dismiss(None)

@@ -14,11 +14,11 @@ from textual.widgets.option_list import Option
 
 from ...core.protocol.diagnosis import Verdict
 from ...core.protocol.snapshot import Outcome
-from ..render.format import clean, fit, wrap
+from ..render.format import clean, wrap
 from ..render.keymap import COMMANDS, KeyCommand
 from ..render.spans import Line, line, sized
 from ..widgets.banners import in_full
-from ..widgets.dialog import TextBox
+from ..widgets.dialog import TextBox, command_rows
 
 StopAnswer = Literal["batch", "epoch", "leave", "go"]
 
@@ -73,11 +73,9 @@ class AskStop(ModalScreen[StopAnswer]):
         yield box
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter or a click."""
         self.action_answer(event.option_id or "go")
 
     def action_answer(self, answer: str) -> None:
-        """Close with an answer."""
         self.dismiss(next((a for a, _, _ in ANSWERS if a == answer), "go"))
 
 
@@ -116,7 +114,9 @@ def help_lines(width: int) -> list[Line]:
     for command in COMMANDS:
         groups.setdefault(command.group, []).append(command)
     column = (width - 3) // 2 if width >= 96 else width
-    parts = {group: _group(group, commands, column) for group, commands in groups.items()}
+    parts = {
+        group: command_rows(group, commands, column, KEY) for group, commands in groups.items()
+    }
     rows: list[Line] = [line(text) for text in wrap(INTRO, max(1, width))]
     if column == width:
         for part in parts.values():
@@ -133,15 +133,6 @@ def help_lines(width: int) -> list[Line]:
         a = left[i] if i < len(left) else ()
         b = right[i] if i < len(right) else ()
         rows.append((*sized(a, column), ("   ", ""), *b))
-    return rows
-
-
-def _group(group: str, commands: list[KeyCommand], width: int) -> list[Line]:
-    rows: list[Line] = [line((group, "bold"))]
-    for command in commands:
-        keys = command.shown + (", ctrl+c" if "ctrl+c" in command.keys else "")
-        for i, text in enumerate(wrap(command.help, max(1, width - KEY))):
-            rows.append(line((fit("" if i else keys, KEY), "key"), text))
     return rows
 
 

@@ -135,7 +135,6 @@ class Panels:
         log: what the messages panel shows.
         location: where the run is kept.
         full_loop: show the loop with accumulation, clipping and mixed precision.
-        ascii: draw in ASCII only.
     """
 
     def __init__(
@@ -179,11 +178,7 @@ class Panels:
 
 
 class Pages:
-    """What a person has opened beside the five steps: layers, code, a view of the model.
-
-    Args:
-        screen: its classes decide what is displayed.
-    """
+    """What a person has opened beside the five steps: layers, code, a view of the model."""
 
     def __init__(self, screen: Screen[None], panels: Panels) -> None:
         self._screen, self._panels = screen, panels

@@ -34,23 +34,17 @@ class LoadingScreen(Screen[None]):
         self._name_of_run = clean(resumed or name)
 
     def compose(self) -> ComposeResult:
-        yield Static(
-            Content.assemble(
-                ("fivestep", "bold $primary"),
-                f"\n\nloading torch and {self._doing}",
-                (self._name_of_run, "bold $foreground"),
-                " ...\n\nspace starts it paused, q leaves",
-            ),
-            id="what",
-        )
+        yield Static(self._words("space starts it paused, q leaves"), id="what")
 
     def say_paused(self) -> None:
         """It will start paused."""
-        self.query_one("#what", Static).update(
-            Content.assemble(
-                ("fivestep", "bold $primary"),
-                f"\n\nloading torch and {self._doing}",
-                (self._name_of_run, "bold $foreground"),
-                " ...\n\nit will start paused: s takes the first step, space lets it run",
-            )
+        text = "it will start paused: s takes the first step, space lets it run"
+        self.query_one("#what", Static).update(self._words(text))
+
+    def _words(self, keys: str) -> Content:
+        return Content.assemble(
+            ("fivestep", "bold $primary"),
+            f"\n\nloading torch and {self._doing}",
+            (self._name_of_run, "bold $foreground"),
+            f" ...\n\n{keys}",
         )

@@ -62,13 +62,13 @@ class Pace:
         """What this tick has drawn."""
         self._drawn = kind
 
-    def interval(self, kind: Drawing, least: float = FASTEST) -> float:
-        """Seconds between two ticks of a kind; between `least` and `SLOWEST`."""
+    def interval(self, kind: Drawing) -> float:
+        """Seconds between two ticks of a kind; between `FASTEST` and `SLOWEST`."""
         costs, sent = self._costs[kind], self._bytes[kind]
         if not costs:
-            return least
+            return FASTEST
         slow_line = statistics.fmean(sent) / BYTES  # charts come only now and then
-        return min(SLOWEST, max(least, statistics.median(costs) / BUDGET[kind], slow_line))
+        return min(SLOWEST, max(FASTEST, statistics.median(costs) / BUDGET[kind], slow_line))
 
     def charted(self, cost: float, age: float) -> float:
         """Seconds to wait with the next chart, after one that took `cost` seconds of processor

@@ -60,7 +60,6 @@ class WatchScreen(Screen[None]):
         full_loop: the loop with accumulation and clipping is the one that runs.
         kept: where the run is kept.
         ascii: draw in ASCII only; None decides by the locale.
-        clock: seconds, for tests.
         live: draw by itself; otherwise only when `tick` is called.
     """
 
@@ -146,7 +145,6 @@ class WatchScreen(Screen[None]):
             self.source.send(Show())
 
     def on_resize(self, event: events.Resize) -> None:
-        """Choose the layout for the new size."""
         self._fit()
 
     def _fit(self) -> None:
@@ -327,19 +325,15 @@ class WatchScreen(Screen[None]):
     # What a person does.
 
     def action_press(self, key: str) -> None:
-        """A key was pressed; what it does depends on the situation."""
         self.actions.press(key)
 
     def on_command_bar_chosen(self, event: CommandBar.Chosen) -> None:
-        """A command in the footer was clicked."""
         self.actions.perform(event.command)
 
     def on_steps_panel_picked(self, event: StepsPanel.Picked) -> None:
-        """A row was clicked."""
         self.actions.pick_step(event.step)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Search while typing."""
         self.panels.messages.search = event.value
         self.panels.messages.refresh_if_new()
 

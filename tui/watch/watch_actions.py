@@ -9,23 +9,7 @@ from textual.message import Message
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input
 
-from ...core.protocol.commands import (
-    SPEEDS,
-    Advance,
-    Command,
-    GoBack,
-    KeepGoing,
-    Pause,
-    Resume,
-    Save,
-    ScaleLR,
-    SetBreakpoints,
-    SetFault,
-    SetSpeed,
-    Stop,
-    Undo,
-    Validate,
-)
+from ...core.protocol import commands
 from ...core.protocol.faults import Fault
 from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import INSIDE_BATCH, State, Step, Task
@@ -59,7 +43,6 @@ class Actions:
         kept: the run is kept on the disk.
         look_soon: called when a command was sent, so that its effect is seen at once.
         redraw: called after every command.
-        ascii: draw dialogs in ASCII only.
     """
 
     def __init__(
@@ -87,19 +70,19 @@ class Actions:
         self._faults: frozenset[Fault] | None = None
         """The faults as asked for, until the run has them so."""
         self._commands: dict[str, Callable[[], None]] = {
-            "pause": partial(self.send, Pause()),
-            "resume": partial(self.send, Resume()),
-            "step": partial(self.send, Advance("phase")),
-            "batch": partial(self.send, Advance("batch")),
-            "epoch": partial(self.send, Advance("epoch")),
+            "pause": partial(self.send, commands.Pause()),
+            "resume": partial(self.send, commands.Resume()),
+            "step": partial(self.send, commands.Advance("phase")),
+            "batch": partial(self.send, commands.Advance("batch")),
+            "epoch": partial(self.send, commands.Advance("epoch")),
             "slower": partial(self._change_speed, -1),
             "faster": partial(self._change_speed, 1),
             "lr_up": partial(self._scale_lr, 2.0),
             "lr_down": partial(self._scale_lr, 0.5),
-            "validate": partial(self.send, Validate()),
+            "validate": partial(self.send, commands.Validate()),
             "save": self._save,
             "go_back": self._go_back,
-            "give_up": partial(self.send, Stop()),
+            "give_up": partial(self.send, commands.Stop()),
             "stop": self._ask_stop,
             "quit": partial(self._post, Quit),
             "leave_at_once": self._leave_at_once,
@@ -182,7 +165,7 @@ class Actions:
             self._commands[command]()
             self._redraw()
 
-    def send(self, command: Command) -> None:
+    def send(self, command: commands.Command) -> None:
         """Ask the run for something, and look soon what came of it."""
         self._source.send(command)
         self._look_soon()
@@ -199,27 +182,27 @@ class Actions:
         s = self.snapshot
         if s is not None and s.state is State.PAUSED and s.step in INSIDE_BATCH:
             self._log.add("a checkpoint is saved at the end of this batch")
-        self.send(Save())
+        self.send(commands.Save())
 
     def _go_back(self) -> None:
         self._lr_factor = None  # it will be another one
-        self.send(GoBack())
+        self.send(commands.GoBack())
 
     def _change_speed(self, offset: int) -> None:
         speed = self._speed
         if speed == "unset":
             speed = self.snapshot.speed if self.snapshot else None
-        at = SPEEDS.index(speed) if speed in SPEEDS else len(SPEEDS) - 1
-        self._speed = SPEEDS[min(len(SPEEDS) - 1, max(0, at + offset))]
+        at = commands.SPEEDS.index(speed) if speed in commands.SPEEDS else len(commands.SPEEDS) - 1
+        self._speed = commands.SPEEDS[min(len(commands.SPEEDS) - 1, max(0, at + offset))]
         if self._speed != speed:
-            self.send(SetSpeed(self._speed))
+            self.send(commands.SetSpeed(self._speed))
 
     def _scale_lr(self, by: float) -> None:
         factor = self._lr_factor
         if factor is None:
             factor = self.snapshot.lr_factor if self.snapshot else 1.0
         self._lr_factor = min(2.0**40, max(2.0**-40, factor * by))
-        self.send(ScaleLR(self._lr_factor))
+        self.send(commands.ScaleLR(self._lr_factor))
 
     def _ask_stop(self) -> None:
         stopping = self.snapshot.stopping if self.snapshot else None
@@ -227,11 +210,11 @@ class Actions:
 
     def _answered(self, answer: StopAnswer | None) -> None:
         if answer in ("batch", "leave"):
-            self.send(Stop("stopped by hand", after="batch"))
+            self.send(commands.Stop("stopped by hand", after="batch"))
         elif answer == "epoch":
-            self.send(Stop("stopped by hand", after="epoch"))
+            self.send(commands.Stop("stopped by hand", after="epoch"))
         elif self.snapshot is not None and self.snapshot.stopping:
-            self.send(KeepGoing())
+            self.send(commands.KeepGoing())
         if answer == "leave":
             self._post(Quit)
 
@@ -256,7 +239,7 @@ class Actions:
         if self.situation.live:
             self._faults = self.faults ^ {fault}
             self._lr_factor = None
-            self.send(SetFault(fault, fault in self._faults))
+            self.send(commands.SetFault(fault, fault in self._faults))
             self._redraw()
 
     def _undo(self) -> None:
@@ -264,9 +247,9 @@ class Actions:
         self._faults, self._lr_factor = frozenset(), None
         if s is None or not s.undo:  # nothing has come of it yet, or an earlier session broke it
             for fault in sorted(faults):
-                self.send(SetFault(fault, False))
+                self.send(commands.SetFault(fault, False))
             return
-        self.send(Undo())
+        self.send(commands.Undo())
 
     def _breakpoints(self) -> None:
         s = self.snapshot
@@ -276,7 +259,7 @@ class Actions:
             BreakpointsScreen(
                 s.breakpoints if s else (),
                 tuple(metrics),
-                lambda conditions: self.send(SetBreakpoints(conditions)),
+                lambda conditions: self.send(commands.SetBreakpoints(conditions)),
                 ascii=self._ascii,
             )
         )

@@ -20,6 +20,8 @@ class OutcomePanel(RunPanel):
     """Hidden until the run has ended or is in trouble; then what, why, where, and the keys."""
 
     DEFAULT_CSS = "OutcomePanel { display: none; height: auto; max-height: 10; }"
+    BORDER_TITLE = "outcome"
+    outcome: Outcome | None = None
 
     def __init__(
         self,
@@ -29,12 +31,10 @@ class OutcomePanel(RunPanel):
         id: str | None = None,
         ascii: bool = False,
     ) -> None:
-        super().__init__(info, id=id, title="outcome", ascii=ascii)
+        super().__init__(info, id=id, ascii=ascii)
         self.location = location or RunLocation()
-        self.outcome: Outcome | None = None
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
-        """As many rows as there is something to say."""
         return len(self.lines(width, 10))
 
     def lines(self, width: int, height: int) -> list[Line]:
@@ -126,16 +126,13 @@ class NoticeBar(Panel):
     NoticeBar > .line--bad { color: $background; background: $error; text-style: bold; }
     NoticeBar > .line--now { color: $background; background: $accent; text-style: bold; }
     """
-
-    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, ascii=ascii)
-        self.snapshot: Snapshot | None = None
-        self.wanted: frozenset[Fault] = frozenset()
-        """The faults as asked for: others are still to come, or to be mended."""
-        self.held = ""
-        """The breakpoint that holds the run, and its numbers."""
-        self._break: object = None
-        self._place: tuple[object, ...] = ()
+    snapshot: Snapshot | None = None
+    wanted: frozenset[Fault] = frozenset()
+    """The faults as asked for: others are still to come, or to be mended."""
+    held = ""
+    """The breakpoint that holds the run, and its numbers."""
+    _break: object = None
+    _place: tuple[object, ...] = ()
 
     def take(self, s: Snapshot) -> None:
         """A new picture."""
@@ -160,7 +157,6 @@ class NoticeBar(Panel):
             self.redraw()
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
-        """A row for each."""
         return len(self._notices())
 
     def _notices(self) -> list[tuple[str, str, str]]:
@@ -201,10 +197,7 @@ class VerdictBar(Panel):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("bold", "dim", "good", "warn")
     DEFAULT_CSS = "VerdictBar { display: none; height: 2; padding: 0 1; background: $panel; }"
-
-    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, ascii=ascii)
-        self.verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
     def show(self, verdicts: tuple[Verdict, ...]) -> None:
         """Draw these, the most severe first. Once displayed the bar stays: nothing jumps."""

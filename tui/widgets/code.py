@@ -22,17 +22,18 @@ class CodePanel(Panel):
     CodePanel > .line--now { color: $accent; background: $accent 12%; text-style: bold; }
     CodePanel > .line--gone { color: $text-muted; text-style: strike; }
     """
+    BORDER_TITLE = "the loop, as it runs"
+    now: Step | None = None
+    explained = Step.ZERO_GRAD
+    on: tuple[Fault, ...] = ()
+    """What is broken on purpose."""
+    values: BatchFacts | None = None
+    """What the loop has in its hands."""
+    _first = 0
 
     def __init__(self, *, full: bool = False, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, title="the loop, as it runs", ascii=ascii)
+        super().__init__(id=id, ascii=ascii)
         self._whole: Which = "full" if full else "plain"
-        self.now: Step | None = None
-        self.explained = Step.ZERO_GRAD
-        self.on: tuple[Fault, ...] = ()
-        """What is broken on purpose."""
-        self.values: BatchFacts | None = None
-        """What the loop has in its hands."""
-        self._first = 0
 
     @property
     def code(self) -> tuple[CodeLine, ...]:

@@ -23,21 +23,23 @@ MARKED: Final = ("lr", "switch", "rewind", "resumed")
 class CurvesPanel(RunPanel):
     """One metric at a time; keys choose which, how much of the run, and how it is drawn."""
 
+    BORDER_TITLE = "loss"
+    metric = "loss"
+    recent = False
+    logarithmic = False
+    smooth = 0
+    _chart_size = 0, 0
+    _keeps_chart = False
+
     def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(info, id=id, title="loss", ascii=ascii)
+        super().__init__(info, id=id, ascii=ascii)
         self.curves: dict[str, Curve] = {}
         metrics = ["loss"]
         if info.validates and info.metric_name != "val_loss":
             metrics.append("val_metric")
         self.metrics = (*metrics, "lr", "grad_norm", "throughput")
-        self.metric = "loss"
-        self.recent = False
-        self.logarithmic = False
-        self.smooth = 0
         self._chart: list[Line] = []
         """Everything but the sparkline, as it was drawn last."""
-        self._chart_size = 0, 0
-        self._keeps_chart = False
 
     def take(self, snapshot: Snapshot) -> None:
         """A new picture; curves stay as they were when it brings none."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...core.protocol.snapshot import RunInfo
-from ..render.charts import bar
+from ..render.charts import track
 from ..render.format import clean, fit, percent, size
 from ..render.spans import Line, line
 from .numbers import words
@@ -24,12 +23,11 @@ EVERY = 1.0
 class DevicePanel(RunPanel):
     """Name, use, memory and GPU; a single line where there is room for no more."""
 
-    def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(info, id=id, title="device", ascii=ascii)
-        self.reading: DeviceReading | None = None
-        self.saved = ""
-        """How old the newest checkpoint is; shown in the single line."""
-        self._due = float("-inf")
+    BORDER_TITLE = "device"
+    reading: DeviceReading | None = None
+    saved = ""
+    """How old the newest checkpoint is; shown in the single line."""
+    _due = float("-inf")
 
     def look(
         self, read: Callable[[], DeviceReading], now: float, *, moving: bool, turned: bool
@@ -75,11 +73,7 @@ class DevicePanel(RunPanel):
             cores = f"of {r.cores} core" + "s" * (r.cores != 1) if r.cores else ""
             load = f"   load {r.load:.1f}" if r.load is not None else ""
             rows.append(_gauge("cpu", r.cpu_percent / 100, length, cores + load))
-        if r.memory_used is not None:
-            total = f"of {size(r.memory_total)}" if r.memory_total else ""
-            share = r.memory_used / r.memory_total if r.memory_total else None
-            rows.append(_gauge("memory", share, length, total, size(r.memory_used)))
-        return rows
+        return rows + _memory("memory", r.memory_used, r.memory_total, length)
 
     def _gpu(self, r: DeviceReading, length: int) -> list[Line]:
         if r.gpu_name is None:
@@ -87,11 +81,7 @@ class DevicePanel(RunPanel):
         rows = [line((fit("gpu", LABEL), "dim"), clean(r.gpu_name))]
         if r.gpu_percent is not None:
             rows.append(_gauge("  use", r.gpu_percent / 100, length, ""))
-        if r.gpu_memory_used is not None:
-            total = f"of {size(r.gpu_memory_total)}" if r.gpu_memory_total else ""
-            share = r.gpu_memory_used / r.gpu_memory_total if r.gpu_memory_total else None
-            rows.append(_gauge("  memory", share, length, total, size(r.gpu_memory_used)))
-        return rows
+        return rows + _memory("  memory", r.gpu_memory_used, r.gpu_memory_total, length)
 
     def _cost(self) -> list[Line]:
         cost = self.snapshot.watching if self.snapshot else None
@@ -119,13 +109,18 @@ class DevicePanel(RunPanel):
         return words(parts, cells)
 
 
+def _memory(name: str, used: int | None, total: int | None, length: int) -> list[Line]:
+    if used is None:
+        return []
+    note = f"of {size(total)}" if total else ""
+    return [_gauge(name, used / total if total else None, length, note, size(used))]
+
+
 def _gauge(name: str, share: float | None, length: int, note: str, value: str = "") -> Line:
     """A name, a bar on a thin line, the value, and a note."""
-    filled = bar(share, length).rstrip() if share is not None else ""
     return line(
         (fit(name, LABEL), "dim"),
-        (filled, "bar"),
-        ("─" * (length - len(filled)), "dim"),
+        *track(share or 0.0, length),
         fit(value or percent(share), 9, right=True),
         (f" {note}", "dim"),
     )

@@ -1,8 +1,8 @@
-"""A box in the middle that can be closed: the base of help and traceback."""
+"""Dialogs over a screen: what all of them can, and a box of text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -10,12 +10,34 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
+from ..render.format import fit, wrap
 from ..render.glyphs import plain
-from ..render.spans import Line
+from ..render.keymap import KeyCommand
+from ..render.spans import Line, line
 from .panel import TextPanel
 
 
-class TextBox(ModalScreen[None]):
+class Dialog(ModalScreen[None]):
+    """Stands over the screen until it is closed.
+
+    Args:
+        ascii: draw in ASCII only.
+    """
+
+    def __init__(self, *, ascii: bool = False) -> None:
+        super().__init__()
+        self._ascii = ascii
+        self.set_class(ascii, "-ascii")
+
+    def _plain(self, text: str) -> str:
+        """The text as it can be drawn."""
+        return plain(text) if self._ascii else text
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+
+class TextBox(Dialog):
     """Text that scrolls."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -39,16 +61,23 @@ class TextBox(ModalScreen[None]):
     def __init__(
         self, title: str, make: Callable[[int], list[Line]], *, ascii: bool = False
     ) -> None:
-        super().__init__()
-        self._title, self._make, self._ascii = title, make, ascii
-        self.set_class(ascii, "-ascii")
+        super().__init__(ascii=ascii)
+        self._title, self._make = title, make
 
     def compose(self) -> ComposeResult:
         box = VerticalScroll(TextPanel(self._make, ascii=self._ascii))
-        box.border_title = plain(self._title) if self._ascii else self._title
+        box.border_title = self._plain(self._title)
         box.border_subtitle = "esc closes"
         yield box
 
-    def action_close(self) -> None:
-        """Back to the screen below."""
-        self.dismiss(None)
+
+def command_rows(
+    group: str, commands: Iterable[KeyCommand], width: int, key_width: int
+) -> list[Line]:
+    """A group of commands on a page of help: its name, then keys and what they do."""
+    rows: list[Line] = [line((group, "bold"))]
+    for command in commands:
+        keys = command.shown + (", ctrl+c" if "ctrl+c" in command.keys else "")
+        for i, text in enumerate(wrap(command.help, max(1, width - key_width))):
+            rows.append(line((fit("" if i else keys, key_width), "key"), text))
+    return rows

@@ -8,7 +8,7 @@ from textual import events
 from textual.message import Message
 
 from ...core.protocol.steps import State
-from ..render.keymap import Situation, footer
+from ..render.keymap import KeyCommand, Situation, footer
 from ..render.spans import Line, Span, line
 from .panel import Panel, styles
 
@@ -31,11 +31,15 @@ class CommandBar(Panel):
         self.situation = Situation(State.LOADING)
         self._places: list[tuple[int, int, str]] = []
 
+    def shown(self, width: int) -> list[KeyCommand]:
+        """The commands that `width` cells have room for."""
+        return footer(self.situation, width)
+
     def lines(self, width: int, height: int) -> list[Line]:
         spans: list[Span] = []
         self._places = []
         place = 0
-        for command in footer(self.situation, width):
+        for command in self.shown(width):
             key, label = command.footer_spans
             spans += [(key, "key"), (label, command.style)]
             end = place + len(key) + len(label)
@@ -44,7 +48,6 @@ class CommandBar(Panel):
         return [line(*spans)]
 
     def on_click(self, event: events.Click) -> None:
-        """Run the command under the mouse."""
         for start, end, command in self._places:
             if start <= event.x < end:
                 self.post_message(self.Chosen(command))

@@ -30,19 +30,20 @@ class InsidePanel(Panel):
     """A sentence on what the last step did, the table of layers, and the values at hand."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES)
+    BORDER_TITLE = "inside the model"
+    inside = Inside()
+    on: tuple[Fault, ...] = ()
+    """What is broken on purpose."""
+    spread: Spread = None
+    first = 0
+    """The first layer shown."""
+    values = False
+    """Show what the loop has in its hands, too: the code, where it stands, is not shown."""
+    _page = 1
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, title="inside the model", ascii=ascii)
-        self.inside = Inside()
+        super().__init__(id=id, ascii=ascii)
         self.summary = StepSummary()
-        self.on: tuple[Fault, ...] = ()
-        """What is broken on purpose."""
-        self.spread: Spread = None
-        self.first = 0
-        """The first layer shown."""
-        self.values = False
-        """Show what the loop has in its hands, too: the code, where it stands, is not shown."""
-        self._page = 1
 
     @property
     def histograms(self) -> bool:

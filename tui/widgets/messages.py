@@ -69,9 +69,10 @@ class MessagesPanel(Panel):
     """The newest messages at the bottom; wheel and Page keys look back."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim", "hand", "mark", "warn")
+    BORDER_TITLE = "messages"
 
     def __init__(self, log: MessageLog, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, title="messages", ascii=ascii)
+        super().__init__(id=id, ascii=ascii)
         self.log_of_run = log
         self.search = ""
         self.back = 0
@@ -144,9 +145,7 @@ class MessagesPanel(Panel):
         return line((text[:place], style), (text[place:end], "mark"), (text[end:], style))
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Look back."""
         self.look_back(3)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Look ahead."""
         self.look_back(-3)

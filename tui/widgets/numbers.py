@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ...core.protocol.snapshot import Best, Curve, RunInfo, Snapshot
+from collections.abc import Mapping
+
+from ...core.protocol.snapshot import Best, Curve, Snapshot
 from ..render.format import NOTHING, clean, count, fit, learning_rate, metric, number
 from ..render.spans import Line, line, line_width
 from .panel import RunPanel
@@ -14,11 +16,10 @@ COLUMN = 10
 class NumbersPanel(RunPanel):
     """A table with fixed columns; a single line where there is room for no more."""
 
-    def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(info, id=id, title="numbers", ascii=ascii)
-        self.curves: dict[str, Curve] = {}
-        self.saved = ""
-        """How old the newest checkpoint is, "12 s ago"; "" if nothing is kept."""
+    BORDER_TITLE = "numbers"
+    curves: Mapping[str, Curve] = {}
+    saved = ""
+    """How old the newest checkpoint is, "12 s ago"; "" if nothing is kept."""
 
     def lines(self, width: int, height: int) -> list[Line]:
         if height == 1:

@@ -33,8 +33,9 @@ def styles(*names: str) -> set[str]:
 class Panel(Widget):
     """Draws what `lines` gives, without ever reading markup.
 
+    It has a border where its class has a `BORDER_TITLE`.
+
     Args:
-        title: stands in a border; no border without one.
         ascii: draw in ASCII only.
     """
 
@@ -67,7 +68,7 @@ class Panel(Widget):
     Panel.-ascii.-boxed { border: ascii $border; }
     """
 
-    def __init__(self, *, id: str | None = None, title: str = "", ascii: bool = False) -> None:
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id)
         self.ascii = ascii
         self.failure: Exception | None = None
@@ -80,9 +81,9 @@ class Panel(Widget):
         self._styles: dict[str, Style] = {}
         """By name. Textual forgets them at every refresh."""
         self.set_class(ascii, "-ascii", update=False)  # it is styled when it is mounted
-        if title:
+        if self.BORDER_TITLE:
             self.add_class("-boxed", update=False)
-            self.set_title(title)
+            self.set_title(self.BORDER_TITLE)
 
     def lines(self, width: int, height: int) -> list[Line]:
         """What to show in `width` x `height` cells."""
@@ -156,12 +157,11 @@ class RunPanel(Panel):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES)
 
-    def __init__(
-        self, info: RunInfo, *, id: str | None = None, title: str = "", ascii: bool = False
-    ) -> None:
-        super().__init__(id=id, title=title, ascii=ascii)
+    snapshot: Snapshot | None = None
+
+    def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(id=id, ascii=ascii)
         self.info = info
-        self.snapshot: Snapshot | None = None
 
 
 class TextPanel(Panel):
@@ -177,7 +177,6 @@ class TextPanel(Panel):
         self._make = make
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
-        """One row a line."""
         return len(self._make(width))
 
     def lines(self, width: int, height: int) -> list[Line]:

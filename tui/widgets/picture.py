@@ -57,10 +57,8 @@ class ViewPanel(PicturePanel):
     """Draws the view that was asked for, or says why there is none."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES)
-
-    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, title="what the model knows", ascii=ascii)
-        self.inside = Inside()
+    BORDER_TITLE = "what the model knows"
+    inside = Inside()
 
     def take(self, inside: Inside) -> bool:
         """A newer look; whether there is anything new to draw."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
-from ..render.charts import bar
+from ..render.charts import track
 from ..render.format import NOTHING, clean, clock, count, fit, percent, rate
 from ..render.spans import Line, Span, line, line_width, sized, spread
 from .panel import RunPanel
@@ -25,10 +25,7 @@ class Header(RunPanel):
     """Brand, preset, data, model, optimizer, device; the state at the right edge."""
 
     DEFAULT_CSS = "Header { height: 1; background: $panel; }"
-
-    def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(info, id=id, ascii=ascii)
-        self.outcome: Outcome | None = None
+    outcome: Outcome | None = None
 
     def lines(self, width: int, height: int) -> list[Line]:
         state, words = describe(self.snapshot, self.outcome, self.info)
@@ -92,10 +89,7 @@ class ProgressBars(RunPanel):
     """Two bars with counts and shares; elapsed, ETA and throughput beside them."""
 
     DEFAULT_CSS = "ProgressBars { height: 2; padding: 0 1; }"
-
-    def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(info, id=id, ascii=ascii)
-        self._elapsed = 0.0
+    _elapsed = 0.0
 
     def lines(self, width: int, height: int) -> list[Line]:
         s, info = self.snapshot, self.info
@@ -147,7 +141,7 @@ class ProgressBars(RunPanel):
                     (f"{word} ", "dim"),
                     (fit(_of(at, total), places, right=True), "bold"),
                     "  ",
-                    *_track(share, length),
+                    *track(share, length),
                     fit(percent(share) if total else NOTHING, 6, right=True),
                 ),
                 right,
@@ -155,12 +149,6 @@ class ProgressBars(RunPanel):
             )
             for (word, at, total, share), right in zip(rows, figures, strict=True)
         ]
-
-
-def _track(share: float, length: int) -> Line:
-    """The bar on a thin line, so that its end can be seen."""
-    filled = bar(share, length).rstrip()
-    return line((filled, "bar"), ("─" * (length - len(filled)), "dim"))
 
 
 def _of(at: int, total: int | None) -> str:

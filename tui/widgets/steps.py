@@ -35,18 +35,20 @@ class StepsPanel(RunPanel):
             super().__init__()
             self.step = step
 
+    BORDER_TITLE = "the five steps"
+    now: Step | None = None
+    """The phase that runs at this moment; while paused, the one that comes next."""
+    selected: Step | None = None
+    """Chosen by the person; None follows the marker."""
+    shows_why = True
+    _explained = Step.ZERO_GRAD
+    _explained_at = float("-inf")
+
     def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(info, id=id, title="the five steps", ascii=ascii)
+        super().__init__(info, id=id, ascii=ascii)
         validation = (Step.VALIDATE,) if info.validates else ()
         self.rows: tuple[Step, ...] = (Step.DATA, *FIVE, *validation, Step.OTHER)
         self.exact = info.exact_clock
-        self.now: Step | None = None
-        """The phase that runs at this moment; while paused, the one that comes next."""
-        self.selected: Step | None = None
-        """Chosen by the person; None follows the marker."""
-        self.shows_why = True
-        self._explained = Step.ZERO_GRAD
-        self._explained_at = float("-inf")
         self._places: dict[int, Step] = {}
 
     @property
@@ -123,7 +125,6 @@ class StepsPanel(RunPanel):
         return rows
 
     def on_click(self, event: events.Click) -> None:
-        """Choose the row under the mouse."""
         place = event.get_content_offset(self)
         step = self._places.get(place.y) if place is not None else None
         if step is not None:

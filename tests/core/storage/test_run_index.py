@@ -232,11 +232,11 @@ def test_csv_holds_numbers_only(tmp_path: Path, kind: Any) -> None:
             evil = {"type": "epoch", "epoch": "=cmd()", "metrics": {"@x": "+1", "\n,": 1}}
             file.write(line(evil) + line(evil | {"type": "batch", "batch": "=1+1"}))
     stream = io.StringIO(newline="")
-    count = write_csv(run, stream, kind)
+    write_csv(run, stream, kind)
     text = stream.getvalue()
-    assert text.count("\r\n") == text.count("\n") == count + 1
+    assert text.count("\r\n") == text.count("\n")
     header, *rows = csv.reader(io.StringIO(text, newline=""))
-    assert len(rows) == count == (32 if kind == "batches" else 5)
+    assert len(rows) == (32 if kind == "batches" else 5)
     assert all(len(row) == len(header) for row in rows)
     for name in header:
         assert name[0].isalpha()

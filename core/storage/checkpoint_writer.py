@@ -199,7 +199,6 @@ class CheckpointWriter:
 
 
 def _title(job: _Job) -> str:
-    """What a message calls it."""
     titles = {
         "best": f"best checkpoint, at batch {job.number:,},",
         "last": f"checkpoint at batch {job.number:,}",

@@ -145,7 +145,6 @@ class RunDirectory:
         sync_folder(self.path)
 
     def close(self) -> None:
-        """Let other processes have it."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None

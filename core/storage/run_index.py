@@ -32,7 +32,6 @@ class RunSummary:
     started: float | None = None
     """Seconds since 1970."""
     epochs: int = 0
-    """Epochs finished."""
     epochs_planned: int | None = None
     batches_done: int = 0
     metric_name: str = ""
@@ -82,7 +81,9 @@ def summary(path: Path) -> RunSummary:
     run = RunDirectory(path, None)
     running = run.running
     meta, outcome = run.read_meta(), run.read_outcome()
-    damaged = (meta is None and _there(run.meta)) or (outcome is None and _there(run.outcome))
+    damaged = (meta is None and os.path.lexists(run.meta)) or (
+        outcome is None and os.path.lexists(run.outcome)
+    )
     meta = meta or {}
     outcome = outcome or {}
     state = outcome.get("state", "crashed")
@@ -173,10 +174,6 @@ def _is_name(name: str) -> bool:
     except RunError:
         return False
     return True
-
-
-def _there(path: Path) -> bool:
-    return os.path.lexists(path)
 
 
 def _number(value: Any) -> float | None:

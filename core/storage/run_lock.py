@@ -57,7 +57,6 @@ class RunLock:
             pass  # the number is only for messages; a full disk has no room for it
 
     def release(self) -> None:
-        """Let others have it."""
         self.drop(unlock=True)
 
     def drop(self, *, unlock: bool = False) -> None:

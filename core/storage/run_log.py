@@ -64,12 +64,7 @@ class RunLog:
     """
 
     def __init__(
-        self,
-        metrics: Path,
-        events: Path,
-        *,
-        every: int = EVERY,
-        interval: float = INTERVAL,
+        self, metrics: Path, events: Path, *, every: int = EVERY, interval: float = INTERVAL
     ) -> None:
         self._metrics = LogFile(metrics)
         try:
@@ -136,7 +131,6 @@ class RunLog:
         self._put(_FinishedEpoch(summary, best, best_val_loss, elapsed))
 
     def change(self, change: Change) -> None:
-        """A person or the run itself changed something."""
         self._events.append(line({"type": "change"} | change_values(change)))
 
     def _put(self, item: BatchBlock | _FinishedEpoch | LogState) -> None:

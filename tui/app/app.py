@@ -170,7 +170,6 @@ class FivestepApp(App[None]):
             self.action_leave(f"interrupted by {signals.caught.name}")
 
     def action_pause_at_start(self) -> None:
-        """Hold the run before its first phase."""
         from ...core.protocol.commands import Pause
         from ..watch.loading import LoadingScreen
 

@@ -104,7 +104,6 @@ def open_screen(start: RunBuilder | None, options: RunOptions = NOTHING) -> int:
 
 
 def _left(app: FivestepApp, log: MessageLog, signals: Signals) -> int:
-    """What is left to be done; the exit code."""
     launch, caught = app.launch, signals.caught
     lost = signals.hung_up or is_gone()
     # A screen that ends though nobody asked it to has failed, whatever its code says.

@@ -235,14 +235,7 @@ def table(layers: tuple[LayerSummary, ...], inputs: str, width: int, height: int
 
     most = max((layer.parameters for layer in rows), default=0) or 1
     drawn = [
-        row(
-            x.name,
-            x.kind,
-            x.shape,
-            count(x.parameters or None),
-            x.parameters / most,
-        )
-        for x in rows
+        row(x.name, x.kind, x.shape, count(x.parameters or None), x.parameters / most) for x in rows
     ]
     head = [
         row("", "layer", "output", "parameters" if numbers >= 10 else "params", style="dim"),

@@ -28,9 +28,7 @@ TASKS = {
 class PresetList(OptionList):
     """One line a preset under the heading of its task; a click chooses, enter starts."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "start", "Start", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "start", "Start", show=False)]
     DEFAULT_CSS = """
     PresetList {
         background: $background; border: round $border; padding: 0; height: auto; max-height: 60%;

@@ -65,7 +65,7 @@ class ChooseScreen(Screen[None]):
             for c in CHOOSING
             for key in c.keys
             if key != "enter"
-        ),
+        )
     ]
     AUTO_FOCUS = "PresetList"
     DEFAULT_CSS = LAYOUT
@@ -112,7 +112,6 @@ class ChooseScreen(Screen[None]):
         return self._timer is None and (self.preview is not None or self._request is None)
 
     def _fit(self, size: Size) -> None:
-        """Take the layout for this size."""
         for name, wanted in layout_classes(size.width, size.height).items():
             self.set_class(wanted, name)
 

@@ -25,7 +25,6 @@ class Choice:
 
     @property
     def command(self) -> str:
-        """The command line that runs the same."""
         return command_line(self.name, self.overrides)
 
 

@@ -98,9 +98,7 @@ def presets(
 @app.command(cls=Plain)
 @with_options(RECIPE_OPTIONS, after="preset")
 def show(
-    ctx: typer.Context,
-    preset: PresetOption = registry.DEFAULT,
-    traceback: TracebackOption = False,
+    ctx: typer.Context, preset: PresetOption = registry.DEFAULT, traceback: TracebackOption = False
 ) -> None:
     """Print the resolved recipe as TOML, which can be run again."""
     recipe = recipe_of(ctx)
@@ -139,9 +137,7 @@ def evaluate(
 
 
 @app.command(cls=Plain)
-def new(
-    path: Annotated[str, typer.Argument(metavar="FILE", help="Such as my_run.py.")],
-) -> None:
+def new(path: Annotated[str, typer.Argument(metavar="FILE", help="Such as my_run.py.")]) -> None:
     """Write a commented Python file to start a run of your own from."""
     import shlex
 
@@ -151,8 +147,7 @@ def new(
         file = write_starter(path)
     output = stdout()
     _print(
-        output,
-        clean(f"{file} is there; to run it: fivestep train {shlex.quote(str(file))}") + "\n",
+        output, clean(f"{file} is there; to run it: fivestep train {shlex.quote(str(file))}") + "\n"
     )
 
 

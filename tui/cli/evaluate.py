@@ -200,7 +200,6 @@ def _confusion(part: Evaluation, names: tuple[str, ...], room: int) -> list[str]
 
 
 def _residuals(part: str, found: Residuals) -> list[str]:
-    """A line of numbers, then the histogram."""
     facts = (
         f"mean {number(found.mean)}, deviation {number(found.deviation)}, "
         f"median {number(found.median)}"

@@ -29,9 +29,7 @@ SIGN_OF_LIFE: Final = 30.0
 
 
 def watch(
-    model: nn.Module,
-    optimizer: Optimizer,
-    criterion: Callable[..., Any] | None = None,
+    model: nn.Module, optimizer: Optimizer, criterion: Callable[..., Any] | None = None
 ) -> Watched:
     """Watch a training loop of one's own: two lines more than the bare loop.
 
@@ -104,7 +102,6 @@ class WatchedInLines(Watched):
         """A batch whose loss is known."""
 
     def epoch(self, summary: EpochSummary) -> None:
-        """Tell of an epoch."""
         parts = [f"epoch {summary.epoch}", counted(summary.batches, "batch")]
         if self.info.loss is not Certainty.UNKNOWN:
             parts.append(f"train loss {number(summary.train_loss)}")
@@ -174,7 +171,6 @@ class _GivingWay:
         self.stream, self._give_way = stream, give_way
 
     def write(self, written: str) -> int:
-        """As the stream's."""
         self._give_way(written)
         return self.stream.write(written)
 

@@ -27,7 +27,6 @@ class Ending:
     """finished, stopped, failed or interrupted (by a signal)."""
     outcome: Outcome
     last: Snapshot
-    """The last picture of the run."""
 
 
 class Reporter:

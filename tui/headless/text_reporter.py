@@ -193,10 +193,7 @@ def _epoch_parts(
 ) -> list[str]:
     assert info is not None
     name = info.metric_name
-    parts = [
-        _epoch_number(summary.epoch, info),
-        f"train loss {number(summary.train_loss):>6}",
-    ]
+    parts = [_epoch_number(summary.epoch, info), f"train loss {number(summary.train_loss):>6}"]
     if summary.val_loss is not None:
         parts.append(f"val loss {number(summary.val_loss):>6}")
     if summary.val_metric is not None and name != "val_loss":

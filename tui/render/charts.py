@@ -422,11 +422,7 @@ def _x_axis(
 
 
 def framed(
-    rows: Sequence[Line],
-    columns: int,
-    gutter: int,
-    up: tuple[str, str],
-    across: tuple[str, str],
+    rows: Sequence[Line], columns: int, gutter: int, up: tuple[str, str], across: tuple[str, str]
 ) -> list[Line]:
     """A canvas of `columns` cells between two axes, with `gutter` cells left of them. The lowest
     and the highest value of each, `up` and `across`, are beside and below it.

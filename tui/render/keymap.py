@@ -33,7 +33,6 @@ class Situation:
     leaving: bool = False
     """The screen closes as soon as the run has stopped and is saved."""
     inside: bool = False
-    """The layers are shown."""
     viewed: bool = False
     """A picture of what the model knows is shown."""
     broken: bool = False

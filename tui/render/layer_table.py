@@ -46,7 +46,6 @@ class _Column:
     left: bool = False
 
     def draw(self, cell: Line) -> Line:
-        """The cell in the column's width."""
         spare = self.width - line_width(cell)
         return sized(cell, self.width) if self.left or spare <= 0 else ((" " * spare, ""), *cell)
 

@@ -53,7 +53,6 @@ class UpdateSize:
     summed: bool
     """The gradient is a sum over more than this batch."""
     optimizer: str
-    """Name of the optimizer."""
 
 
 def remark(*, taken: bool, late: bool = False) -> str:

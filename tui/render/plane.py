@@ -132,7 +132,6 @@ class _Frame:
         )
 
     def inside(self, point: Point) -> bool:
-        """Whether it is on the canvas."""
         x, y = point
         return self.across.low <= x <= self.across.high and self.up.low <= y <= self.up.high
 

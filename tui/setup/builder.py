@@ -174,9 +174,7 @@ class RunBuilder:
             if resume is not None and start.state is None:
                 directory.metrics.unlink(missing_ok=True)
             saving = Persistence(
-                directory,
-                Policy(self.options.seconds, self.options.epochs),
-                about=about,
+                directory, Policy(self.options.seconds, self.options.epochs), about=about
             )
             session = make(saving=saving, **start.options)
             # Only now is it known that the checkpoint fits: until here all is as it was.

@@ -52,7 +52,6 @@ class RunLocation:
     place: str = ""
     """The run's directory; "" if nothing is kept."""
     resume_command: str = ""
-    """The command that resumes the run."""
     problem: str = ""
     """What could not be kept, although it should be, and why."""
 

@@ -40,4 +40,3 @@ class RunOptions:
 
 
 NOTHING: Final = RunOptions(Path(FOLDER), keeps=False)
-"""Keeps nothing."""

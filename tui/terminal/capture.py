@@ -25,7 +25,6 @@ class LineSplitter:
         self._rest = ""
 
     def feed(self, text: str) -> None:
-        """Take more of the stream."""
         *whole, self._rest = (self._rest + text).split("\n")
         for line in whole:
             self._emit(line.removesuffix("\r").rpartition("\r")[2])

@@ -79,7 +79,6 @@ class Output:
 
     @property
     def fd(self) -> int | None:
-        """The stream's file descriptor, where it has one."""
         return _fd(self._stream)
 
     @property
@@ -89,7 +88,6 @@ class Output:
 
     @property
     def columns(self) -> int:
-        """Width of the terminal."""
         try:
             return os.get_terminal_size(self.fd or 1).columns or 80
         except (OSError, ValueError):

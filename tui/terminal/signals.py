@@ -40,7 +40,6 @@ class Signals:
         self.caught: signal.Signals | None = None
         """The first signal that asked the process to end."""
         self.hung_up = False
-        """SIGHUP came."""
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # others may not

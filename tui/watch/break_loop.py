@@ -88,7 +88,6 @@ class BreakItScreen(Dialog):
 
     @property
     def highlighted(self) -> Fault:
-        """The fault that is explained."""
         at = self.query_one(OptionList).highlighted
         return tuple(FAULTS)[at or 0]
 
@@ -134,7 +133,6 @@ class BreakItScreen(Dialog):
         return s.batches_done - began >= SEEN
 
     def _refresh(self) -> None:
-        """Draw again what has changed."""
         s = self._look()
         seen = tuple(self._seen(fault) for fault in FAULTS)
         state = (self._wanted(), s and s.faults, s and s.faults_so_far, seen)

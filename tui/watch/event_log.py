@@ -36,7 +36,6 @@ class EventLog:
         self._begun = False
 
     def write(self, snapshot: Snapshot) -> None:
-        """Add what the last picture did not have."""
         if not self._begun:
             self._begun = True
             seed = f", seed {self._info.seed}" if self._info.seed is not None else ""
@@ -56,12 +55,10 @@ class EventLog:
             self._log.add(f"epoch {best.epoch}: best {clean(name)} {metric(name, best.value)}")
 
     def end(self, outcome: Outcome) -> None:
-        """Add how the run ended."""
         kind: MessageKind = "error" if outcome.state is State.FAILED else "info"
         self._log.add(f"{outcome.state}: {clean(outcome.reason)}", kind)
 
     def judged(self, verdicts: tuple[Verdict, ...]) -> None:
-        """Add what was newly found to be wrong."""
         for verdict in verdicts:
             text = f"{verdict.what}. Try: {verdict.next} (y tells why)"
             self._log.add(clean(text), VERDICT_KINDS[verdict.severity])

@@ -188,7 +188,6 @@ class Pages:
         """Which picture of what the model knows; "" is the first there is, None shows none."""
 
     def fit(self, size: Size) -> None:
-        """Choose the layout for a window of this size."""
         for name, on in classes(size).items():
             self._screen.set_class(on, name)
         self._panels.steps.shows_why = not self._screen.has_class("-wide")
@@ -226,18 +225,15 @@ class Pages:
 
     @property
     def covers(self) -> bool:
-        """Whether something hides the five steps."""
         view_covers = self.view is not None and self._screen.has_class("-short")
         return self._screen.has_class("-narrow") and bool(self._page or view_covers)
 
     @property
     def code_is_seen(self) -> bool:
-        """Whether the loop's source is displayed."""
         return bool(self._page) or self._screen.has_class("-wide")
 
     @property
     def layers_are_seen(self) -> bool:
-        """Whether the table of layers is displayed."""
         return self._screen.has_class("-inside")
 
     def shown(self) -> Show:

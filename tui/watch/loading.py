@@ -37,7 +37,6 @@ class LoadingScreen(Screen[None]):
         yield Static(self._words("space starts it paused, q leaves"), id="what")
 
     def say_paused(self) -> None:
-        """It will start paused."""
         text = "it will start paused: s takes the first step, space lets it run"
         self.query_one("#what", Static).update(self._words(text))
 

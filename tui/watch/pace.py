@@ -59,7 +59,6 @@ class Pace:
         self._used_before, self._sent_before = used, sent
 
     def drew(self, kind: Drawing) -> None:
-        """What this tick has drawn."""
         self._drawn = kind
 
     def interval(self, kind: Drawing) -> float:

@@ -117,12 +117,10 @@ class WatchScreen(Screen[None]):
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """The newest picture of the run."""
         return self.actions.snapshot
 
     @property
     def situation(self) -> Situation:
-        """What decides which commands apply."""
         return self.actions.situation
 
     def compose(self) -> ComposeResult:
@@ -338,7 +336,6 @@ class WatchScreen(Screen[None]):
         self.panels.messages.refresh_if_new()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keep what was found, and give the keys back."""
         self.actions.end_search()
 
 

@@ -62,7 +62,6 @@ class Actions:
         self._panels, self._pages, self._kept = panels, pages, kept
         self._look_soon, self._redraw, self._ascii = look_soon, redraw, ascii
         self.snapshot: Snapshot | None = None
-        """The newest picture of the run."""
         self._lr_factor: float | None = None
         """As asked for last, so that quick presses add up; None is as the run has it."""
         self._speed: float | str | None = "unset"
@@ -154,7 +153,6 @@ class Actions:
             self._faults = self._lr_factor = None  # a fault may have changed the factor
 
     def press(self, key: str) -> None:
-        """Do what a key does now."""
         command = for_key(key, self.situation)
         if command is not None:
             self.perform(command.id)
@@ -315,7 +313,6 @@ class Actions:
         search.focus()
 
     def end_search(self) -> None:
-        """Keep what was found, and give the keys back."""
         self._panels.search.remove_class("-open")
         self._panels.search.disabled = True
         self._screen.set_focus(None)

@@ -135,7 +135,6 @@ class NoticeBar(Panel):
     _place: tuple[object, ...] = ()
 
     def take(self, s: Snapshot) -> None:
-        """A new picture."""
         self.snapshot = s
         last = next((c for c in reversed(s.changes) if c.kind == "break"), None)
         place = (s.state, s.step, s.batches_done, s.val_batch)

@@ -37,7 +37,6 @@ class CodePanel(Panel):
 
     @property
     def code(self) -> tuple[CodeLine, ...]:
-        """The source of the loop that runs at the moment."""
         return loop_code("broken" if self.on else self._whole)
 
     def lines(self, width: int, height: int) -> list[Line]:

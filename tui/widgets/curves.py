@@ -55,7 +55,6 @@ class CurvesPanel(RunPanel):
         self._keeps_chart = False
 
     def next_metric(self) -> None:
-        """Show the next metric."""
         at = self.metrics.index(self.metric)
         self.metric = self.metrics[(at + 1) % len(self.metrics)]
         self.redraw()

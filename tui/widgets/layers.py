@@ -36,7 +36,6 @@ class InsidePanel(Panel):
     """What is broken on purpose."""
     spread: Spread = None
     first = 0
-    """The first layer shown."""
     values = False
     """Show what the loop has in its hands, too: the code, where it stands, is not shown."""
     _page = 1
@@ -47,7 +46,6 @@ class InsidePanel(Panel):
 
     @property
     def histograms(self) -> bool:
-        """Whether they are shown."""
         return self.spread is not None or self.content_size.width >= ROOM
 
     def next_spread(self) -> None:

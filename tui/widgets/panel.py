@@ -146,7 +146,6 @@ class Panel(Widget):
         self._styles.clear()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Draw everything again in the new size."""
         self._drawn_size = 0, 0
         self.redraw()
         self.refresh()

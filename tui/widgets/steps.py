@@ -53,7 +53,6 @@ class StepsPanel(RunPanel):
 
     @property
     def explained(self) -> Step:
-        """The step whose reason is shown."""
         return self.selected if self.selected is not None else self._explained
 
     def follow(self, now: Step | None, time: float) -> None:
@@ -72,7 +71,6 @@ class StepsPanel(RunPanel):
             self._explained, self._explained_at = now, time
 
     def select(self, offset: int) -> None:
-        """Choose the next or the previous row."""
         at = self.rows.index(self.explained) if self.explained in self.rows else 0
         self.selected = self.rows[(at + offset) % len(self.rows)]
 

@@ -9,7 +9,7 @@ from itertools import chain, repeat
 from operator import add
 from typing import Any, Final
 
-from ..protocol.records import BATCH, WINDOW, template
+from ..protocol.record_fields import BATCH, WINDOW, template
 from .log_file import seal
 
 MOST: Final = 1024

@@ -124,7 +124,7 @@ class RunDirectory:
             raise RunError(f"recipe.toml of run {self.name} can't be read: {error}") from error
 
     def write_meta(self, meta: Mapping[str, Any]) -> None:
-        """Keep what the run is: `records.RUN`. Raises OSError if the disk refuses it."""
+        """Keep what the run is: `record_fields.RUN`. Raises OSError if the disk refuses it."""
         write_json(self.meta, meta)
 
     def read_meta(self) -> dict[str, Any] | None:
@@ -132,7 +132,7 @@ class RunDirectory:
         return read_json(self.meta)
 
     def write_outcome(self, outcome: Mapping[str, Any]) -> None:
-        """Keep how it ended: `records.OUTCOME`. Raises OSError if the disk refuses it."""
+        """Keep how it ended: `record_fields.OUTCOME`. Raises OSError if the disk refuses it."""
         write_json(self.outcome, outcome)
 
     def read_outcome(self) -> dict[str, Any] | None:

@@ -203,7 +203,7 @@ def export_rows(run: RunDirectory, kind: ExportKind) -> Iterator[dict[str, float
     """One row of numbers for each epoch, or for each batch and each window of batches.
 
     A batch is a window of one. `loss` is a window's mean; the fields are otherwise those of
-    `protocol.records.METRICS`; each validation metric has a column "metrics.NAME".
+    `protocol.record_fields.METRICS`; each validation metric has a column "metrics.NAME".
 
     Raises:
         RunError: the log can't be read.

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
-from ..protocol.records import EPOCH, change_values, epoch_values
+from ..protocol.record_fields import EPOCH, change_values, epoch_values
 from ..protocol.snapshot import Best, Change, EpochSummary
 from .batch_lines import EVERY, BatchBlock, Windows
 from .log_file import LogFile, LogRecord, line
@@ -47,7 +47,7 @@ class _FinishedEpoch:
 
 
 class RunLog:
-    """Writes metrics.jsonl and events.jsonl; `protocol.records` says what is in them.
+    """Writes metrics.jsonl and events.jsonl; `protocol.record_fields` says what is in them.
 
     `batches`, `epoch`, `change` and `state` belong to the training thread, which only notes plain
     numbers: a thread of the log's own formats and writes them. None of these four raises because

@@ -1,4 +1,4 @@
-"""Lines for programs: one JSON object a line; `core.protocol.records` says what is in them."""
+"""Lines for programs: one JSON object a line, with the fields of `protocol.record_fields`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from ...core.protocol.records import BATCH, REPORT, change_values, epoch_values, template
+from ...core.protocol.record_fields import BATCH, REPORT, change_values, epoch_values, template
 from ..terminal.output import Output
 from .reporter import Ending, Reporter, VerdictWatch
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.protocol import records
+from fivestep.core.protocol import record_fields
 from fivestep.core.protocol.snapshot import Best, EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
@@ -195,8 +195,8 @@ def test_values_of_any_type_make_a_clean_summary(
     run = make(tmp_path, "one")
     run.close()
     for _ in range(100):
-        run.write_meta({key: dice.choice(values) for key in records.RUN})
-        run.write_outcome({key: dice.choice(values) for key in records.OUTCOME})
+        run.write_meta({key: dice.choice(values) for key in record_fields.RUN})
+        run.write_outcome({key: dice.choice(values) for key in record_fields.OUTCOME})
         run.metrics.write_bytes(
             line({key: dice.choice(values) for key in ("type", "epoch", "batches_done")})
         )

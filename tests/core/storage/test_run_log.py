@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.protocol.records import EVENTS, METRICS
+from fivestep.core.protocol.record_fields import EVENTS, METRICS
 from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fivestep.core.protocol.faults import FAULTS, Fault
-from fivestep.core.protocol.records import REPORT
+from fivestep.core.protocol.record_fields import REPORT
 from fivestep.tui.cli import app as cli
 from fivestep.tui.headless import reporter as verdict_watch
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.protocol.records import REPORT
+from fivestep.core.protocol.record_fields import REPORT
 from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.session.session import Session
 from fivestep.presets import build as building

@@ -14,7 +14,7 @@ import torch
 from digest import digest
 
 from fivestep.core.protocol.commands import Stop
-from fivestep.core.protocol.records import OUTCOME, RUN
+from fivestep.core.protocol.record_fields import OUTCOME, RUN
 from fivestep.core.storage import checkpoint
 from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.core.storage.log_file import read_log

@@ -125,7 +125,12 @@ def explain_plan(
                 optimizer=optimizer,
                 seed=info.seed,
                 device=str(training.device),
-                **_object(whole),
+                switches=[
+                    {"switch": str(i.fault), "label": i.label, "expect": i.expect, "why": i.why}
+                    for i in (fault.info for fault in whole.faults)
+                ],
+                accumulate=whole.accumulate,
+                batches=_batches(whole),
                 intact=None if intact is None else _batches(intact),
                 modes=whole.modes and asdict(whole.modes),
                 failure=whole.failure and f"{whole.failure.where}: {whole.failure.reason}",
@@ -147,18 +152,6 @@ def explain_plan(
     print_traceback(whole.failure.traceback, show_traceback)
     complain(": ".join(filter(None, (whole.failure.where, whole.failure.reason))))
     return FAILED
-
-
-def _object(whole: Explained) -> dict[str, Any]:
-    infos = [fault.info for fault in whole.faults]
-    return {
-        "switches": [
-            {"switch": str(i.fault), "label": i.label, "expect": i.expect, "why": i.why}
-            for i in infos
-        ],
-        "accumulate": whole.accumulate,
-        "batches": _batches(whole),
-    }
 
 
 def _batches(whole: Explained) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from textual.app import App
@@ -27,6 +27,7 @@ from fivestep.core.protocol.snapshot import (
 )
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.training.device import DeviceReading
+from fivestep.tui.cli import app
 from fivestep.tui.watch.watch import WatchScreen
 from fivestep.tui.widgets.messages import MessageLog
 from fivestep.tui.widgets.theme import DARK, THEMES
@@ -191,6 +192,38 @@ class WatchApp(App[None]):
 def seen(app: App[None]) -> str:
     """What is on the screen, as text."""
     return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+class Printed(NamedTuple):
+    """What a command printed on stdout and on stderr."""
+
+    out: str
+    err: str
+
+
+class Cli:
+    """The command as somebody types it, in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str, code: int = 0) -> Printed:
+        """What it prints; it has to end with this code."""
+        found = app.run(list(arguments))
+        printed = Printed(*self._capsys.readouterr())
+        assert found == code, printed
+        return printed
+
+    def refused(self, *arguments: str) -> str:
+        """The one line on stderr of a command that ends with 2 and prints nothing else."""
+        out, err = self(*arguments, code=2)
+        assert (out, err[:10], err.count("\n")) == ("", "fivestep: ", 1)
+        return err.removeprefix("fivestep: ").rstrip("\n")
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    return Cli(capsys)
 
 
 @pytest.fixture

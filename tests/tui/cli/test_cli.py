@@ -11,21 +11,10 @@ import pytest
 
 import fivestep
 from fivestep.presets import registry
-from fivestep.tui.cli import app as cli
 from fivestep.tui.cli import presets as listing
 from fivestep.tui.terminal.output import Output
 
-RunCli = pytest.CaptureFixture[str]
-
-
-def refused(capsys: RunCli, *arguments: str) -> str:
-    """The one line on stderr of a command that ends with 2 and prints nothing else."""
-    assert cli.run(list(arguments)) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("fivestep: ")
-    assert err.count("\n") == 1
-    return err.removeprefix("fivestep: ").rstrip("\n")
+from ..conftest import Cli
 
 
 @pytest.mark.parametrize(
@@ -50,54 +39,47 @@ def refused(capsys: RunCli, *arguments: str) -> str:
         (["train", "--json", "--quiet"], "contradict each other"),
     ],
 )
-def test_wrong_usage_gets_one_line(capsys: RunCli, arguments: list[str], line: str) -> None:
-    assert line in refused(capsys, *arguments)
+def test_wrong_usage_gets_one_line(cli: Cli, arguments: list[str], line: str) -> None:
+    assert line in cli.refused(*arguments)
 
 
-def test_without_a_command_the_options_are_those_of_train(capsys: RunCli) -> None:
-    assert refused(capsys, "--epochs", "x").startswith("--epochs: expected")
-    assert refused(capsys, "--no-ui", "train", "--lr", "x", "line-linear").startswith("--lr: ")
+def test_without_a_command_the_options_are_those_of_train(cli: Cli) -> None:
+    assert cli.refused("--epochs", "x").startswith("--epochs: expected")
+    assert cli.refused("--no-ui", "train", "--lr", "x", "line-linear").startswith("--lr: ")
 
 
-def test_a_terminal_never_sees_what_a_name_smuggles_in(capsys: RunCli) -> None:
+def test_a_terminal_never_sees_what_a_name_smuggles_in(cli: Cli) -> None:
     hostile = "\x1b]0;title\x07\x1b[2J\x9b31m\u202ename"
     for arguments in (["train", hostile], [hostile], ["train", "--set", f"{hostile}=1"]):
-        line = refused(capsys, *arguments)
+        line = cli.refused(*arguments)
         assert line.isprintable()
         assert "\u202e" not in line
 
 
-def test_traceback_shows_where_a_refusal_comes_from(capsys: RunCli) -> None:
-    assert cli.run(["train", "nope", "--traceback"]) == 2
-    err = capsys.readouterr().err
+def test_traceback_shows_where_a_refusal_comes_from(cli: Cli) -> None:
+    err = cli("train", "nope", "--traceback", code=2).err
     assert err.startswith("Traceback (most recent call last)")
     assert err.splitlines()[-1].startswith("fivestep: no preset is called")
 
 
-def test_an_error_of_our_own_is_one_line_too(
-    capsys: RunCli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_of_our_own_is_one_line_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "as_json", lambda: 1 / 0)
-    assert cli.run(["presets", "--json"]) == 1
-    assert capsys.readouterr().err == (
+    assert cli("presets", "--json", code=1).err == (
         "fivestep: ZeroDivisionError: division by zero; --traceback shows where\n"
     )
 
 
-def test_version(capsys: RunCli) -> None:
-    assert cli.run(["--version"]) == 0
-    assert capsys.readouterr().out == f"fivestep {fivestep.__version__}\n"
+def test_version(cli: Cli) -> None:
+    assert cli("--version").out == f"fivestep {fivestep.__version__}\n"
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["presets"], ["show"]])
-def test_help(capsys: RunCli, command: list[str]) -> None:
-    assert cli.run([*command, "--help"]) == 0
-    assert capsys.readouterr().out.startswith(" ".join(["Usage: fivestep", *command]))
+def test_help(cli: Cli, command: list[str]) -> None:
+    assert cli(*command, "--help").out.startswith(" ".join(["Usage: fivestep", *command]))
 
 
-def test_presets_as_objects(capsys: RunCli) -> None:
-    assert cli.run(["presets", "--json"]) == 0
-    presets = json.loads(capsys.readouterr().out)
+def test_presets_as_objects(cli: Cli) -> None:
+    presets = json.loads(cli("presets", "--json").out)
     assert [preset["name"] for preset in presets] == registry.names()
     assert [preset["name"] for preset in presets if preset["default"]] == [registry.DEFAULT]
     for preset in presets:
@@ -105,9 +87,8 @@ def test_presets_as_objects(capsys: RunCli) -> None:
         assert preset["command"] == f"fivestep train {preset['name']}"
 
 
-def test_presets_as_a_table(capsys: RunCli) -> None:
-    assert cli.run(["presets"]) == 0
-    head, *rows = capsys.readouterr().out.splitlines()
+def test_presets_as_a_table(cli: Cli) -> None:
+    head, *rows = cli("presets").out.splitlines()
     assert head.split("  ")[0] == "preset"
     assert [row.split()[0] for row in rows] == registry.names()
 
@@ -125,21 +106,18 @@ def test_the_table_fits_the_terminal(columns: int) -> None:
     assert [word for word in expected.split() if word not in words] == []
 
 
-def test_show_prints_a_recipe_that_can_be_run_again(capsys: RunCli, tmp_path: Path) -> None:
-    assert cli.run(["show", "spirals-mlp", "--lr", "0.25", "--set", "dataset.arms=2"]) == 0
-    first = capsys.readouterr().out
+def test_show_prints_a_recipe_that_can_be_run_again(cli: Cli, tmp_path: Path) -> None:
+    first = cli("show", "spirals-mlp", "--lr", "0.25", "--set", "dataset.arms=2").out
     assert first.startswith("# fivestep train spirals-mlp --lr 0.25 --set dataset.arms=2\n")
     file = tmp_path / "again.toml"
     file.write_text(first, encoding="utf-8")
-    assert cli.run(["show", str(file)]) == 0
-    assert capsys.readouterr().out.splitlines()[1:] == first.splitlines()[1:]
+    assert cli("show", str(file)).out.splitlines()[1:] == first.splitlines()[1:]
 
 
-def test_options_may_stand_before_the_preset(capsys: RunCli) -> None:
-    assert cli.run(["show", "--seed", "5", "line-linear", "--epochs", "2"]) == 0
-    before = capsys.readouterr().out
-    assert cli.run(["show", "line-linear", "--epochs", "2", "--seed", "5"]) == 0
-    assert capsys.readouterr().out.splitlines()[1:] == before.splitlines()[1:]
+def test_options_may_stand_before_the_preset(cli: Cli) -> None:
+    before = cli("show", "--seed", "5", "line-linear", "--epochs", "2").out.splitlines()
+    behind = cli("show", "line-linear", "--epochs", "2", "--seed", "5").out.splitlines()
+    assert behind[1:] == before[1:]
 
 
 @pytest.mark.parametrize(

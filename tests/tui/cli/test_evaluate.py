@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from fivestep.core.training.evaluate import Evaluation
-from fivestep.tui.cli import app as cli
 from fivestep.tui.cli.evaluate import _confusion
 
-Captured = pytest.CaptureFixture[str]
+from ..conftest import Cli
 
 
-def told(capsys: Captured, *arguments: str) -> list[str]:
-    assert cli.run(["eval", *arguments, "--device", "cpu"]) == 0
-    out, err = capsys.readouterr()
+def told(cli: Cli, *arguments: str) -> list[str]:
+    out, err = cli("eval", *arguments, "--device", "cpu")
     assert err == ""
     return out.splitlines()
 
 
-def test_classes_get_a_confusion(capsys: Captured) -> None:
-    first, fresh, validation, test, _, title, head, *rows = told(capsys, "digits-mlp")
+def test_classes_get_a_confusion(cli: Cli) -> None:
+    first, fresh, validation, test, _, title, head, *rows = told(cli, "digits-mlp")
     assert first.startswith("digits-mlp: mlp on digits")
     assert fresh == "the model is freshly initialised: nothing has been trained"
     assert validation.startswith("validation: 180 samples, loss 2.")
@@ -35,15 +31,15 @@ def test_classes_get_a_confusion(capsys: Captured) -> None:
     assert sum(int(n) for row in rows for n in row.split()[1:]) == samples
 
 
-def test_values_get_a_histogram_of_residuals(capsys: Captured) -> None:
-    lines = told(capsys, "line-linear")
+def test_values_get_a_histogram_of_residuals(cli: Cli) -> None:
+    lines = told(cli, "line-linear")
     assert "r2" in lines[2]
     assert lines[5].startswith("test, residuals (label - prediction): mean ")
     assert len(lines) == 6 + 12
 
 
-def test_json_is_one_object(capsys: Captured) -> None:
-    (line,) = told(capsys, "line-linear", "--json")
+def test_json_is_one_object(cli: Cli) -> None:
+    (line,) = told(cli, "line-linear", "--json")
     record = json.loads(line)
     assert (record["type"], record["preset"], record["trained"]) == ("eval", "line-linear", False)
     assert [part["part"] for part in record["parts"]] == ["validation", "test"]
@@ -51,8 +47,8 @@ def test_json_is_one_object(capsys: Captured) -> None:
     assert sum(record["parts"][1]["residuals"]["counts"]) == record["parts"][1]["samples"]
 
 
-def test_text_gets_its_perplexity(capsys: Captured) -> None:
-    lines = told(capsys, "docs-gpt")
+def test_text_gets_its_perplexity(cli: Cli) -> None:
+    lines = told(cli, "docs-gpt")
     assert "perplexity" in lines[2]
     assert len(lines) == 4
 
@@ -66,29 +62,24 @@ def test_many_classes_are_told_by_what_is_confused_most() -> None:
     assert rows == ["3 taken for 7: 9", "7 taken for 3: 4"]
 
 
-def test_a_file_of_ones_own_is_evaluated_too(tmp_path: Path, capsys: Captured) -> None:
+def test_a_file_of_ones_own_is_evaluated_too(tmp_path: Path, cli: Cli) -> None:
     file = str(tmp_path / "own.py")
-    assert cli.run(["new", file]) == 0
-    capsys.readouterr()
-    assert cli.run(["eval", file]) == 0
-    assert "inner" in capsys.readouterr().out
+    cli("new", file)
+    assert "inner" in cli("eval", file).out
     text = Path(file).read_text().replace("        validation=", "        # validation=")
     Path(file).write_text(text)
-    assert cli.run(["eval", file]) == 2
-    assert "neither validation nor test data" in capsys.readouterr().err
+    assert "neither validation nor test data" in cli("eval", file, code=2).err
 
 
-def test_a_runs_best_weights_are_evaluated_as_the_run_evaluated_them(capsys: Captured) -> None:
-    assert cli.run(["train", "moons-mlp", "--json", "--name", "mine", "--epochs", "4"]) == 0
-    end = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert cli.run(["eval", "--run", "mine", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+def test_a_runs_best_weights_are_evaluated_as_the_run_evaluated_them(cli: Cli) -> None:
+    out = cli("train", "moons-mlp", "--json", "--name", "mine", "--epochs", "4").out
+    end = json.loads(out.splitlines()[-1])
+    found = json.loads(cli("eval", "--run", "mine", "--json").out)
     assert found["trained"] is True
     assert found["parts"][0]["metric"] == end["best_val_metric"]
-    assert cli.run(["eval", "--run", "mine", "--last"]) == 0
-    assert "the weights of run mine, last checkpoint: 4 epochs" in capsys.readouterr().out
+    out = cli("eval", "--run", "mine", "--last").out
+    assert "the weights of run mine, last checkpoint: 4 epochs" in out
 
 
-def test_a_run_that_is_not_there_is_refused_in_one_line(capsys: Captured) -> None:
-    assert cli.run(["eval", "--run", "nothing"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+def test_a_run_that_is_not_there_is_refused_in_one_line(cli: Cli) -> None:
+    assert cli("eval", "--run", "nothing", code=2).err.count("\n") == 1

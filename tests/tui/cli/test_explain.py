@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 
 from fivestep.core.protocol.faults import FAULTS, Fault
-from fivestep.tui.cli import app as cli
 from fivestep.tui.cli.explain import FIELDS
 
-Captured = pytest.CaptureFixture[str]
+from ..conftest import Cli
 
 
-def explained(capsys: Captured, *arguments: str, code: int = 0) -> str:
+def explained(cli: Cli, *arguments: str, code: int = 0) -> str:
     """What the command printed, line breaks and indentation taken for single spaces."""
-    assert cli.run(["explain", *arguments, "--device", "cpu"]) == code
-    out, err = capsys.readouterr()
+    out, err = cli("explain", *arguments, "--device", "cpu", code=code)
     assert err == "" or code
     return " ".join(out.split())
 
@@ -31,9 +29,9 @@ def in_order(text: str, *parts: str) -> None:
         place = text.index(part, place) + len(part)
 
 
-def test_a_batch_is_told_step_by_step(capsys: Captured) -> None:
+def test_a_batch_is_told_step_by_step(cli: Cli) -> None:
     in_order(
-        explained(capsys, "line-linear"),
+        explained(cli, "line-linear"),
         "The first 2 batches of line-linear: linear on line",
         "Batch 1 of epoch 1: features float32 (32, 1), labels float32 (32, 1)",
         "1 optimizer.zero_grad() Clears every .grad.",
@@ -54,16 +52,15 @@ def test_a_batch_is_told_step_by_step(capsys: Captured) -> None:
     )
 
 
-def test_lines_are_no_wider_than_a_page(capsys: Captured) -> None:
-    assert cli.run(["explain", "docs-gpt", "--batches", "1", "--device", "cpu"]) == 0
-    rows = capsys.readouterr().out.splitlines()
+def test_lines_are_no_wider_than_a_page(cli: Cli) -> None:
+    rows = cli("explain", "docs-gpt", "--batches", "1", "--device", "cpu").out.splitlines()
     assert max(map(len, rows)) <= 88
     assert "     … 14 more" in rows  # of a large model's layers
 
 
-def test_dropout_and_batch_norm_are_told_by_what_they_do(capsys: Captured) -> None:
+def test_dropout_and_batch_norm_are_told_by_what_they_do(cli: Cli) -> None:
     in_order(
-        explained(capsys, "digits-mlp", "--batches", "1"),
+        explained(cli, "digits-mlp", "--batches", "1"),
         "> The same batch again, with the same dropout: loss",
         "train() loss",
         "the two outputs differ by up to",
@@ -73,7 +70,7 @@ def test_dropout_and_batch_norm_are_told_by_what_they_do(capsys: Captured) -> No
         "because of Dropout.",
     )
     in_order(
-        explained(capsys, "digits-cnn", "--batches", "1"),
+        explained(cli, "digits-cnn", "--batches", "1"),
         "Batch norm moved its averages, which are no weights (features.1, features.5).",
         "AdamW gives every weight a step size of its own",
         "the two outputs are the same; averages moved",
@@ -94,10 +91,10 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("fault", Fault, ids=str)
-def test_what_is_broken_is_explained_before_and_after(capsys: Captured, fault: Fault) -> None:
+def test_what_is_broken_is_explained_before_and_after(cli: Cli, fault: Fault) -> None:
     info = FAULTS[fault]
     in_order(
-        explained(capsys, "line-linear", "--break-it", fault),
+        explained(cli, "line-linear", "--break-it", fault),
         f"Broken on purpose: {info.label}.",
         f"What to expect: {info.expect}",
         "Batch 1",
@@ -108,9 +105,9 @@ def test_what_is_broken_is_explained_before_and_after(capsys: Captured, fault: F
     )
 
 
-def test_what_accumulation_leaves_out_is_said(capsys: Captured) -> None:
+def test_what_accumulation_leaves_out_is_said(cli: Cli) -> None:
     in_order(
-        explained(capsys, "line-linear", "--set", "accumulate=2", "--set", "clip_norm=0.5"),
+        explained(cli, "line-linear", "--set", "accumulate=2", "--set", "clip_norm=0.5"),
         "5 optimizer.step() not in this batch > The gradients of 2 batches add up",
         "Batch 2",
         "1 optimizer.zero_grad() not in this batch",
@@ -124,8 +121,8 @@ def fields(record: dict[str, Any], kind: str) -> None:
     assert list(record) == list(FIELDS[kind])
 
 
-def test_the_object_has_the_fields_that_are_documented(capsys: Captured) -> None:
-    text = explained(capsys, "digits-mlp", "--json", "--break-it", "no-step")
+def test_the_object_has_the_fields_that_are_documented(cli: Cli) -> None:
+    text = explained(cli, "digits-mlp", "--json", "--break-it", "no-step")
     record = json.loads(text)
     assert record.pop("type") == "explain"
     fields(record, "explain")
@@ -144,7 +141,7 @@ def test_the_object_has_the_fields_that_are_documented(capsys: Captured) -> None
 
 
 def test_a_python_file_is_explained_too_and_a_failing_step_is_told(
-    capsys: Captured, tmp_path: Path
+    cli: Cli, tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
@@ -156,17 +153,16 @@ def test_a_python_file_is_explained_too_and_a_failing_step_is_told(
         "    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
         "    return Training(model, torch.nn.MSELoss(), optimizer, data)\n"
     )
-    assert cli.run(["explain", str(file)]) == 1
-    out, err = capsys.readouterr()
+    out, err = cli("explain", str(file), code=1)
     assert "Batch 1 of epoch 1: features float32 (4, 3)" in out
     assert "Batch 2" not in out
     assert err.startswith("fivestep: epoch 1, batch 2, forward: RuntimeError: mat1 and mat2")
 
 
-def test_nothing_is_kept(capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_kept(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FIVESTEP_RUNS")
-    explained(capsys, "line-linear")
+    explained(cli, "line-linear")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -178,9 +174,5 @@ def test_nothing_is_kept(capsys: Captured, tmp_path: Path, monkeypatch: pytest.M
         (["line-linaer"], "did you mean line-linear?"),
     ],
 )
-def test_wrong_usage_gets_one_line(capsys: Captured, arguments: list[str], line: str) -> None:
-    assert cli.run(["explain", *arguments]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    assert line in err
+def test_wrong_usage_gets_one_line(cli: Cli, arguments: list[str], line: str) -> None:
+    assert line in cli.refused("explain", *arguments)

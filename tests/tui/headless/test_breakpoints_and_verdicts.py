@@ -12,16 +12,14 @@ import pytest
 
 from fivestep.core.protocol.faults import FAULTS, Fault
 from fivestep.core.protocol.record_fields import REPORT
-from fivestep.tui.cli import app as cli
 from fivestep.tui.headless import reporter as verdict_watch
 
-Captured = pytest.CaptureFixture[str]
+from ..conftest import Cli
 
 
-def ran(capsys: Captured, *arguments: str, code: int = 0) -> str:
+def ran(cli: Cli, *arguments: str, code: int = 0) -> str:
     """What a run of line-linear printed on stdout."""
-    assert cli.run(["train", "line-linear", "--device", "cpu", *arguments]) == code
-    out, err = capsys.readouterr()
+    out, err = cli("train", "line-linear", "--device", "cpu", *arguments, code=code)
     assert err == "" or code
     return out
 
@@ -36,8 +34,8 @@ def records(out: str, kind: str) -> list[dict[str, Any]]:
 # Breakpoints.
 
 
-def test_a_breakpoint_ends_the_run_with_a_report_and_the_way_on(capsys: Captured) -> None:
-    out = ran(capsys, "--no-ui", "--name", "one", "--break", "grad_norm < 1", code=3)
+def test_a_breakpoint_ends_the_run_with_a_report_and_the_way_on(cli: Cli) -> None:
+    out = ran(cli, "--no-ui", "--name", "one", "--break", "grad_norm < 1", code=3)
     rows = out.splitlines()
     start = next(i for i, row in enumerate(rows) if row.startswith("breakpoint grad_norm < 1 ("))
     assert rows[start].endswith("at epoch 1, batch 4, before update")
@@ -49,18 +47,17 @@ def test_a_breakpoint_ends_the_run_with_a_report_and_the_way_on(capsys: Captured
     assert rows[start + 5] == "saved at batch 4; to go on: fivestep resume one"
 
 
-def test_a_resumed_run_takes_breakpoints_too_and_goes_on_past_them(capsys: Captured) -> None:
-    ran(capsys, "--no-ui", "--name", "one", "--break", "batch > 2", code=3)
-    assert cli.run(["resume", "one", "--no-ui", "--break", "epoch == 2 and batch > 4"]) == 3
-    assert "at epoch 2, batch 5, before zero_grad" in capsys.readouterr().out
-    assert cli.run(["resume", "one", "--json"]) == 0
-    (end,) = records(capsys.readouterr().out, "run_end")
+def test_a_resumed_run_takes_breakpoints_too_and_goes_on_past_them(cli: Cli) -> None:
+    ran(cli, "--no-ui", "--name", "one", "--break", "batch > 2", code=3)
+    out = cli("resume", "one", "--no-ui", "--break", "epoch == 2 and batch > 4", code=3).out
+    assert "at epoch 2, batch 5, before zero_grad" in out
+    (end,) = records(cli("resume", "one", "--json").out, "run_end")
     assert (end["outcome"], end["batches"]) == ("finished", 500)
 
 
-def test_the_record_of_a_breakpoint(capsys: Captured) -> None:
+def test_the_record_of_a_breakpoint(cli: Cli) -> None:
     arguments = ["--json", "--no-save", "--break", "epoch > 9", "--break", "loss < 1"]
-    out = ran(capsys, *arguments, code=3)
+    out = ran(cli, *arguments, code=3)
     (told,), (change,), (end,) = (records(out, kind) for kind in ("break", "change", "run_end"))
     assert told["condition"] == "loss < 1"
     assert told["values"] == {"loss": told["loss"]}
@@ -76,25 +73,24 @@ def test_the_record_of_a_breakpoint(capsys: Captured) -> None:
     assert batches[-1]["batch"] == told["batch"]  # that batch was finished
 
 
-def test_an_infinite_loss_is_caught_before_it_does_harm(capsys: Captured) -> None:
-    out = ran(capsys, "--json", "--no-save", "--lr", "1000", "--break", "nonfinite", code=3)
+def test_an_infinite_loss_is_caught_before_it_does_harm(cli: Cli) -> None:
+    out = ran(cli, "--json", "--no-save", "--lr", "1000", "--break", "nonfinite", code=3)
     (told,) = records(out, "break")
     assert told["loss"] is None
     assert records(out, "run_end")[0]["outcome"] == "stopped"
 
 
-def test_quiet_says_it_in_one_line_on_stderr(capsys: Captured) -> None:
+def test_quiet_says_it_in_one_line_on_stderr(cli: Cli) -> None:
     arguments = ["train", "line-linear", "--quiet", "--no-save", "--break", "val_metric > 0"]
-    assert cli.run(arguments) == 3
-    out, err = capsys.readouterr()
+    out, err = cli(*arguments, code=3)
     assert out == ""
     assert err.startswith("fivestep: breakpoint val_metric > 0: val_metric 0.")
     assert err.count("\n") == 1
 
 
-def test_a_breakpoint_that_never_fires_changes_nothing(capsys: Captured) -> None:
+def test_a_breakpoint_that_never_fires_changes_nothing(cli: Cli) -> None:
     losses = [
-        [b["loss"] for b in records(ran(capsys, "--json", "--epochs", "2", *more), "batch")]
+        [b["loss"] for b in records(ran(cli, "--json", "--epochs", "2", *more), "batch")]
         for more in ([], ["--break", "grad_norm > 1e9"])
     ]
     assert losses[0] == losses[1]
@@ -110,14 +106,8 @@ def test_a_breakpoint_that_never_fires_changes_nothing(capsys: Captured) -> None
         (["resume", "--break-it", "no-step"], "there is no option --break-it"),
     ],
 )
-def test_what_can_not_be_understood_is_refused(
-    capsys: Captured, arguments: list[str], line: str
-) -> None:
-    assert cli.run(arguments) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    assert line in err
+def test_what_can_not_be_understood_is_refused(cli: Cli, arguments: list[str], line: str) -> None:
+    assert line in cli.refused(*arguments)
 
 
 def test_it_is_refused_before_torch_is_loaded() -> None:
@@ -130,9 +120,7 @@ def test_it_is_refused_before_torch_is_loaded() -> None:
     assert found.returncode == 2
 
 
-def test_a_name_that_only_the_run_can_know_is_looked_up_in_it(
-    capsys: Captured, tmp_path: Path
-) -> None:
+def test_a_name_that_only_the_run_can_know_is_looked_up_in_it(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
         "import torch\n"
@@ -144,18 +132,18 @@ def test_a_name_that_only_the_run_can_know_is_looked_up_in_it(
         "    return Training(model, torch.nn.MSELoss(), optimizer, data, data, epochs=9,\n"
         "                    metrics={'largest': lambda outputs, labels: outputs.abs().max()})\n"
     )
-    assert cli.run(["train", str(file), "--quiet", "--break", "largest < 9"]) == 3
-    assert "breakpoint largest < 9" in capsys.readouterr().err
-    assert cli.run(["train", str(file), "--quiet", "--break", "smallest < 9"]) == 2
-    assert capsys.readouterr().err.startswith('fivestep: --break: column 1: there is no "smallest"')
+    quiet = ("train", str(file), "--quiet", "--break")
+    assert "breakpoint largest < 9" in cli(*quiet, "largest < 9", code=3).err
+    told = cli.refused(*quiet, "smallest < 9")
+    assert told.startswith('--break: column 1: there is no "smallest"')
 
 
 # A loop that is broken on purpose.
 
 
-def test_a_broken_run_says_so_before_and_after(capsys: Captured) -> None:
+def test_a_broken_run_says_so_before_and_after(cli: Cli) -> None:
     info = FAULTS[Fault.NO_STEP]
-    out = ran(capsys, "--no-ui", "--epochs", "2", "--break-it", "no-step")
+    out = ran(cli, "--no-ui", "--epochs", "2", "--break-it", "no-step")
     _, _, _, before, *epochs, end, after = out.splitlines()
     assert before == f"broken on purpose: {info.label}. What to expect: {info.expect}"
     assert len({row.split("batches/s")[0].split("train loss")[1][:20] for row in epochs}) == 1
@@ -163,15 +151,14 @@ def test_a_broken_run_says_so_before_and_after(capsys: Captured) -> None:
     assert after == f"why ({info.label}): {info.why}"
 
 
-def test_its_records_and_its_directory_say_so(capsys: Captured, tmp_path: Path) -> None:
+def test_its_records_and_its_directory_say_so(cli: Cli, tmp_path: Path) -> None:
     broken = ["--break-it", "no-step", "--break-it", "eval-mode"]
-    out = ran(capsys, "--json", "--epochs", "2", "--name", "one", *broken)
+    out = ran(cli, "--json", "--epochs", "2", "--name", "one", *broken)
     changes, (end,) = records(out, "change"), records(out, "run_end")
     assert [(c["kind"], c["batches_done"]) for c in changes] == [("switch", 0)] * 2
     assert {b["loss"] for b in records(out, "batch") if b["batch"] == 1} != set()
     assert sorted(end["switches"]) == ["eval-mode", "no-step"]
-    assert cli.run(["runs", "show", "one"]) == 0
-    shown = capsys.readouterr().out
+    shown = cli("runs", "show", "one").out
     assert f"broken       on purpose: {', '.join(end['switches'])}" in shown
     folder = tmp_path / "runs" / "one"
     outcome = json.loads((folder / "outcome.json").read_text())
@@ -180,18 +167,17 @@ def test_its_records_and_its_directory_say_so(capsys: Captured, tmp_path: Path) 
     assert [e["text"] for e in events if e.get("kind") == "switch"] == [c["text"] for c in changes]
 
 
-def test_what_goes_on_from_a_broken_run_says_so_too(capsys: Captured) -> None:
+def test_what_goes_on_from_a_broken_run_says_so_too(cli: Cli) -> None:
     broken = ["--break-it", "lr-x100", "--break", "batch > 2"]
-    ran(capsys, "--no-ui", "--name", "one", *broken, code=3)
-    assert cli.run(["resume", "one", "--no-ui", "--break", "batch > 4"]) == 3
-    rows = capsys.readouterr().out.splitlines()
+    ran(cli, "--no-ui", "--name", "one", *broken, code=3)
+    rows = cli("resume", "one", "--no-ui", "--break", "batch > 4", code=3).out.splitlines()
     assert rows[3].startswith("broken on purpose: multiply the learning rate by 100.")
     assert rows[-3].endswith("broken on purpose: multiply the learning rate by 100")
 
 
-def test_a_run_that_nobody_broke_says_nothing_of_it(capsys: Captured) -> None:
-    assert "purpose" not in ran(capsys, "--no-ui", "--epochs", "1")
-    assert records(ran(capsys, "--json", "--epochs", "1"), "run_end")[0]["switches"] == []
+def test_a_run_that_nobody_broke_says_nothing_of_it(cli: Cli) -> None:
+    assert "purpose" not in ran(cli, "--no-ui", "--epochs", "1")
+    assert records(ran(cli, "--json", "--epochs", "1"), "run_end")[0]["switches"] == []
 
 
 # Verdicts.
@@ -206,28 +192,28 @@ DIVERGING = ("--no-save", "--lr", "1.1", "--epochs", "4")
 
 
 @pytest.mark.usefixtures("_all_the_time")
-def test_a_run_that_diverges_is_told_of_once(capsys: Captured) -> None:
-    out = ran(capsys, *DIVERGING, "--no-ui")
+def test_a_run_that_diverges_is_told_of_once(cli: Cli) -> None:
+    out = ran(cli, *DIVERGING, "--no-ui")
     (row,) = [row for row in out.splitlines() if row.startswith("danger: ")]
     assert row.startswith("danger: the loss exploded from 1.49 to")
     assert row.endswith(
         "divide the learning rate by 10; warm it up; clip the gradients (clip_norm = 1)"
     )
-    (told,) = records(ran(capsys, *DIVERGING, "--json"), "verdict")
+    (told,) = records(ran(cli, *DIVERGING, "--json"), "verdict")
     assert (told["rule"], told["severity"]) == ("lr too high", "danger")
     assert told["batches_done"] >= 20
 
 
 @pytest.mark.usefixtures("_all_the_time")
-def test_of_a_broken_loop_it_is_told_what_to_put_right(capsys: Captured) -> None:
-    out = ran(capsys, "--json", "--no-save", "--break-it", "no-step")
+def test_of_a_broken_loop_it_is_told_what_to_put_right(cli: Cli) -> None:
+    out = ran(cli, "--json", "--no-save", "--break-it", "no-step")
     (told,) = records(out, "verdict")
     assert told["rule"] == "not falling"
     assert told["next"] == "put right again what was changed on purpose: leave out optimizer.step()"
 
 
 @pytest.mark.usefixtures("_all_the_time")
-def test_nothing_is_told_of_a_healthy_run(capsys: Captured) -> None:
-    assert records(ran(capsys, "--json", "--no-save"), "verdict") == []
-    out = ran(capsys, "--no-ui", "--no-save")
+def test_nothing_is_told_of_a_healthy_run(cli: Cli) -> None:
+    assert records(ran(cli, "--json", "--no-save"), "verdict") == []
+    out = ran(cli, "--no-ui", "--no-save")
     assert not [row for row in out.splitlines() if row.startswith(("note", "warning", "danger"))]

@@ -18,7 +18,6 @@ from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.session.session import Session
 from fivestep.presets import build as building
 from fivestep.presets import recipe
-from fivestep.tui.cli import app as cli
 from fivestep.tui.headless import runner as headless
 from fivestep.tui.headless import text_reporter
 from fivestep.tui.headless.json_reporter import JsonReporter, line
@@ -28,8 +27,9 @@ from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.terminal.output import Output
 
+from ..conftest import Cli
+
 README = Path(__file__).parents[3] / "README.md"
-Captured = pytest.CaptureFixture[str]
 LINE = ["train", "line-linear", "--no-ui", "--device", "cpu"]
 
 
@@ -41,10 +41,9 @@ def records(text: str) -> list[dict[str, Any]]:
     return [json.loads(row, parse_constant=no_constants) for row in text.splitlines()]
 
 
-def trained(capsys: Captured, *arguments: str, code: int = 0) -> str:
+def trained(cli: Cli, *arguments: str, code: int = 0) -> str:
     """What a run printed on stdout."""
-    assert cli.run([*LINE, *arguments]) == code
-    out, err = capsys.readouterr()
+    out, err = cli(*LINE, *arguments, code=code)
     assert err == "" or code
     return out
 
@@ -52,8 +51,8 @@ def trained(capsys: Captured, *arguments: str, code: int = 0) -> str:
 # Lines for people.
 
 
-def test_people_get_what_runs_each_epoch_and_how_it_ended(capsys: Captured) -> None:
-    start, kept, facts, *epochs, end = trained(capsys, "--epochs", "3").splitlines()
+def test_people_get_what_runs_each_epoch_and_how_it_ended(cli: Cli) -> None:
+    start, kept, facts, *epochs, end = trained(cli, "--epochs", "3").splitlines()
     assert start == "line-linear: linear on line, 3 epochs, batch size 32, SGD lr 0.1, seed 0"
     assert kept.startswith("kept in ")
     assert "2 parameters" in facts
@@ -66,26 +65,24 @@ def test_people_get_what_runs_each_epoch_and_how_it_ended(capsys: Captured) -> N
     assert "best r2 0.9" in end
 
 
-def test_a_pipe_gets_no_control_sequence(capsys: Captured) -> None:
-    out = trained(capsys, "--epochs", "2")
+def test_a_pipe_gets_no_control_sequence(cli: Cli) -> None:
+    out = trained(cli, "--epochs", "2")
     assert "\r" not in out
     assert "\x1b" not in out
 
 
-def test_many_fast_epochs_are_no_flood(capsys: Captured) -> None:
-    rows = trained(capsys, "--epochs", "300", "--batch-size", "800").splitlines()
+def test_many_fast_epochs_are_no_flood(cli: Cli) -> None:
+    rows = trained(cli, "--epochs", "300", "--batch-size", "800").splitlines()
     told = [row.split("/")[0].split()[1] for row in rows if row.startswith("epoch ")]
     assert len(told) < 30
     assert told[0] == "1"
     assert told[-1] == "300"
 
 
-def test_a_long_epoch_shows_a_sign_of_life(
-    capsys: Captured, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_epoch_shows_a_sign_of_life(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_reporter, "SIGN_OF_LIFE", 0.0)
     monkeypatch.setattr(TextReporter, "interval", 0.001)
-    out = trained(capsys, "--epochs", "100")
+    out = trained(cli, "--epochs", "100")
     row = next(row for row in out.splitlines() if "  batch " in row)
     assert row.startswith("epoch ")
     assert "%" in row
@@ -93,14 +90,13 @@ def test_a_long_epoch_shows_a_sign_of_life(
     assert "ETA" in row
 
 
-def test_quiet_prints_nothing(capsys: Captured) -> None:
-    assert trained(capsys, "--quiet", "--epochs", "1") == ""
+def test_quiet_prints_nothing(cli: Cli) -> None:
+    assert trained(cli, "--quiet", "--epochs", "1") == ""
 
 
 @pytest.mark.parametrize("reporter", [[], ["--json"], ["--quiet"]])
-def test_a_failure_has_its_reason_on_stderr(capsys: Captured, reporter: list[str]) -> None:
-    assert cli.run([*LINE, "--lr", "1000", *reporter]) == 1
-    out, err = capsys.readouterr()
+def test_a_failure_has_its_reason_on_stderr(cli: Cli, reporter: list[str]) -> None:
+    out, err = cli(*LINE, "--lr", "1000", *reporter, code=1)
     assert err.startswith("fivestep: epoch 1, batch ")
     assert "the loss is" in err
     assert "try a lower learning rate" in err
@@ -115,14 +111,12 @@ def test_a_failure_has_its_reason_on_stderr(capsys: Captured, reporter: list[str
         assert resume_command.startswith("saved at batch 0; to go on: fivestep resume ")
 
 
-def test_a_failures_traceback_on_request(capsys: Captured) -> None:
-    assert cli.run([*LINE, "--lr", "1000", "--quiet", "--traceback"]) == 1
-    assert "NonFiniteLoss" in capsys.readouterr().err
+def test_a_failures_traceback_on_request(cli: Cli) -> None:
+    assert "NonFiniteLoss" in cli(*LINE, "--lr", "1000", "--quiet", "--traceback", code=1).err
 
 
-def test_a_device_that_is_not_there(capsys: Captured) -> None:
-    assert cli.run([*LINE, "--device", "cuda:999"]) == 2
-    err = capsys.readouterr().err
+def test_a_device_that_is_not_there(cli: Cli) -> None:
+    err = cli(*LINE, "--device", "cuda:999", code=2).err
     assert err.count("\n") == 1
     assert "cuda:999" in err
     assert "cpu" in err
@@ -130,11 +124,11 @@ def test_a_device_that_is_not_there(capsys: Captured) -> None:
 
 @pytest.mark.parametrize("columns", [20, 60, 80])
 def test_rows_on_a_terminal_are_never_wider_than_it(
-    capsys: Captured, monkeypatch: pytest.MonkeyPatch, columns: int
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     monkeypatch.setattr(Output, "is_terminal", True)
     monkeypatch.setattr(Output, "columns", columns)
-    out = trained(capsys, "--epochs", "3")
+    out = trained(cli, "--epochs", "3")
     rows = re.split(r"[\r\n]", out.replace("\x1b[K", ""))
     assert max(map(len, rows)) < columns
     if columns == 80:
@@ -144,8 +138,8 @@ def test_rows_on_a_terminal_are_never_wider_than_it(
 # Lines for programs.
 
 
-def test_every_record_has_the_fields_that_are_documented(capsys: Captured) -> None:
-    found = records(trained(capsys, "--json", "--epochs", "2"))
+def test_every_record_has_the_fields_that_are_documented(cli: Cli) -> None:
+    found = records(trained(cli, "--json", "--epochs", "2"))
     assert {record["type"] for record in found} == {"run_start", "batch", "epoch", "run_end"}
     for record in found:
         assert list(record) == ["type", *REPORT[record["type"]]]
@@ -171,8 +165,8 @@ def test_readme_names_every_field_of_every_record() -> None:
     }
 
 
-def test_the_records_of_a_run_agree_with_each_other(capsys: Captured) -> None:
-    found = records(trained(capsys, "--json", "--epochs", "3"))
+def test_the_records_of_a_run_agree_with_each_other(cli: Cli) -> None:
+    found = records(trained(cli, "--json", "--epochs", "3"))
     start, end = found[0], found[-1]
     batches = [r for r in found if r["type"] == "batch"]
     epochs = [r for r in found if r["type"] == "epoch"]
@@ -215,7 +209,7 @@ def test_a_record_stays_on_one_line_whatever_a_text_holds() -> None:
     assert line("change", text="a\x1b[2J").isascii()
 
 
-def test_validation_may_be_missing(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validation_may_be_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     real = building.build
 
     def without_validation(chosen: recipe.Recipe) -> Any:
@@ -224,10 +218,10 @@ def test_validation_may_be_missing(capsys: Captured, monkeypatch: pytest.MonkeyP
         return training
 
     monkeypatch.setattr(building, "build", without_validation)
-    found = records(trained(capsys, "--json", "--epochs", "1"))
+    found = records(trained(cli, "--json", "--epochs", "1"))
     assert found[-2]["val_loss"] is None
     assert found[-1]["best_val_metric"] is None
-    *_, epoch, end = trained(capsys, "--epochs", "1").splitlines()
+    *_, epoch, end = trained(cli, "--epochs", "1").splitlines()
     assert "val" not in epoch
     assert "best" not in end
 
@@ -281,7 +275,7 @@ class Broken(io.RawIOBase):
 
 @pytest.mark.parametrize("make", [TextReporter, JsonReporter])
 def test_a_reader_that_went_away_ends_the_run_quietly(
-    capsys: Captured, make: type[Reporter]
+    capsys: pytest.CaptureFixture[str], make: type[Reporter]
 ) -> None:
     long = recipe.load("line-linear", {"epochs": 1_000_000, "device": "cpu"})
     assert (
@@ -291,7 +285,9 @@ def test_a_reader_that_went_away_ends_the_run_quietly(
 
 
 @pytest.mark.parametrize("make", [TextReporter, JsonReporter])
-def test_a_full_disk_does_not_end_the_run(capsys: Captured, make: type[Reporter]) -> None:
+def test_a_full_disk_does_not_end_the_run(
+    capsys: pytest.CaptureFixture[str], make: type[Reporter]
+) -> None:
     reporter = make(Output(Broken(errno.ENOSPC)))
     ended: list[str] = []
     reporter.end = lambda session, ending: ended.append(ending.word)  # type: ignore[method-assign]

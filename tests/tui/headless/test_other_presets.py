@@ -10,7 +10,8 @@ import pytest
 from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.choose.form import CommandLine
 from fivestep.tui.choose.preset_list import PresetList
-from fivestep.tui.cli import app as cli
+
+from ..conftest import Cli
 
 RECIPE = """
 description = "A line of mine."
@@ -18,7 +19,6 @@ dataset = { name = "line" }
 model = { name = "linear" }
 optimizer = { name = "SGD" }
 """
-Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +32,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_they_are_listed_as_the_persons_own(own: Path, capsys: Captured) -> None:
-    assert cli.run(["presets"]) == 0
-    rows = [row for row in capsys.readouterr().out.splitlines() if "(yours)" in row]
+def test_they_are_listed_as_the_persons_own(own: Path, cli: Cli) -> None:
+    rows = [row for row in cli("presets").out.splitlines() if "(yours)" in row]
     assert [row.split()[0] for row in rows] == ["digits-cnn", "mine", "wrong"]
     assert "can't be used: hidden by fivestep's preset of that name; fivestep train " in rows[0]
     assert "linear" in rows[1]
@@ -42,17 +41,17 @@ def test_they_are_listed_as_the_persons_own(own: Path, capsys: Captured) -> None
     assert "\x1b" not in "".join(rows)
 
 
-def test_programs_get_whose_they_are_and_what_is_wrong(capsys: Captured) -> None:
-    assert cli.run(["presets", "--json"]) == 0
-    presets = json.loads(capsys.readouterr().out)
+def test_programs_get_whose_they_are_and_what_is_wrong(cli: Cli) -> None:
+    presets = json.loads(cli("presets", "--json").out)
     yours = [preset for preset in presets if preset["source"] == "yours"]
     assert [("error" in preset, preset["name"]) for preset in yours][1] == (False, "mine")
     assert [sorted(p) for p in yours if "error" in p] == [["error", "name", "path", "source"]] * 2
 
 
-def test_one_trains_by_its_name(capsys: Captured) -> None:
-    assert cli.run(["train", "mine", "--no-ui", "--epochs", "1"]) == 0
-    assert capsys.readouterr().out.startswith("mine: linear on line, 1 epoch")
+def test_one_trains_by_its_name(cli: Cli) -> None:
+    assert cli("train", "mine", "--no-ui", "--epochs", "1").out.startswith(
+        "mine: linear on line, 1 epoch"
+    )
 
 
 async def test_the_choosing_screen_has_them_beside_ours() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from terminal import Terminal
 
-from fivestep.tui.cli import app as cli
+from ..conftest import Cli
 
 OWN = '''
 import torch
@@ -59,7 +59,6 @@ def training():
         threads=1,
     )
 '''
-Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
@@ -69,18 +68,16 @@ def own(tmp_path: Path) -> str:
     return str(file)
 
 
-def test_lines_for_people_tell_its_own_metric(own: str, capsys: Captured) -> None:
-    assert cli.run(["train", own, "--no-ui", "--epochs", "3"]) == 0
-    out = capsys.readouterr().out
+def test_lines_for_people_tell_its_own_metric(own: str, cli: Cli) -> None:
+    out = cli("train", own, "--no-ui", "--epochs", "3").out
     assert f"stripes: what training() in {own} gives" in out
     assert "160 samples; 330 parameters" in out
     assert out.count("right") == 3
     assert "finished after 3 epochs, 30 batches" in out
 
 
-def test_json_lines_carry_it_and_nothing_else(own: str, capsys: Captured) -> None:
-    assert cli.run(["train", own, "--json"]) == 0
-    out, err = capsys.readouterr()
+def test_json_lines_carry_it_and_nothing_else(own: str, cli: Cli) -> None:
+    out, err = cli("train", own, "--json")
     records = [json.loads(line) for line in out.splitlines()]
     assert records[0]["preset"] == "stripes"
     epochs = [record for record in records if record["type"] == "epoch"]
@@ -106,15 +103,13 @@ def test_the_screen_trains_it_again_from_the_file_as_it_stands_then(own: str) ->
 
 
 def test_an_error_in_the_file_is_one_line_and_a_traceback_if_wanted(
-    tmp_path: Path, capsys: Captured
+    tmp_path: Path, cli: Cli
 ) -> None:
     file = tmp_path / "wrong.py"
     file.write_text("def training():\n    return 1 / 0\n")
-    assert cli.run(["train", str(file), "--quiet"]) == 2
-    err = capsys.readouterr().err
+    err = cli("train", str(file), "--quiet", code=2).err
     assert err == f"fivestep: {file}, line 2: ZeroDivisionError: division by zero\n"
-    assert cli.run(["train", str(file), "--quiet", "--traceback"]) == 2
-    assert "return 1 / 0" in capsys.readouterr().err
+    assert "return 1 / 0" in cli("train", str(file), "--quiet", "--traceback", code=2).err
 
 
 @pytest.mark.parametrize(
@@ -127,19 +122,15 @@ def test_an_error_in_the_file_is_one_line_and_a_traceback_if_wanted(
     ],
 )
 def test_what_a_file_cannot_do_is_refused(
-    own: str, capsys: Captured, arguments: list[str], line: str
+    own: str, cli: Cli, arguments: list[str], line: str
 ) -> None:
-    assert cli.run([word.format(own) for word in arguments]) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert line.format(own) in err
+    assert line.format(own) in cli.refused(*[word.format(own) for word in arguments])
 
 
 def test_new_writes_a_file_that_trains(
-    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.run(["new", "my_run.py"]) == 0
-    assert capsys.readouterr().out == "my_run.py is there; to run it: fivestep train my_run.py\n"
-    assert cli.run(["train", "my_run.py", "--no-ui"]) == 0
-    assert "best accuracy 9" in capsys.readouterr().out
+    told = cli("new", "my_run.py").out
+    assert told == "my_run.py is there; to run it: fivestep train my_run.py\n"
+    assert "best accuracy 9" in cli("train", "my_run.py", "--no-ui").out

@@ -1,10 +1,23 @@
-"""Keeps a run's state after every batch, in memory: for tests of going on from any of them."""
+"""A session's states: waiting for one, and keeping all of them in memory."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
-from fivestep.core.protocol.snapshot import SavedCheckpoint
+from fivestep.core.protocol.snapshot import SavedCheckpoint, Snapshot
+from fivestep.core.session.session import Session
+
+
+def until(session: Session, condition: Callable[[Snapshot], bool]) -> Snapshot:
+    """The first snapshot for which the condition holds."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        snapshot = session.snapshot()
+        if condition(snapshot):
+            return snapshot
+    raise AssertionError(f"never came: {snapshot}")
 
 
 class EveryState:

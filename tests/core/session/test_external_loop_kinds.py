@@ -1,7 +1,7 @@
 """Loops of many kinds under watch: equal bits, the right losses, epochs that are all there.
 
-Each loop is small and written anew after what public code does. It gives the loss of each batch,
-or nothing where no single number is one.
+Each loop is small and written anew after what public code does. It trains an epoch, and gives the
+loss of each batch.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
+from listeners import Keeper  # tests is on the path
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -20,22 +21,6 @@ from fivestep.core.protocol.steps import FIVE, State, Step
 from fivestep.core.session.external_loop import Watched
 
 EPOCHS = 2
-
-
-class Losses:
-    """Collects what a watch tells of batches."""
-
-    def __init__(self):
-        self.batches, self.epochs = [], []
-
-    def batch(self, epoch, batch, batches_done, loss, lr):
-        self.batches.append((batches_done, loss))
-
-    def epoch(self, summary):
-        self.epochs.append(summary.batches)
-
-    def change(self, change):
-        """Nothing is changed."""
 
 
 def data(n=24, batch_size=8):
@@ -48,122 +33,107 @@ def net(outputs=2):
     return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, outputs))
 
 
-def plain(loader, model, optimizer, criterion):
-    for _ in range(EPOCHS):
+def with_loss(loss_of):
+    """The usual loop, around a way to come to the loss."""
+
+    def kind(loader, model, optimizer, criterion):
         for x, y in loader:
             optimizer.zero_grad()
-            loss = criterion(model(x), y)
+            loss = loss_of(model, criterion, x, y)
             loss.backward()
             optimizer.step()
             yield loss.item()
+
+    kind.__name__ = loss_of.__name__
+    return kind
+
+
+@with_loss
+def plain(model, criterion, x, y):
+    return criterion(model(x), y)
+
+
+@with_loss
+def penalty(model, criterion, x, y):
+    return criterion(model(x), y) + 0.1 * model[0].weight.square().sum()
+
+
+@with_loss
+def two_criteria(model, criterion, x, y):
+    outputs = model(x)
+    return criterion(outputs, y) + criterion(outputs.flip(1), y)
+
+
+@with_loss
+def mean_of_losses(model, criterion, x, y):
+    return nn.CrossEntropyLoss(reduction="none")(model(x), y).mean()
+
+
+@with_loss
+def judged_in_between(model, criterion, x, y):
+    loss = criterion(model(x), y)
+    with torch.no_grad():
+        criterion(model(x + 1), y)
+    return loss
 
 
 def zero_grad_before_backward(loader, model, optimizer, criterion):
-    for _ in range(EPOCHS):
-        for x, y in loader:
-            loss = F.cross_entropy(model(x), y)
-            model.zero_grad()
-            loss.backward()
-            optimizer.step()
-            yield loss.item()
-
-
-def penalty(loader, model, optimizer, criterion):
-    for _ in range(EPOCHS):
-        for x, y in loader:
-            optimizer.zero_grad()
-            loss = criterion(model(x), y) + 0.1 * model[0].weight.square().sum()
-            loss.backward()
-            optimizer.step()
-            yield loss.item()
-
-
-def two_criteria(loader, model, optimizer, criterion):
-    for _ in range(EPOCHS):
-        for x, y in loader:
-            optimizer.zero_grad()
-            outputs = model(x)
-            loss = criterion(outputs, y) + criterion(outputs.flip(1), y)
-            loss.backward()
-            optimizer.step()
-            yield loss.item()
-
-
-def mean_of_losses(loader, model, optimizer, criterion):
-    each = nn.CrossEntropyLoss(reduction="none")
-    for _ in range(EPOCHS):
-        for x, y in loader:
-            optimizer.zero_grad()
-            loss = each(model(x), y).mean()
-            loss.backward()
-            optimizer.step()
-            yield loss.item()
-
-
-def judged_in_between(loader, model, optimizer, criterion):
-    for _ in range(EPOCHS):
-        for x, y in loader:
-            optimizer.zero_grad()
-            loss = criterion(model(x), y)
-            with torch.no_grad():
-                criterion(model(x + 1), y)
-            loss.backward()
-            optimizer.step()
-            yield loss.item()
+    for x, y in loader:
+        loss = F.cross_entropy(model(x), y)
+        model.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield loss.item()
 
 
 def accumulation_with_autocast(loader, model, optimizer, criterion):
-    for _ in range(EPOCHS):
-        for i, (x, y) in enumerate(loader):
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = criterion(model(x), y)
-            (loss / 3).backward()
-            if i % 3 == 2:
-                optimizer.step()
-                optimizer.zero_grad()
-            yield loss.item()
+    for i, (x, y) in enumerate(loader):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = criterion(model(x), y)
+        (loss / 3).backward()
+        if i % 3 == 2:
+            optimizer.step()
+            optimizer.zero_grad()
+        yield loss.item()
 
 
 def grad_scaler(loader, model, optimizer, criterion):
     scaler = torch.amp.GradScaler("cpu", init_scale=128.0)
-    for _ in range(EPOCHS):
-        for x, y in loader:
-            optimizer.zero_grad()
-            loss = F.cross_entropy(model(x), y)
-            scaler.scale(loss).backward()
-            scaler.step(optimizer)
-            scaler.update()
-            yield loss.item()
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        yield loss.item()
 
 
 def closure_in_step(loader, model, optimizer, criterion):
     """As Lightning does it."""
-    for _ in range(EPOCHS):
-        for x, y in loader:
+    for x, y in loader:
 
-            def closure(x=x, y=y):
-                loss = F.cross_entropy(model(x), y)
-                optimizer.zero_grad()
-                loss.backward()
-                return loss
+        def closure(x=x, y=y):
+            loss = F.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            return loss
 
-            yield optimizer.step(closure).item()
+        yield optimizer.step(closure).item()
 
 
 def fetches_ahead(loader, model, optimizer, criterion):
     """As Accelerate does it, to know of the last batch beforehand."""
-    for _ in range(EPOCHS):
-        batches = iter(loader)
-        current = next(batches)
-        while current is not None:
-            coming = next(batches, None)
-            x, y = current
-            loss = F.cross_entropy(model(x), y)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            yield loss.item()
-            current = coming
+    batches = iter(loader)
+    current = next(batches)
+    while current is not None:
+        coming = next(batches, None)
+        x, y = current
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        yield loss.item()
+        current = coming
 
 
 def loss_in_outputs(loader, model, optimizer, criterion):
@@ -179,14 +149,13 @@ def loss_in_outputs(loader, model, optimizer, criterion):
             return {"loss": F.cross_entropy(logits, labels), "logits": logits}
 
     wrapped = Wrapped()
-    for _ in range(EPOCHS):
-        for x, y in loader:
-            loss = wrapped(x, labels=y)["loss"]
-            loss.backward()
-            nn.utils.clip_grad_norm_(wrapped.parameters(), 1.0)
-            optimizer.step()
-            model.zero_grad()
-            yield loss.item()
+    for x, y in loader:
+        loss = wrapped(x, labels=y)["loss"]
+        loss.backward()
+        nn.utils.clip_grad_norm_(wrapped.parameters(), 1.0)
+        optimizer.step()
+        model.zero_grad()
+        yield loss.item()
 
 
 def step_function(loader, model, optimizer, criterion):
@@ -200,75 +169,70 @@ def step_function(loader, model, optimizer, criterion):
         optimizer.step()
         return loss.item()
 
-    for _ in range(EPOCHS):
-        for batch in loader:
-            yield update(None, batch)
+    for batch in loader:
+        yield update(None, batch)
 
 
 def autoencoder(loader, model, optimizer, criterion):
     """A VAE's: reconstruction and divergence, reparametrised noise."""
-    for _ in range(EPOCHS):
-        for x, _ in loader:
-            optimizer.zero_grad()
-            out = model(x)
-            mean, log_var = out[:, :4], out[:, 4:].tanh()
-            sample = mean + torch.randn_like(mean) * (log_var / 2).exp()
-            divergence = -0.5 * (1 + log_var - mean.square() - log_var.exp()).sum()
-            loss = F.mse_loss(sample, x, reduction="sum") + divergence
-            loss.backward()
-            optimizer.step()
-            yield loss.item()
+    for x, _ in loader:
+        optimizer.zero_grad()
+        out = model(x)
+        mean, log_var = out[:, :4], out[:, 4:].tanh()
+        sample = mean + torch.randn_like(mean) * (log_var / 2).exp()
+        divergence = -0.5 * (1 + log_var - mean.square() - log_var.exp()).sum()
+        loss = F.mse_loss(sample, x, reduction="sum") + divergence
+        loss.backward()
+        optimizer.step()
+        yield loss.item()
 
 
 def discriminator(loader, model, optimizer, criterion):
     """A GAN's, whose generator is trained beside it by another optimizer."""
     generator = nn.Linear(3, 4)
     other = torch.optim.SGD(generator.parameters(), lr=0.05)
-    for _ in range(EPOCHS):
-        for x, _ in loader:
-            optimizer.zero_grad()
-            real = F.softplus(-model(x)).mean()
-            real.backward()
-            made = generator(torch.randn(len(x), 3))
-            fake = F.softplus(model(made.detach())).mean()
-            fake.backward()
-            optimizer.step()
-            other.zero_grad()
-            F.softplus(-model(made)).mean().backward()
-            other.step()
-            yield (real + fake).item()
+    for x, _ in loader:
+        optimizer.zero_grad()
+        real = F.softplus(-model(x)).mean()
+        real.backward()
+        made = generator(torch.randn(len(x), 3))
+        fake = F.softplus(model(made.detach())).mean()
+        fake.backward()
+        optimizer.step()
+        other.zero_grad()
+        F.softplus(-model(made)).mean().backward()
+        other.step()
+        yield (real + fake).item()
 
 
 def actor_critic(loader, model, optimizer, criterion):
     """Actions drawn from a policy, a value beside it, no loader's batches but its states."""
-    for _ in range(EPOCHS):
-        for x, y in loader:
-            out = model(x)
-            policy = torch.distributions.Categorical(logits=out[:, :2])
-            actions = policy.sample()
-            rewards = (actions == y).float()
-            advantage = rewards - out[:, 2]
-            loss = -(policy.log_prob(actions) * advantage.detach()).mean()
-            loss = loss + advantage.square().mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            yield loss.item()
+    for x, y in loader:
+        out = model(x)
+        policy = torch.distributions.Categorical(logits=out[:, :2])
+        actions = policy.sample()
+        rewards = (actions == y).float()
+        advantage = rewards - out[:, 2]
+        loss = -(policy.log_prob(actions) * advantage.detach()).mean()
+        loss = loss + advantage.square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield loss.item()
 
 
 def lbfgs(loader, model, optimizer, criterion):
-    for _ in range(EPOCHS):
-        for x, y in loader:
+    for x, y in loader:
 
-            def closure(x=x, y=y):
-                optimizer.zero_grad()
-                loss = criterion(model(x), y)
-                loss.backward()
-                return loss
+        def closure(x=x, y=y):
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            return loss
 
-            yield optimizer.step(closure).item()
-            with torch.no_grad():
-                criterion(model(x + 1), y)  # a test's loss is not the batch's
+        yield optimizer.step(closure).item()
+        with torch.no_grad():
+            criterion(model(x + 1), y)  # a test's loss is not the batch's
 
 
 KINDS = [
@@ -291,16 +255,25 @@ KINDS = [
 ]
 
 
+def epochs(kind, loader, *parts):
+    """The losses of all epochs."""
+    return [loss for _ in range(EPOCHS) for loss in kind(loader, *parts)]
+
+
+def losses_of(keeper):
+    return [loss for _, _, _, loss, _ in keeper.batches]
+
+
 def trained(kind, outputs, *, watch, knows=False):
     """What a loop of one kind comes to: the losses that it saw, its model, its watch if any."""
     torch.manual_seed(3)
-    model, criterion, told = net(outputs), nn.CrossEntropyLoss(), Losses()
+    model, criterion, told = net(outputs), nn.CrossEntropyLoss(), Keeper()
     make = torch.optim.LBFGS if kind is lbfgs else torch.optim.SGD
     optimizer = make(model.parameters(), lr=0.1)
     if not watch:
-        return list(kind(data(), model, optimizer, criterion)), model, None, told
+        return epochs(kind, data(), model, optimizer, criterion), model, None, told
     with Watched(model, optimizer, criterion if knows else None, told) as watched:
-        seen = list(kind(watched(data()), model, optimizer, criterion))
+        seen = epochs(kind, watched(data()), model, optimizer, criterion)
     return seen, model, watched, told
 
 
@@ -316,9 +289,9 @@ def test_a_loop_of_any_kind_keeps_its_bits_and_shows_its_losses(kind, outputs, k
     assert torch.equal(torch.get_rng_state(), random)
     assert watched.outcome.state is State.FINISHED
     assert watched.progress.samples_done == EPOCHS * 24
-    assert told.epochs == [3] * EPOCHS
-    assert [done for done, _ in told.batches] == list(range(1, len(bare) + 1))
-    assert [loss for _, loss in told.batches] == pytest.approx(bare, rel=1e-6)
+    assert [epoch.batches for epoch in told.epochs] == [3] * EPOCHS
+    assert [done for _, _, done, *_ in told.batches] == list(range(1, len(bare) + 1))
+    assert losses_of(told) == pytest.approx(bare, rel=1e-6)
 
 
 @pytest.mark.parametrize("knows", [True, False])
@@ -348,7 +321,7 @@ def test_both_networks_of_a_gan_can_be_watched_at_once():
     generator, critic = nn.Linear(3, 4), nn.Linear(4, 1)
     makes = torch.optim.SGD(generator.parameters(), lr=0.1)
     judges = torch.optim.SGD(critic.parameters(), lr=0.1)
-    made, judged, losses = Losses(), Losses(), []
+    made, judged, losses = Keeper(), Keeper(), []
     with (
         Watched(generator, makes, listener=made) as one,
         Watched(critic, judges, listener=judged) as two,
@@ -364,8 +337,8 @@ def test_both_networks_of_a_gan_can_be_watched_at_once():
             fooled.backward()
             makes.step()
             losses.append((fooled.item(), wrong.item()))
-    assert [loss for _, loss in made.batches] == pytest.approx([one for one, _ in losses])
-    assert [loss for _, loss in judged.batches] == pytest.approx([two for _, two in losses])
+    assert losses_of(made) == pytest.approx([one for one, _ in losses])
+    assert losses_of(judged) == pytest.approx([two for _, two in losses])
 
 
 def test_a_loss_that_is_no_number_is_unknown():
@@ -386,7 +359,7 @@ def test_lazy_layers_are_trained_and_counted_later():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with Watched(model, optimizer, nn.CrossEntropyLoss()) as watched:
         assert watched.info.parameters == 0
-        list(plain(watched(data()), model, optimizer, watched.criterion))
+        epochs(plain, watched(data()), model, optimizer, watched.criterion)
     assert watched.info.parameters == 5 * 4 + 5 + 2 * 5 + 2
     assert watched.info.loss is Certainty.EXACT
 
@@ -408,7 +381,7 @@ def test_the_optimizer_inside_another_is_watched():
     model = net()
     inner = torch.optim.SGD(model.parameters(), lr=0.1)
     with Watched(model, Wrapping(inner)) as watched:
-        list(plain(watched(data()), model, Wrapping(inner), nn.CrossEntropyLoss()))
+        epochs(plain, watched(data()), model, Wrapping(inner), nn.CrossEntropyLoss())
     assert watched.progress.updates == 6
     assert all(watched.shares[step] > 0 for step in FIVE)
 
@@ -423,7 +396,7 @@ def test_any_callable_may_be_the_criterion():
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with Watched(model, optimizer, F.cross_entropy) as watched:
-        bare = list(plain(watched(data()), model, optimizer, F.cross_entropy))
+        bare = epochs(plain, watched(data()), model, optimizer, F.cross_entropy)
     assert watched.latest().loss == bare[-1]
 
 
@@ -432,7 +405,7 @@ def test_a_copy_of_a_watched_model_is_not_watched():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with Watched(model, optimizer) as watched:
         average, packed = copy.deepcopy(model), pickle.dumps(model)
-        list(plain(watched(data()), model, optimizer, nn.CrossEntropyLoss()))
+        epochs(plain, watched(data()), model, optimizer, nn.CrossEntropyLoss())
         before = watched.shares[Step.FORWARD]
         for other in (average, pickle.loads(packed)):
             other(torch.randn(2, 4))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 
 import pytest
 import torch
-from states import EveryState  # tests/core is on the path
+from listeners import Silent
+from states import EveryState, until  # tests/core is on the path
 from torch import nn
 
 from fivestep.core.protocol.commands import (
@@ -29,7 +29,7 @@ from fivestep.core.storage.persistence import Persistence
 from fivestep.core.storage.run_directory import RunDirectory
 
 
-class Sender:
+class Sender(Silent):
     """A listener that sends commands, all at once, at a batch or when a note is put on record."""
 
     def __init__(self, at: dict[int | str, list]):
@@ -38,8 +38,6 @@ class Sender:
 
     def batch(self, epoch, batch, batches_done, loss, lr):
         self.send(batches_done)
-
-    def epoch(self, summary): ...
 
     def change(self, change):
         self.send(change.text)
@@ -65,13 +63,6 @@ def made(training, at, **options) -> Session:
     sender = Sender(at)
     sender.session = Session(training, sender, **options)
     return sender.session
-
-
-def until(session: Session, condition) -> None:
-    """Wait for a snapshot for which the condition holds."""
-    deadline = time.monotonic() + 20
-    while not condition(session.snapshot()):
-        assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize("command", [GoBack(), Undo()])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listeners import Keeper  # tests is on the path
 
 from fivestep.core.protocol.snapshot import Best, Change, EpochSummary
 from fivestep.core.protocol.steps import Task, TaskName
@@ -46,20 +47,6 @@ class Blocks:
                 zip(block.losses, block.lrs, block.times, strict=True)
             )
         ]
-
-
-class Listener:
-    """A listener that keeps the batches."""
-
-    def __init__(self) -> None:
-        self.batches: list[tuple[int, int, int, float, float]] = []
-
-    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
-        self.batches.append((epoch, batch, batches_done, loss, lr))
-
-    def epoch(self, summary: EpochSummary) -> None: ...
-
-    def change(self, change: Change) -> None: ...
 
 
 def row(done: int) -> tuple[int, int, int, float, float, float]:
@@ -134,7 +121,7 @@ def test_batches_that_do_not_follow_are_not_taken_for_the_next() -> None:
 
 
 def test_a_run_that_goes_back_tells_its_log_and_its_listener_again() -> None:
-    log, listener = Blocks(), Listener()
+    log, listener = Blocks(), Keeper()
     record = Recorder(Task(), Clock(), listener, log)
     train(record, 1, 20)
     state = record.state()

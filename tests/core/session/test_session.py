@@ -7,6 +7,8 @@ import time
 
 import pytest
 import torch
+from listeners import Keeper  # tests is on the path
+from states import until
 from torch import nn
 
 from fivestep.core.protocol.commands import (
@@ -22,22 +24,6 @@ from fivestep.core.protocol.commands import (
 from fivestep.core.protocol.snapshot import Snapshot
 from fivestep.core.protocol.steps import FIVE, STEPS, State, Step
 from fivestep.core.session.session import Session
-
-
-class Keeper:
-    """Keeps all that a listener is told."""
-
-    def __init__(self):
-        self.batches, self.epochs, self.changes = [], [], []
-
-    def batch(self, *record):
-        self.batches.append(record)
-
-    def epoch(self, summary):
-        self.epochs.append(summary)
-
-    def change(self, change):
-        self.changes.append(change)
 
 
 @pytest.fixture
@@ -56,18 +42,21 @@ def started():
         assert session.join(20)
 
 
-def until(session: Session, condition) -> Snapshot:
-    """The first snapshot for which the condition holds."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        snapshot = session.snapshot()
-        if condition(snapshot):
-            return snapshot
-    raise AssertionError(f"never came: {snapshot}")
-
-
 def paused(snapshot: Snapshot) -> bool:
     return snapshot.state is State.PAUSED
+
+
+@pytest.fixture
+def held(started):
+    """Starts a session that is paused before its first batch."""
+
+    def start(training) -> Session:
+        session = Session(training)
+        session.send(Pause())
+        until(started(session), paused)
+        return session
+
+    return start
 
 
 def test_a_run_in_the_callers_thread_ends_finished_with_everything_counted(make_training):
@@ -102,10 +91,8 @@ def test_what_is_told_before_the_run_describes_it(make_training):
     assert info.optimizer == "AdamW"
 
 
-def test_paused_before_the_start_nothing_moves_until_resumed(make_training, started):
-    session = Session(make_training())
-    session.send(Pause())
-    started(session)
+def test_paused_before_the_start_nothing_moves_until_resumed(make_training, held):
+    session = held(make_training())
     first = until(session, paused)
     assert (first.batches_done, first.step) == (0, Step.DATA)
     session.send(Resume())
@@ -113,11 +100,8 @@ def test_paused_before_the_start_nothing_moves_until_resumed(make_training, star
     assert session.outcome.state is State.FINISHED
 
 
-def test_single_steps_walk_through_a_batch_phase_by_phase(make_training, started):
-    session = Session(make_training())
-    session.send(Pause())
-    started(session)
-    until(session, paused)
+def test_single_steps_walk_through_a_batch_phase_by_phase(make_training, held):
+    session = held(make_training())
     seen = []
     for expected in [*FIVE, Step.OTHER, Step.DATA]:
         session.send(Advance("phase"))
@@ -126,10 +110,8 @@ def test_single_steps_walk_through_a_batch_phase_by_phase(make_training, started
     assert seen == [*((step, 0) for step in FIVE), (Step.OTHER, 0), (Step.DATA, 1)]
 
 
-def test_one_batch_and_one_epoch_end_where_they_should(make_training, started):
-    session = Session(make_training())
-    session.send(Pause())
-    started(session)
+def test_one_batch_and_one_epoch_end_where_they_should(make_training, held):
+    session = held(make_training())
     session.send(Advance("batch"))
     one = until(session, lambda s: paused(s) and s.batches_done == 1)
     assert one.step is Step.DATA
@@ -145,10 +127,8 @@ def test_one_batch_and_one_epoch_end_where_they_should(make_training, started):
     assert rest.val_loss is not None
 
 
-def test_a_run_can_be_paused_inside_a_validation(make_training, started):
-    session = Session(make_training(epochs=1))
-    session.send(Pause())
-    started(session)
+def test_a_run_can_be_paused_inside_a_validation(make_training, held):
+    session = held(make_training(epochs=1))
     for done in range(1, 8):
         session.send(Advance("batch"))
         until(session, lambda s, d=done: paused(s) and s.batches_done == d)
@@ -160,10 +140,8 @@ def test_a_run_can_be_paused_inside_a_validation(make_training, started):
     assert not session.training.model.training
 
 
-def test_a_paused_run_answers_every_time_it_is_asked_and_waits_without_work(make_training, started):
-    session = Session(make_training())
-    session.send(Pause())
-    started(session)
+def test_a_paused_run_answers_every_time_it_is_asked_and_waits_without_work(make_training, held):
+    session = held(make_training())
     a, b = until(session, paused), session.snapshot()
     assert b.batches_done == a.batches_done == 0
     assert session.mailbox.settled
@@ -189,10 +167,8 @@ def test_slow_motion_holds_before_each_phase_and_full_speed_ends_it(make_trainin
     assert [c.kind for c in session.latest().changes] == ["speed"] * 3
 
 
-def test_waiting_is_no_part_of_any_phase(make_training, started):
-    session = Session(make_training())
-    session.send(Pause())
-    started(session)
+def test_waiting_is_no_part_of_any_phase(make_training, held):
+    session = held(make_training())
     before = until(session, paused)
     after = until(session, lambda s: s.elapsed > before.elapsed + 0.2)
     assert after.active - before.active < 0.1
@@ -202,10 +178,8 @@ def test_waiting_is_no_part_of_any_phase(make_training, started):
     assert end.elapsed - end.active >= 0.2
 
 
-def test_stop_after_this_batch_ends_at_a_batchs_edge_with_its_reason(make_training, started):
-    session = Session(make_training())
-    session.send(Pause())
-    started(session)
+def test_stop_after_this_batch_ends_at_a_batchs_edge_with_its_reason(make_training, held):
+    session = held(make_training())
     session.send(Advance("phase"))
     until(session, lambda s: paused(s) and s.step is Step.ZERO_GRAD)
     session.send(Stop("seen enough"))
@@ -225,10 +199,8 @@ def test_stop_after_this_epoch_trains_and_validates_it_first(make_training, star
     assert end.last.val_loss is not None
 
 
-def test_a_stop_can_be_taken_back(make_training, started):
-    session = Session(make_training())
-    session.send(Pause())
-    started(session)
+def test_a_stop_can_be_taken_back(make_training, held):
+    session = held(make_training())
     session.send(Stop(after="epoch"))
     session.send(KeepGoing())
     assert session.join(20)
@@ -278,10 +250,8 @@ def test_validate_now_validates_between_two_batches_and_changes_no_number(make_t
         assert torch.equal(a, b)
 
 
-def test_the_gradient_norm_is_sampled_when_somebody_looks(make_training, started):
-    session = Session(make_training())
-    session.send(Pause())
-    started(session)
+def test_the_gradient_norm_is_sampled_when_somebody_looks(make_training, held):
+    session = held(make_training())
     assert until(session, paused).grad_norm is None
     session.send(Advance("batch"))
     until(session, lambda s: paused(s) and s.batches_done == 1)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
+
+from fivestep.core.storage.log_file import read_log
 
 _TIMES: Final = (
     "/clock",
@@ -19,6 +22,7 @@ _TIMES: Final = (
     "/record/series/grad_norm",  # sampled when somebody looks
     "/record/changes",
 )
+_LOGGED_TIMES: Final = ("elapsed", "seconds", "batches_per_second", "crc")
 
 
 def digest(state: Mapping[str, Any], *, times: bool = False) -> str:
@@ -30,7 +34,7 @@ def digest(state: Mapping[str, Any], *, times: bool = False) -> str:
     """
     hasher = hashlib.sha256()
     for path, leaf in _leaves(state, ""):
-        if not times and _is_time(path):
+        if not times and path.startswith(_TIMES):
             continue
         hasher.update(path.encode())
         if isinstance(leaf, Tensor):
@@ -41,8 +45,12 @@ def digest(state: Mapping[str, Any], *, times: bool = False) -> str:
     return hasher.hexdigest()
 
 
-def _is_time(path: str) -> bool:
-    return path.startswith(_TIMES)
+def log_of(run: Path) -> list[dict[str, Any]]:
+    """A run's metrics without what no two runs agree in."""
+    return [
+        {key: value for key, value in record.items() if key not in _LOGGED_TIMES}
+        for record in read_log(run / "metrics.jsonl")
+    ]
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -77,6 +77,12 @@ class Terminal:
             return data
         return b""
 
+    def rest(self, seconds: float, *, draw: bool = True) -> None:
+        """Do nothing but read for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.read(min(0.01, seconds), draw=draw)
+
     @property
     def text(self) -> str:
         """The screen's lines."""

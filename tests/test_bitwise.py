@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from listeners import Keeper
 from offline import OFFLINE
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from fivestep.core.protocol.commands import Advance, Pause, Resume, Show, Validate
-from fivestep.core.protocol.snapshot import EpochSummary
 from fivestep.core.session.session import Session
 from fivestep.core.training.training import Training
 from fivestep.presets.build import build
@@ -23,23 +23,6 @@ BUILD = sys.modules[build.__module__]
 
 EPOCHS = {"diabetes-mlp": 3, "iris-mlp": 4, "wine-mlp": 3}  # theirs are short; the others see two
 BATCHES = {"docs-gpt": 24, "docs-lstm": 24}  # their batches are large
-
-
-class Losses:
-    """A listener that keeps every loss, and stops the run after so many batches."""
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-        self.session: Session | None = None
-
-    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
-        self.losses.append(loss)
-
-    def epoch(self, summary: EpochSummary) -> None:
-        pass
-
-    def change(self, change: object) -> None:
-        pass
 
 
 def prepare(name: str) -> Training:
@@ -93,7 +76,7 @@ def watch(training: Training) -> list[float]:
 
     Everything there is of the inside of a batch is shown, with a picture of what the model knows.
     """
-    listener = Losses()
+    listener = Keeper()
     session = Session(training, listener)
     looking = threading.Event()
 
@@ -124,9 +107,8 @@ def watch(training: Training) -> list[float]:
     finally:
         looking.set()
         watcher.join()
-    assert session.outcome is not None
     assert session.outcome.state == "finished", session.outcome
-    return listener.losses
+    return [loss for _, _, _, loss, _ in listener.batches]
 
 
 def flat(state: Any) -> dict[str, Any]:

@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rows import Row
 
 from fivestep.core.session.session import Session
-from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.training import Training
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
@@ -41,7 +40,6 @@ def prepared(preset: str, kind: str) -> Training:
     training = build(load(preset, {**changes, **KINDS[kind]}))
     training.validation = None
     batches = training.batches
-    assert isinstance(batches, TensorBatches)
     rows = batches.batch_size * BATCHES
     batches.features, batches.labels = batches.features[:rows], batches.labels[:rows]
     return training

@@ -66,7 +66,6 @@ def prepared(preset: str, kind: str, batches: int) -> Training:
 def resize(training: Training, batches: int) -> None:
     """Have an epoch of so many batches, of the same samples again and again."""
     old = training.batches
-    assert isinstance(old, TensorBatches)
     rows = torch.arange(batches * old.batch_size, device=old.features.device) % len(old.features)
     generator = torch.Generator().manual_seed(0)
     training.batches = TensorBatches(

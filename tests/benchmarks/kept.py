@@ -48,7 +48,6 @@ class Stopwatch:
         elif here - self._first[1] > SECONDS and not self.seconds_per_batch:
             batches, since = self._first
             self.seconds_per_batch = (here - since) / (batches_done - batches)
-            assert self.session is not None
             self.session.send(Stop())
 
     def epoch(self, summary: EpochSummary) -> None:

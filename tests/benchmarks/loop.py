@@ -27,7 +27,6 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, TensorDataset
 
 from fivestep.core.session.session import Session
-from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.training import Training
 from fivestep.presets.build import build, optimizer_options
 from fivestep.presets.recipe import load
@@ -57,7 +56,6 @@ def prepared(preset: str, optimizer: str, epochs: int = 1) -> Training:
     training = build(recipe)
     training.validation = None
     batches = training.batches
-    assert isinstance(batches, TensorBatches)
     rows = batches.batch_size * MOST
     batches.features, batches.labels = batches.features[:rows], batches.labels[:rows]
     return training
@@ -99,7 +97,6 @@ def guide(preset: str, name: str) -> Turn:
     """The loop as the guide has it."""
     training = prepared(preset, name)
     batches = training.batches
-    assert isinstance(batches, TensorBatches)
     model, criterion = training.model, training.criterion
     lr = training.optimizer.param_groups[0]["lr"]
     optimizer = getattr(torch.optim, name)(model.parameters(), lr=lr)

@@ -94,7 +94,6 @@ def first_batch() -> float:
     command = [*FIVESTEP, "train", "digits-mlp", "--epochs", "1", "--json"]
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
         began = 0.0
         for row in process.stdout:
             record = json.loads(row)

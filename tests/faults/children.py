@@ -65,6 +65,20 @@ def ended(child: int, timeout: float = 120.0) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def printed_by(work: Callable[[], object]) -> tuple[int, str]:
+    """The exit code of a child that does it, and what it writes on stdout and stderr.
+
+    Raises:
+        ChildError: it did not end, and was killed.
+    """
+    reads, writes = os.pipe()  # a pipe has no limit on its size
+    child = forked(work, output=writes)
+    os.close(writes)
+    with os.fdopen(reads, "rb") as pipe:
+        text = pipe.read().decode()
+    return ended(child), text
+
+
 def in_child(work: Callable[[], T], timeout: float = 300.0) -> T:
     """What `work` gives in a child.
 

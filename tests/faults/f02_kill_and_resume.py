@@ -23,10 +23,9 @@ from digest import digest
 from faults.children import ChildError, ended, forked
 from faults.f02_resume_anywhere import Log, log_of
 from faults.result import Result
+from offline import OFFLINE
 
 from fivestep.core.storage.checkpoint import CheckpointError, CheckpointStore
-from fivestep.presets import registry
-from fivestep.presets.recipe import load
 from fivestep.tui.cli import app as cli
 from fivestep.tui.cli import run_tables as listing_runs  # noqa: F401
 from fivestep.tui.headless import (
@@ -164,11 +163,7 @@ def examined(preset: str, count: int, draw: random.Random, *, quick: bool) -> tu
 def campaign(trials: int, seed: int) -> Result:
     """So many runs that are killed one to three times, spread over the presets."""
     draw = random.Random(seed)
-    presets = [
-        name
-        for name in registry.names()
-        if load(name).dataset.name not in ("mnist", "fashion-mnist")
-    ]
+    presets = OFFLINE
     quick = trials < FEW
     if quick:
         presets = draw.sample(["iris-mlp", "wine-mlp", "diabetes-mlp"], 1)

@@ -21,19 +21,19 @@ from typing import Any
 import numpy as np
 import sklearn.datasets  # noqa: F401 - imported once, for every child
 import torch
-from digest import digest
+from digest import digest, log_of
 from faults.children import ChildError, in_child
 from faults.result import Result
+from offline import OFFLINE
 from sklearn.model_selection import train_test_split  # noqa: F401
 
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.storage import persistence
-from fivestep.core.storage.log_file import read_log
 from fivestep.core.training import loop
 from fivestep.core.training.loop import validate
 from fivestep.core.training.progress import Progress
 from fivestep.core.training.training import Training
-from fivestep.presets import build, registry  # noqa: F401
+from fivestep.presets import build  # noqa: F401
 from fivestep.presets.recipe import load
 from fivestep.presets.user_file import load_own
 from fivestep.tui.setup.builder import RunBuilder
@@ -46,7 +46,6 @@ Marks = dict[float, str]
 Log = list[dict[str, Any]]
 MOST = 60
 """Batches of one case that are gone on from."""
-TIMES = ("elapsed", "seconds", "batches_per_second", "crc")
 
 OWN = '''
 import random
@@ -119,11 +118,9 @@ MLP = {"model.widths": [24], "model.norm": "batch", "model.dropout": 0.3, "batch
 def cases() -> list[Case]:
     """Every preset that needs no download, then what they don't have. The quick ones first."""
     found = []
-    for name in registry.names():
-        recipe = load(name)
-        if recipe.dataset.name in ("mnist", "fashion-mnist"):
-            continue
-        found.append(Case(name, name, LITTLE_TEXT if recipe.dataset.name == "docs" else {}))
+    for name in OFFLINE:
+        text = load(name).dataset.name == "docs"
+        found.append(Case(name, name, LITTLE_TEXT if text else {}))
     found.sort(key=lambda case: case.name in ("docs-gpt", "docs-lstm", "digits-resnet"))
     more = [Case("own loader", own={"WORKERS": 0, "ACCUMULATE": 1})]
     more.append(Case("own loader, accumulate", own={"WORKERS": 0, "ACCUMULATE": 4}))
@@ -187,7 +184,6 @@ class Watching(persistence.Persistence):
         if done in self.wanted:
             super().save(kind, state)
             assert self._writer.flush(60)
-            assert self.copies is not None
             shutil.copytree(self.directory.path, self.copies / f"run-{done:g}")
 
 
@@ -207,18 +203,8 @@ def watched(builder: RunBuilder) -> tuple[Marks, Log]:
     loop.validate = saved_inside
     outcome = session.run()
     assert outcome.state is State.FINISHED, outcome
-    assert builder.directory is not None
     assert not builder.problem, builder.problem
-    assert session.saving is not None
     return session.saving.marks, log_of(builder.directory.path)  # type: ignore[attr-defined]
-
-
-def log_of(run: Path) -> Log:
-    """A run's metrics without what no two runs agree in."""
-    return [
-        {key: value for key, value in record.items() if key not in TIMES}
-        for record in read_log(run / "metrics.jsonl")
-    ]
 
 
 def scramble(seed: int) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sklearn.datasets  # noqa: F401 - imported once, for every child
-from faults.children import ChildError, ended, forked
+from faults.children import ChildError, printed_by
 from faults.result import Result
 
 from fivestep.core.protocol.commands import Save
@@ -85,7 +85,6 @@ class Log(Room):
     """The log alone, its file changed for one that is always full."""
 
     def take(self, session: Session) -> None:
-        assert session.saving is not None
         self.fd = session.saving.log._metrics._fd
         self.kept = os.dup(self.fd)
         full = os.open("/dev/full", os.O_RDWR)
@@ -186,13 +185,8 @@ def tried(kind: str, folder: Path, draw: random.Random) -> tuple[list[str], int 
     taken = draw.randrange(2, BATCHES - 20)
     given = draw.randrange(taken + 11, BATCHES) if draw.random() < 0.75 else None
     told = folder / "told"
-    reads, writes = os.pipe()  # a pipe has no limit on its size
-    child = forked(lambda: trained(kind, folder, taken, given, told), output=writes)
-    os.close(writes)
-    with os.fdopen(reads, "rb") as pipe:
-        text = pipe.read().decode()
     try:
-        code = ended(child)
+        code, text = printed_by(lambda: trained(kind, folder, taken, given, told))
     except ChildError as error:
         return [str(error)], 0
     if code == 77:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import random
 import signal
-import tempfile
 import time
 from pathlib import Path
 
-from faults.kept_run import COMMAND, PLAIN, environment, left
+from faults.kept_run import COMMAND, PLAIN, environment, in_situations, left
 from faults.result import Result
 from terminal import Terminal
 
@@ -23,8 +22,9 @@ AT_ONCE = 5.0
 """Seconds; leaving by itself waits 30 for a disk that hangs, and the run's end 120."""
 
 
-def trial(kind: str, folder: Path, wait: float, number: signal.Signals) -> str:
+def trial(kind: str, folder: Path, chance: random.Random) -> str:
     """What was lost; "" if nothing was."""
+    number, wait = chance.choice((signal.SIGTERM, signal.SIGINT)), chance.uniform(0, 0.5)
     words = ["train", "line-linear", "--epochs", "100000", "--device", "cpu"]
     words += ["--save-every", "1h"]  # the checkpoint that is found must be the one at the end
     words += ["--no-ui"] if kind.startswith("no screen") else []
@@ -33,9 +33,7 @@ def trial(kind: str, folder: Path, wait: float, number: signal.Signals) -> str:
         terminal.keep = True
         shown = {"loading": "loading torch"}.get(kind, "loss" if "--no-ui" in words else "RUNNING")
         terminal.until(shown)
-        end = time.monotonic() + wait
-        while time.monotonic() < end:
-            terminal.read(0.01)
+        terminal.rest(wait)
         forced = kind in ("twice", "keys", "no screen, twice")
         took = _end(kind, terminal, folder / "hangs", number)
         code = terminal.ended()
@@ -46,7 +44,7 @@ def trial(kind: str, folder: Path, wait: float, number: signal.Signals) -> str:
             return "the terminal was left in the screen's modes"
     expected = 128 + (signal.SIGINT if kind == "keys" else number)
     if code != expected:
-        return f"exit code {code}, not {expected}"
+        return f"{number.name}: exit code {code}, not {expected}"
     if kind == "loading":
         return ""
     if forced:
@@ -82,16 +80,4 @@ def _end(kind: str, terminal: Terminal, hangs: Path, number: signal.Signals) -> 
 
 def campaign(trials: int, seed: int) -> Result:
     """Send signals to `trials` runs, each in another situation and at another moment."""
-    chance = random.Random(seed)
-    lost: list[str] = []
-    for number in range(trials):
-        kind = KINDS[number % len(KINDS)]
-        sent = chance.choice((signal.SIGTERM, signal.SIGINT))
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                wrong = trial(kind, Path(folder), chance.uniform(0, 0.5), sent)
-            except AssertionError as error:  # the screen did not show what it was waited for
-                wrong = str(error)
-        if wrong:
-            lost.append(f"{kind}, {sent.name}: {wrong}")
-    return Result("F4", "SIGTERM and SIGINT", trials, len(lost), tuple(lost[:10]))
+    return in_situations("F4", "SIGTERM and SIGINT", trials, seed, KINDS, trial)

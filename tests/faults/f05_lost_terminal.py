@@ -11,11 +11,10 @@ import random
 import shlex
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
-from faults.kept_run import COMMAND, PLAIN, environment, left
+from faults.kept_run import COMMAND, PLAIN, environment, in_situations, left
 from faults.result import Result
 from terminal import Terminal
 
@@ -72,7 +71,7 @@ def _bring_to(kind: str, terminal: Terminal) -> None:
         terminal.until("RUNNING 1 phase/s")
 
 
-def trial(kind: str, folder: Path, wait: float) -> str:
+def trial(kind: str, folder: Path, chance: random.Random) -> str:
     """What was lost; "" if nothing was."""
     slow = folder / "slow"
     slow.touch()
@@ -80,9 +79,7 @@ def trial(kind: str, folder: Path, wait: float) -> str:
     process = terminal.process
     try:
         _bring_to(kind, terminal)
-        end = time.monotonic() + wait
-        while time.monotonic() < end:
-            terminal.read(0.01)
+        terminal.rest(chance.uniform(0, 0.3))
         if kind == "signal alone":
             process.send_signal(signal.SIGHUP)
         else:
@@ -139,15 +136,4 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 
 def campaign(trials: int, seed: int) -> Result:
     """Take the terminal away `trials` times, each time from a run in another situation."""
-    chance = random.Random(seed)
-    lost: list[str] = []
-    for number in range(trials):
-        kind = KINDS[number % len(KINDS)]
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                wrong = trial(kind, Path(folder), chance.uniform(0, 0.3))
-            except AssertionError as error:  # the screen did not show what it was waited for
-                wrong = str(error)
-        if wrong:
-            lost.append(f"{kind}: {wrong}")
-    return Result("F5", "the terminal goes away", trials, len(lost), tuple(lost[:10]))
+    return in_situations("F5", "the terminal goes away", trials, seed, KINDS, trial)

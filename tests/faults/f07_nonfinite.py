@@ -19,6 +19,7 @@ from typing import Any, Final
 import torch
 from faults.children import in_child
 from faults.result import Result
+from listeners import Silent
 from torch import Tensor, nn
 
 from fivestep.core.protocol.steps import State, Task
@@ -53,7 +54,7 @@ class Poison(nn.Module):
 
 
 @dataclass
-class Trial:
+class Trial(Silent):
     """One run, and the batch at which it meets something that is no number."""
 
     kind: str
@@ -70,7 +71,6 @@ class Trial:
 
     def bad(self) -> bool:
         """Whether it is now."""
-        assert self.session is not None
         here = self.session.progress.batches_done == self.at
         training = self.session.training.model.training
         return here and training and (self.answer != "rollback" or not self.rewinds)
@@ -138,13 +138,10 @@ class Trial:
         if batches_done == self.at:
             self.keep()
 
-    def epoch(self, summary: object) -> None: ...
-
     def change(self, change: Any) -> None:
         self.rewinds += change.kind == "rewind"
 
     def keep(self) -> None:
-        assert self.session is not None
         model = self.session.training.model
         self.before = {name: p.detach().clone() for name, p in model.named_parameters()}
 
@@ -165,7 +162,6 @@ class Trial:
             return found + self._failed(outcome)
 
     def _failed(self, outcome: Any) -> list[str]:
-        assert self.session is not None
         wrong = []
         if outcome.state is not State.FAILED:
             return [f"did not fail: {outcome}"]
@@ -189,7 +185,6 @@ class Trial:
         return wrong
 
     def _gone_back(self, run: RunDirectory, state: State) -> list[str]:
-        assert self.session is not None
         wrong = [] if state is State.FINISHED else [f"ended as {state}: {self.session.outcome}"]
         if self.rewinds != 1 or self.session.rate.factor != 0.5:
             wrong.append(f"{self.rewinds} rewinds, lr factor {self.session.rate.factor}")

@@ -6,11 +6,8 @@ is told in the notes.
 
 from __future__ import annotations
 
-import json
 import random
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 from faults.kept_run import records
@@ -34,13 +31,13 @@ def storm(sizes: int, seed: int, folder: Path) -> tuple[float, float]:
     with Terminal(*words, FIVESTEP_RUNS=str(folder)) as terminal:
         terminal.until("RUNNING")
         _hold_and_go_on(terminal)
-        _wait(terminal, min(CALM, sizes * PACE))
+        terminal.rest(min(CALM, sizes * PACE), draw=False)
         _hold_and_go_on(terminal)
         shapes = [(1, 1), (500, 200), (500, 1), (1, 200)]
         shapes += [(chance.randint(1, 500), chance.randint(1, 200)) for _ in range(sizes)]
         for columns, rows in shapes[:sizes]:
             terminal.resize(columns, rows)
-            _wait(terminal, PACE)
+            terminal.rest(PACE, draw=False)  # drawing costs more than the screen does
         terminal.resize(120, 36)
         _hold_and_go_on(terminal)
         terminal.type("ql")
@@ -62,12 +59,6 @@ def _hold_and_go_on(terminal: Terminal) -> None:
     terminal.until("RUNNING")
 
 
-def _wait(terminal: Terminal, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        terminal.read(min(0.01, seconds), draw=False)  # that would cost more than the screen does
-
-
 def campaign(trials: int, seed: int) -> Result:
     """Give the window of one run `trials` sizes."""
     with tempfile.TemporaryDirectory() as folder:
@@ -78,7 +69,3 @@ def campaign(trials: int, seed: int) -> Result:
     share = stormy / calm
     notes = (f"{share:.0%} of the steps a second: {stormy:,.0f} of {calm:,.0f}",)
     return Result("F13", "resize storm", trials, 0 if share > 0.5 else trials, notes)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(campaign(int(sys.argv[1]), int(sys.argv[2])).notes) + "\n")

@@ -14,6 +14,7 @@ import psutil
 from benchmarks.long_run import still
 from faults.children import in_child
 from faults.result import Result
+from listeners import Silent
 
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
@@ -30,7 +31,7 @@ EARLY = 4.0
 SIZE = 100.0
 
 
-class Weighed:
+class Weighed(Silent):
     """A listener that notes the process's memory now and then, and asks for pictures."""
 
     def __init__(self, every: int) -> None:
@@ -42,13 +43,8 @@ class Weighed:
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
         if batches_done % self.every:
             return
-        assert self.session is not None
         self.session.latest(curves=True)
         self.seen.append((batches_done, self._process.memory_info().rss / MILLION))
-
-    def epoch(self, summary: object) -> None: ...
-
-    def change(self, change: object) -> None: ...
 
 
 def _run(batches: int) -> tuple[list[tuple[int, float]], float, list[str]]:

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from faults.children import ChildError, ended, forked
+from faults.children import ChildError, printed_by
 from faults.f06_worker_killed import mark
 from faults.result import Result
 
@@ -100,17 +100,12 @@ def training():
 
 def ran(arguments: list[str], fault: str) -> tuple[int, str]:
     """Run the command with that fault: exit code and output."""
-    reads, writes = os.pipe()
 
     def work() -> int:
         os.environ[FAULT] = fault
         return cli.run(arguments)
 
-    child = forked(work, output=writes)
-    os.close(writes)
-    with os.fdopen(reads, "rb") as pipe:
-        text = pipe.read().decode()
-    return ended(child), text
+    return printed_by(work)
 
 
 def tried(folder: Path, name: str, file: str, whole: str, draw: random.Random) -> str:

@@ -57,12 +57,10 @@ class Contender:
         assert self.answer() == "ready"
 
     def tell(self, word: str) -> None:
-        assert self.process.stdin is not None
         self.process.stdin.write(word + "\n")
         self.process.stdin.flush()
 
     def answer(self) -> str:
-        assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
     def ask(self, word: str) -> str:
@@ -73,7 +71,6 @@ class Contender:
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
             pipe.close()
 
 

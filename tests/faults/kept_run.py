@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from faults.result import Result
 
 from fivestep.core.storage.checkpoint import CheckpointError, CheckpointStore
 
@@ -90,6 +95,28 @@ def left(folder: Path) -> Left:
         [r["text"] for r in records(run / "events.jsonl") if r.get("kind") == "warning"],
         done,
     )
+
+
+def in_situations(
+    fault: str,
+    what: str,
+    trials: int,
+    seed: int,
+    kinds: Sequence[str],
+    trial: Callable[[str, Path, random.Random], str],
+) -> Result:
+    """Try one situation after the other, each in a folder of its own; a trial says what is lost."""
+    chance = random.Random(seed)
+    lost: list[str] = []
+    for number in range(trials):
+        kind = kinds[number % len(kinds)]
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                wrong = trial(kind, Path(folder), chance)
+            except AssertionError as error:  # the screen did not show what it was waited for
+                wrong = str(error)
+        lost += [f"{kind}: {wrong}"] if wrong else []
+    return Result(fault, what, trials, len(lost), tuple(lost[:10]))
 
 
 def records(path: Path) -> list[dict[str, Any]]:

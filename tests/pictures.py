@@ -34,7 +34,6 @@ async def choosing() -> None:
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, ChooseScreen))
         screen = app.screen
-        assert isinstance(screen, ChooseScreen)
         await until(pilot, lambda: screen.settled and screen.preview is not None)
         await pilot.pause()
         save(app, "choose")
@@ -45,8 +44,18 @@ class Held(FivestepApp):
 
     def _begin(self, builder: RunBuilder) -> None:
         super()._begin(builder)
-        assert self.launch is not None
         self.launch.send(Pause())
+
+
+def paused(screen: WatchScreen) -> bool:
+    return screen.snapshot is not None and screen.snapshot.state == "paused"
+
+
+async def step(pilot: Pilot[None], screen: WatchScreen) -> None:
+    """Take one step."""
+    before = screen.snapshot.step if screen.snapshot else None
+    screen.action_press("s")
+    await until(pilot, lambda: bool(screen.snapshot and screen.snapshot.step != before))
 
 
 async def watching() -> None:
@@ -54,26 +63,21 @@ async def watching() -> None:
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, WatchScreen))
         screen = app.screen
-        assert isinstance(screen, WatchScreen)
-        await until(pilot, lambda: bool(screen.snapshot and screen.snapshot.state == "paused"))
+        await until(pilot, lambda: paused(screen))
         # Keys go to the screen itself: the pilot's own wait for a moment of rest.
         screen.action_press("space")
         await until(pilot, lambda: bool(screen.snapshot and screen.snapshot.batches_done > 900))
         screen.action_press("space")
-        await until(pilot, lambda: bool(screen.snapshot and screen.snapshot.state == "paused"))
+        await until(pilot, lambda: paused(screen))
         screen.action_press("minus")
         while screen.snapshot is None or screen.snapshot.step.info.name != "backward":
-            step = screen.snapshot.step if screen.snapshot else None
-            screen.action_press("s")
-            await until(pilot, lambda s=step: bool(screen.snapshot and screen.snapshot.step != s))
+            await step(pilot, screen)
         await pilot.pause(0.6)
         save(app, "paused")
         screen.action_press("i")
         await pilot.pause(0.6)
-        for _ in range(2):  # backward, and the update
-            step = screen.snapshot.step if screen.snapshot else None
-            screen.action_press("s")
-            await until(pilot, lambda s=step: bool(screen.snapshot and screen.snapshot.step != s))
+        await step(pilot, screen)  # backward
+        await step(pilot, screen)  # the update
         await pilot.pause(0.6)
         save(app, "inside")
         screen.action_press("i")

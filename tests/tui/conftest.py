@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from textual.app import App
+from textual.pilot import Pilot
 
 import fivestep.tui
 from fivestep.core.protocol.commands import Command
@@ -192,6 +194,16 @@ class WatchApp(App[None]):
 def seen(app: App[None]) -> str:
     """What is on the screen, as text."""
     return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+@asynccontextmanager
+async def watching(
+    source: FakeSource, size: tuple[int, int] = (120, 36), **options: Any
+) -> AsyncIterator[tuple[WatchApp, Pilot[None]]]:
+    """The watch screen of this source, and its pilot."""
+    app = WatchApp(source, **options)
+    async with app.run_test(size=size) as pilot:
+        yield app, pilot
 
 
 class Printed(NamedTuple):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from textual.pilot import Pilot
+from pictures import until  # tests is on the path
 
 from fivestep.core.protocol.commands import Pause, ScaleLR
 from fivestep.core.protocol.steps import State
@@ -27,12 +25,6 @@ def run(**overrides: Any) -> RunBuilder:
     return RunBuilder.nowhere(RecipePlan(recipe))
 
 
-async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await pilot.pause(0.01)
-
-
 def ended(app: FivestepApp) -> bool:
     screen = app.screen
     return isinstance(screen, WatchScreen) and screen.has_class("-ended")
@@ -43,15 +35,10 @@ async def test_a_run_is_watched_to_its_end_run_again_and_left_for_another() -> N
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: ended(app))
         first = app.launch
-        assert first is not None
-        assert first.outcome is not None
         assert first.outcome.reason == "3 epochs trained"
         await pilot.press("r")
         await until(pilot, lambda: app.launch is not first and ended(app))
-        assert app.launch is not None
         again, before = app.launch.session, first.session
-        assert again is not None
-        assert before is not None
         for a, b in zip(
             again.training.model.parameters(), before.training.model.parameters(), strict=True
         ):
@@ -71,7 +58,6 @@ async def test_what_was_chosen_and_changed_is_there_again_on_coming_back() -> No
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, ChooseScreen))
         screen = app.screen
-        assert isinstance(screen, ChooseScreen)
         assert screen.chosen == "line-linear"
         assert screen.resolved.overrides == {"epochs": 2}
 
@@ -86,9 +72,7 @@ async def test_a_run_that_cannot_be_built_says_why_and_the_way_out(
     app = FivestepApp(run())
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: ended(app))
-        assert app.launch is not None
         outcome = app.launch.outcome
-        assert outcome is not None
         assert (outcome.state, outcome.where) == (State.FAILED, "building the run")
         assert outcome.reason == "OSError: the disk is gone"
         await pilot.press("n")

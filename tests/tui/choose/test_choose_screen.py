@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -118,10 +117,17 @@ async def settled(pilot: Pilot[Any]) -> None:
     await pilot.pause()
 
 
-async def test_it_opens_on_the_default_preset_with_everything_shown() -> None:
-    async with Chooser().run_test(size=(120, 36)) as pilot:
-        app = pilot.app
+@asynccontextmanager
+async def chooser(screen: ChooseScreen | None = None) -> AsyncIterator[tuple[Chooser, Pilot[Any]]]:
+    """The app once it has settled, and its pilot."""
+    app = Chooser(screen)
+    async with app.run_test(size=(120, 36)) as pilot:
         await settled(pilot)
+        yield app, pilot
+
+
+async def test_it_opens_on_the_default_preset_with_everything_shown() -> None:
+    async with chooser() as (app, _):
         assert app.command == f"fivestep train {registry.DEFAULT}"
         assert isinstance(app.focused, PresetList)
         assert "▀▀▀" in app.text("#data")
@@ -146,9 +152,7 @@ async def test_before_torch_is_there_it_says_so_and_can_start(
 
 
 async def test_down_chooses_the_next_preset() -> None:
-    async with Chooser().run_test(size=(120, 36)) as pilot:
-        app = pilot.app
-        await settled(pilot)
+    async with chooser() as (app, pilot):
         await pilot.press("down", "down")
         await settled(pilot)
         assert app.command == "fivestep train spirals-mlp"
@@ -159,9 +163,7 @@ async def test_down_chooses_the_next_preset() -> None:
 
 
 async def test_a_click_chooses_but_does_not_start() -> None:
-    async with Chooser().run_test(size=(120, 36)) as pilot:
-        app = pilot.app
-        await settled(pilot)
+    async with chooser() as (app, pilot):
         await pilot.click("#presets", offset=(6, 3))
         await settled(pilot)
         assert app.command == "fivestep train digits-mlp"
@@ -171,9 +173,7 @@ async def test_a_click_chooses_but_does_not_start() -> None:
 
 
 async def test_an_edited_field_is_in_the_command_and_in_the_start() -> None:
-    async with Chooser().run_test(size=(120, 36)) as pilot:
-        app = pilot.app
-        await settled(pilot)
+    async with chooser() as (app, pilot):
         await pilot.press("tab", "tab", "tab", "5", "tab", "tab", "2")
         assert app.command == "fivestep train digits-cnn --epochs 5 --lr 2.0"
         assert "recipe: 20" in app.text("Notes")
@@ -182,9 +182,7 @@ async def test_an_edited_field_is_in_the_command_and_in_the_start() -> None:
 
 
 async def test_keys_that_come_in_a_burst_lose_nothing() -> None:
-    async with Chooser().run_test(size=(120, 36)) as pilot:
-        app = pilot.app
-        await settled(pilot)
+    async with chooser() as (app, pilot):
         for key in ("tab", "tab", "tab", "5", "tab", "8", "enter"):
             app.simulate_key(key)
         while not app.started:
@@ -200,9 +198,7 @@ async def test_keys_that_come_in_a_burst_lose_nothing() -> None:
 
 
 async def test_letters_typed_into_a_field_are_no_commands() -> None:
-    async with Chooser().run_test(size=(120, 36)) as pilot:
-        app = pilot.app
-        await settled(pilot)
+    async with chooser() as (app, pilot):
         app.field("optimizer-name").focus()
         await pilot.press(*"qdcr?")
         assert app.is_running
@@ -212,9 +208,7 @@ async def test_letters_typed_into_a_field_are_no_commands() -> None:
 
 
 async def test_what_is_wrong_is_said_at_the_field_and_does_not_start() -> None:
-    async with Chooser().run_test(size=(120, 36)) as pilot:
-        app = pilot.app
-        await settled(pilot)
+    async with chooser() as (app, pilot):
         app.field("batch_size").focus()
         await pilot.press("x")
         row = app.text("Notes").splitlines()[3]
@@ -229,9 +223,7 @@ async def test_what_is_wrong_is_said_at_the_field_and_does_not_start() -> None:
 
 
 async def test_another_data_set_changes_picture_layers_and_what_fits() -> None:
-    async with Chooser().run_test(size=(120, 36)) as pilot:
-        app = pilot.app
-        await settled(pilot)
+    async with chooser() as (app, pilot):
         app.field("dataset-name").value = "spirals"
         await settled(pilot)
         assert "arm 1" in app.text("#data")
@@ -245,9 +237,7 @@ async def test_another_data_set_changes_picture_layers_and_what_fits() -> None:
 
 
 async def test_arrow_keys_and_clicks_walk_through_names() -> None:
-    async with Chooser().run_test(size=(120, 36)) as pilot:
-        app = pilot.app
-        await settled(pilot)
+    async with chooser() as (app, pilot):
         app.field("optimizer-name").focus()
         await pilot.press("down")
         assert app.field("optimizer-name").value == "ASGD"
@@ -257,18 +247,14 @@ async def test_arrow_keys_and_clicks_walk_through_names() -> None:
 
 async def test_a_missing_device_is_said_at_its_field() -> None:
     screen = ChooseScreen(choice=Choice("digits-cnn", {"device": "cuda:99"}))
-    async with Chooser(screen).run_test(size=(120, 36)) as pilot:
-        app = pilot.app
-        await settled(pilot)
+    async with chooser(screen) as (app, pilot):
         assert "✗" in app.text("Notes").splitlines()[7]
         await pilot.press("enter")
         assert not app.started
 
 
 async def test_edits_stay_with_their_preset_until_reset_and_can_be_copied() -> None:
-    async with Chooser().run_test(size=(120, 36)) as pilot:
-        app = pilot.app
-        await settled(pilot)
+    async with chooser() as (app, pilot):
         await pilot.press("tab", "tab", "tab", "7", "escape", "down")
         assert app.command == "fivestep train digits-mlp"
         await pilot.press("up")
@@ -280,9 +266,7 @@ async def test_edits_stay_with_their_preset_until_reset_and_can_be_copied() -> N
 
 
 async def test_keys_for_theme_help_and_quit() -> None:
-    app = Chooser()
-    async with app.run_test(size=(120, 36)) as pilot:
-        await settled(pilot)
+    async with chooser() as (app, pilot):
         await pilot.press("d")
         assert app.theme == LIGHT.name
         await pilot.press("question_mark")
@@ -295,9 +279,7 @@ async def test_keys_for_theme_help_and_quit() -> None:
 
 
 async def test_only_the_newest_wish_is_looked_at() -> None:
-    async with Chooser().run_test(size=(120, 36)) as pilot:
-        app = pilot.app
-        await settled(pilot)
+    async with chooser() as (app, pilot):
         await pilot.press("down", "down", "up", "end")
         await settled(pilot)
         assert app.command == "fivestep train line-linear"
@@ -320,9 +302,7 @@ async def test_hostile_text_is_shown_and_does_nothing(tmp_path: Path) -> None:
     Path(name).write_text(RECIPE.format(evil, *RECIPES["line-linear"]).replace("98.5", "[/red]"))
     broken = str(tmp_path / "[red]broken.toml")
     Path(broken).write_text("epochs = '[red]'")
-    app = Chooser(ChooseScreen([name, broken]))
-    async with app.run_test(size=(120, 36)) as pilot:
-        await settled(pilot)
+    async with chooser(ChooseScreen([name, broken])) as (app, pilot):
         about = app.text("#about")
         assert "[red]x[/] [@click=app.quit]here[/]" in about.replace("\n", " ")
         assert "\x1b" not in about
@@ -359,12 +339,3 @@ def test_picture(
 
     app = Chooser(theme=f"fivestep-{theme}")
     assert snap_compare(app, terminal_size=size, run_before=press)
-
-
-def test_the_screen_is_there_without_torch() -> None:
-    code = (
-        "import sys, fivestep.tui.choose.screen;"
-        "print(*{'torch', 'numpy', 'sklearn', 'plotext'} & sys.modules.keys())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not done.stdout.strip()

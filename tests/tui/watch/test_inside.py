@@ -19,7 +19,7 @@ from fivestep.tui.watch.break_loop import BreakItScreen
 from fivestep.tui.watch.breakpoint_dialog import BreakpointsScreen
 from fivestep.tui.widgets.panel import Panel
 
-from ..conftest import FakeSource, WatchApp, picture, seen
+from ..conftest import FakeSource, WatchApp, picture, seen, watching
 
 Make = Callable[..., Any]
 LONG = {"epochs": 100_000}
@@ -197,8 +197,7 @@ async def test_nan_from_a_broken_loop_is_undone_too(run: Make) -> None:
 
 async def test_the_run_is_asked_for_what_is_seen_and_no_more() -> None:
     source = FakeSource(picture(state=State.PAUSED))
-    app = WatchApp(source)
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with watching(source) as (app, pilot):
         screen = app.watch_screen
 
         async def shows(*keys: str) -> list[Any]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
+from pictures import Held, until  # tests is on the path
 
-from fivestep.core.protocol.commands import GoBack, Pause, Save, Stop
+from fivestep.core.protocol.commands import GoBack, Save, Stop
 from fivestep.core.protocol.snapshot import Change, Outcome, SavedCheckpoint
 from fivestep.core.protocol.steps import State, Step
 from fivestep.presets.recipe import load
-from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.launch import RunLocation
 from fivestep.tui.setup.options import RunOptions
@@ -24,7 +21,7 @@ from fivestep.tui.watch.loading import LoadingScreen
 from fivestep.tui.watch.watch import WatchScreen
 from fivestep.tui.widgets.messages import MessageLog
 
-from ..conftest import FakeSource, WatchApp, picture, seen
+from ..conftest import FakeSource, picture, seen, watching
 
 KEPT = RunLocation("runs/one", "fivestep resume one")
 NAN = Outcome(State.FAILED, "the loss is nan, noticed", "epoch 7, layer 2", "try less", "Trace")
@@ -32,11 +29,10 @@ NAN = Outcome(State.FAILED, "the loss is nan, noticed", "epoch 7, layer 2", "try
 
 async def test_c_saves_where_the_run_is_kept_and_nowhere_else() -> None:
     source = FakeSource(picture(state=State.PAUSED, step=Step.LOSS))
-    async with WatchApp(source).run_test(size=(120, 36)) as pilot:
+    async with watching(source) as (_, pilot):
         await pilot.press("c")
         assert source.sent == []
-    app = WatchApp(source, kept=KEPT)
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with watching(source, kept=KEPT) as (app, pilot):
         assert "c save" in seen(app)
         assert "kept in runs/one" in seen(app)
         await pilot.press("c")
@@ -57,8 +53,7 @@ async def test_how_old_the_checkpoint_is_is_told_in_a_pause_too(
 ) -> None:
     clock = [1000.0]
     source = FakeSource(picture(state=State.PAUSED))
-    app = WatchApp(source, kept=KEPT, log=MessageLog(lambda: clock[0]))
-    async with app.run_test(size=size) as pilot:
+    async with watching(source, size, kept=KEPT, log=MessageLog(lambda: clock[0])) as (app, pilot):
         assert "not yet" in seen(app)
         source.snapshot = picture(state=State.PAUSED, saved=SavedCheckpoint(288, 988.0))
         for now, told in ((1000.0, "12 s ago"), (1049.0, "1 min ago"), (9000.0, "2 h ago")):
@@ -71,8 +66,9 @@ async def test_how_old_the_checkpoint_is_is_told_in_a_pause_too(
 
 async def test_a_warning_is_seen_where_messages_are_behind_a_key() -> None:
     source = FakeSource(picture())
-    app = WatchApp(source, kept=RunLocation(problem="nothing is kept: no room [/b]"))
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with watching(
+        source, (80, 24), kept=RunLocation(problem="nothing is kept: no room [/b]")
+    ) as (app, pilot):
         assert "v ! warning" in seen(app)
         await pilot.press("v")
         await pilot.pause()
@@ -85,8 +81,7 @@ async def test_a_warning_is_seen_where_messages_are_behind_a_key() -> None:
 async def test_trouble_asks_and_is_answered() -> None:
     held = picture(state=State.PAUSED, trouble=NAN, saved=SavedCheckpoint(288, 0.0))
     source = FakeSource(held)
-    app = WatchApp(source, kept=KEPT)
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with watching(source, kept=KEPT) as (app, pilot):
         for part in ("HELD: the loss is nan", "epoch 7, layer 2", "try less", "batch 288"):
             assert part in seen(app)
         await pilot.press("space", "s", "b", "e", "c", "x", "plus", "minus", "less_than_sign")
@@ -114,25 +109,9 @@ async def test_trouble_asks_and_is_answered() -> None:
 async def test_at_its_end_the_run_tells_where_it_is_and_how_to_go_on() -> None:
     source = FakeSource(picture(state=State.STOPPED))
     source.outcome = Outcome(State.STOPPED, "stopped by hand")
-    app = WatchApp(source, kept=KEPT)
-    async with app.run_test(size=(120, 36)):
+    async with watching(source, kept=KEPT) as (app, _):
         assert "kept in runs/one" in seen(app)
         assert "to go on: fivestep resume one" in seen(app)
-
-
-async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await pilot.pause(0.01)
-
-
-class Held(FivestepApp):
-    """Starts paused."""
-
-    def _begin(self, builder: RunBuilder) -> None:
-        super()._begin(builder)
-        assert self.launch is not None
-        self.launch.send(Pause())
 
 
 async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:
@@ -147,9 +126,7 @@ async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:
         assert "going on with one" in seen(app)
         await until(pilot, lambda: isinstance(app.screen, WatchScreen))
         screen = app.screen
-        assert isinstance(screen, WatchScreen)
         await until(pilot, lambda: "resumed at the start of epoch 4" in seen(app))
-        assert screen.snapshot is not None
         assert (screen.snapshot.state, screen.snapshot.batches_done) == (State.PAUSED, 75)
         assert (
             screen.panels.curves.curves["loss"].x[-1] == 75.0
@@ -161,6 +138,5 @@ async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:
         await pilot.press("q")
         await until(pilot, lambda: "leave fivestep" in seen(app))
         await pilot.press("l")
-        assert app.launch is not None
         await until(pilot, lambda: app.launch.outcome is not None)
         assert app.launch.outcome.state is State.STOPPED

@@ -37,7 +37,7 @@ from fivestep.tui.watch.pace import (
 )
 from fivestep.tui.widgets.panel import Panel
 
-from ..conftest import FakeSource, WatchApp, picture, seen
+from ..conftest import FakeSource, WatchApp, picture, seen, watching
 
 HOSTILE = "[/] [@click=app.quit]x[/] \x1b]0;t\x07\x1b[31m\u202e漢字\u0000 {0} %s $accent"
 
@@ -48,7 +48,7 @@ def healthy(app: Any) -> bool:
 
 async def test_a_key_sends_its_command() -> None:
     source = FakeSource(picture())
-    async with WatchApp(source).run_test(size=(120, 36)) as pilot:
+    async with watching(source) as (_, pilot):
         await pilot.press("space", "s", "b", "e", "x", "less_than_sign", "plus", "minus", "minus")
         assert source.sent == [
             Pause(),
@@ -65,8 +65,7 @@ async def test_a_key_sends_its_command() -> None:
 
 async def test_space_resumes_a_paused_run() -> None:
     source = FakeSource(picture(state=State.PAUSED))
-    app = WatchApp(source)
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with watching(source) as (app, pilot):
         assert "PAUSED before backward, batch 32" in seen(app)
         assert "space resume" in seen(app)
         await pilot.press("space")
@@ -76,8 +75,7 @@ async def test_space_resumes_a_paused_run() -> None:
 async def test_leaving_a_run_is_asked_about() -> None:
     after_batch, after_epoch = Stop("stopped by hand", "batch"), Stop("stopped by hand", "epoch")
     source = FakeSource(picture())
-    app = WatchApp(source)
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with watching(source) as (app, pilot):
         for keys, sent in (
             (("q", "b"), [after_batch]),
             (("q", "e"), [after_epoch]),
@@ -98,15 +96,14 @@ async def test_leaving_a_run_is_asked_about() -> None:
 
 async def test_a_stop_can_be_taken_back() -> None:
     source = FakeSource(picture(stopping="epoch"))
-    async with WatchApp(source).run_test(size=(120, 36)) as pilot:
+    async with watching(source) as (_, pilot):
         await pilot.press("q", "g")
         assert source.sent == [KeepGoing()]
 
 
 async def test_stop_and_leave_asks_the_app_to_quit() -> None:
     source = FakeSource(picture())
-    app = WatchApp(source)
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with watching(source) as (app, pilot):
         await pilot.press("q", "l")
         await pilot.pause()
         assert source.sent == [Stop("stopped by hand", "batch")]
@@ -115,8 +112,7 @@ async def test_stop_and_leave_asks_the_app_to_quit() -> None:
 
 async def test_when_it_ends_the_screen_stays() -> None:
     source = FakeSource(picture())
-    app = WatchApp(source)
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with watching(source) as (app, pilot):
         source.snapshot = picture(900, state=State.FINISHED, eta=None)
         source.outcome = Outcome(State.FINISHED, "20 epochs trained")
         app.watch_screen.tick()
@@ -134,8 +130,7 @@ async def test_a_failure_shows_its_traceback_on_a_key() -> None:
     source.outcome = Outcome(
         State.FAILED, "boom [/red]", "epoch 1, batch 2, forward", "try this", "Trace\n  deep\x1b[2J"
     )
-    app = WatchApp(source)
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with watching(source) as (app, pilot):
         assert "boom [/red]" in seen(app)
         assert "try this" in seen(app)
         await pilot.press("T")
@@ -151,15 +146,13 @@ async def test_a_failure_before_the_first_picture() -> None:
     source = FakeSource(None)
     source.step = None
     source.outcome = Outcome(State.FAILED, "no data", "", "", "")
-    app = WatchApp(source)
-    async with app.run_test(size=(120, 36)):
+    async with watching(source) as (app, _):
         assert "FAILED  no data" in seen(app)
         assert healthy(app)
 
 
 async def test_steps_are_chosen_by_key_and_mouse_and_let_go() -> None:
-    app = WatchApp(FakeSource(picture()))
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with watching(FakeSource(picture())) as (app, pilot):
         assert "backward: Autograd walks back" in seen(app)
         await pilot.press("down")
         assert "update: The optimizer moves" in seen(app)
@@ -172,8 +165,7 @@ async def test_steps_are_chosen_by_key_and_mouse_and_let_go() -> None:
 
 
 async def test_charts_answer_their_keys() -> None:
-    app = WatchApp(FakeSource(picture()))
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with watching(FakeSource(picture())) as (app, pilot):
         assert "whole run · linear" in seen(app)
         await pilot.press("w", "l", "m")
         assert "recent · log · smooth" in seen(app)
@@ -183,8 +175,7 @@ async def test_charts_answer_their_keys() -> None:
 
 
 async def test_messages_are_searched_while_typing() -> None:
-    app = WatchApp(FakeSource(picture()))
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with watching(FakeSource(picture())) as (app, pilot):
         await pilot.press("slash", *"best")
         assert "messages · 1 with “best”" in seen(app)
         assert "resumed" not in seen(app)
@@ -195,8 +186,7 @@ async def test_messages_are_searched_while_typing() -> None:
 
 
 async def test_narrow_windows_keep_messages_behind_a_key() -> None:
-    app = WatchApp(FakeSource(picture()))
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with watching(FakeSource(picture()), (80, 24)) as (app, pilot):
         assert "run digits-cnn" not in seen(app)
         assert "last batches" in seen(app)
         assert "▶4 loss.backward()" in seen(app)
@@ -230,8 +220,7 @@ async def test_nothing_is_drawn_when_nothing_changes(state: State) -> None:
 async def test_the_last_batches_move_while_the_chart_waits(size: tuple[int, int]) -> None:
     now = [100.0]
     source = FakeSource(picture(301))
-    app = WatchApp(source, clock=lambda: now[0])
-    async with app.run_test(size=size) as pilot:
+    async with watching(source, size, clock=lambda: now[0]) as (app, pilot):
         await pilot.pause()
         curves = app.watch_screen.panels.curves
 
@@ -256,8 +245,7 @@ async def test_the_last_batches_move_while_the_chart_waits(size: tuple[int, int]
 
 async def test_changes_by_hand_are_told_once() -> None:
     source = FakeSource(picture(120))
-    app = WatchApp(source)
-    async with app.run_test(size=(120, 36)):
+    async with watching(source) as (app, _):
         for done in (120, 301, 301):
             source.snapshot = picture(done)
             app.watch_screen.tick()
@@ -267,8 +255,7 @@ async def test_changes_by_hand_are_told_once() -> None:
 
 
 async def test_any_window_size() -> None:
-    app = WatchApp(FakeSource(picture()))
-    async with app.run_test(size=(1, 1)) as pilot:
+    async with watching(FakeSource(picture()), (1, 1)) as (app, pilot):
         await pilot.pause()
         for size in ((2, 50), (200, 1), (39, 12), (80, 24), (500, 200), (3, 3), (120, 36)):
             await pilot.resize_terminal(*size)
@@ -284,8 +271,7 @@ async def test_hostile_names_and_messages_do_nothing(size: tuple[int, int]) -> N
     source.info = replace(source.info, **dict.fromkeys(names, HOSTILE))
     changes = tuple(replace(c, text=HOSTILE) for c in source.snapshot.changes)
     source.snapshot = picture(changes=changes)
-    app = WatchApp(source)
-    async with app.run_test(size=size) as pilot:
+    async with watching(source, size) as (app, pilot):
         app.watch_screen.messages.add(HOSTILE * 20, "error")
         source.snapshot = picture(state=State.FAILED)
         source.outcome = Outcome(State.FAILED, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
@@ -301,8 +287,7 @@ async def test_hostile_names_and_messages_do_nothing(size: tuple[int, int]) -> N
 
 async def test_a_broken_panel_takes_nothing_down() -> None:
     source = FakeSource(picture())
-    app = WatchApp(source)
-    async with app.run_test(size=(120, 36)):
+    async with watching(source) as (app, _):
         source.snapshot = picture(phases=None)
         app.watch_screen.tick()
         assert "this panel failed: TypeError" in seen(app)
@@ -312,15 +297,13 @@ async def test_a_broken_panel_takes_nothing_down() -> None:
 
 
 async def test_ascii_draws_ascii_only() -> None:
-    app = WatchApp(FakeSource(picture()), ascii=True)
-    async with app.run_test(size=(120, 36)):
+    async with watching(FakeSource(picture()), ascii=True) as (app, _):
         assert seen(app).isascii()
         assert ">4 loss.backward()" in seen(app)
 
 
 async def test_d_changes_between_dark_and_light() -> None:
-    app = WatchApp(FakeSource(picture()))
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with watching(FakeSource(picture())) as (app, pilot):
         assert app.current_theme.dark
         await pilot.press("d")
         assert not app.current_theme.dark
@@ -331,8 +314,7 @@ async def test_help_and_palette_know_every_command() -> None:
     for command in commands.COMMANDS:
         assert command.help in page
         assert command.shown in page
-    app = WatchApp(FakeSource(picture()))
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with watching(FakeSource(picture())) as (app, pilot):
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
         await pilot.press("question_mark")
@@ -439,8 +421,7 @@ class Slow(FakeSource):
 async def test_a_chart_is_drawn_from_the_curves_that_were_asked_for() -> None:
     now = [100.0]
     source = Slow(picture(301))
-    app = WatchApp(source, clock=lambda: now[0])
-    async with app.run_test(size=(120, 36)):
+    async with watching(source, clock=lambda: now[0]) as (app, _):
         screen, curves = app.watch_screen, app.watch_screen.panels.curves
 
         def drawn_after(ticks: int, done: int, **changes: Any) -> float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+from doing import python
 
 CORE_MUST_NOT = {"textual", "typer", "plotext", "sklearn", "fivestep.presets", "fivestep.tui"}
 PRESETS_MUST_NOT = {"textual", "typer", "plotext", "fivestep.tui"}
+TORCH = {"torch", "numpy"}
+LISTING = ("run_index", "run_directory", "run_log", "environment")
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
@@ -23,10 +23,7 @@ print(*sys.modules, sep="\\n")
 
 def modules_after_importing(floor: str) -> tuple[int, set[str]]:
     """How many modules the floor has, and everything that is loaded once all of them are."""
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORT_ALL, floor], capture_output=True, text=True, check=True
-    )
-    count, *loaded = done.stdout.split()
+    count, *loaded = python("-c", IMPORT_ALL, floor).stdout.split()
     return int(count), set(loaded)
 
 
@@ -40,33 +37,22 @@ def test_a_floor_loads_nothing_from_above(floor: str, forbidden: set[str]) -> No
     assert not loaded & forbidden
 
 
-def imported_by(*python_arguments: str) -> set[str]:
-    """The modules that a fresh interpreter with these arguments imports."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", *python_arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    rows = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
-    return {row.rpartition("|")[2].strip() for row in rows}
-
-
-@pytest.mark.parametrize("arguments", [("--help",), ("train", "--help")])
-def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
-    imported = imported_by("-m", "fivestep", *arguments)
-    assert "fivestep.tui.cli.app" in imported
-    assert not imported & {"torch", "textual", "numpy", "sklearn"}
-
-
-def test_what_a_face_needs_first_loads_without_torch() -> None:
-    modules = {f"fivestep.core.protocol.{name}" for name in ("steps", "commands", "snapshot")}
-    imported = imported_by("-c", f"import {', '.join(modules)}")
-    assert modules <= imported
-    assert not imported & {"torch", "numpy"}
-
-
-def test_the_first_picture_needs_neither_torch_nor_typer() -> None:
-    imported = imported_by("-c", "import fivestep.tui.cli.main, fivestep.tui.app.open")
-    assert "fivestep.tui.choose.screen" in imported
-    assert not imported & {"torch", "numpy", "sklearn", "typer", "pydantic", "plotext"}
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        (["fivestep"], TORCH),
+        ([f"fivestep.core.protocol.{name}" for name in ("steps", "commands", "snapshot")], TORCH),
+        ([f"fivestep.core.storage.{name}" for name in LISTING], TORCH),
+        (
+            ["fivestep.tui.cli.main", "fivestep.tui.app.open", "fivestep.tui.choose.screen"],
+            {*TORCH, "sklearn", "typer", "pydantic", "plotext"},
+        ),
+    ],
+    ids=["the package", "what a face needs first", "a list of runs", "the first picture"],
+)
+def test_what_is_there_without_torch(modules: list[str], absent: set[str]) -> None:
+    code = f"import sys, {', '.join(modules)}; print(*sys.modules, hasattr(fivestep, 'nothing'))"
+    *loaded, unknown = python("-c", code).stdout.split()
+    assert set(modules) <= set(loaded)
+    assert not absent & set(loaded)
+    assert unknown == "False"

@@ -33,6 +33,11 @@ def net(outputs=2):
     return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, outputs))
 
 
+def built():
+    model = net()
+    return model, torch.optim.SGD(model.parameters(), lr=0.1)
+
+
 def with_loss(loss_of):
     """The usual loop, around a way to come to the loss."""
 
@@ -303,8 +308,7 @@ def test_backward_is_seen_wherever_zero_grad_stands(knows):
 
 
 def test_a_watched_loader_is_the_loader():
-    model, loader = net(), data()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    (model, optimizer), loader = built(), data()
     with Watched(model, optimizer) as watched:
         again = watched(loader)
         assert (len(again), again.batch_size, again.dataset) == (3, 8, loader.dataset)
@@ -342,8 +346,7 @@ def test_both_networks_of_a_gan_can_be_watched_at_once():
 
 
 def test_a_loss_that_is_no_number_is_unknown():
-    model = net()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model, optimizer = built()
     with Watched(model, optimizer) as watched:
         for x, _ in watched(data()):
             optimizer.zero_grad()
@@ -393,16 +396,14 @@ def test_what_is_no_optimizer_is_refused_before_anything_is_hooked(wrong):
 
 
 def test_any_callable_may_be_the_criterion():
-    model = net()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model, optimizer = built()
     with Watched(model, optimizer, F.cross_entropy) as watched:
         bare = epochs(plain, watched(data()), model, optimizer, F.cross_entropy)
     assert watched.latest().loss == bare[-1]
 
 
 def test_a_copy_of_a_watched_model_is_not_watched():
-    model = net()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model, optimizer = built()
     with Watched(model, optimizer) as watched:
         average, packed = copy.deepcopy(model), pickle.dumps(model)
         epochs(plain, watched(data()), model, optimizer, nn.CrossEntropyLoss())
@@ -413,8 +414,7 @@ def test_a_copy_of_a_watched_model_is_not_watched():
 
 
 def test_nothing_stays_behind_when_a_hook_can_not_be_set():
-    model = net()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model, optimizer = built()
     places = (torch.optim.Optimizer.zero_grad, nn.Module.zero_grad, torch.autograd.backward)
 
     def refuse(*_, **__):

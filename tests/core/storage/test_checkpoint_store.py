@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from doing import failing  # tests is on the path
 from faults import f01_kill_while_saving
 
 from fivestep.core.storage import checkpoint
@@ -72,12 +73,9 @@ def test_an_old_one_goes_only_when_the_new_one_is_there(
     for number in (1, 2):
         store.save_last(state(number), number)
 
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     for call in ("write", "fsync", "replace"):
         with monkeypatch.context() as patch:
-            patch.setattr(os, call, full)
+            patch.setattr(os, call, failing(errno.ENOSPC))
             with pytest.raises(OSError, match="No space left"):
                 store.save_last(state(3), 3)
         assert names(store) == ["batch-000000001.pt", "batch-000000002.pt"]
@@ -88,12 +86,9 @@ def test_an_old_one_goes_only_when_the_new_one_is_there(
 def test_an_old_one_that_will_not_go_does_no_harm(
     store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-
     for number in (1, 2):
         store.save_last(state(number), number)
-    monkeypatch.setattr(os, "unlink", refuse)
+    monkeypatch.setattr(os, "unlink", failing(errno.EPERM))
     store.save_last(state(3), 3)
     assert store.newest().batches_done == 3
 
@@ -164,12 +159,9 @@ def test_nothing_saved_yet(store: CheckpointStore) -> None:
 def test_a_folder_that_can_not_be_read(
     store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
     store.save_last(state(1), 1)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "iterdir", refuse)
+        patch.setattr(Path, "iterdir", failing(errno.EIO))
         store.save_last(state(2), 2)
         assert store.last_batch() is None
         with pytest.raises(CheckpointError, match=r"^checkpoints: Input/output error$"):

@@ -6,13 +6,12 @@ import errno
 import json
 import os
 import random
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from zlib import crc32
 
 import pytest
+from doing import failing, python  # tests is on the path
 from faults import f08_damaged_log as f08
 
 from fivestep.core.storage.log_file import LogFile, line, read_log, seal
@@ -174,12 +173,7 @@ print(log.lost)
 
 @pytest.mark.parametrize("bound", [1 << 20, 3000])
 def test_it_goes_on_where_it_was_once_there_is_room(path: Path, bound: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", DISK_WITH_ROOM_AGAIN, str(path), str(bound)],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = python("-c", DISK_WITH_ROOM_AGAIN, str(path), str(bound))
     found = list(read_log(path))
     assert len(found) == path.read_bytes().count(b"\n"), "no line is damaged"
     lost = int(done.stdout)
@@ -259,11 +253,8 @@ def test_cutting_back_reaches_lines_that_the_disk_has_not_taken(
     log.append(*(line({"n": n}) for n in range(4)))
     log.flush()
 
-    def write(fd: int, texts: list[bytes]) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     with monkeypatch.context() as patch:
-        patch.setattr(os, "writev", write)
+        patch.setattr(os, "writev", failing(errno.ENOSPC))
         log.append(*(line({"n": n}) for n in range(4, 9)))
         assert log.cut_back(lambda record: record["n"] <= 6)[1] == {"n": 6}
         assert log.cut_back(lambda record: record["n"] <= 2)[1] == {"n": 2}

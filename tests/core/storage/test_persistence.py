@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 
 import pytest
+from doing import failing
 from listeners import Silent  # tests is on the path
 
 from fivestep.core.protocol.commands import Save
@@ -48,9 +50,7 @@ def refusing(monkeypatch):
     replace, full = os.replace, []
 
     def refuse(*arguments):
-        if full:
-            raise OSError(28, "No space left on device")
-        return replace(*arguments)
+        return failing(errno.ENOSPC)() if full else replace(*arguments)
 
     monkeypatch.setattr("os.replace", refuse)
     return full
@@ -106,10 +106,7 @@ def test_whoever_asks_while_the_disk_is_full_gets_an_answer(make_training, direc
 def test_what_could_not_be_written_at_the_very_end_is_told_too(
     make_training, directory, monkeypatch
 ):
-    def refuse(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(directory, "write_outcome", refuse)
+    monkeypatch.setattr(directory, "write_outcome", failing(errno.ENOSPC))
     session, _ = kept(make_training, directory, {})
     session.run()
     assert told(session, "warning") == [

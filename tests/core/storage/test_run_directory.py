@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doing import failing  # tests is on the path
 from faults import f12_hostile_names as f12
 from faults import f16_two_processes as f16
 from hypothesis import given, settings
@@ -142,12 +143,8 @@ def test_a_write_that_fails_leaves_the_old_file(
 ) -> None:
     with make(tmp_path) as run:
         run.write_meta({"seed": 1})
-
-        def full(fd: int) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
         with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", full)
+            patch.setattr(os, "fsync", failing(errno.ENOSPC))
             with pytest.raises(OSError, match="No space"):
                 run.write_meta({"seed": 2})
         assert run.read_meta() == {"seed": 1}
@@ -301,10 +298,7 @@ def test_a_holder_that_is_not_known_is_not_named(
 def test_a_file_system_without_locks_takes_runs_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def flock(fd: int, operation: int) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", failing(errno.ENOLCK))
     with make(tmp_path) as run:
         assert run.running
     assert not RunDirectory.look(tmp_path, "mine").running

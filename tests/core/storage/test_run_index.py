@@ -8,8 +8,6 @@ import io
 import math
 import os
 import random
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,18 +71,6 @@ def save(run: RunDirectory, *names: str) -> None:
     run.checkpoints.mkdir()
     for name in names:
         (run.checkpoints / name).write_bytes(b"12345")
-
-
-def test_runs_are_listed_without_waiting_for_torch() -> None:
-    modules = ("run_index", "run_directory", "run_log", "environment")
-    code = f"import sys, {', '.join(f'fivestep.core.storage.{name}' for name in modules)}\n"
-    done = subprocess.run(
-        [sys.executable, "-c", code + "print(*sys.modules)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert not {"torch", "numpy"} & set(done.stdout.split())
 
 
 def test_a_finished_run_is_told_by_its_outcome(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Recorder
-from fivestep.core.storage.batch_lines import EVERY, BatchBlock, width
+from fivestep.core.storage.batch_lines import EVERY, width
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_log import RunLog
 
@@ -78,6 +78,14 @@ def run(log: RunLog, first: int, last: int) -> None:
         pass
 
 
+def logged(folder: Path, last: int) -> Records:
+    """The metrics of a run of so many batches."""
+    log = open_log(folder)
+    run(log, 1, last)
+    log.close()
+    return metrics(folder)
+
+
 def state_of(log: RunLog) -> dict[str, Any]:
     state = log.state()
     log.flush()
@@ -94,10 +102,7 @@ def test_widths_grow_by_decades() -> None:
 
 
 def test_every_batch_is_a_record_up_to_the_limit_then_windows(tmp_path: Path) -> None:
-    log = open_log(tmp_path)
-    run(log, 1, 423)
-    log.close()
-    found = [record for record in metrics(tmp_path) if record["type"] != "epoch"]
+    found = [record for record in logged(tmp_path, 423) if record["type"] != "epoch"]
     ends = [record["batches_done"] for record in found]
     assert ends == [*range(1, 21), *range(30, 201, 10), 300, 400, 423]
     assert [record["type"] for record in found] == ["batch"] * 20 + ["window"] * 21
@@ -107,22 +112,15 @@ def test_every_batch_is_a_record_up_to_the_limit_then_windows(tmp_path: Path) ->
         "elapsed": 0,
     }
     at_40 = found[21]
-    assert at_40["batches"] == 10
-    assert at_40["epoch"] == 6
-    assert at_40["batch"] == 5
-    assert at_40["bad"] == 1
-    assert at_40["loss_max"] == 1 / 31
-    assert at_40["loss_min"] == 1 / 40
+    assert [at_40[key] for key in ("batches", "epoch", "batch", "bad")] == [10, 6, 5, 1]
+    assert (at_40["loss_min"], at_40["loss_max"]) == (1 / 40, 1 / 31)
     good = [1 / done for done in range(31, 41) if done != 33]
     assert at_40["loss_mean"] == pytest.approx(sum(good) / 9, rel=1e-15)
     assert sum(record.get("batches", 1) for record in found) == 423
 
 
 def test_no_spike_and_no_nan_is_averaged_away(tmp_path: Path) -> None:
-    log = open_log(tmp_path)
-    run(log, 1, 400)
-    log.close()
-    windows = [record for record in metrics(tmp_path) if record["type"] == "window"]
+    windows = [record for record in logged(tmp_path, 400) if record["type"] == "window"]
     assert max(record["loss_max"] for record in windows) == 1e9
     assert min(record["loss_min"] for record in windows) == -1e9
     assert sum(record["bad"] for record in windows) == 2
@@ -215,10 +213,7 @@ def test_a_rewind_takes_back_what_came_after(tmp_path: Path) -> None:
     assert log.restore(state, rewinding=True) > 0
     run(log, 34, 61)
     log.close()
-    straight = open_log(tmp_path / "straight")
-    run(straight, 1, 61)
-    straight.close()
-    assert timeless(metrics(tmp_path)) == timeless(metrics(tmp_path / "straight"))
+    assert timeless(metrics(tmp_path)) == timeless(logged(tmp_path / "straight", 61))
 
 
 def test_a_log_that_ends_before_the_checkpoint_says_so(tmp_path: Path) -> None:
@@ -316,38 +311,6 @@ def test_the_writer_may_come_at_any_moment(tmp_path: Path) -> None:
         assert (line["epoch"], line["batch"]) == (1 + (done - 1) // 7, done)
         assert line["lr"] == 0.1 + done // 3
     for done, state in zip(range(5, 20_001, 5), states, strict=True):
-        wide = width(done, 20)
-        assert state["window"].get("batches", 0) == (done % wide if wide > 1 else 0)
-
-
-def test_what_is_told_while_it_looks_stands_in_order(tmp_path: Path) -> None:
-    log = open_log(tmp_path, interval=3600)
-    states: list[dict[str, Any]] = []
-
-    class Busy(list[float]):
-        """Times of batches: whoever counts them is overtaken by two batches, a state between."""
-
-        def __len__(self) -> int:
-            if not log._waiting and len(states) < 200 and {} not in states:
-                done = 2 * len(states)
-                self.note(done + 1)
-                states.append({})
-                states[-1] = log.state()
-                self.note(done + 2)
-            return super().__len__()
-
-        def note(self, done: int) -> None:
-            block.losses.append(1 / done)
-            block.lrs.append(0.1)
-            self.append(float(done))
-
-    block = BatchBlock(1, 1, 1)
-    block.times = Busy()
-    log.batches(block)
-    log.close()
-    assert [state["batches_done"] for state in states] == [*range(1, 401, 2)]
-    for state in states:
-        done = state["batches_done"]
         wide = width(done, 20)
         assert state["window"].get("batches", 0) == (done % wide if wide > 1 else 0)
 

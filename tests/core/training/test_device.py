@@ -74,6 +74,15 @@ def test_work_counts_pixels_and_tokens():
     assert estimate_work(embedding, torch.zeros(2, 7, dtype=torch.long)) == 40 * 7 * 2
 
 
+@pytest.fixture
+def _card(monkeypatch):
+    card = types.SimpleNamespace(name="NVIDIA Test", total_memory=80 * 2**30, uuid="1-2")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: card.name)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 7)
+
+
+@pytest.mark.usefixtures("_card")
 def test_an_nvidia_cards_readings_come_from_nvml_and_its_refusals_are_absent(monkeypatch):
     class NVMLError(Exception):
         pass
@@ -90,23 +99,16 @@ def test_an_nvidia_cards_readings_come_from_nvml_and_its_refusals_are_absent(mon
         nvmlDeviceGetTemperature=lambda handle, sensor: 61,
         nvmlDeviceGetPowerUsage=refuse,
     )
-    card = types.SimpleNamespace(name="NVIDIA Test", total_memory=80 * 2**30, uuid="1-2")
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: card.name)
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 1)
     reading = DeviceProbe(torch.device("cuda:0")).read()
     assert (reading.gpu_name, reading.gpu_percent, reading.temperature) == ("NVIDIA Test", 37, 61)
     assert (reading.gpu_memory_used, reading.gpu_memory_total) == (5 * 2**30, 80 * 2**30)
     assert reading.power is None
 
 
+@pytest.mark.usefixtures("_card")
 def test_without_nvml_a_card_tells_what_torch_knows_and_nothing_else(monkeypatch):
-    card = types.SimpleNamespace(name="NVIDIA Test", total_memory=80 * 2**30, uuid="1-2")
     monkeypatch.setitem(sys.modules, "pynvml", None)  # importing it fails
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: card.name)
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 7)
     reading = DeviceProbe(torch.device("cuda:0")).read()
     assert (reading.gpu_name, reading.gpu_memory_used) == ("NVIDIA Test", 7)
     assert reading.gpu_percent is reading.temperature is reading.power is None

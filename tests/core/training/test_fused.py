@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 from copy import deepcopy
 from typing import Any
 
 import pytest
 import torch
+from doing import python
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -223,5 +223,4 @@ def test_training_a_preset_does_not_import_torchs_compiler() -> None:
         "    assert session.run().state == 'finished'\n"
         "print('torch._dynamo' in sys.modules)\n"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert told.stdout == "False\n", told.stderr
+    assert python("-c", script).stdout == "False\n"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from doing import python
 
 import fivestep
 from fivestep.presets import registry
@@ -121,37 +122,36 @@ def test_options_may_stand_before_the_preset(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["train", "nope"], ["train", "--epochs", "0"], ["show"], ["presets"], ["--version"]],
+    ("arguments", "code"),
+    [
+        (["train", "nope"], 2),
+        (["train", "--epochs", "0"], 2),
+        (["train", "--help"], 0),
+        (["--help"], 0),
+        (["show"], 0),
+        (["presets"], 0),
+        (["--version"], 0),
+    ],
 )
-def test_what_can_be_told_without_torch_is(arguments: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "fivestep", *arguments],
-        capture_output=True,
-        text=True,
-    )
+def test_what_can_be_told_without_torch_is(arguments: list[str], code: int) -> None:
+    done = python("-X", "importtime", "-m", "fivestep", *arguments, code=code)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "fivestep.tui.cli.app" in imported
     assert not imported & {"torch", "numpy", "textual", "sklearn"}
 
 
-def test_closed_streams_are_no_error() -> None:
-    done = subprocess.run(
-        ["sh", "-c", '"$0" -m fivestep presets <&- >&-; echo $?', sys.executable],
-        capture_output=True,
-        text=True,
-    )
-    assert (done.stdout, done.stderr) == ("0\n", "")
+FULL = "fivestep: some lines could not be written: No space left on device\n"
 
 
-def test_a_full_disk_behind_stdout_is_told() -> None:
-    done = subprocess.run(
-        ["sh", "-c", '"$0" -m fivestep presets > /dev/full', sys.executable],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert done.stderr == "fivestep: some lines could not be written: No space left on device\n"
+@pytest.mark.parametrize(
+    ("streams", "code", "told"), [("<&- >&-", 0, ""), ("> /dev/full", 1, FULL)]
+)
+def test_closed_streams_are_no_error_and_a_full_disk_is_told(
+    streams: str, code: int, told: str
+) -> None:
+    command = ["sh", "-c", f'"$0" -m fivestep presets {streams}', sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, told)
 
 
 class Slow:

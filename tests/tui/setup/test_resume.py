@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from digest import digest
+from digest import digest, log_of
+from doing import failing
 
 from fivestep.core.protocol.commands import Stop
 from fivestep.core.protocol.record_fields import OUTCOME, RUN
@@ -22,13 +24,11 @@ from fivestep.core.storage.run_directory import RunDirectory
 from fivestep.tui.cli import app as cli
 from fivestep.tui.headless import text_reporter
 
-TIMES = ("elapsed", "seconds", "batches_per_second", "crc")
 SIZE = ("--epochs", "4", "--batch-size", "30")  # of iris: 3 batches an epoch
 
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FIVESTEP_RUNS", str(tmp_path / "runs"))
     monkeypatch.chdir(tmp_path)
 
 
@@ -90,15 +90,8 @@ def mark(path: Path) -> str:
     return digest({key: value for key, value in state.items() if key not in left_out})
 
 
-def log(path: Path) -> list[dict[str, Any]]:
-    return [
-        {key: value for key, value in record.items() if key not in TIMES}
-        for record in read_log(path / "metrics.jsonl")
-    ]
-
-
 def same(one: Path, other: Path) -> bool:
-    return mark(one) == mark(other) and log(one) == log(other)
+    return mark(one) == mark(other) and log_of(one) == log_of(other)
 
 
 def damage(file: Path) -> None:
@@ -339,11 +332,7 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_train_anew(
     shell: Shell, stopped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = files(stopped)
-
-    def refuse(_: Any) -> None:
-        raise OSError(30, "Read-only file system")
-
-    monkeypatch.setattr(RunDirectory, "clear_outcome", refuse)
+    monkeypatch.setattr(RunDirectory, "clear_outcome", failing(errno.EROFS))
     assert "can't be written: Read-only file system" in shell.refused("stopped")
     assert {name for name, data in files(stopped).items() if data != before[name]} <= {
         "metrics.jsonl"
@@ -362,7 +351,7 @@ SCHEDULES = {
 
 
 def rates(path: Path) -> list[float]:
-    return [record["lr"] for record in log(path) if record["type"] == "batch"]
+    return [record["lr"] for record in log_of(path) if record["type"] == "batch"]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -520,50 +509,39 @@ def test_a_recipe_needs_no_file(shell: Shell, stopped: Path, tmp_path: Path) -> 
     assert "came from a recipe" in shell.refused("stopped", str(tmp_path / "own.py"))
 
 
-def forge(state: dict[str, Any], field: str) -> None:
-    """Make one tensor of a state what no training has left."""
-    optimizer, weights = state["optimizer"]["state"], state["model"]
-    first = next(iter(weights))
-    match field:
-        case "moments of another shape":
-            optimizer[0]["exp_avg"] = torch.zeros(5)
-        case "moments of one number":
-            optimizer[0]["exp_avg_sq"] = torch.zeros(1, 1)
-        case "no moments":
-            optimizer[0]["exp_avg"] = torch.zeros(0)
-        case "moments that are missing":
-            del optimizer[0]["exp_avg"]
-        case "a weight of another type":
-            weights[first] = weights[first].long()
-        case "a weight without numbers":
-            weights[first] = weights[first].to("meta")
-        case "a weight that repeats one number":
-            weights[first] = torch.zeros(1).expand(3_000_000_000)
-        case "a generator's state cut short":
-            state["rng"]["torch"] = state["rng"]["torch"][:100]
-        case "no weights":
-            state["model"] = {}
+def moments(state: dict[str, Any]) -> dict[str, Any]:
+    """What the optimizer keeps of its first parameter."""
+    found: dict[str, Any] = state["optimizer"]["state"][0]
+    return found
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        "moments of another shape",
-        "moments of one number",
-        "no moments",
-        "moments that are missing",
-        "a weight of another type",
-        "a weight without numbers",
-        "a weight that repeats one number",
-        "a generator's state cut short",
-        "no weights",
-    ],
-)
+def forge_weight(state: dict[str, Any], change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    first = next(iter(state["model"]))
+    state["model"][first] = change(state["model"][first])
+
+
+FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "moments of another shape": lambda s: moments(s).update(exp_avg=torch.zeros(5)),
+    "moments of one number": lambda s: moments(s).update(exp_avg_sq=torch.zeros(1, 1)),
+    "no moments": lambda s: moments(s).update(exp_avg=torch.zeros(0)),
+    "moments that are missing": lambda s: moments(s).pop("exp_avg"),
+    "a weight of another type": lambda s: forge_weight(s, lambda w: w.long()),
+    "a weight without numbers": lambda s: forge_weight(s, lambda w: w.to("meta")),
+    "a weight that repeats one number": lambda s: forge_weight(
+        s, lambda w: torch.zeros(1).expand(3_000_000_000)
+    ),
+    "a generator's state cut short": lambda s: s["rng"].update(torch=s["rng"]["torch"][:100]),
+    "no weights": lambda s: s.update(model={}),
+}
+"""What no training has left in a state."""
+
+
+@pytest.mark.parametrize("field", FORGED)
 def test_a_checkpoint_that_does_not_fit_is_passed_over(
     shell: Shell, stopped: Path, field: str
 ) -> None:
     state = CheckpointStore(stopped / "checkpoints").newest().state
-    forge(state, field)
+    FORGED[field](state)
     state["progress"]["batches_done"] = 7
     checkpoint.save(stopped / "checkpoints" / "batch-000000007.pt", state)
     assert "passed over a damaged checkpoint: batch-000000007.pt: " in shell.resume("stopped")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import pty
 import re
 import signal
-import struct
 import subprocess
 import sys
-import termios
 from collections.abc import Iterator
 from pathlib import Path
+
+from terminal import Terminal
 
 ENDLESS = ["train", "line-linear", "--no-ui", "--epochs", "1000000", "--device", "cpu"]
 
@@ -30,7 +27,7 @@ def make_slow(recipe):
     def slow(outputs, labels):
         threading.Event().wait(0.02)
         while os.path.exists(until_gone):
-            print("stuck", file=sys.stderr, flush=True)
+            open(until_gone + ".seen", "w").close()
             threading.Event().wait(0.1)
         return criterion(outputs, labels)
     return slow
@@ -60,8 +57,10 @@ entry.main()
 
 
 @contextlib.contextmanager
-def started(*command: str, **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, *command], **options)  # type: ignore[call-overload]
+def started(*options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """An endless run in lines, whose streams are pipes."""
+    command = [sys.executable, "-m", "fivestep", *ENDLESS, *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
         try:
             yield process
@@ -70,10 +69,7 @@ def started(*command: str, **options: object) -> Iterator[subprocess.Popen[bytes
 
 
 def test_ctrl_c_leaves_a_complete_record() -> None:
-    command = ("-m", "fivestep", *ENDLESS, "--json")
-    with started(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
+    with started("--json") as process:
         assert json.loads(process.stdout.readline())["type"] == "run_start"
         process.send_signal(signal.SIGINT)
         records = [json.loads(line) for line in process.stdout]
@@ -87,10 +83,7 @@ def test_ctrl_c_leaves_a_complete_record() -> None:
 
 
 def test_a_reader_that_takes_one_line_ends_the_run_quietly() -> None:
-    command = ("-m", "fivestep", *ENDLESS, "--json")
-    with started(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
+    with started("--json") as process:
         assert process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
@@ -105,44 +98,20 @@ def test_stdout_carries_records_and_nothing_else() -> None:
     assert b"a descriptor says hello" in done.stderr
 
 
-class Terminal:
-    """A pseudo terminal of 60 columns, and all that was written to it."""
-
-    def __init__(self) -> None:
-        self.master, self.slave = pty.openpty()
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-        self.seen = ""
-
-    def wait_for(self, text: str) -> None:
-        while text not in self.seen:
-            self.seen += os.read(self.master, 4096).decode()
-
-    def read_rest(self) -> str:
-        os.close(self.slave)
-        with contextlib.suppress(OSError):  # EIO once nobody holds the other end
-            while data := os.read(self.master, 4096):
-                self.seen += data.decode()
-        os.close(self.master)
-        return self.seen
-
-
 def test_the_live_line_and_a_second_ctrl_c(tmp_path: Path) -> None:
-    terminal = Terminal()
-    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
     hold = tmp_path / "hold"
-    command = ("-c", SLOW, str(hold))
-    with started(
-        *command, stdout=terminal.slave, stderr=subprocess.PIPE, env=environment
-    ) as process:
-        terminal.wait_for("epoch  2/20  batch")
+    command = ("sh", "-c", 'exec "$@" 2>/dev/null', "sh", sys.executable, "-c", SLOW, str(hold))
+    with Terminal(command=command, columns=60, rows=24, TERM="xterm", NO_COLOR="1") as terminal:
+        terminal.keep = True
+        terminal.until("epoch  2/20  batch")
         hold.touch()
-        assert process.stderr is not None
-        assert process.stderr.readline() == b"stuck\n"
-        process.send_signal(signal.SIGINT)
-        terminal.wait_for("the same again ends at once")
-        process.send_signal(signal.SIGINT)
-        assert process.wait() == 130
-        seen = terminal.read_rest()
+        while not hold.with_suffix(".seen").exists():
+            terminal.read()
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.until("the same again ends at once")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.ended() == 130
+        seen = terminal.sent.decode()
     assert seen.endswith("\r\x1b[K")  # the line is clean
     sequences = set(re.findall(r"\x1b\[[^A-Za-z]*[A-Za-z]", seen))
     assert sequences == {"\x1b[K"}  # rewritten in place, and no colour
@@ -153,10 +122,7 @@ def test_the_live_line_and_a_second_ctrl_c(tmp_path: Path) -> None:
 
 
 def test_a_signal_while_loading_ends_at_once() -> None:
-    command = ("-m", "fivestep", *ENDLESS)
-    with started(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
+    with started() as process:
         assert process.stdout.readline().startswith(b"line-linear: ")
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 143

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from fivestep.core.protocol.snapshot import SavedCheckpoint, Snapshot
+from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
+from fivestep.core.training.training import Training
 
 
 def until(session: Session, condition: Callable[[Snapshot], bool]) -> Snapshot:
@@ -18,6 +20,13 @@ def until(session: Session, condition: Callable[[Snapshot], bool]) -> Snapshot:
         if condition(snapshot):
             return snapshot
     raise AssertionError(f"never came: {snapshot}")
+
+
+def finished(training: Training, *arguments: Any, **options: Any) -> Session:
+    """A session that has trained to its end."""
+    session = Session(training, *arguments, **options)
+    assert session.run().state is State.FINISHED, session.outcome
+    return session
 
 
 class EveryState:
@@ -55,3 +64,10 @@ class EveryState:
 
     def ended(self, info: object, last: object) -> None:
         self.told = last
+
+
+def every_state(training: Training, **options: Any) -> tuple[list[dict[str, Any]], Session]:
+    """All states of a run to its end, and its session."""
+    keeper = EveryState()
+    session = finished(training, saving=keeper, **options)
+    return keeper.states, session

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from fivestep.core.protocol.snapshot import (
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.training.device import DeviceReading
 from fivestep.tui.cli import app
+from fivestep.tui.render.spans import Line
 from fivestep.tui.watch.watch import WatchScreen
 from fivestep.tui.widgets.messages import MessageLog
 from fivestep.tui.widgets.theme import DARK, THEMES
@@ -194,6 +195,15 @@ class WatchApp(App[None]):
 def seen(app: App[None]) -> str:
     """What is on the screen, as text."""
     return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+def texts(rows: Iterable[Line]) -> list[str]:
+    """What drawn rows say, without their styles."""
+    return ["".join(part for part, _ in row) for row in rows]
+
+
+def text(rows: Iterable[Line]) -> str:
+    return "\n".join(texts(rows))
 
 
 @asynccontextmanager

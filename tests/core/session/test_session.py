@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 from listeners import Keeper  # tests is on the path
-from states import until
+from states import finished, until  # tests/core is on the path
 from torch import nn
 
 from fivestep.core.protocol.commands import (
@@ -321,8 +321,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_backward(make_training, va
 def test_a_nan_that_is_allowed_is_kept_in_the_history(make_training):
     training = make_training(epochs=1, validation=False)
     training.criterion = lambda o, y: nn.functional.cross_entropy(o, y) * math.nan
-    session = Session(training, on_nonfinite="ignore")
-    assert session.run().state is State.FINISHED
+    session = finished(training, on_nonfinite="ignore")
     end = session.latest()
     assert math.isnan(end.loss)
     assert sum(dict(end.curves)["loss"].bad) == 7

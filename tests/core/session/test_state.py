@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from digest import digest
-from states import EveryState  # tests/core is on the path
+from states import EveryState, every_state  # tests/core is on the path
 from torch import nn
 from torch.optim import lr_scheduler as schedules
 from torch.utils.data import (
@@ -24,13 +24,6 @@ from fivestep.core.protocol.commands import ScaleLR, Stop
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
 from fivestep.core.session.state import StateError
-
-
-def every_state(training, **options):
-    keeper = EveryState()
-    session = Session(training, saving=keeper, **options)
-    assert session.run().state is State.FINISHED
-    return keeper.states, session
 
 
 def weights(training):
@@ -343,31 +336,3 @@ def test_what_could_only_be_loaded_by_executing_it_is_not_kept(make_training):
     Session(training, saving=keeper).run()
     assert not keeper.states
     assert "holds a Odd" in keeper.refused[0]
-
-
-@pytest.mark.parametrize("name", ["cosine", "onecycle", "warmup-cosine"])
-def test_trained_further_a_schedule_is_where_the_longer_run_would_have_it(make_training, name):
-    def make(epochs):
-        updates = 7 * epochs
-        kinds = {
-            "cosine": lambda o: schedules.CosineAnnealingLR(o, updates),
-            "onecycle": lambda o: schedules.OneCycleLR(
-                o, 0.1, total_steps=updates, cycle_momentum=False
-            ),
-            "warmup-cosine": lambda o: schedules.SequentialLR(
-                o,
-                [
-                    schedules.LinearLR(o, 0.2, total_iters=updates // 5),
-                    schedules.CosineAnnealingLR(o, updates - updates // 5),
-                ],
-                milestones=[updates // 5],
-            ),
-        }
-        return make_training(epochs=epochs, scheduler=kinds[name], scheduler_per="update")
-
-    short, _ = every_state(make(2))
-    long, _ = every_state(make(4))
-    met, _ = every_state(make(4), state=short[-1], reschedule=True)
-    rate = {s["progress"]["batches_done"]: s["rate"]["scheduled"] for s in long}
-    for state in met:
-        assert state["rate"]["scheduled"] == rate[state["progress"]["batches_done"]]

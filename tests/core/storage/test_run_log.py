@@ -18,7 +18,7 @@ from fivestep.core.protocol.snapshot import Change, EpochSummary
 from fivestep.core.protocol.steps import Task
 from fivestep.core.session.clock import Clock
 from fivestep.core.session.recorder import Recorder
-from fivestep.core.storage.batch_lines import EVERY, width
+from fivestep.core.storage.batch_lines import width
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_log import RunLog
 
@@ -343,16 +343,3 @@ def test_ten_million_batches_stay_under_100_mb(tmp_path: Path) -> None:
     assert len(found) == 1000 + 900 + 900
     longer_numbers = 10 * len(found)
     assert 100 * (size + longer_numbers) < 100e6
-
-
-@pytest.mark.slow
-def test_ten_million_batches_for_real(tmp_path: Path) -> None:
-    log = open_log(tmp_path, every=EVERY)
-    record = feeding(log)
-    for done in range(1, 10_000_001):
-        epoch, batch = divmod(done, 10_000)
-        loss = 1.23456789 / done
-        record.batch(epoch + 1, batch + 1, done, loss, 1.2345678901e-05, perf_counter())
-    log.close()
-    assert (tmp_path / "metrics.jsonl").stat().st_size < 100e6
-    assert sum(line.get("batches", 1) for line in read_log(tmp_path / "metrics.jsonl")) == 10**7

@@ -8,7 +8,7 @@ from itertools import chain
 
 import pytest
 import torch
-from states import EveryState  # tests/core is on the path
+from states import EveryState, every_state, finished  # tests/core is on the path
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -83,8 +83,7 @@ def test_fp16_is_the_loop_that_torch_recommends_bit_for_bit(make_training, kind,
         )
 
     ours, bare = make(kind), make(torch.optim.AdamW)
-    session = Session(ours)
-    assert session.run().state is State.FINISHED
+    session = finished(ours)
 
     torch.manual_seed(bare.seed)
     scaler, updates = torch.amp.GradScaler("cpu"), 0
@@ -138,8 +137,7 @@ def test_gradients_that_never_become_finite_are_told_and_move_nothing(make_train
     first = training.model[0].weight
     first.register_hook(lambda grad: grad * math.inf)
     before = weights(training)
-    session = Session(training)
-    assert session.run().state is State.FINISHED
+    session = finished(training)
     end = session.latest()
     assert end.skipped == end.batches_done == 28
     assert all(map(torch.equal, before, weights(training)))
@@ -179,25 +177,21 @@ def test_after_going_back_the_scale_is_a_fresh_one(make_training):
 
     training = make_training(amp="fp16", criterion=criterion)
     keeper = EveryState()
-    session = Session(training, saving=keeper, on_nonfinite="rollback")
-    assert session.run().state is State.FINISHED
+    session = finished(training, saving=keeper, on_nonfinite="rollback")
     assert keeper.rewinds == 1
     assert training.scaler is not poisoned[0]
     assert session.latest().skipped == keeper.states[-1]["scaler"]["skipped"] > 2
 
 
 def test_a_state_without_a_scale_begins_with_a_new_one(make_training):
-    keeper = EveryState()
-    Session(make_training(accumulate=3), saving=keeper).run()
-    middle = next(s for s in keeper.states if "gradients" in s)
+    states, _ = every_state(make_training(accumulate=3))
+    middle = next(s for s in states if "gradients" in s)
     session = Session(make_training(accumulate=3, amp="fp16"), state=middle)
     assert all(p.grad is None for p in session.training.model.parameters())  # of another scale
     assert session.run().state is State.FINISHED
 
-    scaled = EveryState()
-    Session(make_training(amp="fp16"), saving=scaled).run()
-    plain = Session(make_training(), state=scaled.states[3])
-    assert plain.run().state is State.FINISHED
+    scaled, _ = every_state(make_training(amp="fp16"))
+    finished(make_training(), state=scaled[3])
 
 
 def test_validation_and_evaluation_run_under_autocast_and_add_up_in_full(make_training):
@@ -220,8 +214,7 @@ def test_a_criterion_that_gives_half_precision_is_added_up_in_full(make_training
         return nn.functional.cross_entropy(outputs.float(), labels).bfloat16()
 
     training = make_training(amp="bf16", epochs=1, criterion=half)
-    session = Session(training)
-    assert session.run().state is State.FINISHED
+    session = finished(training)
     per_batch = []
     training.model.eval()
     with torch.no_grad(), training.autocast():

@@ -6,6 +6,7 @@ from collections import namedtuple
 
 import pytest
 import torch
+from states import finished  # tests/core is on the path
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -55,8 +56,7 @@ def make(**others: object) -> Training:
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_dict_batches_train_and_every_sample_is_counted(accumulate):
-    session = Session(make(accumulate=accumulate))
-    assert session.run().state is State.FINISHED
+    session = finished(make(accumulate=accumulate))
     assert session.progress.samples_done == 2 * 22
     assert session.latest().val_loss is not None
 
@@ -66,8 +66,7 @@ def test_own_metrics_are_means_over_the_samples_and_come_after_the_tasks_own():
         return (outputs["scores"].argmax(1) == labels["label"]).float().mean()
 
     training = make(metrics={"right": right, "one": lambda outputs, labels: 1.0})
-    session = Session(training)
-    assert session.run().state is State.FINISHED
+    session = finished(training)
     data = next(iter(DataLoader(Faces(), batch_size=22)))
     with torch.no_grad():
         scores = training.model.eval()(data)["scores"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from states import EveryState  # tests/core is on the path
+from states import EveryState, every_state, finished  # tests/core is on the path
 from torch import nn
 
 from fivestep.core.inspection.eval_mode import eval_without_trace
@@ -46,20 +46,17 @@ def test_a_run_trains_and_validates_compiled_and_says_so(make_training, calls):
 
 
 def test_a_checkpoint_has_the_names_of_a_plain_model(make_training, calls):
-    keeper = EveryState()
-    Session(make_training(compile=True), saving=keeper).run()
+    states, _ = every_state(make_training(compile=True))
     plain = make_training()
-    for state in keeper.states:
+    for state in states:
         assert state["model"].keys() == plain.model.state_dict().keys()
-    session = Session(plain, state=keeper.states[9])
-    assert session.run().state is State.FINISHED
+    finished(plain, state=states[9])
     assert not is_compiled(plain.model)
 
 
 def test_going_on_says_that_other_code_may_give_other_bits(make_training, calls):
-    keeper = EveryState()
-    Session(make_training(compile=True), saving=keeper).run()
-    session = Session(make_training(compile=True), state=keeper.states[9])
+    states, _ = every_state(make_training(compile=True))
+    session = Session(make_training(compile=True), state=states[9])
     session.run()
     assert [c.text for c in session.latest().changes if c.kind == "compile"] == [
         COMPILING,

@@ -35,6 +35,12 @@ def parameters() -> list[nn.Parameter]:
     return [nn.Parameter(torch.randn(shape)) for shape in ((5, 3), (5,), (), (7, 2))]
 
 
+def both(name: str, **options: Any) -> list[tuple[list[nn.Parameter], torch.optim.Optimizer]]:
+    """The lean optimizer and torch's own, fused, each with parameters of its own."""
+    kinds = (OPTIMIZERS[name], getattr(torch.optim, name))
+    return [(params := parameters(), kind(params, fused=True, **options)) for kind in kinds]
+
+
 def give_gradients(params: list[nn.Parameter], step: int) -> None:
     """Other ones each step; the last parameter has none at first, and a frozen one never."""
     generator = torch.Generator().manual_seed(step)
@@ -59,9 +65,7 @@ def assert_same(ours: torch.optim.Optimizer, theirs: torch.optim.Optimizer) -> N
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=NAMES)
 def test_every_bit_is_torchs(name: str, options: dict[str, Any]) -> None:
-    mine, others = parameters(), parameters()
-    ours = OPTIMIZERS[name](mine, fused=True, **options)
-    theirs = getattr(torch.optim, name)(others, fused=True, **options)
+    (mine, ours), (others, theirs) = both(name, **options)
     late = bool(options.get("momentum"))  # torch's fused SGD stumbles over a first one that is late
     for step in range(late, 6):
         give_gradients(mine, step)
@@ -75,9 +79,7 @@ def test_every_bit_is_torchs(name: str, options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=NAMES)
 def test_a_state_goes_over_to_torch_and_back(name: str, options: dict[str, Any]) -> None:
-    mine, others = parameters(), parameters()
-    ours = OPTIMIZERS[name](mine, fused=True, **options)
-    theirs = getattr(torch.optim, name)(others, fused=True, **options)
+    (mine, ours), (others, theirs) = both(name, **options)
     for step in range(1, 4):
         give_gradients(mine, step)
         ours.step()
@@ -96,9 +98,8 @@ def test_a_state_goes_over_to_torch_and_back(name: str, options: dict[str, Any])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_torchs_scaler_takes_it_for_torchs_own(name: str) -> None:
     results = []
-    for kind in (OPTIMIZERS[name], getattr(torch.optim, name)):
-        params = parameters()
-        optimizer, scaler = kind(params, lr=0.1, fused=True), torch.amp.GradScaler("cpu")
+    for params, optimizer in both(name, lr=0.1):
+        scaler = torch.amp.GradScaler("cpu")
         for last in (1.0, math.inf, 2.0):  # the second update is left out
             optimizer.zero_grad()
             scaler.scale(sum((p * last).sum() for p in params)).backward()
@@ -191,9 +192,7 @@ def test_without_a_kernel_training_goes_on_with_torchs_own_optimizer(
 ) -> None:
     """torch's own optimizer reaches the kernel by another way, so only the lean one is hit."""
     options: dict[str, Any] = {"momentum": 0.9} if name == "SGD" else {}
-    mine, others = parameters(), parameters()
-    ours = OPTIMIZERS[name](mine, lr=0.1, fused=True, **options)
-    theirs = getattr(torch.optim, name)(others, lr=0.1, fused=True, **options)
+    (mine, ours), (others, theirs) = both(name, lr=0.1, **options)
     bare = getattr(torch, KERNELS[name])
 
     def failing(*arguments: Any, **more: Any) -> None:

@@ -21,7 +21,9 @@ from fivestep.tui.render.charts import (
     sparkline,
     thinned,
 )
-from fivestep.tui.render.spans import Line, line_width
+from fivestep.tui.render.spans import line_width
+
+from ..conftest import texts
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -30,10 +32,6 @@ def curve(values: list[float]) -> Curve:
     fine = tuple(v if math.isfinite(v) else None for v in values)
     x = tuple(float(i + 1) for i in range(len(values)))
     return Curve(x, fine, fine, fine, tuple(int(v is None) for v in fine))
-
-
-def shown(rows: list[Line]) -> list[str]:
-    return ["".join(text for text, _ in row) for row in rows]
 
 
 @pytest.mark.parametrize("cells", [0, 1, 2, 7, 80, 200])
@@ -54,11 +52,11 @@ def test_a_sparkline_fits_and_marks_what_is_no_number(
     assert len(rows) == height
     assert all(line_width(row) == cells for row in rows)
     bad = sum(not math.isfinite(v) for v in values[-cells:])
-    assert "".join(shown(rows)).count("✗") == bad
+    assert "".join(texts(rows)).count("✗") == bad
 
 
 def test_a_sparkline_keeps_a_spike() -> None:
-    (row,) = shown(sparkline([0.1] * 30 + [9.0] + [0.1] * 10, 60))
+    (row,) = texts(sparkline([0.1] * 30 + [9.0] + [0.1] * 10, 60))
     assert row[30] == "█"
     assert set(row[:30]) == {"▁"}
 
@@ -98,14 +96,14 @@ def test_a_chart_of_odd_values(values: list[float]) -> None:
 
 
 def test_an_empty_chart_says_so() -> None:
-    assert "no values yet" in "".join(shown(chart([ChartSeries(curve([]), "train")], 60, 12)))
+    assert "no values yet" in "".join(texts(chart([ChartSeries(curve([]), "train")], 60, 12)))
 
 
 def test_a_spike_shows_in_a_long_run() -> None:
     values = [0.1] * 5000
     values[2500] = 3.0
     rows = chart([ChartSeries(curve(values), "train")], 60, 14)
-    middle = [row for row, text in zip(rows, shown(rows), strict=True) if text.strip(" │┤")]
+    middle = [row for row, text in zip(rows, texts(rows), strict=True) if text.strip(" │┤")]
     tall = [row for row in middle if any(style == "train-range" for _, style in row)]
     assert len(tall) >= 9
 
@@ -114,13 +112,13 @@ def test_bad_values_are_marked_and_counted() -> None:
     values = [0.5] * 100
     values[50] = math.nan
     values[51] = math.inf
-    top = shown(chart([ChartSeries(curve(values), "train")], 60, 12))[0]
+    top = texts(chart([ChartSeries(curve(values), "train")], 60, 12))[0]
     assert top.lstrip().startswith("2 ✗")
     assert "✗" in top[30:45]
 
 
 def test_changes_by_hand_are_marked_below() -> None:
-    rows = shown(
+    rows = texts(
         chart([ChartSeries(curve([0.5] * 100), "train")], 60, 12, None, [Mark(50, "lr ÷2")])
     )
     (marked,) = [row for row in rows if "▲" in row]
@@ -129,12 +127,12 @@ def test_changes_by_hand_are_marked_below() -> None:
 
 def test_validation_is_told_from_training_without_colour() -> None:
     falling = [1 / (i + 1) for i in range(8)]
-    rows = shown(chart([ChartSeries(curve(falling), "val", points=True)], 60, 14))
+    rows = texts(chart([ChartSeries(curve(falling), "val", points=True)], 60, 14))
     assert sum(row.count("◆") for row in rows) == 8
 
 
 def test_ascii_charts_are_ascii_but_for_the_frame() -> None:
-    rows = shown(
+    rows = texts(
         chart([ChartSeries(curve([1.0, 2.0, 3.0]), "train")], 40, 10, ChartView(ascii=True))
     )
     assert "".join(rows).translate(str.maketrans("", "", "│┤└─┬")).isascii()
@@ -143,7 +141,7 @@ def test_ascii_charts_are_ascii_but_for_the_frame() -> None:
 def test_a_span_shows_those_batches_only() -> None:
     values = [5.0] * 50 + [1.0, 2.0] * 25
     text = "\n".join(
-        shown(chart([ChartSeries(curve(values), "train")], 60, 12, ChartView(span=(51, 100))))
+        texts(chart([ChartSeries(curve(values), "train")], 60, 12, ChartView(span=(51, 100))))
     )
     assert "5┤" not in text
     assert "2┤" in text
@@ -169,6 +167,6 @@ def test_ticks_are_round() -> None:
 def test_the_words_of_two_marks_never_run_into_each_other() -> None:
     for first in range(1, 100):
         marks = [Mark(first, "resumed"), Mark(98, "went back")]
-        rows = shown(chart([ChartSeries(curve([0.5] * 100), "train")], 60, 12, None, marks))
+        rows = texts(chart([ChartSeries(curve([0.5] * 100), "train")], 60, 12, None, marks))
         (row,) = (row for row in rows if "▲" in row)
         assert set(re.sub(r"\b(resumed|went back)\b", "", row.partition("│")[2])) <= set(" ▲")

@@ -17,7 +17,9 @@ from fivestep.tui.render.data_pictures import (
     draw,
 )
 from fivestep.tui.render.glyphs import GLYPHS
-from fivestep.tui.render.spans import Line, line_width
+from fivestep.tui.render.spans import line_width
+
+from ..conftest import texts
 
 DIAGONAL = tuple(tuple(float(x == y) for x in range(8)) for y in range(8))
 ARMS = Scatter((0.0, 1.0, 0.0, 1.0), (0.0, 0.0, 1.0, 1.0), (0, 1, 1, 2), ("a", "b", "c"), True)
@@ -29,10 +31,6 @@ PICTURES = [
     Excerpt('if x:\n    return "a line that is too long for the panel"\n' * 9),
     Histograms(tuple((f"feature {i}", -1.5, 2.0, (0, 3, 9, 3, 1)) for i in range(9))),
 ]
-
-
-def texts(lines: list[Line]) -> list[str]:
-    return ["".join(text for text, _ in row) for row in lines]
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda p: type(p).__name__)

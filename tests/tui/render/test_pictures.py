@@ -28,6 +28,8 @@ from fivestep.tui.render.layer_table import layer_table
 from fivestep.tui.render.pictures import draw_view
 from fivestep.tui.render.spans import Line, line_width
 
+from ..conftest import texts
+
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 CHANCE = st.floats(0, 1) | st.just(math.nan)
 NAME = st.text(max_size=9) | st.sampled_from(
@@ -43,10 +45,6 @@ NAME = st.text(max_size=9) | st.sampled_from(
 )
 NAMES = st.lists(NAME, min_size=1, max_size=8).map(tuple)
 SIZES = {"wide": st.integers(0, 130), "high": st.integers(0, 40), "ascii": st.booleans()}
-
-
-def texts(lines: list[Line]) -> list[str]:
-    return ["".join(text for text, _ in row) for row in lines]
 
 
 def styled(lines: list[Line]) -> list[tuple[str, str]]:

@@ -13,12 +13,11 @@ from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.render.batch import batch_lines
 from fivestep.tui.render.faults import change_in_short, in_short
 from fivestep.tui.render.narrator import last_step
-from fivestep.tui.render.spans import Line
 from fivestep.tui.render.step_summary import StepSummary
 from fivestep.tui.widgets.code import CodePanel
 from fivestep.tui.widgets.layers import InsidePanel
 
-from ..conftest import picture
+from ..conftest import picture, text
 
 NONE = LayerRow("a", "Linear", "2x2", 6, weight_norm=1.0)
 FULL = replace(NONE, grad_norm=0.5)
@@ -31,10 +30,6 @@ BATCH = BatchFacts(
     None,
     *(0, 2, 2, 64, 2),
 )
-
-
-def text(rows: list[Line]) -> str:
-    return "\n".join("".join(part for part, _ in row) for row in rows)
 
 
 def difference(

@@ -8,14 +8,9 @@ from fivestep.core.protocol.diagnosis import Verdict
 from fivestep.core.protocol.faults import Fault
 from fivestep.core.protocol.snapshot import Change
 from fivestep.core.protocol.steps import State, Step
-from fivestep.tui.render.spans import Line
 from fivestep.tui.widgets.banners import NoticeBar, VerdictBar, in_full
 
-from ..conftest import picture
-
-
-def text(rows: list[Line]) -> str:
-    return "\n".join("".join(part for part, _ in row) for row in rows)
+from ..conftest import picture, text
 
 
 def test_notices_say_what_is_wrong_and_what_to_do() -> None:

@@ -13,7 +13,6 @@ from fivestep.core.protocol.snapshot import Outcome
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.training.device import DeviceReading
 from fivestep.tui.render.loop_source import loop_code
-from fivestep.tui.render.spans import Line
 from fivestep.tui.setup.launch import RunLocation
 from fivestep.tui.widgets.banners import OutcomePanel
 from fivestep.tui.widgets.code import CodePanel
@@ -24,11 +23,7 @@ from fivestep.tui.widgets.numbers import NumbersPanel
 from fivestep.tui.widgets.status import Header, ProgressBars
 from fivestep.tui.widgets.steps import DWELL, StepsPanel
 
-from ..conftest import INFO, picture
-
-
-def text(rows: list[Line]) -> str:
-    return "\n".join("".join(part for part, _ in row) for row in rows)
+from ..conftest import INFO, picture, text
 
 
 @pytest.mark.parametrize(

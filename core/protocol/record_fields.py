@@ -108,6 +108,7 @@ REPORT: Final[Mapping[str, Fields]] = {
         "threads": "threads that torch computes with",
         "amp": "mixed precision: bf16 or fp16; null is off",
         "compile": "whether the model is compiled",
+        "settings": "parameters of a file's training() with their values; null without any",
         "versions": "of fivestep, python, torch and numpy",
         "run": "name of the run among those that are kept; null if nothing is kept",
         "directory": "where it is kept",
@@ -165,7 +166,8 @@ RUN: Final[Fields] = {
     "name": "of the run",
     "preset": "what is trained: a recipe's name, or the file's",
     "kind": "recipe or file",
-    "file": "path and sha256 of a person's own Python file; null for a recipe",
+    "file": "path and sha256 of a person's own Python file, and the sha256 of the modules that it "
+    "imports from its folder and the working folder; null for a recipe",
     "recipe": "the resolved recipe with dotted keys; left out for a file",
     "changes": "what the command line changed of a file; left out for a recipe",
     "command": "the command line that started it",
@@ -185,6 +187,7 @@ RUN: Final[Fields] = {
     "higher_is_better": "of that metric",
     "optimizer": "name of the optimizer",
     "seed": "null if there is none",
+    "settings": "parameters of a file's training() with their values; null without any",
     "resumes": "one entry each time it was resumed: time, batches_done, fivestep",
 }
 """run.json: what the run is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from .diagnosis import VerdictInputs
 from .faults import Fault
@@ -59,6 +59,8 @@ class RunInfo:
     """Mixed precision: bf16 or fp16; None is off."""
     compile: bool = False
     """Whether the model is compiled."""
+    settings: tuple[tuple[str, Any], ...] = ()
+    """The parameters of a file's `training()`, with their values: plain ones, or in words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,7 +254,7 @@ class Engine:
         if last is not None and last.epoch == progress.epoch:
             return
         step, here = self.now
-        run.loaders.epoch_begins()
+        run.epoch_begins()
         self.readings.collect(everything=True)
         summary = run.recorder.epoch(progress, run.rate.lr, validated=self.validation.end())
         self.controller.epoch_ended()
@@ -286,6 +286,12 @@ class Engine:
             except MemoryError:
                 saving.refuse("there is no memory for a copy of the run's state")
         self.tell_notices()
+
+    def count_batch(self) -> None:
+        """Count the batch under way: its update is made, though its schedule has failed."""
+        self.run.progress.end_batch(updated=True)
+        self._batches_done = self.run.progress.batches_done
+        self.readings.batch_done(perf_counter())
 
     def tell_notices(self) -> None:
         """Put on record what became of checkpoints."""

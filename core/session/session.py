@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from time import perf_counter
 from typing import Any, Literal
@@ -19,10 +20,10 @@ from ..training.compile import COMPILED_ANEW, COMPILING, compile_in_place
 from ..training.data import Batches, TensorBatches, batch_count
 from ..training.device import describe_device
 from ..training.failure import describe_failure
-from ..training.lr import LearningRate
+from ..training.lr import LearningRate, ScheduleError
 from ..training.nonfinite import NonFiniteError
 from ..training.progress import Progress
-from ..training.resume_data import Loaders
+from ..training.resume_data import Loaders, unrepeatable
 from ..training.rng import seed_rng
 from ..training.training import Training
 from .breakpoints import BreakReport
@@ -63,7 +64,17 @@ def describe_run(training: Training) -> RunInfo:
         exact_clock=training.device.type == "cpu",
         amp=training.amp,
         compile=training.compile,
+        settings=tuple((key, _in_short(value)) for key, value in about.settings),
     )
+
+
+def _in_short(value: Any) -> Any:
+    """A value as it is if it is plain, else in Python's own words."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_in_short, value))
+    return value if isinstance(value, float) and math.isfinite(value) else repr(value)[:200]
 
 
 def describe_optimizer(optimizer: Optimizer) -> str:
@@ -239,13 +250,28 @@ class Session:
             if progress.epoch >= self.training.epochs:
                 where = f"the end: {progress.epoch} epochs are trained"
             run.recorder.change(progress, f"resumed at {where}", "resumed")
-        for note in self._notes:
+        for note in (*self._notes, *self._beforehand()):
             run.recorder.change(progress, note, "warning")
         if self.training.compile:
             compile_in_place(self.training.model)
             anew = self.resumed_at is not None
             run.recorder.change(progress, COMPILED_ANEW if anew else COMPILING, "compile")
+        if not progress.batch:
+            run.epoch_begins()
         self._engine.save("first")
+
+    def _beforehand(self) -> Iterator[str]:
+        """What will not go as a person may expect, a line each."""
+        training, progress = self.training, self.progress
+        why = unrepeatable(training.batches)
+        if why and self.saving is not None and self.resumed_at is None:
+            yield f"if this run is interrupted inside an epoch, that epoch starts over: {why}"
+        count, epochs = batch_count(training.batches), training.epochs - progress.epoch
+        left = None if count is None else epochs * -(-count // training.accumulate)
+        done = progress.batch // training.accumulate
+        short = self.rate.too_short(left and left - done, epochs - progress.trained)
+        if short:
+            yield short
 
     def _train(self) -> Outcome:
         engine = self._engine
@@ -271,8 +297,14 @@ class Session:
     def _failed(self, error: BaseException) -> Outcome:
         """The outcome of a failure. A checkpoint is saved where no batch was under way."""
         engine = self._engine
+        training = self.training
         between = engine.now[0] in (Step.DATA, Step.VALIDATE)
-        outcome = describe_failure(error, self.training.model, self.progress, engine.now[0])
+        outcome = describe_failure(error, training.model, self.progress, engine.now[0])
+        if isinstance(error, ScheduleError):  # it fails behind a whole update
+            # An accumulation that is closed late, after its batches were counted, is not known.
+            between = training.accumulate == 1 or batch_count(training.batches) is not None
+            if between and training.scheduler_per == "update":
+                engine.count_batch()
         if between and isinstance(error, Exception) and not isinstance(error, NonFiniteError):
             with suppress(NonFiniteError):  # seen only now
                 engine.save()  # a batch that failed to come, or a validation, has changed nothing

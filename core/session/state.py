@@ -9,14 +9,17 @@ from __future__ import annotations
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from ..protocol.faults import Fault
+from ..training.data import batch_count
 from ..training.lr import LearningRate
 from ..training.progress import Progress
 from ..training.resume_data import Loaders, hidden_generators, unrepeatable
@@ -43,6 +46,27 @@ class RunState:
     recorder: Recorder
     clock: Clock
     loaders: Loaders
+    began: dict[str, Any] = field(default_factory=dict)
+    """Where a schedule that counts updates stood when the epoch began, if the epoch would have to
+    start over."""
+
+    def epoch_begins(self) -> None:
+        """Remember what a resume in the middle of the epoch goes back to."""
+        training = self.training
+        self.loaders.epoch_begins()
+        if training.scheduler_per != "update" or not unrepeatable(training.batches):
+            return
+        state = {
+            "updates": self.progress.updates,
+            "scheduler": training.scheduler and training.scheduler.state_dict(),
+            "groups": [
+                {key: value for key, value in group.items() if key not in ("params", "lr")}
+                for group in training.optimizer.param_groups
+            ],
+            "scheduled": list(self.rate.scheduled),
+        }
+        with suppress(StateError):  # then there will be no checkpoint either
+            self.began = _kept(state, "schedule")
 
 
 def take_state(run: RunState) -> dict[str, Any]:
@@ -72,6 +96,10 @@ def take_state(run: RunState) -> dict[str, Any]:
         state["criterion"] = training.criterion.state_dict()
     if training.scheduler is not None:
         state["scheduler"] = training.scheduler.state_dict()
+    if progress.order is not None:
+        state["order"] = progress.order
+    if run.began:
+        state["began"] = run.began
     if scaler.is_enabled():
         state["scaler"] = scaler.state_dict()
     if window:
@@ -144,6 +172,14 @@ def put_state(
             training.criterion.load_state_dict(state["criterion"])
         for name in COUNTERS:
             setattr(progress, name, state["progress"][name])
+        progress.order = state.get("order")
+        run.began = state.get("began", {})
+        why = _starts_over(run, others=restart_epoch)
+        if restart_epoch and (count := batch_count(training.batches)) is not None:
+            epochs = progress.epoch + progress.trained
+            progress.updates = epochs * -(-count // training.accumulate)
+        elif why:
+            progress.updates = run.began.get("updates", progress.updates)
         training.new_scaler(state.get("scaler"))
         scaled, progress.skipped = training.scaler.is_enabled(), int(training.scaler.skipped)
         # What scales its loss can't be broken on purpose.
@@ -159,6 +195,8 @@ def put_state(
                 training.scheduler.load_state_dict(state["scheduler"])
             run.rate.factor = state["rate"]["factor"]
             run.rate.scheduled = list(state["rate"]["scheduled"])
+            if why and run.began:
+                _put_schedule(run)
         alike = scaled is ("scaler" in state)
         _put_gradients(training.model, state.get("gradients", {}) if alike else {})
         if not rewinding:
@@ -167,8 +205,7 @@ def put_state(
         run.loaders.restore(state["loaders"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         raise error if isinstance(error, StateError) else StateError(_unfitting(error)) from error
-    why = "its batches are others now" if restart_epoch else unrepeatable(training.batches)
-    if progress.batch and not progress.trained and why:
+    if why:
         notes.append(
             f"epoch {progress.epoch + 1} starts over from its first batch, with the weights as "
             f"they were after batch {progress.batch}: {why}"
@@ -240,6 +277,29 @@ def _put_gradients(model: nn.Module, gradients: Mapping[str, Tensor]) -> None:
     for name, p in model.named_parameters():
         grad = gradients.get(name)
         p.grad = None if grad is None else grad.to(p.device, p.dtype)
+
+
+def _starts_over(run: RunState, *, others: bool) -> str:
+    """Why the epoch under way can't go on in its middle; "" if it can, or none is under way."""
+    progress, batches = run.progress, run.training.batches
+    if not progress.batch or progress.trained:
+        return ""
+    if others:
+        return "its batches are others now"
+    if isinstance(batches, DataLoader) and progress.order is None:
+        return "an older fivestep saved it, without the order of its batches"
+    return unrepeatable(batches)
+
+
+def _put_schedule(run: RunState) -> None:
+    """Put the schedule back to where it stood when the epoch began."""
+    training, began = run.training, run.began
+    if training.scheduler is not None:
+        training.scheduler.load_state_dict(_kept(began["scheduler"], "schedule"))
+    for group, then in zip(training.optimizer.param_groups, began["groups"], strict=True):
+        group.update(then)
+    run.rate.scheduled = list(began["scheduled"])
+    run.rate.scale(run.rate.factor)
 
 
 def _put_rescheduled(run: RunState, state: Mapping[str, Any]) -> list[str]:

@@ -132,15 +132,28 @@ def batch_count(batches: Batches) -> int | None:
 
 
 class Feed:
-    """One epoch's batches for the loop, moved to the device one by one."""
+    """One epoch's batches for the loop, moved to the device one by one.
+
+    Args:
+        batches: where they come from.
+        device: where they go.
+        start: batches at the epoch's beginning that are left out: they were trained already.
+        unpack: takes a batch apart.
+        order: torch's global generator as the epoch began; needed where some are left out.
+    """
 
     def __init__(
-        self, batches: Batches, device: torch.device, start: int = 0, unpack: Unpack = pair
+        self,
+        batches: Batches,
+        device: torch.device,
+        start: int = 0,
+        unpack: Unpack = pair,
+        order: Tensor | None = None,
     ) -> None:
         count = batch_count(batches)
         self.left = None if count is None else count - start
         """Batches still to come; None if unknown."""
-        self._source, self._start = batches, start
+        self._source, self._start, self._order = batches, start, order
         self._device, self._unpack = device, unpack
         self._open = True
         # Pairs that are in their place already are passed on as they are.
@@ -158,6 +171,8 @@ class Feed:
         if not self._start:
             return iter(self._source)
         with everything_untouched(self._device):  # what these drew was drawn the first time
+            if self._order is not None:
+                torch.set_rng_state(self._order)
             batches = iter(self._source)
             for _ in islice(batches, self._start):
                 pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import traceback
 from types import TracebackType
 from typing import Final
@@ -15,6 +16,11 @@ from .nonfinite import NonFiniteError, NonFiniteGradientError
 from .progress import Progress
 
 WORKER: Final = "a data worker died (out of memory?): try fewer; num_workers=0 shows its error"
+
+UNSENDABLE: Final = (
+    "spawned data workers are sent the data set and collate_fn by name: take functions and classes "
+    "of the file's top level, no lambdas"
+)
 
 
 def describe_failure(
@@ -60,6 +66,8 @@ def advise(error: BaseException) -> str:
         return "torch.compile failed (it needs a C++ compiler such as g++): leave out --compile"
     if "DataLoader worker" in text:
         return WORKER
+    if isinstance(error, pickle.PicklingError) or "local object" in text:
+        return UNSENDABLE
     if "shapes cannot be multiplied" in text or "size mismatch" in text or "must match" in text:
         return "the shapes of data and model do not fit: compare them in the traceback"
     if "out of bounds" in text or "out of range" in text:

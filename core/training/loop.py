@@ -218,7 +218,11 @@ def training_loop(
     """
     while progress.epoch < training.epochs:
         if not progress.trained:
-            batches = Feed(training.batches, training.device, progress.batch, training.unpack)
+            if not progress.batch and not isinstance(training.batches, TensorBatches):
+                progress.order = torch.get_rng_state()
+            batches = Feed(
+                training.batches, training.device, progress.batch, training.unpack, progress.order
+            )
             while batches.more:
                 full = needs_full_loop(training, progress.faults)
                 epoch = full_epoch if full else plain_epoch

@@ -7,7 +7,11 @@ from typing import Literal
 
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+
+
+class ScheduleError(RuntimeError):
+    """A schedule could not take a step."""
 
 
 class LearningRate:
@@ -41,6 +45,21 @@ class LearningRate:
         self.factor = factor
         self._set(factor)
 
+    def too_short(self, updates: int | None, epochs: int) -> str:
+        """That the schedule ends before the run does; "" if it doesn't, or nobody can know.
+
+        Args:
+            updates: that are to come; None if not known.
+            epochs: that are to come.
+        """
+        scheduler, left = self._scheduler, updates if self._per == "update" else epochs
+        if not isinstance(scheduler, OneCycleLR) or left is None:
+            return ""
+        has, needs = scheduler.total_steps, scheduler.last_epoch + left
+        if needs <= has:
+            return ""
+        return f"OneCycleLR has {has:,} steps, this run takes {needs:,}: it will fail after {has:,}"
+
     def after_update(self) -> None:
         """Move a schedule that counts updates."""
         if self._scheduler is not None and self._per == "update":
@@ -54,13 +73,16 @@ class LearningRate:
     def _move(self, scheduler: LRScheduler) -> None:
         if self.factor != 1.0:
             self._set(1.0)
-        if scheduler.last_epoch:
-            scheduler.step()
-        else:
-            with warnings.catch_warnings():
-                # The first update may have been left out: on purpose, or by fp16's GradScaler.
-                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+        try:
+            if scheduler.last_epoch:
                 scheduler.step()
+            else:
+                with warnings.catch_warnings():
+                    # The first update may have been left out: on purpose, or by a GradScaler.
+                    warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+                    scheduler.step()
+        except Exception as error:
+            raise ScheduleError(f"{type(scheduler).__name__}: {error}") from error
         self.scheduled = [float(group["lr"]) for group in self._optimizer.param_groups]
         if self.factor != 1.0:
             self._set(self.factor)

@@ -83,6 +83,9 @@ class Progress:
     """Optimizer updates, skipped ones too: what a schedule counts."""
     skipped: int = 0
     """Those of them that fp16's GradScaler left out, as far as is known."""
+    order: Tensor | None = None
+    """torch's global generator as this epoch began: a loader that has none of its own draws its
+    order from there."""
     val_batch: int = 0
     """Validation batches finished in the validation under way."""
     trained: bool = False

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 from .data import Batches, TensorBatches
 from .training import Training
+
+REPEATABLE: Final = (SequentialSampler, RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
+"""Samplers whose order is decided when an epoch begins, by a generator of their own or torch's."""
 
 
 def generators(batches: Batches | None) -> list[torch.Generator]:
@@ -32,7 +43,7 @@ def unrepeatable(batches: Batches) -> str:
     """Why going through the loader again may not give the very same epoch; "" if it does.
 
     It does for data in memory, for a sequence of batches, and for a `DataLoader` over a map-style
-    data set whose order comes from a generator of its own or is that of the data.
+    data set whose order comes from one of torch's samplers, or from a generator of its own.
     """
     if isinstance(batches, (TensorBatches, Sequence)):
         return ""
@@ -44,15 +55,10 @@ def unrepeatable(batches: Batches) -> str:
     sampler: object = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
     if type(sampler) is BatchSampler:
         sampler = sampler.sampler
-    if not isinstance(sampler, SequentialSampler) and not _has_own(sampler):
-        return "its loader has no generator of its own, so its order can't be repeated"
-    if loader.num_workers and not _has_own(loader):
-        return "its loader has no generator of its own, from which its workers would draw again"
-    return ""
-
-
-def _has_own(owner: object) -> bool:
-    return isinstance(getattr(owner, "generator", None), torch.Generator)
+    own = isinstance(getattr(sampler, "generator", None), torch.Generator)
+    if type(sampler) in REPEATABLE or own:
+        return ""
+    return f"its sampler, a {type(sampler).__name__}, may not give the same order again"
 
 
 def hidden_generators(batches: Batches) -> list[str]:

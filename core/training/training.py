@@ -80,6 +80,8 @@ class About:
     """For example "cnn"."""
     label_names: tuple[str, ...] = ()
     """Names of the classes, where there are any."""
+    settings: tuple[tuple[str, Any], ...] = ()
+    """The parameters of the function that made it, with their values."""
 
 
 @dataclass(slots=True)

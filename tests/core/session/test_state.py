@@ -16,8 +16,10 @@ from torch.utils.data import (
     Dataset,
     IterableDataset,
     RandomSampler,
+    Sampler,
     Subset,
     TensorDataset,
+    WeightedRandomSampler,
 )
 
 from fivestep.core.protocol.commands import ScaleLR, Stop
@@ -225,12 +227,38 @@ class Stream(IterableDataset):
             yield torch.full((2,), i / 12), i % 3
 
 
-UNREPEATABLE = {
+class Backwards(Sampler):
+    """A sampler of one's own: nobody knows what it does the second time."""
+
+    def __iter__(self):
+        return iter(range(14, -1, -1))
+
+    def __len__(self):
+        return 15
+
+
+WITHOUT_A_GENERATOR = {
     "shuffled": lambda: DataLoader(Noisy(), batch_size=4, shuffle=True),
+    "a sampler": lambda: seeded(sampler=RandomSampler(range(15))),
+    "weights": lambda: DataLoader(Noisy(), 4, sampler=WeightedRandomSampler([1.0, 2, 3] * 5, 15)),
+    "workers": lambda: DataLoader(Noisy(), batch_size=4, shuffle=True, num_workers=1),
+}
+
+
+@pytest.mark.parametrize("kind", WITHOUT_A_GENERATOR)
+def test_what_draws_its_order_from_torchs_own_generator_goes_on_exactly(make_training, kind):
+    def make():
+        random.seed(1)
+        np.random.seed(1)
+        return with_loader(make_training, WITHOUT_A_GENERATOR[kind]())
+
+    assert_goes_on_exactly(make, every=7 if kind == "workers" else 1)
+
+
+UNREPEATABLE = {
     "stream": lambda: DataLoader(Stream(), batch_size=4),
-    "a sampler without a generator": lambda: seeded(sampler=RandomSampler(range(15))),
+    "a sampler of one's own": lambda: DataLoader(Noisy(), batch_size=4, sampler=Backwards()),
     "workers that stay": lambda: seeded(shuffle=True, num_workers=1, persistent_workers=True),
-    "workers without a generator": lambda: DataLoader(Noisy(), batch_size=4, num_workers=1),
 }
 
 
@@ -248,6 +276,54 @@ def test_a_loader_that_cannot_be_repeated_starts_its_epoch_over_and_says_so(make
     assert any("starts over from its first batch" in c.text for c in session.latest().changes)
     per_epoch = whole.latest().last.batches
     assert session.latest().batches_done == middle["progress"]["batches_done"] + per_epoch
+
+
+def test_a_schedule_goes_back_with_the_epoch_that_starts_over(make_training):
+    def make():
+        loader = UNREPEATABLE["a sampler of one's own"]()
+        model = plain_model()
+        made = torch.optim.AdamW(model.parameters(), 0.1)
+        schedule = schedules.OneCycleLR(made, 0.1, total_steps=8)
+        return with_loader(
+            make_training,
+            loader,
+            model=model,
+            optimizer=lambda *_, **__: made,
+            scheduler=lambda _: schedule,
+            scheduler_per="update",
+        )
+
+    states, whole = every_state(make())
+    told = [change.text for change in whole.latest().changes]
+    assert any("interrupted inside an epoch, that epoch starts over" in text for text in told)
+    for state in states:
+        progress = state["progress"]
+        keeper = EveryState()
+        session = Session(make(), saving=keeper, state=state)
+        assert session.run().state is State.FINISHED, session.outcome
+        last, end = keeper.states[-1], states[-1]
+        assert last["scheduler"] == end["scheduler"], progress
+        assert last["optimizer"]["param_groups"] == end["optimizer"]["param_groups"]
+        assert last["progress"]["updates"] == 8
+
+
+def test_a_schedule_that_ends_too_soon_is_told_of_and_loses_no_batch(make_training):
+    keeper = EveryState()
+    training = make_training(
+        samples=40,
+        epochs=2,
+        scheduler=lambda o: schedules.OneCycleLR(o, 0.1, total_steps=6),
+        scheduler_per="update",
+    )
+    session = Session(training, saving=keeper)
+    outcome = session.run()
+    told = [change.text for change in session.latest().changes]
+    assert "OneCycleLR has 6 steps, this run takes 10: it will fail after 6" in told
+    assert outcome.state is State.FAILED
+    assert "OneCycleLR: Tried to step 7 times" in outcome.reason
+    assert "epoch 2, batch 2" in outcome.where
+    assert keeper.states[-1]["progress"]["batches_done"] == session.latest().batches_done == 7
+    assert keeper.states[-1]["record"]["loss_count"] == 2
 
 
 class Augmented(Noisy):

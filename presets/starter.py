@@ -3,7 +3,8 @@
     fivestep train my_run.py              on the screen
     fivestep train my_run.py --no-ui      as lines
 
-Change anything here. fivestep runs this file when you name it, and calls `training()`.
+Change anything here. fivestep runs this file when you name it, and calls `training()`, whose
+parameters can be changed from outside: fivestep train my_run.py --set width=64 --lr 0.02
 """
 
 import torch
@@ -31,18 +32,18 @@ class Rings(Dataset[tuple[Tensor, Tensor]]):
         return self.points[i], self.labels[i]
 
 
-def training() -> Training:
-    """Everything that the run is made of."""
+def training(lr: float = 0.01, width: int = 32, epochs: int = 20) -> Training:
+    """Everything that the run is made of. Any parameter will do, if it has a default."""
     torch.manual_seed(0)  # the first weights are drawn from this
-    model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 2))
+    model = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, 2))
     order = torch.Generator().manual_seed(0)
     return Training(
         model=model,
         criterion=nn.CrossEntropyLoss(),  # any function of (outputs, labels) that gives the loss
-        optimizer=torch.optim.AdamW(model.parameters(), lr=0.01),
+        optimizer=torch.optim.AdamW(model.parameters(), lr=lr),
         batches=DataLoader(Rings(1000, seed=1), batch_size=50, shuffle=True, generator=order),
         validation=DataLoader(Rings(400, seed=2), batch_size=200),
-        epochs=20,
+        epochs=epochs,
         # What the validation measures: "classification" accuracy, "regression" r2,
         # "language-model" perplexity; without a task the loss alone.
         task=Task("classification"),

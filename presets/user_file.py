@@ -5,30 +5,28 @@ The one place that runs code that somebody wrote, and only because the person na
 
 from __future__ import annotations
 
-import sys
+import json
+import shlex
 import traceback
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import module_from_spec
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from . import own_module
 from .check import TOP
-from .errors import RecipeError, existing_file, printable, reason, shown
-from .overrides import flag
+from .errors import RecipeError, existing_file, nearest, printable, reason, shown
+from .file_settings import FUNCTION, FileSettings, read_settings
+from .overrides import ALIASES, flag
 
 if TYPE_CHECKING:
-    from types import CodeType
-
     from ..core.training.training import Training
 
 ENDING: Final = ".py"
-MODULE: Final = "_fivestep_run"
-"""The file's name in `sys.modules`: never `__main__`, so that a main guard doesn't run."""
 CHANGEABLE: Final = ("epochs", "seed", "threads")
-"""Keys that a command line can change."""
+"""Keys that a command line can change in any file."""
 _REASONS: Final = {
     "dataset": "makes its data",
     "batch_size": "makes its batches",
@@ -38,21 +36,44 @@ _REASONS: Final = {
     "amp": "chooses its amp",
     "compile": "decides on compile",
 }
-_neighbours: set[str] = set()
-"""Modules that the last file imported from its own folder."""
+_PARAMETERS: Final = {key: alias[2:].replace("-", "_") for alias, key in ALIASES.items()}
+"""The parameter of `training()` that a short option sets, by the recipe's key: lr, batch_size."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnRun:
-    """A Python file, and the keys of its training that the command line changes."""
+    """A Python file, and what the command line changes: parameters of its `training()`, and what
+    can be changed in any file.
+    """
 
     path: Path
-    changes: Mapping[str, int] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    settings: FileSettings = field(default_factory=FileSettings)
 
     @property
     def name(self) -> str:
         """The file's name without its ending."""
         return printable(self.path.stem, 64)
+
+    @property
+    def command(self) -> str:
+        """The command that trains it, quoted for a shell."""
+        words = ["fivestep", "train", str(self.path)]
+        for key, value in self.changes.items():
+            said = _said(value)
+            words += [f"--{key}", said] if key in CHANGEABLE else ["--set", f"{key}={said}"]
+        return shlex.join(words)
+
+    def number(self, key: str) -> int | None:
+        """A whole number of it, as far as that is known before it is built."""
+        setting = self.settings.known.get(key)
+        said = str(self.changes.get(key, setting and setting.default))
+        return int(said) if said.isdecimal() else None
+
+    @property
+    def modules(self) -> list[Path]:
+        """Files that it imported from its own folder and the working folder when it was built."""
+        return own_module.imported_files()
 
     def build(self) -> Training:
         """Run the file afresh and return its Training.
@@ -70,21 +91,29 @@ class OwnRun:
         if "seed" in self.changes:
             torch.manual_seed(self.changes["seed"])
         with _running(self.path):
-            made = _function(self.path)()
+            function = _function(self.path)
+            taken = _taken(function)
+            arguments = {
+                key: self.settings.argument(key, value)
+                for key, value in self.changes.items()
+                if key in taken or key not in CHANGEABLE
+            }
+            made = function(**arguments)
         if not isinstance(made, Training):
             raise RecipeError(
                 f"{_called(self.path)}: training() gave {_type_of(made)}, expected a "
                 "fivestep.core.training.training.Training"
             )
-        for key, value in self.changes.items():
-            setattr(made, key, value)
-        if made.about.name == About().name:
-            made.about = replace(made.about, name=self.name)
+        for key in self.changes.keys() & set(CHANGEABLE) - taken.keys():
+            setattr(made, key, self.changes[key])
+        name = self.name if made.about.name == About().name else made.about.name
+        settings = tuple((taken | arguments).items())
+        made.about = replace(made.about, name=name, settings=settings)
         return made
 
 
 def load_own(path: str, overrides: Mapping[str, Any] | None = None) -> OwnRun:
-    """The run of a Python file. Nothing of it is read yet.
+    """The run of a Python file. It is read, for the parameters of its `training()`, and not run.
 
     Raises:
         RecipeError: there is no such file, or an override that it can't take.
@@ -92,21 +121,71 @@ def load_own(path: str, overrides: Mapping[str, Any] | None = None) -> OwnRun:
     file = existing_file(path, "Python")
     if file is None:
         raise RecipeError(f"{shown(path)}: there is no such file")
-    changes: dict[str, int] = {}
+    settings = read_settings(file)
+    changes: dict[str, Any] = {}
     for key, value in (overrides or {}).items():
-        if key not in CHANGEABLE:
-            reason = _REASONS.get(key.split(".")[0])
-            why = f"{_called(file)} {reason} itself" if reason else "a Python file has no such key"
-            kept = "only --epochs, --seed and --threads can be changed here"
-            raise RecipeError(f"{printable(flag(key))}: {why}; {kept}")
+        name = _PARAMETERS.get(key, key)
         try:
-            number = TOP[key].check(value)
-            if not isinstance(number, int):
-                raise ValueError(f"expected a number, not {shown(value)}")
+            if name in settings.known:
+                value = settings.known[name].check(value)
+            if name in CHANGEABLE and not (name in settings.known and value is None):
+                value = TOP[name].check(value)
+                if not isinstance(value, int):
+                    raise ValueError(f"expected a number, not {shown(value)}")
         except ValueError as error:
-            raise RecipeError(f"{flag(key)}: {error}") from error
-        changes[key] = number
-    return OwnRun(file, changes)
+            raise RecipeError(f"{printable(flag(key))}: {error}") from error
+        if name not in (*settings.known, *CHANGEABLE) and not (settings.open and "." not in name):
+            raise RecipeError(f"{printable(flag(key))}: {_no_such(key, name, file, settings)}")
+        changes[name] = value
+    missing = sorted(settings.missing - changes.keys())
+    if missing:
+        say = " ".join(f"--set {name}=..." for name in missing)
+        raise RecipeError(f"{_called(file)}: training() needs {', '.join(missing)}: {say}")
+    return OwnRun(file, changes, settings)
+
+
+def _no_such(key: str, name: str, file: Path, settings: FileSettings) -> str:
+    """Why a key can't be changed in a file, and what can."""
+    reason = _REASONS.get(key.partition(".")[0])
+    why = f"{_called(file)} {reason} itself" if reason else "a Python file has no such key"
+    own = [one for one in settings.known if one not in CHANGEABLE]
+    others = f", and {', '.join(own)} of its training()," if own else ""
+    guess = nearest(name, (*settings.known, *CHANGEABLE))
+    hint = f"; did you mean {guess}?" if guess else ""
+    return f"{why}; only --epochs, --seed and --threads{others} can be changed here{hint}"
+
+
+def _said(value: Any) -> str:
+    """A value as `--set` takes it."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case list() | tuple():
+            return f"[{', '.join(_quoted(one) for one in value)}]"
+        case Mapping():
+            return f"{{{', '.join(f'{key} = {_quoted(one)}' for key, one in value.items())}}}"
+    return str(value)
+
+
+def _quoted(value: Any) -> str:
+    """The same inside a list or a table."""
+    return json.dumps(value) if isinstance(value, str) else _said(value)
+
+
+def _taken(function: Callable[..., Any]) -> dict[str, Any]:
+    """What the function takes by name: each parameter with its default, None without one."""
+    try:
+        parameters = signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    by_name = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    return {
+        one.name: None if one.default is Parameter.empty else one.default
+        for one in parameters
+        if one.kind in by_name
+    }
 
 
 def write_starter(path: str) -> Path:
@@ -131,41 +210,23 @@ def write_starter(path: str) -> Path:
     return file
 
 
-class _Fresh(SourceFileLoader):
-    """Compiles the file as it stands; no bytecode is kept that could be older."""
-
-    def get_code(self, fullname: str) -> CodeType | None:
-        return self.source_to_code(self.get_data(self.path), self.path)
-
-
-def _function(path: Path) -> Callable[[], Any]:
+def _function(path: Path) -> Callable[..., Any]:
     """The file's `training`, after running the file."""
-    where = str(path.resolve())
-    loader = _Fresh(MODULE, where)
-    spec = ModuleSpec(MODULE, loader, origin=where)
-    spec.has_location = True
-    module = module_from_spec(spec)
-    sys.modules[MODULE] = module  # dataclasses and pickle look their classes' module up there
-    loader.exec_module(module)
-    function = getattr(module, "training", None)
+    function = getattr(own_module.run_file(path), FUNCTION, None)
     if not callable(function):
         raise RecipeError(
             f"{_called(path)}: expected a function training() that gives a Training; "
             f"{'there is none' if function is None else f'it is {_type_of(function)}'}"
         )
-    made: Callable[[], Any] = function
+    made: Callable[..., Any] = function
     return made
 
 
 @contextmanager
 def _running(path: Path) -> Generator[None, None, None]:
-    """The file's folder leads `sys.path`, as for `python file`; errors become one line."""
-    folder = str(path.resolve().parent)
-    for name in _neighbours:
-        sys.modules.pop(name, None)  # edited beside the file, they are to be read again too
-    _neighbours.clear()
-    before = set(sys.modules)
-    sys.path.insert(0, folder)
+    """Import as for `python path`; errors become one line."""
+    roots = (path.resolve().parent, Path.cwd())
+    before = own_module.begin_imports(path)
     try:
         yield
     except RecipeError:
@@ -173,21 +234,7 @@ def _running(path: Path) -> Generator[None, None, None]:
     except (Exception, SystemExit) as error:
         raise RecipeError(_error_line(error, path)) from error
     finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
-        _neighbours.update(_from_folder(set(sys.modules) - before, folder))
-
-
-def _from_folder(names: set[str], folder: str) -> set[str]:
-    """Those of the modules that lie in the folder itself, and their submodules."""
-    tops = set()
-    for name in names:
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if "." not in name and isinstance(file, str):
-            place = Path(file).parent
-            if folder in (str(place), str(place.parent) if Path(file).stem == "__init__" else ""):
-                tops.add(name)
-    return {name for name in names if name.partition(".")[0] in tops}
+        own_module.end_imports(before, roots)
 
 
 def _error_line(error: BaseException, path: Path) -> str:

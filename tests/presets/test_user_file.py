@@ -103,7 +103,14 @@ def test_what_the_file_decides_itself_is_refused_by_name(
             "training() gave None, expected a fivestep.core.training.training.Training",
         ),
         ("def training(): return [1]", "training() gave a list, expected"),
-        ("def training(x): pass", "TypeError: training() missing 1 required positional argument"),
+        (
+            "def training(x, *, y): pass",
+            "my_run.py: training() needs x, y: --set x=... --set y=...",
+        ),
+        (
+            "def training(x, /): pass",
+            "TypeError: training() missing 1 required positional argument",
+        ),
         ("if __name__ == '__main__': 1 / 0", "there is none"),
         (RUN.replace("SGD", "LBFGS"), "ValueError: optimizer: LBFGS runs forward and backward"),
     ],
@@ -123,12 +130,81 @@ def test_the_error_of_a_file_keeps_its_traceback(put: Put) -> None:
 def test_each_build_reads_the_file_and_its_neighbours_anew(put: Put, tmp_path: Path) -> None:
     path = put(RUN.replace("epochs=4", "epochs=EPOCHS") + "\nfrom neighbour import EPOCHS\n")
     own = load_own(path)
-    before = list(sys.path)
     for epochs in (3, 7):
         put(f"EPOCHS = {epochs}\nLENGTH = {'1' * epochs}\n", "neighbour.py")
         assert own.build().epochs == epochs
-        assert sys.path == before
+        assert sys.path[0] == str(tmp_path), "workers and functions import from there"
+        assert sys.path.count(str(tmp_path)) == 1
     assert not list(tmp_path.glob("__pycache__/my_run*"))
+
+
+def test_a_folder_without_init_is_read_anew_too(put: Put, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    path = put(RUN.replace("epochs=4", "epochs=sizes.EPOCHS") + "\nfrom parts import sizes\n")
+    for epochs in (3, 7):
+        put(f"EPOCHS = {epochs}\nLENGTH = {'1' * epochs}\n", "parts/sizes.py")
+        own = load_own(path)
+        assert own.build().epochs == epochs
+        assert own.modules == [tmp_path / "parts" / "sizes.py"]
+
+
+SETTINGS = (
+    RUN.replace(
+        "def training():",
+        "def training(lr=0.5, width: int = 1, epochs=4, *, name='a', sizes=(1, 2), seed=None):",
+    )
+    .replace("lr=0.1", "lr=lr")
+    .replace("epochs=4)", "epochs=epochs)")
+)
+
+
+def test_the_parameters_of_training_are_its_settings(put: Put) -> None:
+    path = put(SETTINGS)
+    training = load_own(path, {"optimizer.lr": 1, "sizes": [3], "name": 7, "seed": 5}).build()
+    assert training.optimizer.param_groups[0]["lr"] == 1.0
+    assert dict(training.about.settings) == {
+        "lr": 1.0, "width": 1, "epochs": 4, "name": "7", "sizes": (3,), "seed": 5
+    }  # fmt: skip
+    assert load_own(path, {"epochs": 2}).build().epochs == 2
+    assert load_own(path, {"epochs": 2, "sizes": ["x y"]}).command.endswith(
+        """--epochs 2 --set 'sizes=["x y"]'"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("width", 0.5, "--set width: expected a whole number, not 0.5"),
+        ("optimizer.lr", "fast", '--lr: expected a number, not "fast"'),
+        ("sizes", 3, "--set sizes: expected a list, not 3"),
+        ("epochs", 0, "--epochs: expected a whole number from 1"),
+        ("widht", 3, "--set widht: a Python file has no such key; only --epochs, --seed and"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_is_wrong_is_one_line_before_the_file_runs(
+    put: Put, key: str, value: object, line: str
+) -> None:
+    path = put(SETTINGS + "\nraise AssertionError('nobody runs this')\n")
+    with pytest.raises(RecipeError) as caught:
+        load_own(path, {key: value})
+    assert str(caught.value).startswith(line)
+
+
+def test_an_unknown_setting_is_told_with_those_that_there_are(put: Put) -> None:
+    assert refusal(put(SETTINGS), widht=3).endswith(
+        "--seed and --threads, and lr, width, name, sizes of its training(), can be changed here; "
+        "did you mean width?"
+    )
+
+
+def test_settings_that_only_running_the_file_tells_are_passed_on(put: Put) -> None:
+    put(SETTINGS, "beside.py")
+    path = put("from beside import training\n")
+    training = load_own(path, {"optimizer.lr": 0.25, "epochs": 2}).build()
+    assert (training.optimizer.param_groups[0]["lr"], training.epochs) == (0.25, 2)
+    assert "unexpected keyword argument 'depth'" in refusal(path, depth=3)
+    anything = put(RUN.replace("training():", "training(**settings):") + "\nprint(1)\n")
+    assert load_own(anything, {"depth": 3, "epochs": 2}).build().epochs == 2
 
 
 def test_an_error_in_a_neighbour_names_it(put: Put) -> None:

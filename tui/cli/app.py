@@ -13,7 +13,15 @@ from ..render.format import clean
 from ..terminal.imports import importing
 from ..terminal.output import Output, records_only, stdout, written
 from . import run_commands
-from .arguments import faults_of, options_of, plan_of, recipe_of, watch, with_screen
+from .arguments import (
+    faults_of,
+    options_of,
+    plan_of,
+    recipe_of,
+    refuse_ranks,
+    watch,
+    with_screen,
+)
 from .errors import NO_ARGUMENTS, DefaultsToTrain, Plain, UsageError, refusals, run_command
 from .options import (
     EXIT_CODES,
@@ -71,6 +79,7 @@ def train(
     traceback: TracebackOption = False,
 ) -> None:
     """Train a preset, the recipe in a file, or a Python file of your own (see: fivestep new)."""
+    refuse_ranks()
     options = options_of(ctx)
     if with_screen(ctx) and ctx.meta.get(NO_ARGUMENTS):
         with importing():
@@ -121,13 +130,16 @@ def evaluate(
     traceback: TracebackOption = False,
 ) -> None:
     """Evaluate a model on the validation and the test data: untrained, or as a run left it."""
+    refuse_ranks()
     from ..setup.options import runs_folder
     from .evaluate import TrainedRun, evaluate_plan
 
     with refusals(traceback):
         trained = None if run is None else TrainedRun(runs_folder(runs_dir), run, last=last)
-        own = trained is not None and not preset.endswith(".py")
-        plan = trained.plan() if trained is not None and own else plan_of(ctx)
+        if trained is None or preset.endswith(".py"):
+            plan = plan_of(ctx, None if trained is None else trained.changes())
+        else:
+            plan = trained.plan()
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
         with refusals(traceback):
             evaluate_plan(plan, output, json=json, trained=trained)
@@ -164,6 +176,7 @@ def explain(
     traceback: TracebackOption = False,
 ) -> None:
     """Train a few batches step by step and say what each step did; nothing is kept."""
+    refuse_ranks()
     if not batches.isdecimal() or not 1 <= int(batches) <= MOST_BATCHES:
         raise UsageError(f"--batches: expected a number from 1 to {MOST_BATCHES:,}", ctx)
     faults, plan = faults_of(ctx), plan_of(ctx)

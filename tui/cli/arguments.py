@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+
+import typer
 
 from ...core.protocol.faults import Fault
 from ...presets.errors import nearest, shown
 from ...presets.overrides import ALIASES, SWITCHES, parse_set
 from ..setup.options import RunOptions, runs_folder
 from ..terminal.imports import importing
-from ..terminal.output import on_a_terminal, records_only, stdout
+from ..terminal.output import REFUSED, complain, on_a_terminal, records_only, stdout
 from .errors import UsageError, refusals
 
 if TYPE_CHECKING:
@@ -24,6 +27,24 @@ if TYPE_CHECKING:
 
 TIME_UNITS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 TIME_SPAN: Final = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]+)")
+
+
+def refuse_ranks() -> None:
+    """Refuse to be one of several processes that train one model; the first of them says so.
+
+    Raises:
+        typer.Exit: with 2.
+    """
+    world = os.environ.get("WORLD_SIZE", "")
+    if not world.isdecimal() or int(world) < 2:
+        return
+    if os.environ.get("RANK", "0") == "0":
+        complain(
+            f"this is one of {int(world)} processes (WORLD_SIZE), as torchrun starts them, and a "
+            "run in several is not there yet: start it once, without torchrun; a loop of your own "
+            "is watched there too (fivestep.watch)"
+        )
+    raise typer.Exit(REFUSED)
 
 
 def options_of(ctx: Any) -> RunOptions:
@@ -139,8 +160,12 @@ def recipe_of(ctx: Any) -> Recipe:
         return recipe.load(name, _overrides(params))
 
 
-def plan_of(ctx: Any) -> Plan:
+def plan_of(ctx: Any, before: Mapping[str, Any] | None = None) -> Plan:
     """What the command line asks to run: a recipe, or a Python file.
+
+    Args:
+        ctx: the command's context.
+        before: what an earlier run of the file changed, unless the command line does.
 
     Raises:
         typer.Exit: as `recipe_of`.
@@ -153,7 +178,7 @@ def plan_of(ctx: Any) -> Plan:
     from ...presets.user_file import load_own
 
     with refusals(params["traceback"]):
-        return FilePlan(load_own(params["preset"], _overrides(params)))
+        return FilePlan(load_own(params["preset"], {**(before or {}), **_overrides(params)}))
 
 
 def _overrides(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,11 @@ class TrainedRun:
             )
         return RecipePlan(load(str(directory.recipe)))
 
+    def changes(self) -> dict[str, Any]:
+        """What was changed of the Python file that it came from."""
+        found = (self._directory.read_meta() or {}).get("changes")
+        return found if isinstance(found, dict) else {}
+
     def load_weights(self, training: Training) -> str:
         """Load the weights into a training of the same recipe; gives a line that says which.
 

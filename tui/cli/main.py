@@ -15,7 +15,7 @@ def main() -> None:
     claim_process()
     open_missing_streams()
     arguments = sys.argv[1:]
-    if not arguments and on_a_terminal():
+    if not arguments and on_a_terminal() and "WORLD_SIZE" not in os.environ:
         # What `cli` would do, without the time that it takes to read a command line.
         from ..app.open import open_screen
         from ..setup.options import RunOptions, runs_folder

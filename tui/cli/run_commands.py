@@ -9,7 +9,7 @@ import typer
 from ..render.format import clean
 from ..setup.options import runs_folder
 from ..terminal.output import stdout, written
-from .arguments import options_of, watch
+from .arguments import options_of, refuse_ranks, watch
 from .errors import UsageError, refusals
 from .options import (
     RUN_OPTIONS,
@@ -41,6 +41,7 @@ def resume(
     """Go on with a run where it was: at the very batch, bit for bit as if never interrupted."""
     from ..setup.resume import resume_run
 
+    refuse_ranks()
     options = options_of(ctx)
     if run is not None and file is None and run.endswith(".py"):
         run, file = None, run

@@ -94,6 +94,7 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
         ("where", outcome.get("where")),
         ("broken", _broken(outcome.get("switches"))),
         ("command", meta.get("command")),
+        ("settings", _settings(meta.get("settings"))),
         ("started", f"{_when(run.started)} in {meta.get('cwd', '?')}"),
         ("trained", _trained(run)),
         ("best", _best(run)),
@@ -121,6 +122,13 @@ def _broken(faults: Any) -> str | None:
     if not isinstance(faults, list) or not faults:
         return None
     return f"on purpose: {', '.join(map(str, faults))}"
+
+
+def _settings(found: Any) -> str | None:
+    """The parameters of a file's `training()`."""
+    if not isinstance(found, dict) or not found:
+        return None
+    return ", ".join(f"{name} {value}" for name, value in found.items())
 
 
 def export(folder: Path, name: str | None, *, epochs: bool, to: str | None) -> int:

@@ -72,6 +72,7 @@ class JsonReporter(Reporter):
             threads=info.threads,
             amp=info.amp,
             compile=info.compile,
+            settings=dict(info.settings) or None,
             versions=versions(),
             run=self.run_name or None,
             directory=self.place or None,

@@ -210,14 +210,15 @@ class RunBuilder:
             "higher_is_better": info.higher_is_better,
             "optimizer": info.optimizer,
             "seed": info.seed,
+            "settings": dict(info.settings) or None,
         }
         try:
             meta = self.directory.read_meta() or {}
+            now = {key: trained[key] for key in trained.keys() & {"recipe", "file", "changes"}}
+            meta = {**trained, **meta, **now}  # the command stays the one that began it
             if self.resume is not None:
                 if rewrite:
                     write_plan(self.directory, self.plan)
-                now = {key: trained[key] for key in trained.keys() & {"recipe", "file", "changes"}}
-                meta = {**trained, **meta, **now}  # the command stays the one that began it
                 at = session.progress.batches_done
                 again = {"time": time.time(), "batches_done": at, "fivestep": __version__}
                 meta["resumes"] = [*_listed(meta.get("resumes")), again]

@@ -122,13 +122,41 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
             "recipe": recipe_facts(plan),
             "command": plan.recipe.command,
         }
-    path = plan.run.path
+    own = plan.run
     return {
         "kind": "file",
-        "file": {"path": str(path.absolute()), "sha256": file_digest(path)},
-        "changes": dict(plan.run.changes),
-        "command": f"fivestep train {path}",
+        "file": {
+            "path": str(own.path.absolute()),
+            "sha256": file_digest(own.path),
+            "modules": {_place(one, own.path): file_digest(one) for one in own.modules},
+        },
+        "changes": dict(own.changes),
+        "command": own.command,
     }
+
+
+def _place(module: Path, file: Path) -> str:
+    """Where a module is: relative to the file that imports it, if it lies beside or below it."""
+    folder = file.resolve().parent
+    return str(module.relative_to(folder) if module.is_relative_to(folder) else module)
+
+
+def changed_modules(then: Mapping[str, Any], file: Path) -> list[str]:
+    """Which of the modules that a run's file imported are others now, or are gone.
+
+    Args:
+        then: `file` in its run.json.
+        file: the file as it is named now; it may have been moved with its modules.
+    """
+    modules = then.get("modules")
+    found = []
+    for place, digest in modules.items() if isinstance(modules, dict) else ():
+        try:
+            if file_digest(file.resolve().parent / place) != digest:
+                found.append(place)
+        except (OSError, ValueError):
+            found.append(place)
+    return found
 
 
 def describe(directory: RunDirectory, plan: Plan) -> None:

@@ -89,7 +89,9 @@ class FilePlan:
 
     @property
     def headline(self) -> str:
-        return f"{self.name}: what training() in {self.run.path} gives"
+        changes = ", ".join(f"{key} {value}" for key, value in self.run.changes.items())
+        with_them = f" with {changes}" if changes else ""
+        return f"{self.name}: what training() in {self.run.path} gives{with_them}"
 
     @property
     def preview(self) -> RunInfo:
@@ -105,12 +107,12 @@ class FilePlan:
             optimizer="",
             scheduler=None,
             batch_size=None,
-            epochs=self.run.changes.get("epochs", 1),
+            epochs=self.run.number("epochs") or 1,
             batches_per_epoch=None,
             validation_batches=None,
             device="",
-            threads=self.run.changes.get("threads", 0),
-            seed=self.run.changes.get("seed"),
+            threads=self.run.number("threads") or 0,
+            seed=self.run.number("seed"),
         )
 
     def build(self) -> Training:

@@ -11,7 +11,7 @@ from ...presets.errors import RecipeError, printable, shown
 from ...presets.recipe import load
 from ...presets.user_file import load_own
 from .builder import ResumeRequest, RunBuilder
-from .metadata import changed, file_digest, recipe_facts
+from .metadata import changed, changed_modules, file_digest, recipe_facts
 from .options import RunOptions
 from .plan import FilePlan, Plan, RecipePlan
 
@@ -31,7 +31,7 @@ def resume_run(
         options: for the run from now on; their folder is where runs are looked for.
         file: the Python file of a run that came from one.
         epochs: train to this many, instead of as many as it was to have.
-        force: accept a recipe or a file that was changed since.
+        force: accept a recipe, a file or a module of it that was changed since.
 
     Raises:
         RunError: there is no such run, or another process trains it; one line.
@@ -100,5 +100,12 @@ def _from_file(
         raise RecipeError(
             f"{shown(file)} is not the file that {directory.name} came from: it was changed "
             "since, or is another one; --force goes on with it"
+        )
+    modules = changed_modules(origin, own.path)
+    if modules and not force:
+        which, were = printable(", ".join(modules), 300), "was" if len(modules) == 1 else "were"
+        raise RecipeError(
+            f"{which}, which {shown(file)} imports, {were} changed since {directory.name} began; "
+            "--force goes on with what is there now"
         )
     return FilePlan(own)

@@ -21,13 +21,15 @@ class Start:
     """How the recipe differs from the checkpoint's, by key."""
     notes: tuple[str, ...] = ()
     """What a person has to know, a line each."""
+    reschedule: bool = False
+    """Its schedule may be another one than it was; see `session.state.put_state`."""
 
     @property
     def options(self) -> dict[str, Any]:
         """The arguments of `Session` that say so."""
         return {
             "state": self.state,
-            "reschedule": bool(self.changes),
+            "reschedule": self.reschedule,
             "restart_epoch": any(key.split(".")[0] in DATA for key in self.changes),
             "notes": self.notes,
         }
@@ -88,8 +90,9 @@ def start_of(
         )
     changes = changed(then.get("recipe") or {}, about["recipe"] or {})
     passed = tuple(f"passed over a damaged checkpoint: {one}" for one in loaded.skipped)
-    notes = (*passed, *_differences(meta, facts), *_changes(changes, then, about))
-    return Start(loaded.state, changes, notes)
+    told = _changes(changes, then, about)
+    notes = (*passed, *_differences(meta, facts), *told)
+    return Start(loaded.state, changes, notes, reschedule=bool(changes or told))
 
 
 def _existing(directory: RunDirectory) -> list[str]:
@@ -135,6 +138,13 @@ def _changes(
     file, own = then.get("file"), now["file"]
     if file and own and file["sha256"] != own["sha256"]:
         notes.append(f"{printable(own['path'])} was changed since")
+    if file and own:
+        old, new = file.get("modules", {}), own["modules"]
+        notes += [
+            f"{printable(place)} was changed since"
+            for place in sorted(old.keys() & new.keys())
+            if old[place] != new[place]
+        ]
     before, epochs = then.get("epochs"), now["epochs"]
     if isinstance(before, int) and before != epochs:
         schedule = "its own" if own else now["recipe"].get("scheduler.name", "none")
@@ -151,5 +161,8 @@ def _longer(before: int, now: int, schedule: str) -> str:
             f"{now} epochs would have here"
         )
     if schedule == "its own":
-        return f"{text}; the file's own schedule, if there is one, goes on from where it was"
+        return (
+            f"{text}; the file's own schedule, if there is one, goes on from where it was, or from "
+            f"where it would be if training() makes it for {now}"
+        )
     return text

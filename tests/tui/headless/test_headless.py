@@ -295,3 +295,9 @@ def test_a_full_disk_does_not_end_the_run(
     assert headless.run(RunBuilder.nowhere(RecipePlan(short)), reporter) == 1
     assert ended == ["finished"]
     assert capsys.readouterr().err == "fivestep: some lines could not be written: No room\n"
+
+
+def test_the_only_process_of_torchrun_trains(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setenv("RANK", "0")
+    assert "finished after 1 epoch" in cli("train", "line-linear", "--no-ui", "--epochs", "1").out

@@ -127,6 +127,84 @@ def test_what_a_file_cannot_do_is_refused(
     assert line.format(own) in cli.refused(*[word.format(own) for word in arguments])
 
 
+SPAWNED = """
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from beside import Numbers
+from fivestep import Training
+
+HERE = Path(__file__).parent
+
+
+class Doubled(Numbers):
+    pass
+
+
+def together(samples):
+    return torch.stack([x for x, _ in samples]), torch.stack([y for _, y in samples])
+
+
+def training():
+    with (HERE / "calls").open("a") as calls:
+        calls.write("training ")
+    model = nn.Linear(2, 1)
+    loader = DataLoader(
+        Doubled(), 4, collate_fn=together, num_workers=1, multiprocessing_context="spawn"
+    )
+    return Training(model, nn.MSELoss(), torch.optim.SGD(model.parameters(), lr=0.1), loader)
+"""
+
+
+def test_spawned_workers_know_the_files_classes_and_do_not_train(tmp_path: Path, cli: Cli) -> None:
+    (tmp_path / "my-run.2.py").write_text(SPAWNED)
+    (tmp_path / "beside.py").write_text(
+        "import torch\n\n\nclass Numbers(torch.utils.data.Dataset):\n"
+        "    def __len__(self):\n        return 8\n\n"
+        "    def __getitem__(self, i):\n        return torch.ones(2) * i, torch.ones(1)\n"
+    )
+    assert (
+        "finished after 1 epoch, 2 batches"
+        in cli("train", str(tmp_path / "my-run.2.py"), "--no-ui").out
+    )
+    assert (tmp_path / "calls").read_text() == "training "
+
+
+@pytest.mark.filterwarnings("ignore:Got pickle error")
+def test_what_a_spawned_worker_can_not_be_sent_is_told_with_what_to_do(
+    tmp_path: Path, cli: Cli
+) -> None:
+    file = tmp_path / "mine.py"
+    lambdas = SPAWNED.replace("collate_fn=together", "collate_fn=lambda samples: samples")
+    file.write_text(
+        lambdas.replace(
+            "from beside import Numbers", "class Numbers(list):\n    __len__ = lambda _: 8"
+        )
+    )
+    err = cli("train", str(file), "--no-ui", "--no-save", code=1).err
+    assert "sent the data set and collate_fn by name: take functions and classes" in err
+
+
+def test_settings_are_set_kept_and_shown(tmp_path: Path, cli: Cli) -> None:
+    cli("new", str(tmp_path / "mine.py"))
+    more = ["--set", "width=8", "--lr", "0.02", "--epochs", "1", "--name", "narrow"]
+    out = cli("train", str(tmp_path / "mine.py"), "--json", *more).out
+    settings = {"lr": 0.02, "width": 8, "epochs": 1}
+    assert json.loads(out.splitlines()[0])["settings"] == settings
+    shown = cli("runs", "show", "narrow").out
+    assert "settings     lr 0.02, width 8, epochs 1" in shown
+    assert "mine.py --epochs 1 --set lr=0.02 --set width=8" in shown
+    # What goes on with it, or judges it, builds the same model.
+    assert (
+        "finished after 2 epochs"
+        in cli("resume", "narrow", str(tmp_path / "mine.py"), "--epochs", "2", "--no-ui").out
+    )
+    assert "weights of run narrow" in cli("eval", str(tmp_path / "mine.py"), "--run", "narrow").out
+
+
 def test_new_writes_a_file_that_trains(
     tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

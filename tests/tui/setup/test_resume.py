@@ -492,6 +492,24 @@ def test_another_file_or_a_changed_one_is_refused(
     assert "was changed" not in shell.resume("own", str(other))
 
 
+def test_a_module_that_was_changed_is_refused_by_name(
+    shell: Shell, own: Callable[..., str], tmp_path: Path
+) -> None:
+    file, beside = tmp_path / "own.py", tmp_path / "parts" / "beside.py"
+    beside.parent.mkdir()
+    beside.write_text("RATE = 0.3\n")
+    file.write_text(OWN.replace("0.3", "RATE") + "\nfrom parts.beside import RATE\n")
+    own("own", stop=5)
+    meta = json.loads((run("own") / "run.json").read_text())
+    assert list(meta["file"]["modules"]) == ["parts/beside.py"]
+    beside.write_text("RATE = 0.4\n")
+    assert "parts/beside.py, which " in shell.refused("own", str(file))
+    assert "parts/beside.py was changed since" in shell.resume("own", str(file), "--force", stop=7)
+    assert "was changed" not in shell.resume("own", str(file), stop=8)
+    beside.unlink()
+    assert "parts/beside.py, which " in shell.refused("own", str(file))
+
+
 def test_a_file_of_ones_own_stays_as_long_as_it_was_made(
     shell: Shell, own: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -1,9 +1,8 @@
-"""The base class of views, and how outputs and labels name classes."""
+"""The base class of views, and the probabilities that outputs give to classes."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 import torch
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..protocol.inside import ViewResult
+from ..training.predictions import PROBABILITIES, is_one_of, is_single
 from ..training.training import Training
 from .eval_mode import eval_without_trace
 
@@ -37,10 +37,8 @@ class View(ABC):
         """The picture, the model being in eval mode and without gradients."""
 
 
-_PROBABILITIES: Final = (nn.BCELoss, F.binary_cross_entropy)
-"""Criteria whose outputs are probabilities already."""
 _MANY_LABELS: Final = (
-    *_PROBABILITIES,
+    *PROBABILITIES,
     nn.BCEWithLogitsLoss,
     F.binary_cross_entropy_with_logits,
     nn.MultiLabelMarginLoss,
@@ -57,47 +55,22 @@ def is_choice(outputs: Any, labels: Any, criterion: Any) -> bool:
         return False
     if not outputs.is_floating_point() or not outputs.dim():
         return False
-    if _single(outputs.shape):
-        return outputs.shape == labels.shape
+    if is_single(outputs.shape):
+        return outputs.numel() == labels.numel()
     each = outputs.shape[:1] + outputs.shape[2:]
-    return labels.shape in (outputs.shape, each) and not _is(criterion, _MANY_LABELS)
+    return labels.shape in (outputs.shape, each) and not is_one_of(criterion, _MANY_LABELS)
 
 
 def probabilities(outputs: Tensor, criterion: Any) -> Tensor:
     """Of each class, (N, C): a row for each sample, or for each position of one."""
-    if _single(outputs.shape):
+    if is_single(outputs.shape):
         one = outputs.flatten().float()  # (N,)
-        one = one if _is(criterion, _PROBABILITIES) else one.sigmoid()  # (N,)
+        one = one if is_one_of(criterion, PROBABILITIES) else one.sigmoid()  # (N,)
         return torch.stack((1 - one, one), 1)
     return outputs.movedim(1, -1).flatten(0, -2).float().softmax(1)
-
-
-def classes_of(labels: Tensor, shape: Sequence[int], criterion: Any) -> Tensor:
-    """The class that each label names, (N,); -1 where the criterion ignores it.
-
-    Args:
-        labels: class numbers (B, ...), or a probability for each class, as the outputs are.
-        shape: of the outputs.
-    """
-    if _single(shape):
-        return (labels > 0.5).flatten().long()
-    if labels.shape == torch.Size(shape):
-        return labels.movedim(1, -1).flatten(0, -2).argmax(1)
-    labels = labels.flatten().long()
-    known = (labels >= 0) & (labels < shape[1])
-    known &= labels != getattr(criterion, "ignore_index", -1)
-    return torch.where(known, labels, -1)
 
 
 def predicted(chances: Tensor) -> tuple[Tensor, Tensor]:
     """The likeliest class (N,), -1 where the model gave NaN, and its probability (N,)."""
     best, which = chances.max(1)  # a NaN is larger than anything
     return torch.where(best.isnan(), -1, which), best.nan_to_num(0.0)
-
-
-def _single(shape: Sequence[int]) -> bool:
-    return len(shape) == 1 or shape[1] == 1
-
-
-def _is(criterion: Any, kinds: tuple[Any, ...]) -> bool:
-    return criterion in kinds or type(criterion) in kinds

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..protocol.inside import ClassifiedImage, ConfusionMatrix, DecisionMap, GreyImage, Mistakes
+from ..training.predictions import classes_of, predictions
 from ..training.training import Training
-from .base_view import View, classes_of, predicted, probabilities
+from .base_view import View, predicted, probabilities
 from .samples import CHUNK, Samples
 
 COLUMNS: Final = 64
@@ -53,7 +54,9 @@ class DecisionView(View):
 
     def see(self, model: nn.Module, training: Training) -> DecisionMap:
         grid = self._grid.to(training.device).split(CHUNK)  # (B, 2) each
-        chances = torch.cat([probabilities(model(part), training.criterion) for part in grid])
+        chances = torch.cat(
+            [probabilities(predictions(model(part)), training.criterion) for part in grid]
+        )
         classes, confidence = predicted(chances)
         return DecisionMap(
             x=self._x,

@@ -278,7 +278,10 @@ class _Walk:
         training, progress = self._training, self.progress
         self._rows = self._watch.look(exact=True)
         for steps in training_loop(
-            training, self._rate, progress, lambda: meter_for(training.task, training.metrics)
+            training,
+            self._rate,
+            progress,
+            lambda: meter_for(training.task, training.metrics, training.criterion),
         ):
             with closing(steps):
                 for step in steps:

@@ -26,6 +26,7 @@ from ..training.data import TensorBatches
 from ..training.progress import Progress
 from ..training.training import Training
 from .base_view import View
+from .first_batch import Shapes, check_last_batch, check_measures, stretched
 from .layers import LayerWatch
 from .views import views_for
 
@@ -102,6 +103,7 @@ class Inspector:
         self._view_place: tuple[Step, int, int] | None = None
         self._view_error = ""
         self._facts: VerdictInputs | None = None
+        self._stretched: Shapes | None = None
 
     def take(self, show: Show) -> None:
         """Show this from now on."""
@@ -114,6 +116,20 @@ class Inspector:
             self._picture, self._view_due = None, float("-inf")
         self.show = show
         self._look_due = float("-inf")
+
+    def first_batch(self, step: Step) -> None:
+        """At the gates before the forward pass and before the backward pass of a first batch: do
+        its parts fit each other?
+
+        Raises:
+            UnfitError: they don't, which would be seen only later.
+        """
+        training, at = self._training, self._progress
+        if step is Step.FORWARD:
+            check_last_batch(training, at.features)
+        else:
+            self._stretched = stretched(training.criterion, at.outputs, at.labels)
+            check_measures(training, at.features, at.outputs, at.labels, at.loss)
 
     # Around an update, which is when gradients and weights belong together.
 
@@ -199,19 +215,23 @@ class Inspector:
 
     # For verdicts.
 
-    def facts(self, *, first_loss: float | None, validation_trains: bool | None) -> VerdictInputs:
-        """What verdicts need besides a Snapshot."""
+    def facts(self, **others: Any) -> VerdictInputs:
+        """What verdicts need besides a Snapshot.
+
+        Args:
+            others: fields that are known to somebody else.
+        """
         if self._facts is None and self._progress.outputs is not None:
             self._facts = self._label_facts()
         known = self._facts or VerdictInputs()
         return VerdictInputs(
             layers=self._rows,
-            first_loss=first_loss,
             label_low=known.label_low,
             label_high=known.label_high,
             classes=known.classes,
-            validation_trains=validation_trains,
+            stretched=self._stretched,
             faults=tuple(fault.info.label for fault in sorted(self._progress.faults)),
+            **others,
         )
 
     def _label_facts(self) -> VerdictInputs:

@@ -21,6 +21,7 @@ from torch.utils.data import (
 
 from ..training.data import Batches, TensorBatches, Unpack
 from ..training.device import estimate_work
+from ..training.predictions import predictions
 from ..training.progress import samples_in, to_device
 from ..training.training import Training
 
@@ -136,10 +137,14 @@ class Samples:
             return Samples(((features[:2], labels[:2]),), self.part)
         return Samples(self.batches[:1], self.part)
 
-    def outputs(self, model: nn.Module, device: torch.device) -> Iterator[tuple[Any, Any]]:
-        """The model's outputs and the labels of each batch, on the device."""
+    def outputs(self, model: nn.Module, device: torch.device) -> Iterator[tuple[Tensor, Any]]:
+        """The model's predictions and the labels of each batch, on the device.
+
+        Raises:
+            TypeError: nobody can tell what the predictions are; see `predictions`.
+        """
         for features, labels in self.batches:
-            yield model(to_device(features, device)), to_device(labels, device)
+            yield predictions(model(to_device(features, device))), to_device(labels, device)
 
 
 def validation_samples(training: Training, model: nn.Module) -> Samples | None:

@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from ..protocol.inside import FittedLine, PredictionsTruth, WrittenText
 from ..training.device import estimate_work
+from ..training.predictions import predictions
 from ..training.training import Training
 from .base_view import View, is_choice, probabilities
 from .classifier_views import ConfusionView, DecisionView, MistakesView, points_of
@@ -48,7 +49,7 @@ class FittedView(View):
         self._x = x.to(features.device, features.dtype).view(-1, *features.shape[1:])
 
     def see(self, model: nn.Module, training: Training) -> FittedLine:
-        predicted = model(self._x.to(training.device)).flatten()
+        predicted = predictions(model(self._x.to(training.device))).flatten()
         return FittedLine(
             tuple(self._x.flatten().tolist()), tuple(predicted.tolist()), self._points
         )
@@ -144,7 +145,7 @@ class TextView(View):
         size = len(tokens)
         bad = torch.zeros((), dtype=torch.bool, device=training.device)
         for place in range(len(luck)):
-            outputs = model(tokens[None, -size:])[0]  # (V, T) or (T, V)
+            outputs = predictions(model(tokens[None, -size:]))[0]  # (V, T) or (T, V)
             logits = outputs[-1] if self._last else outputs[:, -1]  # (V,)
             bad |= ~logits.isfinite().all()
             chances = (logits.float() / TEMPERATURE).softmax(0).cumsum(0)  # (V,)

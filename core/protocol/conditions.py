@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Final, Literal, NamedTuple
 
+from .steps import CLASS_METRICS
+
 Values = Mapping[str, float | None]
 """The run's numbers by name; None or missing where not known yet."""
 Number = Callable[[Values], float | None]
@@ -65,7 +67,7 @@ before its first value, and None for `loss` from a batch's begin to its loss gat
 at the loss gate before a session that stops on such a loss does so.
 """
 
-METRICS: Final = ("accuracy", "r2", "mae", "perplexity")
+METRICS: Final = ("accuracy", *CLASS_METRICS, "r2", "mae", "perplexity")
 """Metrics that some task brings, for a condition read before the run is known."""
 
 

@@ -25,6 +25,11 @@ class Verdict:
     next: str
     """What to try."""
 
+    @property
+    def line(self) -> str:
+        """All of it in one line, for people."""
+        return f"{self.severity}: {self.what}; {self.why}; {self.next}"
+
 
 @dataclass(frozen=True, slots=True)
 class VerdictInputs:
@@ -39,6 +44,15 @@ class VerdictInputs:
     label_high: int | None = None
     classes: int | None = None
     """How many classes the model's outputs tell apart; 2 for a single logit."""
+    stretched: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    """Shapes of outputs and labels between which the criterion compares every one with every other
+    one: (B, 1) and (B,), say."""
+    groups: int | None = None
+    """How many parameter groups the optimizer has."""
+    zero_groups: tuple[tuple[str, int], ...] = ()
+    """Those whose learning rate is 0: the name, and for how many batches that was seen."""
+    validation_classes: int | None = None
+    """How many classes occur among the validation's labels."""
     validation_trains: bool | None = None
     """Whether the model was in train mode while it was validated."""
     faults: tuple[str, ...] = ()

@@ -52,7 +52,8 @@ EPOCH: Final[Fields] = {
     "train_loss": "sum of the batches' losses over their number",
     "val_loss": "mean loss over the validation samples; null without validation",
     "val_metric": "the task's own metric on the validation samples",
-    "metrics": "every validation metric by name",
+    "metrics": "every validation metric by name; of a classification balanced_accuracy, f1 (both "
+    "means over the classes) and majority_share, the share of the largest class, too",
     "best_metric": "best val_metric over all epochs so far",
     "best_epoch": "the epoch that reached it, counted from 1",
     "best_val_loss": "lowest val_loss over all epochs so far",
@@ -149,6 +150,7 @@ REPORT: Final[Mapping[str, Fields]] = {
         "val_loss": "latest",
         "val_metric": "latest",
         "metric_name": "as in run_start",
+        "metrics": "latest, every one by name",
         "best_val_metric": "best over all epochs",
         "best_epoch": "the epoch that reached it, counted from 1",
         "seconds": _ELAPSED,

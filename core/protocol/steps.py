@@ -137,6 +137,9 @@ class State(StrEnum):
         return self in (State.FINISHED, State.STOPPED, State.FAILED)
 
 
+CLASS_METRICS: Final = ("balanced_accuracy", "f1", "majority_share")
+"""What is measured of a classification besides its accuracy; see `ClassificationMeter`."""
+
 TaskName = Literal["classification", "regression", "language-model"]
 
 
@@ -158,8 +161,9 @@ class Task:
 
     @property
     def metric_names(self) -> tuple[str, ...]:
-        """Everything that its validation measures, and no other metric may be called."""
-        return (self.metric_name, "val_loss", *(("mae",) if self.name == "regression" else ()))
+        """Everything that its validation measures."""
+        more = {"classification": CLASS_METRICS, "regression": ("mae",)}
+        return (self.metric_name, "val_loss", *more.get(self.name, ()))
 
     @property
     def higher_is_better(self) -> bool:

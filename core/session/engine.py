@@ -52,7 +52,7 @@ class Engine:
         self.readings = Readings(run, stop_on_nonfinite=stop_on_nonfinite)
         self.probes = Probes(run, self.controller, self.readings, breakpoints, stops=stop_on_break)
         self.validation = ValidationRecorder(
-            training.task, training.metrics, run.progress, run.recorder, run.clock, run.loaders
+            training, run.progress, run.recorder, run.clock, run.loaders
         )
         self._batches_per_epoch = batch_count(training.batches)
         self._batches_done = self._epoch = 0
@@ -237,7 +237,7 @@ class Engine:
             ),
             saved=None if self._saving is None else self._saving.saved,
             inside=self.probes.inside(step, held=state is State.PAUSED),
-            facts=self.probes.facts() if curves else None,
+            facts=self.probes.facts(validation_classes=self.validation.classes) if curves else None,
             undo=controller.healthy is not None,
             breakpoints=self.probes.breakpoints.conditions,
             trouble=controller.trouble,

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from ..inspection.first_batch import stretched
+from ..protocol.diagnosis import VerdictInputs
 from ..protocol.snapshot import Certainty, Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step, Task
 from ..training.data import Batches, batch_count
@@ -92,6 +94,8 @@ class Watched:
         self.device = torch.device("cpu") if parameter is None else parameter.device
         self.progress = Progress()
         self.outcome: Outcome | None = None
+        self.facts: VerdictInputs | None = None
+        """What verdicts need besides a Snapshot, as the criterion's first call has shown it."""
         self._tick = tick
         self._clock = Clock()
         self._record = Recorder(Task(), self._clock, listener)
@@ -317,8 +321,11 @@ class Watched:
         if self.model.training:
             self._gate(Step.LOSS)
 
-    def _loss_ends(self, _: nn.Module, __: Any, loss: Any) -> None:
+    def _loss_ends(self, criterion: nn.Module, given: Any, loss: Any) -> None:
         if self.model.training:
+            if self.facts is None and len(given) == 2:
+                self.facts = VerdictInputs()  # while it is called again
+                self.facts = VerdictInputs(stretched=stretched(criterion, *given))
             if isinstance(loss, Tensor) and loss.numel() == 1 and loss.grad_fn is not None:
                 self._criterion_gave = loss.detach(), loss.grad_fn
             self._pause()

@@ -42,19 +42,26 @@ class Probes:
         stops: bool,
     ) -> None:
         self.breakpoints = breakpoints
-        self.active = False
+        self.active = True
         """Whether `at_gate` must be called."""
+        self._first = True
+        """Whether no batch was looked at yet."""
         self.report: BreakReport | None = None
         """Where a breakpoint has ended the run."""
         self._run, self._controller, self._readings = run, controller, readings
         self._inspector = Inspector(run.training, run.progress)
         self._stops = stops
         self._validation_trains: bool | None = None
+        self._zero_since: dict[int, int] = {}
+        """Batches done when a parameter group's learning rate was first seen to be 0."""
 
     def look_at(self, show: Show) -> None:
         """Look at this from now on."""
         self._inspector.take(show)
-        self.active = self.breakpoints.active or show.layers
+        self._set_active()
+
+    def _set_active(self) -> None:
+        self.active = self._first or self.breakpoints.active or self._inspector.show.layers
 
     def at_gate(self, step: Step, running: Step, here: float) -> bool:
         """Look at what there is to see after `running` and before `step`.
@@ -64,7 +71,13 @@ class Probes:
 
         Raises:
             StoppedError: a breakpoint ends the run right here: the batch can't be finished.
+            UnfitError: at the first batch, what would fail only later.
         """
+        if self._first and step in (Step.FORWARD, Step.BACKWARD):
+            self._inspector.first_batch(step)
+            self._zero_groups()
+            self._first = step is not Step.BACKWARD
+            self._set_active()
         inspector, held = self._inspector, self._controller.lasting
         if running is Step.UPDATE:
             inspector.after_update(here, exact=held)
@@ -113,8 +126,24 @@ class Probes:
         speed = self._controller.speed
         return self._inspector.inside(step, held=held or (speed is not None and speed <= SLOW))
 
-    def facts(self) -> VerdictInputs:
+    def facts(self, *, validation_classes: int | None) -> VerdictInputs:
         """What verdicts need besides a Snapshot."""
         return self._inspector.facts(
-            first_loss=self._run.recorder.first_loss, validation_trains=self._validation_trains
+            first_loss=self._run.recorder.first_loss,
+            validation_trains=self._validation_trains,
+            validation_classes=validation_classes,
+            groups=len(self._run.training.optimizer.param_groups),
+            zero_groups=self._zero_groups(),
         )
+
+    def _zero_groups(self) -> tuple[tuple[str, int], ...]:
+        """See `VerdictInputs.zero_groups`."""
+        done, since = self._run.progress.batches_done, self._zero_since
+        found = []
+        for i, group in enumerate(self._run.training.optimizer.param_groups):
+            if float(group["lr"]):
+                since.pop(i, None)
+            else:
+                since.setdefault(i, done)
+                found.append((str(group.get("name", f"group {i}")), done - since[i]))
+        return tuple(found)

@@ -13,9 +13,10 @@ from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snap
 from ..protocol.steps import State, Step, Task
 from ..storage.batch_lines import MOST, BatchBlock
 from ..training.lr import LearningRate
-from ..training.metrics import Meter, Metrics, meter_for
+from ..training.metrics import ClassificationMeter, Meter, meter_for
 from ..training.progress import Progress
 from ..training.resume_data import Loaders
+from ..training.training import Training
 from .clock import WARM_UP, Clock
 from .series import Series
 
@@ -256,6 +257,8 @@ class Recorder:
 
     def _note_best(self, summary: EpochSummary) -> None:
         metric, loss, epoch = summary.val_metric, summary.val_loss, summary.epoch
+        if loss is not None and not math.isfinite(loss):
+            return  # whatever else such a model may reach
         if _is_better(metric, self.best_metric, higher=self._task.higher_is_better):
             self.best_metric = Best(metric, epoch)
         if _is_better(loss, self.best_val_loss, higher=False):
@@ -411,21 +414,27 @@ class ValidationRecorder:
 
     def __init__(
         self,
-        task: Task,
-        metrics: Metrics,
+        training: Training,
         progress: Progress,
         record: Recorder,
         clock: Clock,
         loaders: Loaders,
     ) -> None:
-        self._task, self._metrics = task, metrics
+        self.classes: int | None = None
+        """How many classes occurred in the last validation; None if that is no classification."""
+        self._training = training
         self._progress, self._record, self._clock, self._loaders = progress, record, clock, loaders
         self._meter: Meter | None = None
         self._began = 0.0
+        self._bad = False
+        """Whether the last validation's loss was NaN or infinite."""
+        self._nan: dict[str, int] = {}
+        """How often a metric was NaN; -1 once it was anything else."""
 
     def begin(self) -> Meter:
         """A meter for the validation that starts now."""
-        self._meter = meter_for(self._task, self._metrics)
+        training = self._training
+        self._meter = meter_for(training.task, training.metrics, training.criterion)
         self._began = self._clock.spent[Step.VALIDATE]
         self._loaders.validation_begins()
         return self._meter
@@ -437,9 +446,38 @@ class ValidationRecorder:
         seconds = self._clock.spent[Step.VALIDATE] - self._began
         loss, metrics = self._meter.result()
         self._record.validated(self._progress.batches_done, loss, metrics, seconds)
+        if isinstance(self._meter, ClassificationMeter):
+            self.classes = self._meter.classes
+        self._warn(self._meter, loss, metrics)
         self._meter = None
         self._loaders.validation_ends()
         return True
+
+    def _warn(self, meter: Meter, loss: float | None, metrics: dict[str, float]) -> None:
+        """Say once where a loss is NaN or infinite, until it is finite again; and which metric is
+        NaN in every validation.
+        """
+        progress = self._progress
+        if loss is None:
+            return
+        if not math.isfinite(loss):
+            if not self._bad:
+                epoch = progress.epoch + 1 if progress.batch else max(1, progress.epoch)
+                place = f", {progress.val_bad}" if progress.val_bad else ""
+                text = (
+                    f"the validation loss of epoch {epoch} is {loss}: first in validation batch "
+                    f"{meter.first_bad}{place}; such an epoch is never the best"
+                )
+                self._record.change(progress, text, "warning")
+            self._bad = True
+            return
+        self._bad = False
+        for name, value in metrics.items():
+            times = self._nan.get(name, 0)
+            self._nan[name] = -1 if times < 0 or not math.isnan(value) else times + 1
+            if self._nan[name] == min(2, self._training.epochs):
+                text = f"the metric {name} was NaN in every validation so far"
+                self._record.change(progress, text, "warning")
 
     def forget(self) -> None:
         """Drop a validation that was given up."""

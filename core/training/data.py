@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
-from .progress import pair, to_device
+from .progress import pair, samples_in, to_device
 from .rng import everything_untouched
 
 Batch = tuple[Tensor, Tensor]
@@ -129,6 +129,25 @@ def batch_count(batches: Batches) -> int | None:
         return len(cast("Any", batches))
     except TypeError:
         return None
+
+
+def last_batch(batches: Batches, unpack: Unpack) -> int | None:
+    """How many samples the last batch of an epoch has; None where only iterating tells."""
+    if isinstance(batches, (list, tuple)) and batches:
+        return samples_in(*unpack(batches[-1]))
+    if isinstance(batches, TensorBatches):
+        samples, size, drops = len(batches.features), batches.batch_size, False
+    elif isinstance(batches, DataLoader) and type(batches.batch_sampler) is BatchSampler:
+        sampler = batches.batch_sampler
+        size, drops = sampler.batch_size, sampler.drop_last
+        try:
+            samples = len(sampler.sampler)  # type: ignore[arg-type]
+        except TypeError:
+            return None
+    else:
+        return None
+    left = samples % size
+    return left if left and not drops else size
 
 
 class Feed:

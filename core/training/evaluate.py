@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .loop import validate
-from .metrics import Meter, meter_for
+from .metrics import Meter, errors, meter_for
+from .predictions import chosen_classes, predictions
 from .progress import Progress, samples_in
 from .training import Training
 
@@ -51,7 +52,8 @@ class _Findings:
     """A meter that also keeps what a sum can't tell."""
 
     def __init__(self, training: Training) -> None:
-        self.meter: Meter = meter_for(training.task, training.metrics)
+        self.meter: Meter = meter_for(training.task, training.metrics, training.criterion)
+        self._criterion = training.criterion
         self.samples = 0
         self._task = training.task.name
         self._counts: Tensor | None = None
@@ -64,19 +66,15 @@ class _Findings:
         if self._task == "classification":
             self._confuse(outputs, labels)
         elif self._task == "regression":
-            residuals = labels.double() - outputs.double()
-            self._residuals.append(residuals.flatten().cpu())  # (N,)
+            error, _ = errors(outputs, labels)
+            self._residuals.append(-error.flatten().double().cpu())  # (N,)
 
-    def _confuse(self, outputs: Tensor, labels: Tensor) -> None:
-        """Count labels (B, ...) against outputs (B, C, ...), or one logit (B,) or (B, 1) each."""
-        if outputs.shape == labels.shape and (outputs.dim() == 1 or outputs.shape[1] == 1):
-            classes, predicted, true = 2, outputs > 0, labels > 0.5
-        else:
-            classes, predicted = outputs.shape[1], outputs.argmax(1)
-            true = labels.argmax(1) if outputs.shape == labels.shape else labels
-        true, predicted = true.flatten().long().cpu(), predicted.flatten().long().cpu()
-        known = (true >= 0) & (true < classes)  # a criterion may ignore others
-        pairs = true[known] * classes + predicted[known]
+    def _confuse(self, outputs: Any, labels: Tensor) -> None:
+        """Count the classes of labels against those that the outputs choose."""
+        true, chosen, classes = chosen_classes(predictions(outputs), labels, self._criterion)
+        true, chosen = true.cpu(), chosen.cpu()
+        known = true >= 0
+        pairs = true[known] * classes + chosen[known]
         counts = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
         self._counts = counts if self._counts is None else self._counts + counts
 

@@ -23,6 +23,19 @@ UNSENDABLE: Final = (
 )
 
 
+class UnfitError(ValueError):
+    """Data, model and task don't fit each other, seen before anything is lost by it.
+
+    Args:
+        text: what doesn't fit.
+        advice: what to do.
+    """
+
+    def __init__(self, text: str, advice: str) -> None:
+        super().__init__(text)
+        self.advice = advice
+
+
 def describe_failure(
     error: BaseException, model: nn.Module, progress: Progress, step: Step
 ) -> Outcome:
@@ -36,6 +49,8 @@ def describe_failure(
     if isinstance(error, NonFiniteError):
         reason = first_line
         where += f", {error.place}" if error.place else ""
+    elif isinstance(error, UnfitError):
+        reason = first_line
     else:
         reason = f"{type(error).__name__}: {first_line}".rstrip(": ")
         layer = failing_layer(model, error.__traceback__)
@@ -58,6 +73,8 @@ def failing_layer(model: nn.Module, tb: TracebackType | None) -> str | None:
 def advise(error: BaseException) -> str:
     """What a person could try; empty where nothing sensible can be said."""
     text = str(error)
+    if isinstance(error, UnfitError):
+        return error.advice
     if isinstance(error, NonFiniteError):
         return "try a lower learning rate, clip the gradients, or look for NaN in the data"
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
@@ -70,6 +87,11 @@ def advise(error: BaseException) -> str:
         return UNSENDABLE
     if "shapes cannot be multiplied" in text or "size mismatch" in text or "must match" in text:
         return "the shapes of data and model do not fit: compare them in the traceback"
+    if "more than 1 value per channel" in text:
+        return (
+            "batch norm can't be trained on a batch of one: drop_last=True in the DataLoader, or "
+            "another batch_size"
+        )
     if "out of bounds" in text or "out of range" in text:
         return "a label or token lies outside what the model's outputs cover: check the classes"
     if "expected scalar type" in text or "same dtype" in text:

@@ -7,6 +7,7 @@ times, logs or steers, and nothing that a `with` sets is ever left on across a y
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from ..protocol.faults import Fault
 from ..protocol.steps import Step, Steps
 from .data import Feed, TensorBatches
 from .lr import LearningRate
+from .nonfinite import name_bad_value
 from .progress import Progress
 from .rng import everything_untouched, untouched_rng
 from .training import Training
@@ -170,7 +172,8 @@ def validate(training: Training, progress: Progress, meter: BatchConsumer) -> St
     # takes 0.1 ms.
     in_memory = isinstance(training.validation, TensorBatches)
     untouched = untouched_rng if in_memory else everything_untouched
-    progress.val_batch = 0
+    cpu = training.device.type == "cpu"
+    progress.val_batch, progress.val_bad = 0, None
     model.eval()
     try:
         while batches.more:
@@ -184,6 +187,8 @@ def validate(training: Training, progress: Progress, meter: BatchConsumer) -> St
                     outputs = model(features)  # (B, ...)
                     loss = criterion(outputs, labels)  # ()
                 meter.update(outputs, labels, loss)
+                if cpu and progress.val_bad is None and not math.isfinite(loss.item()):
+                    progress.val_bad = name_bad_value(training, features, labels, outputs)
             progress.val_batch += 1
         progress.val_batch = 0
     except GeneratorExit:

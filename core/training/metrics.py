@@ -10,20 +10,25 @@ import torch
 from torch import Tensor
 
 from ..protocol.steps import Task
+from .predictions import chosen_classes, predictions
 from .progress import samples_in
 
 Metrics = Mapping[str, Callable[[Any, Any], Tensor | float]]
 """Functions of one's own by name: from outputs and labels of a batch to their mean, shape ()."""
 
 
-def meter_for(task: Task, metrics: Metrics | None = None) -> Meter:
-    """A fresh meter for one pass over the validation data."""
-    return {
-        "classification": ClassificationMeter,
-        "regression": RegressionMeter,
-        "language-model": PerplexityMeter,
-        "custom": Meter,
-    }[task.name](metrics or {})
+def meter_for(task: Task, metrics: Metrics | None = None, criterion: Any = None) -> Meter:
+    """A fresh meter for one pass over the validation data.
+
+    Args:
+        task: what is measured.
+        metrics: of a person's own, besides.
+        criterion: tells which labels it ignores, and whether outputs are probabilities.
+    """
+    if task.name == "classification":
+        return ClassificationMeter(metrics, criterion)
+    kinds = {"regression": RegressionMeter, "language-model": PerplexityMeter}
+    return kinds.get(task.name, Meter)(metrics)
 
 
 class Meter:
@@ -37,10 +42,15 @@ class Meter:
         self._sums: list[Tensor] = []
 
     def update(self, outputs: Any, labels: Any, loss: Tensor) -> None:
-        """Add a batch: outputs and labels (B, ...), loss () the mean over the batch."""
-        loss, count = _whole(loss), self.count(outputs, labels)
-        parts = [loss.new_tensor(count), loss * count, *self._own_sums(outputs, labels, loss)]
-        parts += self.sums(outputs, labels)
+        """Add a batch: outputs and labels (B, ...), loss () the mean over the batch.
+
+        Raises:
+            TypeError: the task can't measure such outputs or labels.
+        """
+        loss = _whole(loss).reshape(())
+        sums = self.sums(outputs, labels)
+        count = loss.new_tensor(self.count(outputs, labels))
+        parts = [count, loss * count, *self._own_sums(outputs, labels, loss), *sums]
         self._sums.append(torch.stack([p.detach().to(loss.device, _wide(loss)) for p in parts]))
 
     def _own_sums(self, outputs: Any, labels: Any, loss: Tensor) -> list[Tensor]:
@@ -57,7 +67,7 @@ class Meter:
         """How many samples (or tokens) the batch's mean loss is over."""
         return samples_in(labels, outputs) or 1  # of what holds no tensor, a batch counts once
 
-    def sums(self, outputs: Tensor, labels: Tensor) -> list[Tensor]:
+    def sums(self, outputs: Any, labels: Any) -> list[Tensor]:
         """The task's own sums for one batch, each of shape ()."""
         return []
 
@@ -72,40 +82,72 @@ class Meter:
             own = {name: rest.pop(0) / samples for name in self._own}
         return loss / count, self.metrics(count, loss / count, rest) | own
 
+    @property
+    def first_bad(self) -> int | None:
+        """The first batch whose loss was NaN or infinite, counted from 1; None if none was."""
+        losses = torch.stack(self._sums)[:, 1].cpu() if self._sums else torch.empty(0)
+        bad = losses.isfinite().logical_not().nonzero()  # (K, 1)
+        return int(bad[0]) + 1 if len(bad) else None
+
     def metrics(self, count: float, loss: float, sums: list[float]) -> dict[str, float]:
         """The task's metrics from the summed `sums`."""
         return {"val_loss": loss}
 
 
 class ClassificationMeter(Meter):
-    """Accuracy: the share of labels that the largest output names.
+    """How often the label's class is chosen; what labels and outputs may be, `chosen_classes` says.
 
-    Outputs (B, C, ...) with labels (B, ...) of class numbers, or with labels (B, C, ...) of
-    probabilities; a single output (B,) or (B, 1) counts as a logit of class 1.
+    Four metrics, each from 0 to 1 and over the labels that the criterion does not ignore: accuracy;
+    balanced accuracy, the mean of each class's own accuracy over the classes that occur; F1, the
+    mean over the classes that occur or are chosen ("macro"); and the share of the largest class,
+    which is the accuracy of always choosing that one.
     """
 
-    def count(self, outputs: Tensor, labels: Tensor) -> int:
-        return labels.numel() if labels.dim() < outputs.dim() else len(labels)
+    def __init__(self, own: Metrics | None = None, criterion: Any = None) -> None:
+        super().__init__(own)
+        self._criterion = criterion
+        self._counts: Tensor | None = None
+        """(3, C) of each class: right choices, labels, choices; on the device."""
 
-    def sums(self, outputs: Tensor, labels: Tensor) -> list[Tensor]:
-        if outputs.shape == labels.shape and (outputs.dim() == 1 or outputs.shape[1] == 1):
-            right = (outputs > 0) == (labels > 0.5)
-        elif outputs.shape == labels.shape:
-            right = outputs.argmax(1) == labels.argmax(1)
-        else:
-            right = outputs.argmax(1) == labels
-        return [right.sum()]
+    def count(self, outputs: Any, labels: Tensor) -> int:
+        return labels.numel() if labels.dim() < predictions(outputs).dim() else len(labels)
+
+    def sums(self, outputs: Any, labels: Any) -> list[Tensor]:
+        if not isinstance(labels, Tensor):
+            raise TypeError(f"labels are a {type(labels).__name__}, not a tensor of classes")
+        outputs = predictions(outputs)
+        true, chosen, classes = chosen_classes(outputs, labels, self._criterion)
+        if self._counts is None:
+            self._counts = torch.zeros(3 * classes, dtype=torch.long, device=outputs.device)
+        known = true >= 0
+        true = true.clamp(min=0)
+        rows = torch.cat((true, classes + true, 2 * classes + chosen))  # (3N,)
+        once = torch.cat((known & (true == chosen), known, known)).long()
+        self._counts.index_add_(0, rows, once)
+        return []
 
     def metrics(self, count: float, loss: float, sums: list[float]) -> dict[str, float]:
-        return {"accuracy": sums[0] / count}
+        assert self._counts is not None
+        right, labels, chosen = self._counts.cpu().double().view(3, -1)  # (C,) each
+        total, there, met = labels.sum(), labels > 0, labels + chosen > 0
+        return {
+            "accuracy": (right.sum() / total).item(),
+            "balanced_accuracy": (right / labels)[there].mean().item(),
+            "f1": (2 * right / (labels + chosen))[met].mean().item(),
+            "majority_share": (labels.max() / total).item(),
+        }
+
+    @property
+    def classes(self) -> int:
+        """How many classes occur among the labels so far."""
+        return 0 if self._counts is None else int((self._counts.view(3, -1)[1] > 0).sum())
 
 
 class RegressionMeter(Meter):
     """R² (1 minus the residuals' share of the labels' variance) and the mean absolute error."""
 
-    def sums(self, outputs: Tensor, labels: Tensor) -> list[Tensor]:
-        y = labels.to(_wide(outputs))
-        error = outputs.to(y.dtype) - y
+    def sums(self, outputs: Any, labels: Any) -> list[Tensor]:
+        error, y = errors(outputs, labels)
         n = y.new_tensor(y.numel())
         return [n, y.sum(), (y * y).sum(), (error * error).sum(), error.abs().sum()]
 
@@ -113,6 +155,26 @@ class RegressionMeter(Meter):
         n, y, yy, ee, e = sums
         spread = yy - y * y / n
         return {"r2": 1 - ee / spread if spread > 0 else math.nan, "mae": e / n}
+
+
+def errors(outputs: Any, labels: Any) -> tuple[Tensor, Tensor]:
+    """Prediction minus label, and the labels, in double precision where the device has it; both as
+    the outputs are, (B, ...), which may be (B, 1) where the labels are (B,), or the other way
+    round.
+
+    Raises:
+        TypeError: there is not one label for each prediction.
+    """
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels are a {type(labels).__name__}, not a tensor of numbers")
+    outputs = predictions(outputs)
+    if outputs.numel() != labels.numel():
+        raise TypeError(
+            f"labels {tuple(labels.shape)} are not one number for each of the outputs "
+            f"{tuple(outputs.shape)}"
+        )
+    y = labels.to(_wide(outputs)).reshape(outputs.shape)
+    return outputs.to(y.dtype) - y, y
 
 
 class PerplexityMeter(Meter):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -33,14 +33,19 @@ def pair(batch: Any) -> tuple[Any, Any]:
 
 def to_device(part: Any, device: torch.device) -> Any:
     """Every tensor in tuples, lists and dicts on the device; whatever else there is as it is."""
+    return map_tensors(part, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def map_tensors(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Every tensor in tuples, lists and dicts changed; whatever else there is as it is."""
     if isinstance(part, Tensor):
-        return part.to(device, non_blocking=True)
+        return change(part)
     if isinstance(part, Mapping):
-        return {key: to_device(value, device) for key, value in part.items()}
+        return {key: map_tensors(value, change) for key, value in part.items()}
     if isinstance(part, tuple) and hasattr(part, "_fields"):
-        return type(part)(*(to_device(value, device) for value in part))
+        return type(part)(*(map_tensors(value, change) for value in part))
     if isinstance(part, (tuple, list)):
-        return type(part)(to_device(value, device) for value in part)
+        return type(part)(map_tensors(value, change) for value in part)
     return part
 
 
@@ -57,7 +62,7 @@ def samples_in(*parts: Any) -> int:
 
 
 def tensors_in(part: Any) -> Iterator[Tensor]:
-    """Every tensor in tuples, lists and dicts, in order."""
+    """Every tensor in tuples, lists, dicts and dataclasses, in order."""
     if isinstance(part, Tensor):
         yield part
     elif isinstance(part, Mapping):
@@ -66,6 +71,9 @@ def tensors_in(part: Any) -> Iterator[Tensor]:
     elif isinstance(part, (tuple, list)):
         for value in part:
             yield from tensors_in(value)
+    elif is_dataclass(part):
+        for one in fields(part):
+            yield from tensors_in(getattr(part, one.name))
 
 
 @dataclass(slots=True)
@@ -88,6 +96,9 @@ class Progress:
     order from there."""
     val_batch: int = 0
     """Validation batches finished in the validation under way."""
+    val_bad: str | None = None
+    """Where NaN or infinity first appeared in the validation under way, or in the last one; "" if
+    that could not be found, None if nowhere (or on an accelerator, which is not waited for)."""
     trained: bool = False
     """The epoch's batches are all trained and its schedule is moved; only validation is left."""
     faults: frozenset[Fault] = frozenset()

@@ -128,7 +128,8 @@ class Training:
     tensors; the default takes pairs. The model gets the features, whole, as its one argument."""
     metrics: Metrics = field(default_factory=dict)
     """Further metrics by name, called as `metric(outputs, labels)` for the mean over a batch, and
-    averaged over the validation samples."""
+    averaged over the validation samples. One called balanced_accuracy or f1 takes the place of the
+    task's own."""
     amp: Amp | None = None
     """Mixed precision: forward and loss under `torch.autocast` in this type, validation too; fp16
     scales the loss with a GradScaler. Parameters stay float32."""
@@ -148,7 +149,7 @@ class Training:
             raise ValueError(f"amp must be one of {', '.join(TYPES)} or None, not {self.amp!r}")
         self.autocast()
         self.new_scaler()
-        twice = self.metrics.keys() & set(self.task.metric_names)
+        twice = self.metrics.keys() & set(self.task.metric_names) - {"balanced_accuracy", "f1"}
         if twice:
             raise ValueError(f"a metric is already called {twice.pop()}; give yours another name")
         if _needs_closure(self.optimizer):

@@ -109,6 +109,22 @@ def dead_units(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | No
     )
 
 
+def labels_stretched(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
+    """The criterion compares every output with every label."""
+    if facts.stretched is None:
+        return None
+    outputs, labels = facts.stretched
+    return Verdict(
+        "labels stretched",
+        "danger",
+        f"outputs {outputs} meet labels {labels}: the loss compares each with every other",
+        "broadcast over each other, it does not matter which label belongs to which sample",
+        "give both one shape: labels.unsqueeze(1)"
+        if len(outputs) > len(labels)
+        else "give both one shape: labels.squeeze(1)",
+    )
+
+
 def labels_outside(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """A label names a class that the model has no output for."""
     low, high, classes = facts.label_low, facts.label_high, facts.classes

@@ -12,7 +12,7 @@ from statistics import median
 
 from ..protocol.diagnosis import Verdict, VerdictInputs
 from ..protocol.snapshot import RunInfo, Snapshot
-from .loss_stats import LossStats, curve, finite, mean, trend
+from .loss_stats import LossStats, curve, finite, highest_lr, lr_at, mean, trend
 
 STARTED = 20
 """Batches before a loss can be said to rise: twenty of a healthy run were 1.2 times as high as its
@@ -55,18 +55,62 @@ def lr_too_high(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | N
     exploded = first is not None and losses.peak > 10 * first
     if exploded and first is not None and (typical > 0.5 * first or now > first):
         what = f"the loss exploded from {first:.3g} to {losses.peak:.3g} and is {now:.3g} now"
+        limit = 10 * first
     # Healthy runs stay below 1.0 times the start; 1.5 is more than noise does to twenty batches.
     elif typical > 1.5 * start:
         what = f"the loss rose from {start:.3g} to {typical:.3g}"
+        limit = 1.5 * start
     else:
         return None
-    by_hand = "" if s.lr_factor == 1 else f", ×{s.lr_factor:.3g} by hand"
+    # A schedule may have come down since.
+    batch = losses.first_above(limit)
+    lr = f"{lr_at(s, batch):.2g}"
+    changed = any(change.kind == "lr" and change.batch <= batch for change in s.changes)
+    by_hand = f", ×{s.lr_factor:.3g} by hand" if changed and s.lr_factor != 1 else ""
     return Verdict(
         "lr too high",
         "danger",
         what,
-        f"each update goes too far, past the valley that it aims at (lr = {s.lr:.2g}{by_hand})",
+        f"each update goes too far, past the valley that it aims at (lr = {lr}{by_hand})",
         "divide the learning rate by 10; warm it up; clip the gradients (clip_norm = 1)",
+    )
+
+
+def lr_zero(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
+    """The learning rate is 0, and has been for longer than a warm-up begins or a schedule ends."""
+    if facts.groups is not None and len(facts.zero_groups) < facts.groups:
+        return None
+    lrs = curve(s, "lr")
+    if lrs is None or s.lr or lrs.high[-1] != 0 or lrs.low[-1] != 0:
+        return None
+    since = lrs.x[-1]
+    always = len(lrs.x) == 1
+    if s.batches_done - since + 1 < STARTED and not (always and info.scheduler is None):
+        return None
+    when = "from the start" if always else f"since batch {since:,.0f}"
+    by = f" ({info.scheduler})" if info.scheduler else ""
+    return Verdict(
+        "lr is 0",
+        "danger",
+        f"the learning rate is 0 {when}",
+        f"an update moves each weight by lr times its gradient: none changes{by}",
+        "give the optimizer an lr above 0"
+        if info.scheduler is None
+        else "look at the schedule: is its length counted in updates or epochs, and long enough?",
+    )
+
+
+def lr_zero_in_groups(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
+    """The learning rate of some parameter groups is 0, that of others is not."""
+    names = [name for name, batches in facts.zero_groups if batches >= STARTED]
+    if not names or len(facts.zero_groups) == facts.groups:
+        return None
+    return Verdict(
+        "lr is 0 in a group",
+        "note",
+        f"the learning rate of {', '.join(names)} is 0, of {facts.groups} parameter groups",
+        "its weights stay what they are, while those of others learn",
+        "if that is meant, requires_grad_(False) saves the time; else give it an lr above 0",
     )
 
 
@@ -102,8 +146,7 @@ def _learned(info: RunInfo, s: Snapshot) -> bool:
 def _update_ratio(s: Snapshot, facts: VerdictInputs) -> float | None:
     """The layers' median, as it would be at the schedule's peak; None near its end."""
     ratios = finite(tuple(layer.update_ratio for layer in facts.layers))
-    lrs = curve(s, "lr")
-    peak = max(finite(lrs.high), default=s.lr) if lrs is not None else s.lr
+    peak = highest_lr(s)
     if not ratios or s.lr < 0.01 * peak:  # the last updates are small by intent, down to nothing
         return None
     return median(ratios) * (peak / s.lr if s.lr else 1.0)
@@ -120,7 +163,7 @@ def lr_too_low(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | No
         why = f"an update changes the weights by {ratio:.0e} of their size; about 1e-3 is usual"
     # Labels dealt out at random left 0.97 of the start: that is learned by heart, one by one.
     elif ratio != 0 and losses.left < 0.97 and change < -2 * error:
-        why = f"it falls steadily, but far too slowly (lr = {s.lr:.2g})"
+        why = f"it falls steadily, but far too slowly (lr = {highest_lr(s):.2g})"
     else:
         return None
     return Verdict(
@@ -152,6 +195,28 @@ def not_falling(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | N
         f"the loss does not fall: {losses.now:.3g}",
         f"{why}: the features seem to tell nothing of the labels",
         "try lr ×10 and ÷10; check that labels belong to their features, and whose parameters move",
+    )
+
+
+def no_better_than_majority(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
+    """A classifier that has found nothing but which class is the largest."""
+    metrics, best, classes = dict(s.metrics), s.best_metric, facts.validation_classes
+    share, balanced = metrics.get("majority_share"), metrics.get("balanced_accuracy")
+    if info.task != "classification" or share is None or balanced is None or best is None:
+        return None
+    validations = curve(s, "val_metric")
+    if s.batches_done < SETTLED or validations is None or len(validations.x) < 3:
+        return None
+    # Who finds rare classes at the price of some accuracy is no worse than who finds none: always
+    # saying one of k classes gives a balanced accuracy of 1/k.
+    if not classes or classes < 2 or best.value > share or balanced > 1 / classes + 0.05:
+        return None
+    return Verdict(
+        "no better than the majority",
+        "warning",
+        f"accuracy {best.value:.1%} at best: always choosing the largest class gives {share:.1%}",
+        f"balanced accuracy is {balanced:.1%}; {1 / classes:.1%} is what choosing blindly gives",
+        "weigh rare classes (weight or pos_weight of the criterion); judge by balanced_accuracy",
     )
 
 

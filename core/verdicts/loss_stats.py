@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
@@ -25,6 +26,22 @@ def finite(values: tuple[float | None, ...]) -> list[float]:
 def curve(s: Snapshot, name: str) -> Curve | None:
     """One of the run's series; None before its first point."""
     return next((series for called, series in s.curves if called == name), None)
+
+
+def lr_at(s: Snapshot, batch: float) -> float:
+    """The learning rate that this batch used; of a long run, about."""
+    lrs = curve(s, "lr")
+    if lrs is None:
+        return s.lr
+    # A point for every change: the last one that is not later.
+    value = lrs.mean[max(0, bisect_right(lrs.x, batch) - 1)]
+    return s.lr if value is None else value
+
+
+def highest_lr(s: Snapshot) -> float:
+    """The highest learning rate that a batch used so far."""
+    lrs = curve(s, "lr")
+    return max(finite(lrs.high), default=s.lr) if lrs is not None else s.lr
 
 
 def mean(values: list[float]) -> float:
@@ -111,6 +128,17 @@ class LossStats:
     def peak(self) -> float:
         """The highest finite loss of the run."""
         return max(finite(self.curve.high), default=0.0) if self.curve else 0.0
+
+    def first_above(self, limit: float) -> float:
+        """The batch by which a loss was above this; the last one if none was."""
+        if self.curve is None:
+            return self.s.batches_done
+        above = (
+            x
+            for x, high in zip(self.curve.x, self.curve.high, strict=True)
+            if high is not None and high > limit
+        )
+        return next(above, self.s.batches_done)
 
     @property
     def left(self) -> float | None:

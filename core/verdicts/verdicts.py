@@ -21,10 +21,20 @@ from .layer_rules import (
     dead_units,
     exploding_gradients,
     labels_outside,
+    labels_stretched,
     validation_trains,
     vanishing_gradients,
 )
-from .loss_rules import lr_too_high, lr_too_low, nonfinite, not_falling, overfitting
+from .loss_rules import (
+    lr_too_high,
+    lr_too_low,
+    lr_zero,
+    lr_zero_in_groups,
+    no_better_than_majority,
+    nonfinite,
+    not_falling,
+    overfitting,
+)
 
 __all__ = ["CAUSES", "RULES", "Severity", "Verdict", "VerdictInputs", "find_verdicts"]
 
@@ -32,7 +42,10 @@ Rule = Callable[[RunInfo, Snapshot, VerdictInputs], Verdict | None]
 
 RULES: Final[dict[str, Rule]] = {
     "labels outside the classes": labels_outside,
+    "labels stretched": labels_stretched,
     "non-finite": nonfinite,
+    "lr is 0": lr_zero,
+    "lr is 0 in a group": lr_zero_in_groups,
     "lr too high": lr_too_high,
     "exploding gradients": exploding_gradients,
     "vanishing gradients": vanishing_gradients,
@@ -41,19 +54,22 @@ RULES: Final[dict[str, Rule]] = {
     "overfitting": overfitting,
     "lr too low": lr_too_low,
     "not falling": not_falling,
+    "no better than the majority": no_better_than_majority,
     "data-bound": data_bound,
 }
 """By what their verdicts are called; of one severity, the cause comes before what follows."""
 
 CAUSES: Final = frozenset(RULES) - {
+    "lr is 0 in a group",
     "validation in train mode",
     "overfitting",
     "not falling",
+    "no better than the majority",
     "data-bound",
 }
 """Each explains a loss that doesn't fall, so that nothing more is said of that."""
 
-LOOP: Final = frozenset(RULES) - {"labels outside the classes", "data-bound"}
+LOOP: Final = frozenset(RULES) - {"labels outside the classes", "labels stretched", "data-bound"}
 """What a step that was left out or misplaced can bring about."""
 
 _ORDER: Final[tuple[Severity, ...]] = ("danger", "warning", "note")
@@ -66,10 +82,15 @@ def find_verdicts(
 ) -> tuple[Verdict, ...]:
     """What is wrong with the run, the most severe first; empty for all that can be seen."""
     found = [verdict for rule in RULES.values() if (verdict := rule(info, s, facts)) is not None]
-    causes = CAUSES & {verdict.rule for verdict in found}
+    rules = {verdict.rule for verdict in found}
+    causes = CAUSES & rules
     effects = {"not falling"} if causes else set()
     if causes - {"lr too low"}:
         effects.add("lr too low")
+    if "lr is 0" in rules:  # whatever a layer looks like, that is why it does not learn
+        effects |= {"vanishing gradients", "dead units"}
+    if causes or "not falling" in rules:
+        effects.add("no better than the majority")
     kept = [verdict for verdict in found if verdict.rule not in effects]
     if facts.faults:
         undo = f"put right again what was changed on purpose: {', '.join(facts.faults)}"

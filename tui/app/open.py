@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import captured
-from ..terminal.output import FAILED, complain
+from ..terminal.output import FAILED, complain, warnings_once
 from ..terminal.signals import Signals
 from ..terminal.terminal import Settings, is_gone
 from ..widgets.messages import MessageLog
@@ -41,7 +41,7 @@ def open_screen(start: RunBuilder | None, options: RunOptions = NOTHING) -> int:
 
     with Signals(at_once) as signals:
         app = FivestepApp(start, log, options, signals)
-        with captured(log.add):
+        with captured(log.add), warnings_once():
             app.run()
         return _left(app, log, signals)
 

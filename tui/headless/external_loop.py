@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from ...core.protocol.snapshot import Certainty
 from ...core.protocol.steps import State, Step
 from ...core.session.external_loop import Watched
+from ...core.verdicts.verdicts import RULES
 from ..render.format import clean, counted, number, percent, rate, short_time
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class WatchedInLines(Watched):
         self._guards: list[tuple[str, _GivingWay]] = []
         self._drawn, self._in_a_line = False, False
         self._due = 0.0
+        self._judged = False
+        """Whether what the first batch has shown was told."""
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -122,6 +125,11 @@ class WatchedInLines(Watched):
 
     def _draw(self) -> None:
         """The live line, or a sign of life where there is none."""
+        if self.facts is not None and not self._judged:
+            self._judged = True
+            verdict = RULES["labels stretched"](self.info, self.latest(), self.facts)
+            if verdict is not None:
+                self._say(verdict.line)
         now = perf_counter()
         if self._out is None or now < self._due or self._in_a_line:
             return

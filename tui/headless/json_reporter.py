@@ -142,6 +142,7 @@ class JsonReporter(Reporter):
             val_loss=last.val_loss,
             val_metric=metrics.get(info.metric_name),
             metric_name=info.metric_name,
+            metrics=metrics,
             best_val_metric=None if best is None else best.value,
             best_epoch=None if best is None else best.epoch,
             seconds=last.elapsed,

@@ -90,7 +90,7 @@ class VerdictWatch:
         self.verdicts: tuple[Verdict, ...] = ()
         """What was wrong in the picture judged last."""
         self._clock = clock
-        self._due = clock() + SPACING
+        self._due = clock()  # the first batch may tell
         self._judged: Snapshot | None = None
         self._rules: set[str] = set()
         """Those whose verdicts have been given."""

@@ -11,7 +11,16 @@ from ...core.protocol.steps import State
 from ...core.storage.run_directory import RunError
 from ...presets.errors import RecipeError
 from ..terminal.imports import load_torch
-from ..terminal.output import BROKE, FAILED, REFUSED, complain, print_traceback, stdout, written
+from ..terminal.output import (
+    BROKE,
+    FAILED,
+    REFUSED,
+    complain,
+    print_traceback,
+    stdout,
+    warnings_once,
+    written,
+)
 from ..terminal.signals import HANGUP, Signals
 from ..terminal.terminal import Terminals, is_gone, let_go, surviving_streams
 from .reporter import Ending, Reporter
@@ -32,7 +41,7 @@ def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False
         any more.
     """
     terminals = Terminals()
-    with surviving_streams(), Signals(reporter.leave, running=False) as signals:
+    with surviving_streams(), warnings_once(), Signals(reporter.leave, running=False) as signals:
         reporter.announce(builder)
         load_torch()
         try:

@@ -6,7 +6,7 @@ from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from ...core.protocol.steps import State, Task
+from ...core.protocol.steps import State
 from ..render.faults import break_report, what_to_expect, why_it_happened
 from ..render.format import (
     clean,
@@ -56,6 +56,8 @@ class TextReporter(Reporter):
         self._last_epoch = -self._spacing
         self._said = perf_counter()
         self._info: RunInfo | None = None
+        self._own: frozenset[str] = frozenset()
+        """Metrics of the person's own."""
         self._faults: tuple[Fault, ...] = ()
         self._verdicts = VerdictWatch()
 
@@ -84,6 +86,7 @@ class TextReporter(Reporter):
 
     def begin(self, session: Session) -> None:
         self._info = info = session.info
+        self._own = frozenset(session.training.metrics)
         self._say(f"{info.data}; {counted(info.parameters, 'parameter')}; {_machine(info)}")
         picture = session.latest()
         on = () if picture is None else picture.faults
@@ -127,12 +130,12 @@ class TextReporter(Reporter):
         while self._changes:
             self._say(self._changes.popleft().text)
         while self._epochs:
-            parts = _epoch_parts(self._epochs.popleft(), self._info, picture)
+            parts = _epoch_parts(self._epochs.popleft(), self._info, self._own, picture)
             self._say(_joined(parts, self._room()))
 
     def _say_verdicts(self, verdicts: tuple[Verdict, ...]) -> None:
         for verdict in verdicts:
-            self._say(f"{verdict.severity}: {verdict.what}; {verdict.why}; {verdict.next}")
+            self._say(verdict.line)
 
     def _say(self, line: str) -> None:
         """A whole line, in place of the live one."""
@@ -189,7 +192,7 @@ def _joined(parts: list[str], room: int | None) -> str:
 
 
 def _epoch_parts(
-    summary: EpochSummary, info: RunInfo | None, picture: Snapshot | None
+    summary: EpochSummary, info: RunInfo | None, own: frozenset[str], picture: Snapshot | None
 ) -> list[str]:
     assert info is not None
     name = info.metric_name
@@ -198,9 +201,7 @@ def _epoch_parts(
         parts.append(f"val loss {number(summary.val_loss):>6}")
     if summary.val_metric is not None and name != "val_loss":
         parts.append(f"{name} {metric(name, summary.val_metric):>6}")
-    standard = Task(info.task).metric_names
-    own = ((key, value) for key, value in summary.metrics if key not in standard)
-    parts += [f"{key} {metric(key, value):>6}" for key, value in own]
+    parts += [f"{key} {metric(key, value):>6}" for key, value in summary.metrics if key in own]
     parts.append(f"{rate(summary.batches_per_second):>5} batches/s")
     if summary.epoch < info.epochs and picture is not None and picture.eta is not None:
         parts.append(f"ETA {clock(picture.eta)}")
@@ -220,7 +221,9 @@ def closing(info: RunInfo, ending: Ending) -> str:
     parts = [f"{ending.word} after {done} in {took}"]
     if last.best_metric is not None and info.metric_name != "val_loss":
         value = metric(info.metric_name, last.best_metric.value)
-        parts.append(f"best {info.metric_name} {value} (epoch {last.best_metric.epoch})")
+        share = dict(last.metrics).get("majority_share")
+        told = "" if share is None else f", majority class {metric('majority_share', share)}"
+        parts.append(f"best {info.metric_name} {value} (epoch {last.best_metric.epoch}){told}")
     elif last.best_val_loss is not None:
         value = number(last.best_val_loss.value)
         parts.append(f"best val loss {value} (epoch {last.best_val_loss.epoch})")

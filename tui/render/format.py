@@ -118,9 +118,13 @@ def percent(share: float | None, digits: int = 0) -> str:
     return NOTHING if share is None else f"{100 * share:.{digits}f} %"
 
 
+SHARES = ("accuracy", "balanced_accuracy", "majority_share")
+"""Metrics that are shares of 0 to 1."""
+
+
 def metric(name: str, value: float | None) -> str:
-    """A validation metric as people say it: accuracy in per cent, the others as numbers."""
-    if name == "accuracy" and value is not None and math.isfinite(value):
+    """A validation metric as people say it: shares in per cent, the others as numbers."""
+    if name in SHARES and value is not None and math.isfinite(value):
         return percent(value, 1)
     return number(value)
 

@@ -8,8 +8,9 @@ import os
 import select
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from ..render.format import clean
 
@@ -23,6 +24,35 @@ NOBODY_READS: Final = 141
 """Exit code of any command whose reader goes away (128 + SIGPIPE): `fivestep ... | head -1`."""
 LIMIT: Final = 1 << 16
 """Bytes that wait at most; who adds more writes them at once."""
+
+
+@contextlib.contextmanager
+def warnings_once() -> Iterator[None]:
+    """Let each of Python's warnings be shown once.
+
+    Python sees to that itself, but forgets what was shown whenever anybody, such as torch, changes
+    for a moment what is shown.
+    """
+    show, shown = warnings.showwarning, set[tuple[str, str, int]]()
+
+    def once(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        key = (str(message), filename, lineno)
+        if key not in shown:
+            shown.add(key)
+            show(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = once
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
 
 
 class Output:

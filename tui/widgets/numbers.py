@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...core.protocol.snapshot import Best, Curve, Snapshot
+from ...core.protocol.steps import CLASS_METRICS
 from ..render.format import NOTHING, clean, count, fit, learning_rate, metric, number
 from ..render.spans import Line, line, line_width
 from .panel import RunPanel
 
+SHORT = {"balanced_accuracy": "balanced acc", "majority_share": "majority"}
+"""Names of metrics that the table has no room for."""
 NAME = 12
 COLUMN = 10
 
@@ -39,7 +42,7 @@ class NumbersPanel(RunPanel):
                     s.best_val_loss if s else None,
                 )
             )
-            rows += self._metrics(s)
+            rows += self._metrics(s, more=False)
         rows.append(_row("grad norm", number(s.grad_norm if s else None)))
         if s is not None and s.skipped:
             rows.append(_row("skipped", count(s.skipped)))
@@ -49,6 +52,7 @@ class NumbersPanel(RunPanel):
         if height >= len(rows) + 2:
             rows.append(_row("last epoch", "", f"{last.seconds:.1f} s" if last else NOTHING))
         extra = [
+            *self._metrics(s, more=True),
             _row("batches", count(s.batches_done if s else None)),
             _row("samples", count(s.samples_done if s else None)),
             _row("batch size", count(info.batch_size)),
@@ -77,20 +81,21 @@ class NumbersPanel(RunPanel):
             )
         return rows
 
-    def _metrics(self, s: Snapshot | None) -> list[Line]:
+    def _metrics(self, s: Snapshot | None, *, more: bool) -> list[Line]:
+        """The metrics, or `more`: those that are there besides accuracy, where there is room."""
         metrics = dict(s.metrics) if s else {}
         own = self.info.metric_name
         names = [own, *(name for name in metrics if name not in (own, "val_loss"))]
         return [
             _row(
-                clean(name),
+                clean(SHORT.get(name, name)),
                 "",
                 metric(name, metrics.get(name)),
                 s.best_metric if s and name == own else None,
                 name,
             )
             for name in names
-            if name != "val_loss"
+            if name != "val_loss" and (name in CLASS_METRICS) == more
         ]
 
     def _saved(self) -> Line:

@@ -30,7 +30,9 @@ def test_classification_is_judged_on_both_parts_and_nothing_moves(make_training)
     for i in range(3):
         for j in range(3):
             assert test.confusion[i][j] == int(((labels == i) & (predicted == j)).sum())
-    assert test.metrics == (("accuracy", pytest.approx((labels == predicted).float().mean())),)
+    assert test.metrics[0] == ("accuracy", pytest.approx((labels == predicted).float().mean()))
+    share = labels.bincount().max() / len(labels)
+    assert dict(test.metrics)["majority_share"] == pytest.approx(share)
     assert all(map(torch.equal, before.values(), training.model.state_dict().values()))
     assert torch.equal(torch.get_rng_state(), rng)
     assert training.validation.batch_size == 8  # the training itself is as it was

@@ -27,7 +27,49 @@ def test_accuracy_and_loss_are_means_over_samples(size):
     outputs, labels = torch.randn(25, 4), torch.randint(0, 4, (25,))
     loss, metrics = judge("classification", nn.CrossEntropyLoss(), outputs, labels, size)
     assert loss == pytest.approx(nn.functional.cross_entropy(outputs, labels).item(), rel=1e-5)
-    assert metrics == {"accuracy": pytest.approx((outputs.argmax(1) == labels).float().mean())}
+    assert metrics["accuracy"] == pytest.approx((outputs.argmax(1) == labels).float().mean())
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_what_rare_classes_are_judged_by(size):
+    # 8 of class 0, of which 6 are found; 2 of class 1, of which 1 is; class 2 is chosen once and
+    # never right; class 3 is neither a label nor chosen.
+    labels = torch.tensor([0] * 8 + [1] * 2)
+    chosen = torch.tensor([0, 0, 0, 0, 0, 0, 1, 2, 1, 0])
+    outputs = nn.functional.one_hot(chosen, 4).float()
+    _, metrics = judge("classification", nn.CrossEntropyLoss(), outputs, labels, size)
+    assert metrics == {
+        "accuracy": pytest.approx(0.7),
+        "balanced_accuracy": pytest.approx((6 / 8 + 1 / 2) / 2),
+        "f1": pytest.approx((2 * 6 / (8 + 7) + 2 * 1 / (2 + 2) + 0) / 3),
+        "majority_share": pytest.approx(0.8),
+    }
+
+
+def test_labels_that_the_criterion_ignores_count_in_nothing():
+    labels = torch.tensor([0, 1, 9, 9])
+    outputs = nn.functional.one_hot(torch.tensor([0, 0, 0, 1]), 2).float()
+    criterion = nn.CrossEntropyLoss(ignore_index=9)
+    meter = meter_for(Task("classification"), None, criterion)
+    meter.update(outputs, labels, criterion(outputs, labels))
+    _, metrics = meter.result()
+    assert (metrics["accuracy"], metrics["majority_share"]) == (0.5, 0.5)
+
+
+def test_a_probability_is_not_taken_for_a_logit():
+    outputs, labels = torch.tensor([[0.2], [0.9], [0.4], [0.6]]), torch.tensor([0.0, 1, 1, 0])
+    meter = meter_for(Task("classification"), None, nn.BCELoss())
+    meter.update(outputs, labels, torch.tensor(0.0))  # labels (B,) for outputs (B, 1)
+    assert meter.result()[1]["accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_labels_that_are_too_many_or_too_few_are_refused(task):
+    meter = meter_for(Task(task))
+    with pytest.raises(TypeError, match=r"labels \(4, 2\) .* outputs \(4, 3\)"):
+        meter.update(torch.rand(4, 3), torch.ones(4, 2), torch.tensor(0.0))
+    with pytest.raises(TypeError, match="labels are a list"):
+        meter.update(torch.rand(4, 3), ["a"] * 4, torch.tensor(0.0))
 
 
 def test_accuracy_of_a_single_logit_and_of_probabilities():

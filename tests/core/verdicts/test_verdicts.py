@@ -9,10 +9,12 @@ from functools import cache
 
 import pytest
 import torch
+from states import finished  # tests/core is on the path
 from torch import nn
 from verdict_runs import looked_at, rules, verdicts
 
 from fivestep.core.protocol.snapshot import Certainty
+from fivestep.core.training.data import TensorBatches
 from fivestep.core.verdicts.verdicts import CAUSES, LOOP, RULES, VerdictInputs, find_verdicts
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
@@ -88,12 +90,52 @@ def test_an_optimizer_that_was_given_other_parameters():
     assert "not falling" in rules(training)
 
 
-def test_a_learning_rate_of_zero_says_that_no_weight_changes():
-    training = preset("iris-mlp", scheduler__name="none", epochs=25)
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+def test_a_learning_rate_of_zero_is_what_is_said(activation):
+    changes = {"model__widths": [32] * 10, "model__activation": activation}
+    training = preset("iris-mlp", scheduler__name="none", epochs=25, **changes)
     training.optimizer.param_groups[0]["lr"] = 0.0
-    said = [v for verdict in verdicts(training) for v in verdict]
-    assert {v.rule for v in said} == {"not falling"}
-    assert "the updates change no weight" in {v.why for v in said}
+    said = [v for verdict in verdicts(training, moments=5) for v in verdict]
+    assert {(v.rule, v.what) for v in said} == {
+        ("lr is 0", "the learning rate is 0 from the start")
+    }
+
+
+def test_a_schedule_that_comes_down_to_zero_too_early_is_told_of(make_training):
+    def early(optimizer):
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: max(0.0, 1 - epoch / 2))
+
+    session = finished(make_training(scheduler=early, epochs=6))  # 7 batches each
+    end = session.latest()
+    (verdict,) = find_verdicts(session.info, end, end.facts)
+    assert verdict.what == "the learning rate is 0 since batch 15"
+    assert "the schedule" in verdict.next
+
+
+def test_a_schedule_that_begins_or_ends_with_zero_is_healthy(make_training):
+    def there_and_back(optimizer):
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: min(n, 42 - n) / 21)
+
+    session = finished(make_training(scheduler=there_and_back, scheduler_per="update", epochs=6))
+    end = session.latest()
+    assert end.lr == 0
+    assert find_verdicts(session.info, end, end.facts) == ()
+
+
+def test_of_one_group_at_zero_it_is_said_which(make_training):
+    training = make_training(epochs=6)
+    layers = list(training.model.children())
+    training.optimizer = torch.optim.SGD(
+        [
+            {"params": layers[0].parameters(), "lr": 0.0, "name": "backbone"},
+            {"params": layers[-1].parameters(), "lr": 0.1},
+        ]
+    )
+    session = finished(training)
+    end = session.latest()
+    (verdict,) = find_verdicts(session.info, end, end.facts)
+    assert verdict.severity == "note"
+    assert "the learning rate of backbone is 0, of 2 parameter groups" in verdict.what
 
 
 def test_a_schedule_that_still_warms_up_is_waited_for():
@@ -121,6 +163,54 @@ def test_a_model_too_large_for_its_data_overfits(name):
     said = [v for verdict in verdicts(training) for v in verdict]
     assert {v.rule for v in said} == {"overfitting"}
     assert "learns by heart" in said[-1].why
+
+
+def rare(make_training, *, told: bool, weight: float = 1.0):
+    """A hundredth of the samples are positive; the features tell which ones, or nothing."""
+    torch.manual_seed(0)
+    labels = (torch.arange(2000) % 100 == 0).long()
+    features = torch.randn(2000, 6)
+    if told:
+        features[:, 0] += 8 * labels
+    model = nn.Linear(6, 2)
+    return make_training(
+        model=model,
+        criterion=nn.CrossEntropyLoss(torch.tensor([1.0, weight])),
+        optimizer=lambda _, lr: torch.optim.AdamW(model.parameters(), lr),
+        batches=TensorBatches(features, labels, 32, torch.Generator().manual_seed(0)),
+        validation=TensorBatches(features[:1000], labels[:1000], 200),
+        epochs=6,
+    )
+
+
+def test_a_classifier_that_only_knows_the_largest_class(make_training):
+    session = finished(rare(make_training, told=False))
+    end = session.latest()
+    (verdict,) = find_verdicts(session.info, end, end.facts)
+    assert verdict.rule == "no better than the majority"
+    assert verdict.what == ("accuracy 99.0% at best: always choosing the largest class gives 99.0%")
+    assert verdict.why == "balanced accuracy is 50.0%; 50.0% is what choosing blindly gives"
+    # right after the start it could not know better yet
+    early = replace(end, batches_done=60)
+    assert find_verdicts(session.info, early, end.facts) == ()
+
+
+@pytest.mark.parametrize("weight", [1.0, 99.0])
+def test_one_that_finds_the_rare_class_is_none(weight, make_training):
+    session = finished(rare(make_training, told=True, weight=weight))
+    end = session.latest()
+    assert find_verdicts(session.info, end, end.facts) == ()
+    assert dict(end.metrics)["balanced_accuracy"] > 0.7
+
+
+def test_the_learning_rate_named_is_that_of_the_explosion():
+    training = preset("line-linear", 15, scheduler__name="cosine", epochs=4)
+    session = finished(training)
+    end = session.latest()
+    assert end.lr == 0
+    (verdict,) = find_verdicts(session.info, end, end.facts)
+    assert verdict.what.startswith("the loss exploded")
+    assert verdict.why.endswith("(lr = 1.5)")
 
 
 def test_sigmoids_in_a_row_let_the_gradients_vanish():

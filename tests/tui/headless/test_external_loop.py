@@ -112,6 +112,20 @@ def _trained() -> None:
             optimizer.step()
 
 
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_labels_that_are_stretched_over_the_outputs_are_told_of_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model, criterion = nn.Linear(2, 1), nn.MSELoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with fivestep.watch(model, optimizer, criterion) as watched:
+        for x in watched([torch.rand(4, 2)] * 3):
+            criterion(model(x), x.sum(1)).backward()
+            optimizer.step()
+    out = capsys.readouterr().out
+    assert out.count("danger: outputs (4, 1) meet labels (4,): the loss compares each with") == 1
+
+
 def test_ctrl_c_passes_through_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

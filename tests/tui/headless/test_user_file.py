@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from doing import python
 from terminal import Terminal
 
 from ..conftest import Cli
@@ -203,6 +204,79 @@ def test_settings_are_set_kept_and_shown(tmp_path: Path, cli: Cli) -> None:
         in cli("resume", "narrow", str(tmp_path / "mine.py"), "--epochs", "2", "--no-ui").out
     )
     assert "weights of run narrow" in cli("eval", str(tmp_path / "mine.py"), "--run", "narrow").out
+
+
+STRETCHED = """
+import warnings
+import torch
+from torch import nn
+from fivestep import Task, Training
+
+
+class Warning_(nn.Linear):
+    def forward(self, features):
+        warnings.warn("from the model")
+        return super().forward(features)
+
+
+def training():
+    torch.manual_seed(0)
+    model = Warning_(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    data = [(x, x.sum(1)) for x in torch.randn(64, 3).split(16)]
+    return Training(
+        model, nn.MSELoss(), optimizer, data, data, epochs=4, task=Task("regression"),
+        scheduler=torch.optim.lr_scheduler.StepLR(optimizer, 1), threads=1,
+    )
+"""
+
+
+def test_warnings_come_once_each_and_not_among_the_records(tmp_path: Path) -> None:
+    file = tmp_path / "stretched.py"
+    file.write_text(STRETCHED)
+    done = python("-m", "fivestep", "train", str(file), "--json", "--no-save")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    (verdict,) = [record for record in records if record["type"] == "verdict"]
+    assert verdict["rule"] == "labels stretched"
+    assert verdict["what"].startswith("outputs (16, 1) meet labels (16,)")
+    assert done.stderr.count("UserWarning: from the model") == 1
+    assert done.stderr.count("UserWarning: Using a target size") == 1
+
+
+RARE = """
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from fivestep import Task, Training
+
+
+def training():
+    torch.manual_seed(0)
+    data = TensorDataset(torch.randn(800, 4), (torch.arange(800) % 100 == 0).long())
+    model = nn.Linear(4, 2)
+    return Training(
+        model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=0.1),
+        DataLoader(data, 16), DataLoader(data, 400), epochs=4, task=Task("classification"),
+        threads=1,
+    )
+"""
+
+
+def test_beside_accuracy_stands_what_the_largest_class_alone_gives(
+    tmp_path: Path, cli: Cli
+) -> None:
+    file = tmp_path / "rare.py"
+    file.write_text(RARE)
+    out = cli("train", str(file), "--no-ui", "--no-save").out
+    assert "best accuracy 99.0 % (epoch 1), majority class 99.0 %; " in out
+    assert "warning: accuracy 99.0% at best: always choosing the largest class gives 99.0%" in out
+    records = [json.loads(line) for line in cli("train", str(file), "--json").out.splitlines()]
+    metrics = records[-1]["metrics"]
+    assert list(metrics) == ["accuracy", "balanced_accuracy", "f1", "majority_share"]
+    assert (metrics["balanced_accuracy"], metrics["majority_share"]) == (0.5, 0.99)
+    judged = cli("eval", str(file)).out
+    assert "majority_share 99.0 %" in judged
+    assert "balanced_accuracy " in judged
 
 
 def test_new_writes_a_file_that_trains(

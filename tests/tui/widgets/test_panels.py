@@ -119,6 +119,17 @@ def test_numbers_stand_in_columns() -> None:
     assert "91.0 %  epoch 6" in shown
 
 
+def test_what_rare_classes_are_judged_by_stands_where_there_is_room() -> None:
+    numbers = NumbersPanel(INFO)
+    metrics = (("accuracy", 0.91), ("balanced_accuracy", 0.5), ("f1", 0.48), ("own", 2.0))
+    numbers.snapshot = picture(metrics=(*metrics, ("majority_share", 0.9)))
+    large, small = (" ".join(text(numbers.lines(64, h)).split()) for h in (16, 7))
+    assert "majority 90.0 %" in large
+    assert "balanced acc 50.0 %" in large
+    assert "majority" not in small
+    assert "own" in small  # a person's own comes first
+
+
 def test_numbers_without_a_picture_keep_their_places() -> None:
     assert "train loss           —" in text(NumbersPanel(INFO).lines(64, 7))
 

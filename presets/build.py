@@ -29,6 +29,7 @@ from ..core.training.training import About, Amp, Training, autocast
 from . import models
 from .components import STANDARD
 from .data import builtin
+from .data.csv_table import TableError
 from .data.dataset import Dataset
 from .errors import shown
 from .recipe import Recipe, RecipeError
@@ -107,6 +108,8 @@ def load_data(recipe: Recipe) -> Dataset:
     make = getattr(builtin, recipe.dataset.name.replace("-", "_"))
     try:
         data: Dataset = make(**recipe.dataset.options)
+    except TableError as error:
+        raise RecipeError(f"{recipe.name}: dataset.{error.option}: {error}") from error
     except ValueError as error:
         raise RecipeError(f"{recipe.name}: dataset: {error}") from error
     return data

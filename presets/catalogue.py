@@ -144,6 +144,7 @@ DATASETS: Final[dict[str, DataEntry]] = {
 }
 
 _COLUMN: Final = r"[^\x00-\x1f\x7f]{1,200}"
+_COLUMNS: Final = Several((), Matching("id", _COLUMN, "the name of a column"), 0, 64)
 DATASETS["csv"] = DataEntry(
     "a table of your own",
     None,
@@ -153,7 +154,10 @@ DATASETS["csv"] = DataEntry(
         "path": PLACE,
         "target": Matching("", f"({_COLUMN})?", "the name of a column"),
         "task": Word("auto", ("auto", "classification", "regression")),
-        "ignore": Several((), Matching("id", _COLUMN, "the name of a column"), 0, 64),
+        "ignore": _COLUMNS,
+        "categories": _COLUMNS,
+        "decimal": Word("auto", ("auto", ".", ",")),
+        "missing": Word("refuse", ("refuse", "median", "drop")),
         "data_dir": PLACE,
         **_FIFTHS,
     },

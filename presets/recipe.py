@@ -15,7 +15,6 @@ from . import registry
 from .catalogue import DATASETS
 from .check import EXPECT, SECTIONS, TOP, Check
 from .components import STANDARD
-from .data.csv_file import read_sheet, target_of, task_of
 from .errors import RecipeError, existing_file, nearest, printable, reason, shown
 from .overrides import ALIASES, SWITCHES, apply, flag, parse_set
 from .schema import Value
@@ -84,6 +83,21 @@ class Recipe:
     """None where overrides made the recipe another one."""
     command: str = field(default="", compare=False)
     """The command that runs it."""
+    guess: str = field(default="", compare=False)
+    """How a table's target was taken where that was left open, and how to say otherwise."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How a table of the user's own is read, in words; nothing where it can't be."""
+        guess = (self.guess,) if self.guess else ()
+        if self.dataset.name != "csv":
+            return guess
+        from .data.csv_table import TableError, table_columns  # late: only tables need it
+
+        try:
+            return guess + table_columns(self.dataset.options).notes
+        except TableError:
+            return guess  # whoever builds the run will be told
 
     @property
     def task(self) -> TaskName:
@@ -106,7 +120,7 @@ class Recipe:
         """The recipe as a file that gives this very recipe when it is loaded."""
         import tomlkit  # late, since only `show` and a run's record need it
 
-        comment = f"# {self.command}\n"
+        comment = "".join(f"# {line}\n" for line in (self.command, *self.notes))
         if self.expect is not None and self.expect.text:
             comment += f"# {self.expect.text}\n"
         return f"{comment}\n{tomlkit.dumps(self.table)}"
@@ -127,9 +141,11 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recip
     table = apply(raw, overrides)
     table.setdefault("name", re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip("._-")[:64] or "run")
     values: dict[str, Any] = check.options(table, "", TOP)
+    guess = ""
     for key in SECTIONS:
         if key == "criterion":
-            dataset = values["dataset"] = _with_task(values["dataset"], check)
+            dataset, guess = _with_task(values["dataset"], check)
+            values["dataset"] = dataset
             check.fit(dataset.name, values["model"].name)
             criterion = table.setdefault("criterion", {})
             if criterion.setdefault("name", "auto") == "auto":
@@ -137,7 +153,7 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recip
         values[key] = Section(*check.section(table, key))
     if "expect" in table:
         values["expect"] = Expect(**check.given(table["expect"], "expect.", EXPECT))  # type: ignore[arg-type]
-    return Recipe(**values, command=_command(name_or_path, overrides))
+    return Recipe(**values, command=_command(name_or_path, overrides), guess=guess)
 
 
 def _find(name_or_path: str) -> Path:
@@ -185,20 +201,20 @@ def _read(file: Path, called: str) -> dict[str, Any]:
         raise RecipeError(f"{called}: this is no TOML: {reason(error)}") from error
 
 
-def _with_task(dataset: Section, check: Check) -> Section:
-    """The data set's section with "auto" replaced by the task that the table's target poses."""
+def _with_task(dataset: Section, check: Check) -> tuple[Section, str]:
+    """The data set's section with "auto" replaced by the task that the table's target poses, and
+    what is to be asked about it.
+    """
     options = dataset.options
     if options.get("task") != "auto":
-        return dataset
+        return dataset, ""
+    from .data.csv_table import TableError, target_of, task_of  # late: only tables need it
+
     try:
-        columns = read_sheet(str(options["path"]), str(options["data_dir"]))
-    except ValueError as error:
-        check.fail("dataset.path", str(error))
-    try:
-        task = task_of(target_of(columns, str(options["target"])))
-    except ValueError as error:
-        check.fail("dataset.target", str(error))
-    return Section(dataset.name, {**options, "task": task})
+        task, guess = task_of(target_of(options))
+    except TableError as error:
+        check.fail(f"dataset.{error.option}", str(error))
+    return Section(dataset.name, {**options, "task": task}), guess
 
 
 def _task(dataset: Section) -> TaskName:

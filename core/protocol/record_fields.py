@@ -96,6 +96,7 @@ REPORT: Final[Mapping[str, Fields]] = {
         "preset": "name of the recipe",
         "data": "the data set, in words",
         "model": "name of the model",
+        "notes": "how a table of one's own was read, in words; a list of lines",
         "parameters": "how many numbers the model can learn",
         "task": "classification, regression or language-model",
         "metric_name": "the validation metric: accuracy (0 to 1), r2 (at most 1) or perplexity",

@@ -119,6 +119,26 @@ def evaluate(training: Training) -> tuple[Evaluation, ...]:
         torch.set_num_threads(threads)
 
 
+def outputs_for(training: Training, features: Tensor, batch_size: int) -> Tensor:
+    """What the model gives for features (N, ...) without labels, as an evaluation computes it.
+
+    The outputs (N, ...) are on the CPU; nothing is trained, and the model is left in eval mode.
+    """
+    threads = torch.get_num_threads()
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+    model, found = training.model.eval(), []
+    try:
+        with torch.no_grad():
+            for batch in features.split(batch_size):
+                with training.autocast():
+                    outputs = model(batch.to(training.device))  # (B, ...)
+                found.append(outputs.float().cpu())
+    finally:
+        torch.set_num_threads(threads)
+    return torch.cat(found)  # (N, ...)
+
+
 def _evaluate_part(training: Training, part: str) -> Evaluation:
     findings = _Findings(training)
     for _ in validate(training, Progress(), findings):

@@ -18,12 +18,14 @@ from torch import Tensor
 
 from ..errors import RecipeError
 from .csv_dataset import csv
-from .dataset import Dataset, draw_split, make_dataset, standardise
+from .dataset import Dataset, draw_split, make_dataset
 from .images import fashion_mnist, mnist
+from .scaling import Scaling
+from .table import Table, number_features
 
 __all__ = ["csv", "fashion_mnist", "mnist"]  # the catalogue's entries that are made elsewhere
 
-Table = NDArray[np.float64]
+Numbers = NDArray[np.float64]
 
 IRIS = ("sepal length", "sepal width", "petal length", "petal width")
 WINE = (
@@ -136,9 +138,13 @@ def diabetes(*, validation: float, test: float, seed: int) -> Dataset:
     else:
         table = _loaded("diabetes", scaled=False)
     split = draw_split(len(table), validation, test, torch.Generator().manual_seed(seed))
-    values = standardise(torch.from_numpy(table), split[0])  # (442, 11)
+    numbers = torch.from_numpy(table)  # (442, 11)
+    scaling = Scaling.of(numbers[split[0]])
+    values = scaling.apply(numbers)  # (442, 11)
     about = f"{len(split[0]):,} patients, 10 features, progression after a year"
-    return make_dataset(values[:, :-1], values[:, -1:], split, 1, about, (), DIABETES)
+    *columns, target = scaling.columns()
+    read = Table(number_features(DIABETES, columns), "progression", scaling=target)
+    return make_dataset(values[:, :-1], values[:, -1:], split, 1, about, (), DIABETES, read)
 
 
 def digits(*, validation: float, test: float, seed: int) -> Dataset:
@@ -156,7 +162,7 @@ def digits(*, validation: float, test: float, seed: int) -> Dataset:
 
 
 def _classes(
-    table: Table,
+    table: Numbers,
     classes: Sequence[str],
     columns: Sequence[str],
     what: str,
@@ -166,13 +172,17 @@ def _classes(
 ) -> Dataset:
     """A table (N, D + 1) whose last column is the class."""
     split = draw_split(len(table), validation, test, torch.Generator().manual_seed(seed))
-    features = standardise(torch.from_numpy(table[:, :-1]), split[0])  # (N, D)
+    numbers = torch.from_numpy(table[:, :-1])  # (N, D)
+    scaling = Scaling.of(numbers[split[0]])
     labels = torch.from_numpy(table[:, -1]).long()  # (N,)
     about = f"{len(split[0]):,} {what}, {len(columns)} features, {len(classes)} classes"
-    return make_dataset(features, labels, split, len(classes), about, classes, columns)
+    read = Table(number_features(columns, scaling.columns()), "class", tuple(classes))
+    return make_dataset(
+        scaling.apply(numbers), labels, split, len(classes), about, classes, columns, read
+    )
 
 
-def _table(name: str, loader: str, header: int = 1) -> Table:
+def _table(name: str, loader: str, header: int = 1) -> Numbers:
     """Features and class (N, D + 1), from scikit-learn's file after `header` lines."""
     file = _file(name, loader)
     return _loaded(loader) if file is None else np.loadtxt(file, delimiter=",", skiprows=header)
@@ -191,7 +201,7 @@ def _file(name: str, loader: str) -> Path | None:
     return file if file.is_file() else None
 
 
-def _loaded(loader: str, **options: bool) -> Table:
+def _loaded(loader: str, **options: bool) -> Numbers:
     """The same table (N, D + 1) by scikit-learn itself, which takes as long to import as torch."""
     load = getattr(import_module("sklearn.datasets"), f"load_{loader}")
     features, labels = load(return_X_y=True, **options)  # (N, D), (N,)

@@ -4,59 +4,105 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, NoReturn
 
 from ..errors import printable, reason, shown
-
-if TYPE_CHECKING:
-    from ...core.protocol.steps import TaskName
+from .csv_cells import LONGEST, TEXT, CellError, Reading, is_missing, reading_of
 
 BYTES: Final = 20_000_000
 CELLS: Final = 2_000_000
 COLUMNS: Final = 1000
-CATEGORIES: Final = 100
-"""Different texts in one column."""
-CLASSES: Final = 20
-"""Different whole numbers in a target up to which they count as classes."""
-LARGEST: Final = 1e30
-
-_MISSING: Final = frozenset({"", "?", "-", "na", "n/a", "nan", "null", "none"})
-_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+LOOKED_AT: Final = 20
+"""Rows from which the delimiter is told."""
+NAN: Final = float("nan")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Sheet:
+    """The cells of a CSV file, stripped and otherwise as they stand."""
+
+    called: str
+    """The file, as an error names it."""
+    names: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+    """Column by column."""
+    lines: tuple[int, ...]
+    """In the file, where each row ends; counted from 1."""
+    delimiter: str
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The cells of a column."""
+        return self.cells[self.names.index(name)] if self.cells else ()
+
+    def column(self, name: str, decimal: str = "auto", *, as_text: bool = False) -> Column:
+        """A column, read as what it is.
+
+        Raises:
+            ValueError: a cell does not go with the others, or may be read in two ways.
+        """
+        return _column(self, name, decimal, as_text)
+
+    def refuse(self, name: str, row: int, text: str) -> NoReturn:
+        """Raise ValueError about the cell of a column in a row (0 is the first)."""
+        where = f"{self.called}: row {self.lines[row]}, column {shown(name)}"
+        raise ValueError(f"{where}: {text}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """One column; `numbers` is None unless all of its values are numbers."""
+    """One column; `numbers` is None where it is read as text."""
 
     name: str
     texts: tuple[str, ...]
     numbers: tuple[float, ...] | None
+    """NaN where a value is missing."""
+    reading: Reading
+    missing: tuple[int, ...]
+    """The rows without a value."""
+
+    def without(self, rows: frozenset[int]) -> Column:
+        """The column without these rows."""
+        if not rows:
+            return self
+        kept = [row for row in range(len(self.texts)) if row not in rows]
+        place = {row: i for i, row in enumerate(kept)}
+        return Column(
+            self.name,
+            tuple(self.texts[row] for row in kept),
+            None if self.numbers is None else tuple(self.numbers[row] for row in kept),
+            self.reading,
+            tuple(place[row] for row in self.missing if row in place),
+        )
+
+    @property
+    def known(self) -> list[float] | list[str]:
+        """The values that are there."""
+        missing = frozenset(self.missing)
+        values: tuple[float, ...] | tuple[str, ...] = self.numbers or self.texts
+        return [v for row, v in enumerate(values) if row not in missing]  # type: ignore[return-value]
 
     @property
     def different(self) -> tuple[str, ...]:
         """The distinct values in order, as texts; numbers by size, and 1 and 1.0 are the same."""
-        if self.numbers is None:
-            return tuple(sorted(set(self.texts)))
-        return tuple(f"{number:.9g}" for number in sorted(set(self.numbers)))
+        values = sorted(set(self.known))  # type: ignore[type-var]
+        return tuple(v if isinstance(v, str) else f"{v:.9g}" for v in values)
 
     @property
     def places(self) -> tuple[int, ...]:
-        """The index of each value in `different`."""
-        values: tuple[float, ...] | tuple[str, ...] = self.numbers or self.texts
-        order = {value: place for place, value in enumerate(sorted(set(values)))}  # type: ignore[type-var]
-        return tuple(order[value] for value in values)
+        """The index of each value in `different`, where none is missing."""
+        order = {value: place for place, value in enumerate(sorted(set(self.known)))}  # type: ignore[type-var]
+        return tuple(order[value] for value in self.known)
 
 
-def read_sheet(path: str, data_dir: str = "") -> tuple[Column, ...]:
-    """The columns of a CSV file with a header, from which the delimiter is guessed.
+def read_sheet(path: str, data_dir: str = "", *, least: int = 2) -> Sheet:
+    """The cells of a CSV file with a header of at least `least` columns; its delimiter is guessed.
 
     Raises:
-        ValueError: no such file, too large, no table, or a value is missing; one line.
+        ValueError: no such file, too large, or no table; one line.
     """
     if not path:
         raise ValueError("expected the path of a CSV file: --set dataset.path=...")
@@ -65,110 +111,93 @@ def read_sheet(path: str, data_dir: str = "") -> tuple[Column, ...]:
         if not file.is_file():
             raise ValueError(f"{shown(str(file))}: there is no such file")
         about = file.stat()
-        return _read(file, about.st_mtime_ns, about.st_size)
+        return _read(file, about.st_mtime_ns, about.st_size, least)
     except OSError as error:
         raise ValueError(f"{shown(str(file))}: can't be read: {reason(error)}") from error
 
 
-def target_of(columns: tuple[Column, ...], name: str) -> Column:
-    """The column to predict: the one of this name, or else the last.
-
-    Raises:
-        ValueError: there is none of that name, or it never varies.
-    """
-    found = [column for column in columns if column.name == name] if name else [columns[-1]]
-    if not found:
-        names = ", ".join(printable(column.name, 40) for column in columns[:12])
-        raise ValueError(f"no column is called {shown(name)}; there are {names}")
-    if len(found[0].different) < 2:
-        raise ValueError(f"the column {shown(found[0].name)} never varies, so there is no target")
-    return found[0]
-
-
-def task_of(target: Column) -> TaskName:
-    """Classification for texts and for a few whole numbers; regression for other numbers.
-
-    Raises:
-        ValueError: texts that are too many for classes.
-    """
-    different = len(target.different)
-    if target.numbers is None:
-        categories(target)
-        return "classification"
-    whole = all(number.is_integer() for number in target.numbers)
-    few = different <= CLASSES and different < len(target.numbers)
-    return "classification" if whole and few else "regression"
-
-
-def categories(column: Column) -> tuple[str, ...]:
-    """The different texts of a column. Raises ValueError where they are too many."""
-    if len(column.different) > CATEGORIES:
-        raise ValueError(
-            f"the column {shown(column.name)} has {len(column.different):,} different texts; at "
-            f"most {CATEGORIES} can be categories: set dataset.ignore to leave it out"
-        )
-    return column.different
-
-
 @lru_cache(maxsize=1)
-def _read(file: Path, _changed: int, _size: int) -> tuple[Column, ...]:
-    called = shown(file.name)
+def _read(file: Path, _changed: int, _size: int, least: int) -> Sheet:
     with file.open("rb") as opened:
-        data = opened.read(BYTES + 1)
+        return parse_sheet(opened.read(BYTES + 1), shown(file.name), least=least)
+
+
+def parse_sheet(data: bytes, called: str, *, least: int = 2) -> Sheet:
+    """The cells of a CSV file's content; errors speak of it as `called`.
+
+    Raises:
+        ValueError: it is too large, or no table; one line.
+    """
     if len(data) > BYTES:
         raise ValueError(f"{called}: expected at most {BYTES:,} bytes")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{called}: expected a text file in UTF-8") from error
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
+    delimiter = max(",;\t|", key=lambda mark: _fit(text, mark))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        return _columns(reader, called)
+        return _sheet(reader, called, delimiter, least)
     except csv.Error as error:
         raise ValueError(f"{called}: row {reader.line_num}: {printable(str(error))}") from error
 
 
-def _columns(reader: Any, called: str) -> tuple[Column, ...]:
-    names = [name.strip() for name in next(reader, [])]
-    if len(names) < 2 or not all(names):
-        raise ValueError(f"{called}: expected a header that names two columns or more")
+def _fit(text: str, delimiter: str) -> tuple[bool, int]:
+    """How well a delimiter goes with the first rows: all of one length, and how many columns."""
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    widths: list[int] = []
+    try:
+        for row in rows:
+            widths += [len(row)] if row else []
+            if len(widths) > LOOKED_AT:
+                break
+    except csv.Error:
+        return False, widths[0] if widths else 0
+    return len(set(widths)) == 1 and widths[0] > 1, widths[0] if widths else 0
+
+
+def _sheet(reader: Any, called: str, delimiter: str, least: int) -> Sheet:
+    names = tuple(name.strip() for name in next(reader, []))
+    if len(names) < least or not all(names):
+        many = "two columns" if least == 2 else "one column"
+        raise ValueError(f"{called}: expected a header that names {many} or more")
     if len(names) > COLUMNS:
         raise ValueError(f"{called}: expected at most {COLUMNS:,} columns, not {len(names):,}")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{called}: two columns are called {shown(twice)}")
     rows: list[list[str]] = []
+    lines: list[int] = []
     for row in reader:
         if not row:
             continue  # an empty line
-        where = f"{called}: row {reader.line_num}"
         if len(row) != len(names):
-            raise ValueError(f"{where}: expected {len(names)} values, not {len(row)}")
-        values = [value.strip() for value in row]
-        for name, value in zip(names, values, strict=True):
-            if value.lower() in _MISSING:
-                raise ValueError(f"{where}, column {shown(name)}: a value is missing")
-            if len(value) > 60 and _number(value) is None:
-                raise ValueError(f"{where}, column {shown(name)}: a text is too long")
-        rows.append(values)
+            raise ValueError(
+                f"{called}: row {reader.line_num}: expected {len(names)} values, not {len(row)}"
+            )
+        rows.append([value.strip() for value in row])
+        lines.append(reader.line_num)
         if len(rows) * len(names) > CELLS:
             raise ValueError(f"{called}: expected at most {CELLS:,} values")
-    if len(rows) < 3:
-        raise ValueError(f"{called}: expected at least 3 rows below the header, not {len(rows)}")
-    return tuple(_column(n, t, called) for n, t in zip(names, zip(*rows, strict=True), strict=True))
+    return Sheet(called, names, tuple(zip(*rows, strict=True)), tuple(lines), delimiter)
 
 
-def _column(name: str, texts: tuple[str, ...], called: str) -> Column:
-    numbers = [_number(text) for text in texts]
-    known = [number for number in numbers if number is not None]
-    if len(known) < len(texts):
-        return Column(name, texts, None)
-    if not all(math.isfinite(number) and abs(number) <= LARGEST for number in known):
-        raise ValueError(f"{called}: column {shown(name)}: a number is beyond {LARGEST:g}")
-    return Column(name, texts, tuple(known))
-
-
-def _number(text: str) -> float | None:
-    return float(text) if _NUMBER.fullmatch(text) else None
+@lru_cache(maxsize=4)
+def _column(sheet: Sheet, name: str, decimal: str, as_text: bool) -> Column:
+    texts = sheet.texts(name)
+    missing = tuple(row for row, text in enumerate(texts) if is_missing(text))
+    counts = Counter(texts)
+    for row in missing:
+        counts.pop(texts[row], None)
+    try:
+        reading = TEXT if as_text else reading_of(counts, decimal)
+        if reading is TEXT:
+            long = next((text for text in counts if len(text) > LONGEST), None)
+            if long is not None:
+                sheet.refuse(name, texts.index(long), "a text is too long")
+            return Column(name, texts, None, reading, missing)
+        numbers = {text: reading.number(text) for text in counts}
+    except CellError as error:
+        sheet.refuse(name, texts.index(error.cell), str(error))
+    found = tuple(numbers.get(text, NAN) for text in texts)
+    return Column(name, texts, found, reading, missing)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .table import Table
+
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
@@ -31,6 +33,8 @@ class Dataset:
     """Names of the classes; for text, the vocabulary."""
     feature_names: tuple[str, ...] = ()
     """Names of a table's columns."""
+    table: Table | None = None
+    """How rows of a table become features, and outputs values; None for what is no table."""
 
 
 Split = tuple[Tensor, Tensor, Tensor]
@@ -59,6 +63,7 @@ def make_dataset(
     about: str,
     label_names: Sequence[str] = (),
     feature_names: Sequence[str] = (),
+    table: Table | None = None,
 ) -> Dataset:
     """Features (N, ...) and labels (N, ...) as a `Dataset` that is split in this way."""
     train, val, test = split
@@ -73,15 +78,5 @@ def make_dataset(
         about,
         tuple(label_names),
         tuple(feature_names),
+        table,
     )
-
-
-def standardise(values: Tensor, train: Tensor) -> Tensor:
-    """Columns (N, D) shifted and scaled so that those of the samples `train` have mean 0, spread 1.
-
-    Nothing is learned from the other samples. A column that never varies becomes 0.
-    """
-    known = values[train].double()  # (n, D)
-    spread = known.std(0, correction=0)  # (D,)
-    spread = torch.where(spread > 0, spread, torch.ones_like(spread))  # (D,)
-    return ((values.double() - known.mean(0)) / spread).float()  # (N, D)

@@ -57,6 +57,7 @@ class DataInspector:
         seen = replace(
             seen,
             about=data.about,
+            notes=recipe.notes,
             samples=len(data.features),
             picture=shown,
             inputs=_shape(data.features),

@@ -129,8 +129,12 @@ class DataPanel(PicturePanel):
             return [line((text, "bad")) for text in wrap(clean(self.preview.picture), width)]
         from ..render.data_pictures import draw  # the first picture does without
 
-        drawn = draw(self.preview.picture, width, height, ascii=self.ascii)
-        return [EMPTY] * ((height - len(drawn)) // 2) + drawn
+        notes = [text for note in self.preview.notes for text in wrap(clean(note), max(1, width))]
+        notes = notes[: max(0, height // 2)]
+        room = height - len(notes)
+        drawn = draw(self.preview.picture, width, room, ascii=self.ascii)
+        picture = [EMPTY] * ((room - len(drawn)) // 2) + drawn
+        return [*(line((text, "dim")) for text in notes), *picture]
 
 
 def subtitle(panel: Panel, text: str) -> None:

@@ -40,6 +40,11 @@ class TrainedRun:
         self._directory = RunDirectory.look(folder, found)
         self._last = last
 
+    @property
+    def from_recipe(self) -> bool:
+        """Whether the run came from a recipe, not from a Python file."""
+        return self._directory.read_recipe() is not None
+
     def plan(self) -> Plan:
         """What the run trained.
 
@@ -47,7 +52,7 @@ class TrainedRun:
             RecipeError: it came from a Python file, which has to be named, or its recipe is bad.
         """
         directory = self._directory
-        if directory.read_recipe() is None:
+        if not self.from_recipe:
             raise RecipeError(
                 f"{directory.name} came from a Python file: name it too, fivestep eval FILE --run "
                 f"{directory.name}"

@@ -94,6 +94,36 @@ def export(
     raise typer.Exit(code)
 
 
+def predict(
+    run: Annotated[str, typer.Argument(metavar="NAME", help="A run's name or folder.")],
+    rows: Annotated[
+        str, typer.Argument(metavar="ROWS", help="A CSV file with the run's columns; - is stdin.")
+    ],
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="FILE", help="Instead of stdout.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace FILE if it is there.")
+    ] = False,
+    last: Annotated[
+        bool, typer.Option("--last", help="With the newest weights instead of the best.")
+    ] = False,
+    runs_dir: RunsDirOption = None,
+    traceback: TracebackOption = False,
+) -> None:
+    """Predict new rows of a table with a run that has learned it: a CSV, predictions behind."""
+    from .evaluate import TrainedRun
+    from .predict import predict_rows, refuse_existing, write_rows
+
+    with refusals(traceback):
+        if out is not None and not overwrite:
+            refuse_existing(out)
+        trained = TrainedRun(runs_folder(runs_dir), run, last=last)
+        found = predict_rows(trained, run, rows)
+        code = write_rows(found, out, overwrite=overwrite)
+    raise typer.Exit(code)
+
+
 def _epochs(said: str | None, ctx: Any) -> int | None:
     if said is None:
         return None

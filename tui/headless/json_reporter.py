@@ -59,6 +59,7 @@ class JsonReporter(Reporter):
             preset=info.name,
             data=info.data,
             model=info.model,
+            notes=self.notes,
             parameters=info.parameters,
             task=info.task,
             metric_name=info.metric_name,

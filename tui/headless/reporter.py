@@ -43,6 +43,8 @@ class Reporter:
         self.output = output
         self.place = self.run_name = self.resume_command = ""
         """Where the run is kept, its name there, the command that resumes it; "" if nothing is."""
+        self.notes: tuple[str, ...] = ()
+        """What was understood of the data, in words."""
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
         """A batch was finished (training thread)."""
@@ -56,7 +58,7 @@ class Reporter:
     def announce(self, builder: RunBuilder) -> None:
         """Say what is going to run, before torch is loaded."""
         self.place, self.run_name = builder.place, builder.name
-        self.resume_command = builder.resume_command
+        self.resume_command, self.notes = builder.resume_command, builder.plan.notes
 
     def begin(self, session: Session) -> None:
         """The run is built and about to start."""

@@ -79,7 +79,8 @@ class TextReporter(Reporter):
 
     def announce(self, builder: RunBuilder) -> None:
         super().announce(builder)
-        self._say(builder.plan.headline)
+        for line in (builder.plan.headline, *builder.plan.notes):
+            self._say(line)
         if self.place:
             self._say(f"kept in {self.place}")
         self._faults = builder.options.faults

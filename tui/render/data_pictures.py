@@ -76,6 +76,8 @@ class Preview:
 
     about: str = ""
     """The data set in a few words."""
+    notes: tuple[str, ...] = ()
+    """What was understood of it; a line each."""
     samples: int = 0
     """Number of training samples."""
     picture: DataPicture | str = ""

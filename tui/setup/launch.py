@@ -54,6 +54,8 @@ class RunLocation:
     resume_command: str = ""
     problem: str = ""
     """What could not be kept, although it should be, and why."""
+    notes: tuple[str, ...] = ()
+    """What was understood of the data, in words; a line each."""
 
 
 class Launch:
@@ -124,8 +126,9 @@ class Launch:
         """Where the run is kept, once it is built."""
         session, builder = self.session, self.builder
         if session is None or session.saving is None:
-            return RunLocation(problem=builder.problem)
-        return RunLocation(builder.place, builder.resume_command, builder.problem)
+            return RunLocation(problem=builder.problem, notes=self.plan.notes)
+        command = builder.resume_command
+        return RunLocation(builder.place, command, builder.problem, self.plan.notes)
 
     @property
     def full_loop(self) -> bool:

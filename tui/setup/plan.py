@@ -38,6 +38,11 @@ class RecipePlan:
         )
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was understood of the data, in words; a line each."""
+        return self.recipe.notes
+
+    @property
     def preview(self) -> RunInfo:
         """What can be said of the run before it is built."""
         recipe = self.recipe
@@ -92,6 +97,10 @@ class FilePlan:
         changes = ", ".join(f"{key} {value}" for key, value in self.run.changes.items())
         with_them = f" with {changes}" if changes else ""
         return f"{self.name}: what training() in {self.run.path} gives{with_them}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     @property
     def preview(self) -> RunInfo:

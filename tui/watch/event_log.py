@@ -42,6 +42,8 @@ class EventLog:
             self._log.add(f"run {clean(self._info.name)}{seed}")
             if self._location.place:
                 self._log.add(f"kept in {clean(self._location.place)}")
+            for note in self._location.notes:
+                self._log.add(clean(note))
             if self._location.problem:
                 self._log.add(clean(self._location.problem), "warning")
         for change in self._new(snapshot.changes):

@@ -13,7 +13,8 @@ import torch
 
 from fivestep.presets.catalogue import DATASETS
 from fivestep.presets.data import builtin
-from fivestep.presets.data.dataset import Dataset, draw_split, standardise
+from fivestep.presets.data.dataset import Dataset, draw_split
+from fivestep.presets.data.scaling import Scaling
 from fivestep.presets.errors import RecipeError
 
 
@@ -204,7 +205,7 @@ def test_tables_come_from_scikit_learn_itself_where_their_files_moved(
 
 def test_a_column_that_never_varies_becomes_zero() -> None:
     values = torch.tensor([[3.0, 1.0], [3.0, 2.0], [5.0, 9.0]])
-    scaled = standardise(values, torch.tensor([0, 1]))
+    scaled = Scaling.of(values[:2]).apply(values)
     assert torch.equal(scaled, torch.tensor([[0.0, -1.0], [0.0, 1.0], [2.0, 15.0]]))
 
 

@@ -31,7 +31,8 @@ def table(tmp_path: Path) -> Table:
 
 
 def own(path: str, task: str = "classification", **changes: Any) -> Dataset:
-    options = {"target": "", "ignore": (), "data_dir": "", "validation": 0.2, "test": 0.2}
+    options: dict[str, Any] = {"target": "", "ignore": (), "categories": (), "data_dir": ""}
+    options |= {"decimal": "auto", "missing": "refuse", "validation": 0.2, "test": 0.2}
     return csv(path=path, task=task, seed=0, **options | changes)
 
 
@@ -142,8 +143,8 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path) -> None:
         ("a,b\n1,2\n3, NaN ", 'row 3, column "b": a value is missing'),
         ("a,b\n1,2\n?,3", 'row 3, column "a": a value is missing'),
         ("a,b\n1,2\n2,2\n3,2", 'the column "b" never varies'),
-        ("a,b\n1,2\n2,1e999\n3,4", 'column "b": a number is beyond 1e+30'),
-        (f"a,b\n1,2\n2,{'x' * 61}\n3,4", 'row 3, column "b": a text is too long'),
+        ("a,b\n1,2\n2,1e999\n3,4", 'row 3, column "b": "1e999" is beyond 1e+30'),
+        (f"a,b\n1,x\n2,{'x' * 61}\n3,y", 'row 3, column "b": a text is too long'),
         ('a,b\n1,2\n"2', "row 3: unexpected end of data"),
         (b"\xff\xfe\x00", "expected a text file in UTF-8"),
         ("a,b\n1,2\n3,4\n5," + "6" * 200_000, "row 4: field larger than field limit"),

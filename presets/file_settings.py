@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,12 +34,20 @@ class FileSetting:
 
     name: str
     default: str | None
-    """As the file writes it; None if it must be given."""
+    """As `--set` takes it, or as the file writes it if it is no plain value; None if it must be
+    given."""
     kind: str = ""
     """What it takes, a key of `_TYPES`; "" if nothing says."""
     choices: tuple[Any, ...] = ()
     optional: bool = False
     """None is a value, too, and written `none`."""
+
+    @property
+    def expected(self) -> str:
+        """What it takes, in words; "" if nothing says."""
+        if self.choices:
+            return f"one of {', '.join(map(str, self.choices))}"
+        return _TYPES[self.kind][0] if self.kind else ""
 
     def check(self, value: Any) -> Any:
         """The value in plain form. Raises ValueError, for behind "key: ", where it is wrong."""
@@ -48,18 +57,17 @@ class FileSetting:
             if value in self.choices:
                 return value
             guess = nearest(str(value), map(str, self.choices))
-            names = ", ".join(map(str, self.choices))
             hint = f"; did you mean {guess}?" if guess else ""
-            raise ValueError(f"expected one of {names}, not {shown(value)}{hint}")
+            raise ValueError(f"expected {self.expected}, not {shown(value)}{hint}")
         if not self.kind:
             return value
-        expected, types = _TYPES[self.kind]
+        types = _TYPES[self.kind][1]
         if self.kind == "str" and isinstance(value, (bool, int, float)):
             value = str(value).lower()  # it looked like a number
         if self.kind == "float" and isinstance(value, str):
             value = _number(value)
         if not isinstance(value, types) or (isinstance(value, bool) and self.kind != "bool"):
-            raise ValueError(f"expected {expected}, not {shown(value)}")
+            raise ValueError(f"expected {self.expected}, not {shown(value)}")
         return value
 
     def argument(self, value: Any) -> Any:
@@ -121,16 +129,35 @@ def _settings_of(arguments: ast.arguments) -> FileSettings:
 
 
 def _setting(argument: ast.arg, default: ast.expr | None) -> FileSetting:
-    name, text = argument.arg, None if default is None else ast.unparse(default)
     kind, choices, optional = _annotated(argument.annotation)
+    if default is None:
+        return FileSetting(argument.arg, None, kind, choices, optional)
     try:
-        value = ... if default is None else ast.literal_eval(default)
+        value = ast.literal_eval(default)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        value = ...
-    optional = optional or value is None
+        return FileSetting(argument.arg, ast.unparse(default), kind, choices, optional)
     if not kind and not choices and type(value).__name__ in _TYPES:
         kind = type(value).__name__
-    return FileSetting(name, text, kind, choices, optional)
+    return FileSetting(argument.arg, said(value), kind, choices, optional or value is None)
+
+
+def said(value: Any) -> str:
+    """A plain value as `--set` takes it."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case list() | tuple():
+            return f"[{', '.join(_quoted(one) for one in value)}]"
+        case Mapping():
+            return f"{{{', '.join(f'{key} = {_quoted(one)}' for key, one in value.items())}}}"
+    return str(value)
+
+
+def _quoted(value: Any) -> str:
+    """The same inside a list or a table."""
+    return json.dumps(value) if isinstance(value, str) else said(value)
 
 
 def _annotated(node: ast.expr | None) -> tuple[str, tuple[Any, ...], bool]:

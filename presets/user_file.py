@@ -5,7 +5,6 @@ The one place that runs code that somebody wrote, and only because the person na
 
 from __future__ import annotations
 
-import json
 import shlex
 import traceback
 from collections.abc import Callable, Generator, Mapping
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from . import own_module
 from .check import TOP
 from .errors import RecipeError, existing_file, nearest, printable, reason, shown
-from .file_settings import FUNCTION, FileSettings, read_settings
+from .file_settings import FUNCTION, FileSettings, read_settings, said
 from .overrides import ALIASES, flag
 
 if TYPE_CHECKING:
@@ -60,15 +59,15 @@ class OwnRun:
         """The command that trains it, quoted for a shell."""
         words = ["fivestep", "train", str(self.path)]
         for key, value in self.changes.items():
-            said = _said(value)
-            words += [f"--{key}", said] if key in CHANGEABLE else ["--set", f"{key}={said}"]
+            text = said(value)
+            words += [f"--{key}", text] if key in CHANGEABLE else ["--set", f"{key}={text}"]
         return shlex.join(words)
 
     def number(self, key: str) -> int | None:
         """A whole number of it, as far as that is known before it is built."""
         setting = self.settings.known.get(key)
-        said = str(self.changes.get(key, setting and setting.default))
-        return int(said) if said.isdecimal() else None
+        text = str(self.changes.get(key, setting and setting.default))
+        return int(text) if text.isdecimal() else None
 
     @property
     def modules(self) -> list[Path]:
@@ -153,25 +152,6 @@ def _no_such(key: str, name: str, file: Path, settings: FileSettings) -> str:
     guess = nearest(name, (*settings.known, *CHANGEABLE))
     hint = f"; did you mean {guess}?" if guess else ""
     return f"{why}; only --epochs, --seed and --threads{others} can be changed here{hint}"
-
-
-def _said(value: Any) -> str:
-    """A value as `--set` takes it."""
-    match value:
-        case None:
-            return "none"
-        case bool():
-            return str(value).lower()
-        case list() | tuple():
-            return f"[{', '.join(_quoted(one) for one in value)}]"
-        case Mapping():
-            return f"{{{', '.join(f'{key} = {_quoted(one)}' for key, one in value.items())}}}"
-    return str(value)
-
-
-def _quoted(value: Any) -> str:
-    """The same inside a list or a table."""
-    return json.dumps(value) if isinstance(value, str) else _said(value)
 
 
 def _taken(function: Callable[..., Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from textual.events import Resize
 from textual.timer import Timer
 
 from ...presets.recipe import load
+from ...presets.user_file import load_own
 from ..choose.screen import Choice, ChooseScreen
 from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import print_to_descriptors
@@ -29,6 +30,7 @@ from ..widgets.theme import DARK, THEMES
 if TYPE_CHECKING:
     from ..setup.builder import RunBuilder
     from ..setup.launch import Launch
+    from ..setup.plan import Plan
     from ..watch.watch import WatchScreen
 
 PATIENCE = 30.0
@@ -73,7 +75,9 @@ class FivestepApp(App[None]):
         self._signals = signals or Signals()
         self._start, self._options = start, options
         self._choice: Choice | None = None
-        """What was started from the choosing screen: it is there again on coming back."""
+        """What was started last: it is there again on coming back to the choosing screen."""
+        self._file: str | None = None
+        """The Python file that was watched."""
         self._timer: Timer | None = None
         self._resizing = Resizing()
         self._resize_later: Timer | None = None
@@ -108,8 +112,13 @@ class FivestepApp(App[None]):
     def _begin(self, builder: RunBuilder) -> None:
         """Load, build and train; watch it as soon as it is built."""
         from ..setup.launch import Launch
+        from ..setup.plan import FilePlan
         from ..watch.loading import LoadingScreen
 
+        plan = builder.plan
+        if isinstance(plan, FilePlan):
+            self._file = str(plan.run.path)
+            self._choice = Choice(self._file, plan.run.changes)
         self.launch = launch = Launch(builder)
         launch.start()
         resumed = builder.name if builder.resume is not None else ""
@@ -143,10 +152,13 @@ class FivestepApp(App[None]):
 
     def on_choose_screen_start(self, event: ChooseScreen.Start) -> None:
         from ..setup.builder import RunBuilder
-        from ..setup.plan import RecipePlan
+        from ..setup.plan import FilePlan, RecipePlan
 
         self._choice = Choice(event.name, event.overrides)
-        plan = RecipePlan(load(event.name, event.overrides))
+        if event.name == self._file:
+            plan: Plan = FilePlan(load_own(event.name, event.overrides))
+        else:
+            plan = RecipePlan(load(event.name, event.overrides))
         self._begin(RunBuilder.begin(plan, self._options))
 
     def on_watch_screen_again(self) -> None:
@@ -154,7 +166,7 @@ class FivestepApp(App[None]):
             self._begin(self.launch.builder.again())
 
     def on_watch_screen_another(self) -> None:
-        self._only(ChooseScreen(choice=self._choice))
+        self._only(ChooseScreen(choice=self._choice, file=self._file))
 
     def on_watch_screen_quit(self) -> None:
         """The run has ended, or has been asked to."""

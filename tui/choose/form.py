@@ -45,9 +45,9 @@ class Field(Input):
     }
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, *, id: str | None = None) -> None:
         super().__init__(
-            id=setting.key.replace(".", "-"),
+            id=id,
             classes="-valid",  # what textual makes of it later, styling it once more
             compact=True,
             max_length=LONGEST,
@@ -69,12 +69,16 @@ class Labels(Panel):
     DEFAULT_CSS = "Labels { width: 13; height: 8; }"
     focused: str = ""
 
+    def __init__(self, settings: tuple[Setting, ...], *, ascii: bool = False) -> None:
+        super().__init__(ascii=ascii)
+        self._settings = settings
+
     def lines(self, width: int, height: int) -> list[Line]:
         return [
-            line(("▶ ", "bar"), (s.label, "bold"))
+            line(("▶ ", "bar"), (fit(s.label, 11).rstrip(), "bold"))
             if s.key == self.focused
-            else line(f"  {s.label}")
-            for s in SETTINGS
+            else line(f"  {fit(s.label, 11).rstrip()}")
+            for s in self._settings
         ]
 
 
@@ -91,8 +95,9 @@ class Notes(Panel):
             super().__init__()
             self.key, self.value = key, value
 
-    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, ascii=ascii)
+    def __init__(self, settings: tuple[Setting, ...], *, ascii: bool = False) -> None:
+        super().__init__(ascii=ascii)
+        self._settings = settings
         self.resolved: Resolved | None = None
         self.preview: Preview | None = None
         self.own: Mapping[str, str] = {}
@@ -100,12 +105,12 @@ class Notes(Panel):
         self._places: list[list[tuple[int, int, str]]] = []
 
     def lines(self, width: int, height: int) -> list[Line]:
-        self._places = [[] for _ in SETTINGS]
-        return [self._note(y, setting, width) for y, setting in enumerate(SETTINGS)]
+        self._places = [[] for _ in self._settings]
+        return [self._note(y, setting, width) for y, setting in enumerate(self._settings)]
 
     def _note(self, y: int, setting: Setting, width: int) -> Line:
         resolved = self.resolved
-        if resolved is None or resolved.recipe is None:
+        if resolved is None or (resolved.recipe is None and not resolved.file):
             return ()
         wrong = resolved.errors.get(setting.key, "")
         if setting.key == "device" and not wrong and self.preview is not None:
@@ -113,7 +118,10 @@ class Notes(Panel):
         if wrong:
             return line((fit(f"✗ {clean(wrong)}", width).rstrip(), "bad"))
         if setting.key in resolved.overrides:
-            return line((f"recipe: {self.own.get(setting.key, '')}", "hand"))
+            own = self.own.get(setting.key) or "its own"
+            return line((clean(f"{'file' if resolved.file else 'recipe'}: {own}"), "hand"))
+        if resolved.file:
+            return line((fit(clean(setting.hint), width).rstrip(), "dim"))
         if setting.key in (DATASET, MODEL):
             return self._names(y, setting, resolved, width)
         return line((_hint(setting, resolved, self.preview), "dim"))
@@ -144,7 +152,7 @@ class Notes(Panel):
             return
         for start, end, name in self._places[place.y]:
             if start <= place.x < end:
-                self.post_message(self.Picked(SETTINGS[place.y].key, name))
+                self.post_message(self.Picked(self._settings[place.y].key, name))
 
 
 def _width(names: list[str]) -> int:
@@ -199,20 +207,32 @@ class Form(Vertical):
             super().__init__()
             self.key, self.text = key, text
 
-    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+    def __init__(
+        self,
+        settings: tuple[Setting, ...] = SETTINGS,
+        *,
+        id: str | None = None,
+        ascii: bool = False,
+    ) -> None:
         super().__init__(id=id)
         self.set_class(ascii, "-ascii", update=False)
         self.border_title = "settings"
-        self.labels = Labels(ascii=ascii)
-        self.notes = Notes(ascii=ascii)
-        self.fields = {setting.key: Field(setting) for setting in SETTINGS}
+        self.labels = Labels(settings, ascii=ascii)
+        self.notes = Notes(settings, ascii=ascii)
+        recipes = settings is SETTINGS  # the names that a file gives may not do as ids
+        self.fields = {
+            one.key: Field(one, id=one.key.replace(".", "-") if recipes else None)
+            for one in settings
+        }
 
     def compose(self) -> ComposeResult:
-        with Horizontal():
-            yield self.labels
-            with Vertical():
-                yield from self.fields.values()
-            yield self.notes
+        rows = Vertical(*self.fields.values())
+        columns = (self.labels, rows, self.notes)
+        line_up = Horizontal(*columns)
+        if len(self.fields) != len(SETTINGS):
+            for one in (*columns, line_up):
+                one.styles.height = len(self.fields)
+        yield line_up
 
     def show(self, resolved: Resolved, edits: Mapping[str, str]) -> None:
         """Fill the fields: with what was typed, else with what holds."""
@@ -221,7 +241,7 @@ class Form(Vertical):
                 held = resolved.values.get(key, "")
                 widget.placeholder = clean(held)
                 widget.set_class(key in resolved.errors, "-wrong")
-                widget.disabled = resolved.recipe is None
+                widget.disabled = resolved.recipe is None and not resolved.file
                 text = clean(edits.get(key, held))
                 if widget.value != text:
                     widget.value = text

@@ -35,6 +35,12 @@ TO_COME: Final[dict[DataKind, str]] = {
 }
 
 
+OWN_FILE: Final = (
+    "a Python file of yours. The parameters of its training() are the settings; data and model are "
+    "known once it runs."
+)
+
+
 class Banner(Panel):
     """The top line: what the program is for, and how far torch is."""
 
@@ -63,6 +69,8 @@ class AboutPanel(Panel):
         if self.resolved is None:
             return []
         recipe = self.resolved.recipe
+        if self.resolved.file:
+            return [line(text) for text in wrap(clean(f"{self.resolved.name}: {OWN_FILE}"), width)]
         if recipe is None:
             return [line((text, "bad")) for text in wrap(clean(self.resolved.problem), width)]
         about = clean(recipe.description) or f"{recipe.model.name} on {recipe.dataset.name}"

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from ...presets import registry
 from ...presets.recipe import Recipe, RecipeError, load
+from ...presets.user_file import ENDING
 from ..render.format import clean, fit
 from ..render.glyphs import plain
 
@@ -23,6 +24,9 @@ TASKS = {
     "regression": "regression",
     "language-model": "language model",
 }
+
+
+YOUR_FILE = "a Python file"
 
 
 class PresetList(OptionList):
@@ -78,8 +82,13 @@ class PresetList(OptionList):
         self._fill(list(names))
 
     def _fill(self, names: list[str]) -> None:
-        groups: dict[str, list[tuple[str, Recipe | None]]] = {task: [] for task in TASKS.values()}
+        groups: dict[str, list[tuple[str, Recipe | None]]] = {
+            task: [] for task in (YOUR_FILE, *TASKS.values())
+        }
         for name in names:
+            if name.endswith(ENDING):
+                groups[YOUR_FILE].append((name, None))
+                continue
             recipe = _recipe(name)
             task = self._sources.get(name) or (TASKS[recipe.task] if recipe is not None else "")
             task = clean(task) if recipe is not None else "can't be used"

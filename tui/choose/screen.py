@@ -20,6 +20,8 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from ...presets import registry
+from ...presets.file_settings import said
+from ...presets.user_file import ENDING
 from ..render.glyphs import ascii_only
 from ..widgets.theme import DARK, LIGHT
 from .form import CHOOSING, ChoosingBar, CommandLine, Form, StartButton, help_lines
@@ -36,7 +38,7 @@ from .panels import (
 )
 from .preset_list import PresetList
 from .preview import Previewer, PreviewRequest
-from .settings import Choice, Resolved, command_line, resolve
+from .settings import Choice, Resolved, command_line, file_fields, resolve
 
 if TYPE_CHECKING:
     from ..render.data_pictures import Preview
@@ -57,6 +59,7 @@ class ChooseScreen(Screen[None]):
     Args:
         names: presets and paths of recipes to choose from; None takes every preset.
         choice: what is highlighted and changed at first; None is the default preset.
+        file: a Python file that stands among them.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -84,16 +87,26 @@ class ChooseScreen(Screen[None]):
             super().__init__()
             self.request, self.preview = request, preview
 
-    def __init__(self, names: Sequence[str] | None = None, choice: Choice | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str] | None = None,
+        choice: Choice | None = None,
+        file: str | None = None,
+    ) -> None:
         super().__init__()
         known = (preset.name for preset in registry.everything() if not preset.hidden)
-        self.names = list(names if names is not None else known)
+        self.names = [*([] if file is None else [file]), *(known if names is None else names)]
+        self._ascii = ascii_only()
+        self._recipe_form = Form(id="form", ascii=self._ascii)
+        self._file_form: Form | None = None
+        if file is not None:
+            self._file_form = Form(file_fields(file), ascii=self._ascii)
         self.chosen = choice.name if choice is not None else registry.DEFAULT
         """The highlighted preset."""
         self.edits: dict[str, dict[str, str]] = {}
         """What was typed, by preset and key: it is still there on coming back."""
         if choice is not None:
-            self.edits[choice.name] = {key: str(value) for key, value in choice.overrides.items()}
+            self.edits[choice.name] = {key: said(value) for key, value in choice.overrides.items()}
         self.resolved = Resolved("")
         self.preview: Preview | None = None
         """Of what is chosen; None while it is being looked at."""
@@ -103,8 +116,13 @@ class ChooseScreen(Screen[None]):
         self._request: PreviewRequest | None = None
         self._waiting = LOADING
         self._timer: Timer | None = None
-        self._ascii = ascii_only()
         self._painted = False
+
+    @property
+    def form(self) -> Form:
+        """The settings of what is chosen."""
+        own = self._file_form if self.chosen.endswith(ENDING) else None
+        return own or self._recipe_form
 
     @property
     def settled(self) -> bool:
@@ -137,7 +155,9 @@ class ChooseScreen(Screen[None]):
                 with Horizontal(id="look"):
                     yield DataPanel(id="data", ascii=a)
                     yield LayersPanel(id="model", ascii=a)
-                yield Form(id="form", ascii=a)
+                yield self._recipe_form
+                if self._file_form is not None:
+                    yield self._file_form
                 with Horizontal(id="go"):
                     yield CommandLine(id="command", ascii=a)
                     yield StartButton(id="start", ascii=a)
@@ -156,16 +176,19 @@ class ChooseScreen(Screen[None]):
     def _choose(self, name: str) -> None:
         self._catch_up()
         self.chosen = name
+        for form in (self._recipe_form, self._file_form):
+            if form is not None:
+                form.display = form is self.form
         about = self.query_one(AboutPanel)
         own = resolve(name, {})
         about.original = own.recipe
-        self.query_one(Form).notes.own = own.values
+        self.form.notes.own = own.values
         self._resolve()
 
     def _catch_up(self) -> None:
         """Take in what was typed an instant ago, before a key that depends on it takes effect."""
         edits = self.edits.get(self.chosen, {})
-        pending = self.query_one(Form).pending_edits(edits, self.resolved.values)
+        pending = self.form.pending_edits(edits, self.resolved.values)
         if pending and self.resolved.name == self.chosen:
             self.edits[self.chosen] = edits | pending
             self._resolve()
@@ -174,7 +197,7 @@ class ChooseScreen(Screen[None]):
         """Check what is chosen, show it, and have its data and model looked at if they changed."""
         edits = self.edits.get(self.chosen, {})
         self.resolved = resolved = resolve(self.chosen, edits)
-        self.query_one(Form).show(resolved, edits)
+        self.form.show(resolved, edits)
         if resolved.shown is not None or resolved.recipe is None:
             request = (
                 None if resolved.shown is None else PreviewRequest(resolved.shown, resolved.fits)
@@ -195,7 +218,7 @@ class ChooseScreen(Screen[None]):
         resolved, preview = self.resolved, self.preview
         about, notes, layers = (
             self.query_one(AboutPanel),
-            self.query_one(Form).notes,
+            self.form.notes,
             self.query_one(LayersPanel),
         )
         about.resolved = notes.resolved = layers.resolved = resolved
@@ -204,7 +227,7 @@ class ChooseScreen(Screen[None]):
         notes.redraw()
         layers.waiting = self._waiting
         layers.redraw()
-        self.query_one(Form).labels.redraw()
+        self.form.labels.redraw()
         for panel in self.query(DataPanel):
             panel.waiting = self._waiting
             panel.recipe, panel.preview = (self._request.recipe if self._request else None), preview
@@ -214,7 +237,7 @@ class ChooseScreen(Screen[None]):
     def _show_command(self) -> None:
         """Show the command, or what is wrong: first with the field that has the focus."""
         resolved, preview = self.resolved, self.preview
-        problem = resolved.complaint(self.query_one(Form).focused_key)
+        problem = resolved.complaint(self.form.focused_key)
         problem = problem or (preview.device_problem if preview is not None else "")
         command = "" if resolved.problem else command_line(self.chosen, resolved.overrides)
         self.query_one(CommandLine).show(command, problem)
@@ -289,7 +312,7 @@ class ChooseScreen(Screen[None]):
     def _begin(self) -> None:
         """Start, or go to the first field that is wrong."""
         self._catch_up()
-        form = self.query_one(Form)
+        form = self.form
         if self.resolved.errors:
             form.fields[next(key for key in form.fields if key in self.resolved.errors)].focus()
         elif self.preview is not None and self.preview.device_problem:

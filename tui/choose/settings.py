@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from ...presets.catalogue import DATASETS, MODELS
 from ...presets.components import OPTIMIZERS
+from ...presets.file_settings import FileSetting, read_settings, said
 from ...presets.overrides import flag
 from ...presets.recipe import Recipe, RecipeError, load, parse_set
+from ...presets.user_file import CHANGEABLE, ENDING, load_own
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to run: a preset's name or a recipe's path, and the dotted keys that differ from it."""
+    """What to run: a preset's name, or the path of a recipe or a Python file, and the keys that
+    differ from it.
+    """
 
     name: str
     overrides: Mapping[str, Any]
@@ -41,6 +46,8 @@ class Setting:
     """How the arrow keys change a number: by this factor, or by one if it is 1."""
     whole: bool = True
     """The number has no fraction."""
+    hint: str = ""
+    """What it takes, in words."""
 
 
 DATASET: Final = "dataset.name"
@@ -74,6 +81,8 @@ class Resolved:
     """What differs from the recipe, in canonical form; meaningful without `problem` only."""
     values: Mapping[str, str] = field(default_factory=dict)
     """What each field holds, or would hold without the edit that is wrong."""
+    file: bool = False
+    """It is a Python file: no recipe."""
 
     def complaint(self, key: str) -> str:
         """What the command would say: about this key, if that is wrong, else the first thing."""
@@ -86,16 +95,61 @@ class Resolved:
 
 
 def command_line(name: str, overrides: Mapping[str, Any]) -> str:
-    """The command that runs a recipe with these overrides, quoted for a shell.
+    """The command that runs a recipe or a file with these overrides, quoted for a shell.
 
     Raises:
         RecipeError: it would be refused.
     """
+    if name.endswith(ENDING):
+        return load_own(name, overrides).command
     return load(name, overrides).command
+
+
+def file_fields(name: str) -> tuple[Setting, ...]:
+    """The fields of a Python file: the parameters of its `training()`, and what any file has."""
+    known = read_settings(Path(name)).known
+    others = (Setting(key, key, hint="as in the file") for key in CHANGEABLE if key not in known)
+    return (*map(_field, known.values()), *others)
+
+
+def _field(setting: FileSetting) -> Setting:
+    choices = ("true", "false") if setting.kind == "bool" else tuple(map(str, setting.choices))
+    real = setting.kind == "float"
+    hint = setting.expected if setting.default is not None else f"{setting.expected}: to be said"
+    return Setting(setting.name, setting.name, choices, 2 if real else 1, not real, hint)
+
+
+def _resolve_file(name: str, edits: Mapping[str, str]) -> Resolved:
+    """The same for a Python file, of which nothing is run."""
+    known = read_settings(Path(name)).known
+    held = {key: one.default or "" for key, one in known.items()}
+    right: dict[str, Any] = {
+        key: parse_set(f"{key}={text}")[1]
+        for key, text in edits.items()
+        if text.strip() and text.strip() != held.get(key)
+    }
+    errors: dict[str, str] = {}
+    problem = ""
+    while True:
+        try:
+            right = dict(load_own(name, right).changes)
+            break
+        except RecipeError as error:
+            text = str(error)
+            problem = problem or text
+            key = next((k for k in right if text.startswith(f"{flag(k)}: ")), None)
+            if key is None:
+                break
+            errors[key] = text.removeprefix(f"{flag(key)}: ")
+            del right[key]
+    values = held | {key: said(value) for key, value in right.items()}
+    return Resolved(name, None, None, errors, problem, right, values, file=True)
 
 
 def resolve(name: str, edits: Mapping[str, str]) -> Resolved:
     """Check a person's edits, given as typed by key; a blank one leaves the recipe's own value."""
+    if name.endswith(ENDING):
+        return _resolve_file(name, edits)
     wanted: dict[str, Any] = {
         key: parse_set(f"{key}={text}")[1] for key, text in edits.items() if text.strip()
     }

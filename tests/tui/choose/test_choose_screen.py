@@ -339,3 +339,39 @@ def test_picture(
 
     app = Chooser(theme=f"fivestep-{theme}")
     assert snap_compare(app, terminal_size=size, run_before=press)
+
+
+FILE = """
+def training(lr=0.1, width: int = 32, norm=True, act: Literal["relu", "gelu"] = "relu", über=BASE):
+    raise AssertionError("nobody runs this")
+"""
+
+
+async def test_a_python_files_parameters_are_fields(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(FILE)
+    screen = ChooseScreen(choice=Choice(str(file), {"width": 8}), file=str(file))
+    async with chooser(screen) as (app, pilot):
+        fields = screen.form.fields
+        assert list(fields) == ["lr", "width", "norm", "act", "über", "epochs", "seed", "threads"]
+        assert [field.value for field in fields.values()] == [
+            "0.1", "8", "true", "relu", "BASE", "", "", ""
+        ]  # fmt: skip
+        assert app.command == f"fivestep train {file} --set width=8"
+        fields["act"].focus()
+        await pilot.press("down")
+        fields["epochs"].value = "3"
+        fields["lr"].value = "fast"
+        await settled(pilot)
+        assert not app.command
+        await pilot.press("enter")
+        assert app.focused is fields["lr"]
+        assert not app.started
+        fields["lr"].value = ""
+        await settled(pilot)
+        await pilot.press("enter")
+        await settled(pilot)
+        assert app.started == [Choice(str(file), {"width": 8, "act": "gelu", "epochs": 3})]
+        app.chooser.query_one(PresetList).choose("line-linear")
+        await settled(pilot)
+        assert app.command == "fivestep train line-linear"

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import (
     LinearLR,
     LRScheduler,
     OneCycleLR,
+    ReduceLROnPlateau,
     SequentialLR,
     StepLR,
 )
@@ -89,6 +90,7 @@ def build(recipe: Recipe) -> Training:
         task=Task(recipe.task),
         scheduler=schedule,
         scheduler_per=per,
+        scheduler_metric=str(recipe.scheduler.options.get("metric", "val_loss")),
         accumulate=recipe.accumulate,
         clip_norm=None if recipe.clip_norm == "off" else recipe.clip_norm,
         device=device,
@@ -214,6 +216,10 @@ def make_schedule(recipe: Recipe, optimizer: Optimizer, batches: int) -> Schedul
     match recipe.scheduler.name:
         case "cosine":
             return CosineAnnealingLR(optimizer, updates, eta_min=lr * options["floor"]), "update"
+        case "plateau":
+            how = {key: value for key, value in options.items() if key != "metric"}
+            rises = Task(recipe.task).rises(options["metric"])
+            return ReduceLROnPlateau(optimizer, "max" if rises else "min", **how), "epoch"
         case "step":
             return StepLR(optimizer, options["step_size"], options["gamma"]), "epoch"
         case "onecycle":

@@ -220,9 +220,28 @@ MODELS: Final[dict[str, ModelEntry]] = {
     ),
 }
 
+PLATEAU_METRICS: Final = (
+    "val_loss",
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "r2",
+    "mae",
+    "perplexity",
+)
+
 SCHEDULERS: Final[dict[str, Options]] = {
     "none": {},
     "cosine": {"floor": Real(0.0, 0, 1)},
+    "plateau": {
+        "metric": Word("val_loss", PLATEAU_METRICS),
+        "factor": Real(0.1, 0, 1, above=True, below=True),
+        "patience": Whole(10, 0, 1_000_000),
+        "threshold": Real(1e-4, 0, 1e6),
+        "threshold_mode": Word("rel", ("rel", "abs")),
+        "cooldown": Whole(0, 0, 1_000_000),
+        "min_lr": Real(0.0, 0, 1e3),
+    },
     "step": {"step_size": Whole(10, 1, 1_000_000), "gamma": Real(0.1, 0, 1, above=True)},
     "onecycle": {
         "pct_start": Real(0.3, 0, 1, above=True, below=True),
@@ -231,7 +250,8 @@ SCHEDULERS: Final[dict[str, Options]] = {
     },
     "warmup-cosine": {"warmup": Real(0.1, 0, 1, above=True, below=True), "floor": Real(0.0, 0, 1)},
 }
-"""`floor` is what remains of lr at the end, `warmup` the share of all updates spent rising."""
+"""`floor` is what remains of lr at the end, `warmup` the share of all updates spent rising;
+`metric` is what a plateau waits for, after each epoch's validation."""
 
 DATASET_NAME: Final = Word(None, tuple(DATASETS))
 MODEL_NAME: Final = Word(None, tuple(MODELS))

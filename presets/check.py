@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from ..core.protocol.steps import Task
 from . import components
 from .catalogue import DATASET_NAME, DATASETS, MODEL_NAME, MODELS, SCHEDULER_NAME, SCHEDULERS
 from .errors import RecipeError, nearest, printable, shown
 from .overrides import flag
 from .schema import Flag, Matching, Options, Real, Several, Text, Value, Whole, Word
+
+if TYPE_CHECKING:
+    from ..core.protocol.steps import TaskName
 
 TOP: Final[Options] = {
     "name": Matching(
@@ -130,6 +134,13 @@ class Check:
         gives = f"{dataset} gives {data.kind} {data.shape}"
         key = "model.name" if "model.name" in self.overridden else "dataset.name"
         self.fail(key, f"{model} takes {shapes}, but {gives}; {fitting} would fit")
+
+    def metric(self, metric: Value | None, task: TaskName) -> None:
+        """Refuse a schedule that waits for a metric that the task does not have."""
+        measured = Task(task).metric_names
+        if metric is not None and metric not in measured:
+            text = f"validation measures {', '.join(measured)} here, no {metric}"
+            self.fail("scheduler.metric", text)
 
     def _value(self, key: str, value: Any, option: Any) -> Value:
         if value is None:

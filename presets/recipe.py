@@ -151,6 +151,7 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recip
             if criterion.setdefault("name", "auto") == "auto":
                 criterion["name"] = STANDARD[_task(dataset)]
         values[key] = Section(*check.section(table, key))
+    check.metric(values["scheduler"].options.get("metric"), _task(values["dataset"]))
     if "expect" in table:
         values["expect"] = Expect(**check.given(table["expect"], "expect.", EXPECT))  # type: ignore[arg-type]
     return Recipe(**values, command=_command(name_or_path, overrides), guess=guess)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from ..training.compile import eager
 from ..training.rng import everything_untouched
@@ -27,6 +28,7 @@ def eval_without_trace(training: Training) -> Generator[nn.Module, None, None]:
         (module, name, buffer, buffer.detach().clone())
         for module in training.model.modules()
         for name, buffer in module.named_buffers(recurse=False)
+        if not is_lazy(buffer)
     ]
     with eager(training.model) as model, everything_untouched(training.device):
         try:

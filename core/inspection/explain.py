@@ -16,6 +16,7 @@ from ..protocol.inside import BatchFacts, Difference, LayerRow, compare
 from ..protocol.snapshot import Outcome
 from ..protocol.steps import FIVE, Step
 from ..training.failure import describe_failure
+from ..training.lazy import made_buffers
 from ..training.loop import training_loop
 from ..training.lr import LearningRate
 from ..training.metrics import meter_for
@@ -116,7 +117,7 @@ def apart(some: Any, others: Any) -> float:
 
 def buffers_of(model: nn.Module) -> Buffers:
     """A copy of every buffer as it is now."""
-    return {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
+    return {name: buffer.detach().clone() for name, buffer in made_buffers(model)}
 
 
 def moved_buffers(before: Buffers, after: Buffers) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from ..protocol.inside import (
 )
 from ..protocol.steps import Step
 from ..training.data import TensorBatches
+from ..training.lazy import UNMADE, unmade
 from ..training.progress import Progress
 from ..training.training import Training
 from .base_view import View
@@ -193,6 +194,9 @@ class Inspector:
         if held and self._picture is not None and place == self._view_place:
             return
         if now < self._view_due:
+            return
+        if self._views is None and unmade(self._training.model):
+            self._view_error = f"nothing to see of the model yet: {UNMADE}"
             return
         if self._views is None:
             self._views = views_for(self._training)

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from ..protocol.inside import FittedLine, PredictionsTruth, WrittenText
 from ..training.device import estimate_work
+from ..training.lazy import unmade
 from ..training.predictions import predictions
 from ..training.training import Training
 from .base_view import View, is_choice, probabilities
@@ -179,7 +179,7 @@ def views_for(training: Training) -> tuple[View, ...]:
 
     What fails has no views: data sets and models may be anything.
     """
-    if any(is_lazy(p) for p in training.model.parameters()):
+    if unmade(training.model):
         return ()
     try:
         with eval_without_trace(training) as model:

@@ -67,8 +67,8 @@ CHANGE: Final[Fields] = {
     "epoch": _EPOCH,
     "batches_done": _DONE,
     "kind": "what a person changed (stop, lr, pause, resume, speed, validate, switch, "
-    "breakpoints), or what the run tells of itself (break, compile, resumed, rewind, save, "
-    "warning)",
+    "breakpoints), or what the run tells of itself (break, compile, model, resumed, rewind, "
+    "save, schedule, warning)",
     "text": _TEXT,
 }
 LOST: Final[Fields] = {
@@ -97,7 +97,7 @@ REPORT: Final[Mapping[str, Fields]] = {
         "data": "the data set, in words",
         "model": "name of the model",
         "notes": "how a table of one's own was read, in words; a list of lines",
-        "parameters": "how many numbers the model can learn",
+        "parameters": "how many numbers the model can learn; null while lazy layers wait",
         "task": "classification, regression or language-model",
         "metric_name": "the validation metric: accuracy (0 to 1), r2 (at most 1) or perplexity",
         "optimizer": "name of the optimizer",
@@ -185,7 +185,7 @@ RUN: Final[Fields] = {
     "epochs": "epochs to train",
     "data": "the data set, in words",
     "model": "name of the model",
-    "parameters": "trainable parameters",
+    "parameters": "trainable parameters; null while lazy layers wait",
     "metric_name": "the task's own metric",
     "higher_is_better": "of that metric",
     "optimizer": "name of the optimizer",

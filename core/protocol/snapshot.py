@@ -29,8 +29,8 @@ class RunInfo:
     name: str
     data: str
     model: str
-    parameters: int
-    """Trainable parameters."""
+    parameters: int | None
+    """Trainable parameters; None while lazy layers wait for the first batch."""
     task: TaskName | Literal["custom"]
     metric_name: str
     """Name of the validation metric, such as "accuracy"."""
@@ -105,7 +105,7 @@ class Change:
     """What was done, for example "lr ÷2 → 5.0e-4"."""
     kind: str
     """lr, pause, resume, speed, stop, validate, switch, breakpoints; and what the run tells of
-    itself: break, compile, save, resumed, rewind, warning."""
+    itself: break, compile, model, save, schedule, resumed, rewind, warning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,10 @@ class Task:
         more = {"classification": CLASS_METRICS, "regression": ("mae",)}
         return (self.metric_name, "val_loss", *more.get(self.name, ()))
 
+    def rises(self, metric: str) -> bool:
+        """Whether one of these gets better by getting larger."""
+        return metric not in ("val_loss", "mae", "perplexity")
+
     @property
     def higher_is_better(self) -> bool:
         """Whether a larger metric means a better model."""

@@ -27,6 +27,8 @@ from ..protocol.conditions import ConditionError
 from ..protocol.faults import LR_FACTOR, Fault
 from ..protocol.snapshot import Outcome
 from ..protocol.steps import INSIDE_BATCH, Step
+from ..training.lazy import unmade
+from ..training.lr import factor_text
 from .breakpoints import Breakpoints
 from .state import RunState, take_state
 
@@ -107,8 +109,7 @@ class Controller:
                 rate = self._run.rate
                 by = factor / rate.factor
                 rate.scale(factor)
-                sign = f"×{by:.4g}" if by >= 1 else f"÷{1 / by:.4g}"
-                self._note(f"lr {sign} by hand → {rate.lr:.3g}", "lr")
+                self._note(f"lr {factor_text(by)} by hand → {rate.lr:.3g}", "lr")
             case Validate():
                 self._note("validation asked for", "validate")
                 self.validating = True
@@ -230,7 +231,8 @@ class Controller:
         """
         progress, rate = self._run.progress, self._run.rate
         wanted, now = self.faults, progress.faults
-        if wanted == now:
+        unborn = not progress.batches_done and unmade(self._run.training.model)
+        if wanted == now or unborn:  # what is not made yet could not be brought back
             return False
         if self._run.training.scaler.is_enabled():
             self.faults = now

@@ -11,6 +11,7 @@ from ..protocol.snapshot import Outcome, Snapshot
 from ..protocol.steps import State, Step, Steps
 from ..storage.persistence import Persistence
 from ..training.data import batch_count
+from ..training.lazy import UNMADE, unmade
 from ..training.loop import training_loop, validate
 from ..training.nonfinite import bad_weights
 from .breakpoints import Breakpoints
@@ -57,6 +58,8 @@ class Engine:
         self._batches_per_epoch = batch_count(training.batches)
         self._batches_done = self._epoch = 0
         """As they were at the last gate."""
+        self.lazy = unmade(training.model)
+        """Whether the first batch still has to make layers."""
         self.now: tuple[Step, float] = (Step.OTHER, perf_counter())
         """The phase that runs, and since when (`time.perf_counter`). Other threads read it."""
 
@@ -157,6 +160,8 @@ class Engine:
                 if controller.must_stop(step):
                     raise StoppedError
                 if step is Step.DATA:  # no batch is under way
+                    if self.lazy and self.run.progress.batches_done:
+                        self._layers_made()
                     if controller.faults != self.run.progress.faults:
                         changed_loop = self._inject_faults() or changed_loop
                     if controller.saving is not None:
@@ -196,7 +201,7 @@ class Engine:
             controller.norm_wanted = False
             self.now = (Step.OTHER, perf_counter())
             self.readings.sample_norm()
-        if controller.lasting or controller.norm_wanted:
+        if controller.lasting or controller.norm_wanted or self.lazy:
             mailbox.attention = True
         self._watched(step, busy_since)
         return changed_loop
@@ -256,10 +261,15 @@ class Engine:
         step, here = self.now
         run.epoch_begins()
         self.readings.collect(everything=True)
-        summary = run.recorder.epoch(progress, run.rate.lr, validated=self.validation.end())
+        recorder, validated = run.recorder, self.validation.end()
+        if validated:
+            run.rate.after_validation(recorder.val_loss, recorder.metrics)
+        summary = recorder.epoch(progress, run.rate.lr, validated=validated)
+        for notice in run.rate.take_notices():
+            recorder.change(progress, notice, "schedule")
         self.controller.epoch_ended()
         if self._saving is not None:
-            for kind in self._saving.after_epoch(summary.epoch, best=run.recorder.is_best(summary)):
+            for kind in self._saving.after_epoch(summary.epoch, best=recorder.is_best(summary)):
                 self.save(kind)
         if self.probes.check("validation", Step.DATA):
             self.mailbox.attention = True
@@ -302,6 +312,15 @@ class Engine:
             if text:
                 self.run.recorder.change(self.run.progress, text, kind)
 
+    def _layers_made(self) -> None:
+        """The first batch has been through the model: tell its size, and keep it."""
+        self.lazy = False
+        count = self.run.training.parameters
+        size = "some layers still wait" if count is None else f"{count:,} parameters"
+        text = f"the first batch has made the lazy layers: {size}"
+        self.run.recorder.change(self.run.progress, text, "model")
+        self.controller.saving = self.controller.saving or "due"
+
     def _inject_faults(self) -> bool:
         """Break or mend the loop as was asked for; whether another one has to be chosen."""
         self.readings.collect(everything=True)
@@ -314,6 +333,9 @@ class Engine:
         run, controller = self.run, self.controller
         controller.validating = False
         if run.training.validation is None:
+            return
+        if self.lazy:  # it would draw the weights in the place of the first batch
+            run.recorder.change(run.progress, f"the model can't be validated: {UNMADE}", "warning")
             return
         paused, controller.paused = controller.paused, False
         self.now = (Step.OTHER, perf_counter())

@@ -21,6 +21,7 @@ from ..protocol.snapshot import Certainty, Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step, Task
 from ..training.data import Batches, batch_count
 from ..training.device import describe_device
+from ..training.lazy import learnable
 from ..training.lr import LearningRate
 from ..training.progress import Progress, samples_in, tensors_in
 from .clock import Clock
@@ -144,9 +145,7 @@ class Watched:
             name="loop",
             data=describe_data(self._batches),
             model=type(model).__name__,
-            parameters=sum(
-                p.numel() for p in model.parameters() if p.requires_grad and not is_lazy(p)
-            ),
+            parameters=learnable(model),
             task=task.name,
             metric_name=task.metric_name,
             higher_is_better=task.higher_is_better,

@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from ..training.lazy import made_parameters
 from ..training.rng import rng_state
 from ..training.training import Training
 
@@ -23,7 +25,7 @@ def misfit(training: Training, state: Mapping[str, Any], *, moments: bool = True
         state: as `state.take_state` gave it, or as somebody has made it look.
         moments: the optimizer's state is to be put back, too.
     """
-    own = dict(training.model.named_parameters())
+    own = dict(made_parameters(training.model))
     try:
         return (
             _unlike(state["model"], training.model.state_dict(), "model")
@@ -45,6 +47,8 @@ def moments_misfit(optimizer: Optimizer, saved: Mapping[str, Any]) -> str:
         if not known or not kept or not isinstance(number, int) or number >= len(params):
             continue
         p = params[number]
+        if is_lazy(p):
+            continue
         for name, like in known.get(p.dim(), {}).items():
             value = kept.get(name)
             shape = tuple(p.shape[axis] if axis is not None else 1 for axis in like)
@@ -66,7 +70,7 @@ def _moments_of(optimizer: Optimizer) -> dict[int, dict[str, tuple[int | None, .
     found: dict[int, dict[str, tuple[int | None, ...]]] = {}
     for group in optimizer.param_groups:
         options = {key: value for key, value in group.items() if key in optimizer.defaults}
-        for dims in {p.dim() for p in group["params"]}:
+        for dims in {p.dim() for p in group["params"] if not is_lazy(p)}:
             sizes = range(2, 2 + dims)  # each its own, so that axes can be told apart
             p = nn.Parameter(torch.zeros(*sizes))
             p.grad = torch.zeros_like(p)
@@ -100,6 +104,8 @@ def _unlike(saved: Any, own: Mapping[str, Any], path: str, *, every: bool = True
 def _pairs(saved: Any, own: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any, Tensor]]:
     for name, like in own.items():
         value = saved.get(name) if isinstance(saved, Mapping) else None
+        if is_lazy(like):  # takes what comes
+            continue
         if isinstance(like, Tensor):
             yield f"{path}.{name}", value, like
         elif isinstance(like, Mapping):

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ from .clock import Clock, EventClock
 from .controller import StoppedError, UndoneError
 from .engine import Engine
 from .mailbox import Mailbox
+from .reach import check_reach
 from .recorder import Listener, Recorder
 from .recovery import OnNonFinite, Recovery
 from .state import RunState, put_rng, put_state
@@ -114,6 +116,7 @@ class Session:
 
     Raises:
         StateError: the state belongs to another training.
+        ShortScheduleError: the schedule fails before the training ends.
         ConditionError: a breakpoint can't be understood.
     """
 
@@ -132,10 +135,15 @@ class Session:
         notes: tuple[str, ...] = (),
     ) -> None:
         self.training = training
-        self.info = describe_run(training)
+        self._info = describe_run(training)
         self.mailbox = Mailbox()
         self.progress = Progress()
-        self.rate = LearningRate(training.optimizer, training.scheduler, training.scheduler_per)
+        self.rate = LearningRate(
+            training.optimizer,
+            training.scheduler,
+            training.scheduler_per,
+            training.scheduler_metric,
+        )
         self.saving = saving
         if saving is not None:
             saving.wake = self.mailbox.poke
@@ -152,6 +160,7 @@ class Session:
                 self._run, state, reschedule=reschedule, restart_epoch=restart_epoch
             )
             self.resumed_at = self.progress.batches_done
+        self._notes += check_reach(training, self.progress)
         self._engine = Engine(
             self._run,
             self.mailbox,
@@ -168,6 +177,15 @@ class Session:
         self._engine.publish(State.LOADING, Step.DATA, curves=state is not None)
 
     # What a front end uses; a `Source` has these, wherever the run is.
+
+    @property
+    def info(self) -> RunInfo:
+        """What does not change while the run goes on, but for the size of a model whose lazy layers
+        the first batch makes.
+        """
+        if self._info.parameters is None:
+            self._info = replace(self._info, parameters=self.training.parameters)
+        return self._info
 
     def now(self) -> tuple[Step, float]:
         """The phase that runs at this very moment, and since when (`time.perf_counter`)."""
@@ -258,20 +276,16 @@ class Session:
             run.recorder.change(progress, COMPILED_ANEW if anew else COMPILING, "compile")
         if not progress.batch:
             run.epoch_begins()
-        self._engine.save("first")
+        if self._engine.lazy:
+            self.mailbox.poke()  # it is saved once there is something to save
+        else:
+            self._engine.save("first")
 
     def _beforehand(self) -> Iterator[str]:
         """What will not go as a person may expect, a line each."""
-        training, progress = self.training, self.progress
-        why = unrepeatable(training.batches)
+        why = unrepeatable(self.training.batches)
         if why and self.saving is not None and self.resumed_at is None:
             yield f"if this run is interrupted inside an epoch, that epoch starts over: {why}"
-        count, epochs = batch_count(training.batches), training.epochs - progress.epoch
-        left = None if count is None else epochs * -(-count // training.accumulate)
-        done = progress.batch // training.accumulate
-        short = self.rate.too_short(left and left - done, epochs - progress.trained)
-        if short:
-            yield short
 
     def _train(self) -> Outcome:
         engine = self._engine

@@ -6,6 +6,7 @@ never been interrupted.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
@@ -16,10 +17,12 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
 from ..protocol.faults import Fault
 from ..training.data import batch_count
+from ..training.lazy import UNMADE, made_buffers, unmade
 from ..training.lr import LearningRate
 from ..training.progress import Progress
 from ..training.resume_data import Loaders, hidden_generators, unrepeatable
@@ -74,19 +77,22 @@ def take_state(run: RunState) -> dict[str, Any]:
 
     Raises:
         StateError: the optimizer's, the schedule's or a module's own state holds something that
-            could not be loaded again without executing it.
+            could not be loaded again without executing it; or the model's lazy layers still wait
+            for the first batch.
     """
     training, progress = run.training, run.progress
+    if not progress.batches_done and unmade(training.model):
+        raise StateError(UNMADE)
     scaler = training.scaler
     window = progress.batch % training.accumulate or progress.faults
     state = {
-        "model": training.model.state_dict(),
+        "model": _weights(training.model),
         "buffers": dict(_unsaved_buffers(training.model)),
         "optimizer": training.optimizer.state_dict(),
         "progress": {name: getattr(progress, name) for name in COUNTERS},
         "switches": [str(fault) for fault in sorted(progress.faults)],
         "switched": [str(fault) for fault in progress.faults_so_far],
-        "rate": {"factor": run.rate.factor, "scheduled": list(run.rate.scheduled)},
+        "rate": run.rate.state(),
         "record": run.recorder.state(),
         "clock": run.clock.state(),
         "loaders": run.loaders.state(trained=progress.trained),
@@ -113,7 +119,7 @@ def take_model(run: RunState) -> dict[str, Any]:
     """What the model has learned so far, and when; enough to evaluate it, not to go on from."""
     model, progress, recorder = run.training.model, run.progress, run.recorder
     state = {
-        "model": model.state_dict(),
+        "model": _weights(model),
         "buffers": dict(_unsaved_buffers(model)),
         "progress": {name: getattr(progress, name) for name in COUNTERS},
         "metrics": dict(recorder.metrics),
@@ -129,7 +135,11 @@ def put_model(model: nn.Module, state: Mapping[str, Any]) -> None:
         StateError: it is another model's.
     """
     try:
-        model.load_state_dict(state["model"])
+        weights = copy.copy(state["model"])  # with its versions, which a new dict would not have
+        for name, value in model.state_dict(keep_vars=True).items():
+            if is_lazy(value):
+                weights.setdefault(name, value)  # no batch had met it
+        model.load_state_dict(weights)
         _put_buffers(model, state.get("buffers", {}))
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise StateError(_unfitting(error)) from error
@@ -167,7 +177,12 @@ def put_state(
         unlike = misfit(training, state, moments=not reschedule)
         if unlike:
             raise StateError(f"the checkpoint does not fit this run: {unlike}")
+        lazy = unmade(training.model)
         put_model(training.model, state)
+        if lazy and not reschedule:  # only now have its moments something to fit
+            unlike = moments_misfit(training.optimizer, state["optimizer"])
+            if unlike:
+                raise StateError(f"the checkpoint does not fit this run: {unlike}")
         if "criterion" in state and isinstance(training.criterion, nn.Module):
             training.criterion.load_state_dict(state["criterion"])
         for name in COUNTERS:
@@ -193,8 +208,7 @@ def put_state(
             training.optimizer.load_state_dict(state["optimizer"])
             if training.scheduler is not None and "scheduler" in state:
                 training.scheduler.load_state_dict(state["scheduler"])
-            run.rate.factor = state["rate"]["factor"]
-            run.rate.scheduled = list(state["rate"]["scheduled"])
+            run.rate.restore(state["rate"])
             if why and run.began:
                 _put_schedule(run)
         alike = scaled is ("scaler" in state)
@@ -257,16 +271,24 @@ def _kept(value: Any, path: str) -> Any:
     )
 
 
+def _weights(model: nn.Module) -> dict[str, Any]:
+    """The model's `state_dict`, without lazy layers that no batch has met."""
+    state = model.state_dict()
+    for name in [name for name, value in state.items() if is_lazy(value)]:
+        del state[name]
+    return state
+
+
 def _unsaved_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Buffers that `state_dict` leaves out (persistent=False)."""
     saved = model.state_dict(keep_vars=True)
-    for name, buffer in model.named_buffers():
+    for name, buffer in made_buffers(model):
         if name not in saved:
             yield name, buffer
 
 
 def _put_buffers(model: nn.Module, buffers: Mapping[str, Tensor]) -> None:
-    own = dict(model.named_buffers())
+    own = dict(made_buffers(model))
     with torch.no_grad():
         for name, value in buffers.items():
             if name in own and own[name].shape == value.shape:
@@ -315,6 +337,7 @@ def _put_rescheduled(run: RunState, state: Mapping[str, Any]) -> list[str]:
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")  # no update yet
         for _ in range(progress.updates if per_update else progress.epoch + progress.trained):
             rate.after_update() if per_update else rate.after_epoch()
+    rate.wait_on(state["rate"], state.get("scheduler", {}))
     moved = [
         {key: value for key, value in group.items() if key != "params"}
         for group in optimizer.param_groups

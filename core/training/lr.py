@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 
 class ScheduleError(RuntimeError):
     """A schedule could not take a step."""
+
+
+def factor_text(factor: float) -> str:
+    """A factor for a person: "×2", "÷10"."""
+    return f"×{factor:.4g}" if factor >= 1 or not factor else f"÷{1 / factor:.4g}"
+
+
+def _wanted(plateau: ReduceLROnPlateau) -> str:
+    """What the next value has to be to count as better: "below 0.31"."""
+    step = plateau.threshold * (plateau.best if plateau.threshold_mode == "rel" else 1)
+    if plateau.mode == "min":
+        return f"below {plateau.best - step:.4g}"
+    return f"above {plateau.best + step:.4g}"
 
 
 class LearningRate:
@@ -20,6 +34,12 @@ class LearningRate:
     Some schedulers overwrite `param_group["lr"]`, others build on what they find there. Each
     therefore finds the value that it left itself; the factor is put on top afterwards. While
     the factor is 1 nothing is touched at all.
+
+    Args:
+        optimizer: whose learning rate it is.
+        scheduler: moves it.
+        per: when, unless it waits for validations.
+        metric: what it waits for then.
     """
 
     def __init__(
@@ -27,12 +47,17 @@ class LearningRate:
         optimizer: Optimizer,
         scheduler: LRScheduler | None = None,
         per: Literal["update", "epoch"] = "epoch",
+        metric: str = "val_loss",
     ) -> None:
         self._optimizer = optimizer
-        self._scheduler, self._per = scheduler, per
+        self._plateau = scheduler if isinstance(scheduler, ReduceLROnPlateau) else None
+        self._scheduler = scheduler if self._plateau is None else None
+        self._per, self._metric = per, metric
         self.factor = 1.0
         self.scheduled = [float(group["lr"]) for group in optimizer.param_groups]
         """What the schedule says, one value a parameter group."""
+        self._began = list(self.scheduled)
+        self._notices: list[str] = []
 
     @property
     def lr(self) -> float:
@@ -45,21 +70,6 @@ class LearningRate:
         self.factor = factor
         self._set(factor)
 
-    def too_short(self, updates: int | None, epochs: int) -> str:
-        """That the schedule ends before the run does; "" if it doesn't, or nobody can know.
-
-        Args:
-            updates: that are to come; None if not known.
-            epochs: that are to come.
-        """
-        scheduler, left = self._scheduler, updates if self._per == "update" else epochs
-        if not isinstance(scheduler, OneCycleLR) or left is None:
-            return ""
-        has, needs = scheduler.total_steps, scheduler.last_epoch + left
-        if needs <= has:
-            return ""
-        return f"OneCycleLR has {has:,} steps, this run takes {needs:,}: it will fail after {has:,}"
-
     def after_update(self) -> None:
         """Move a schedule that counts updates."""
         if self._scheduler is not None and self._per == "update":
@@ -70,17 +80,48 @@ class LearningRate:
         if self._scheduler is not None and self._per == "epoch":
             self._move(self._scheduler)
 
-    def _move(self, scheduler: LRScheduler) -> None:
+    def after_validation(self, loss: float | None, metrics: Mapping[str, float]) -> None:
+        """Move a schedule that waits for validations to get better, once an epoch's is done.
+
+        Args:
+            loss: the validation's mean.
+            metrics: by name.
+        """
+        plateau, name = self._plateau, self._metric
+        if plateau is None:
+            return
+        kind = type(plateau).__name__
+        value = loss if name == "val_loss" else metrics.get(name)
+        if value is None:
+            self._notices.append(f"{kind} was not stepped: the validation gave no {name}")
+            return
+        before, epochs, wanted = self.scheduled, plateau.patience + 1, _wanted(plateau)
+        self._move(plateau, value)
+        lowered = [
+            now / then for then, now in zip(before, self.scheduled, strict=True) if now != then
+        ]
+        if lowered:
+            self._notices.append(
+                f"lr {factor_text(lowered[0])} → {self.lr:.3g}: no {name} {wanted} in "
+                f"{epochs} epoch{'s' * (epochs != 1)} ({kind})"
+            )
+
+    def take_notices(self) -> list[str]:
+        """What became of the schedule since the last call, for a person, a line each."""
+        notices, self._notices = self._notices, []
+        return notices
+
+    def _move(self, scheduler: Any, *metric: float) -> None:
         if self.factor != 1.0:
             self._set(1.0)
         try:
             if scheduler.last_epoch:
-                scheduler.step()
+                scheduler.step(*metric)
             else:
                 with warnings.catch_warnings():
                     # The first update may have been left out: on purpose, or by a GradScaler.
                     warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
-                    scheduler.step()
+                    scheduler.step(*metric)
         except Exception as error:
             raise ScheduleError(f"{type(scheduler).__name__}: {error}") from error
         self.scheduled = [float(group["lr"]) for group in self._optimizer.param_groups]
@@ -95,3 +136,40 @@ class LearningRate:
                 group["lr"].fill_(lr)
             else:
                 group["lr"] = lr
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` and `wait_on` take, in plain values."""
+        return {
+            "factor": self.factor,
+            "scheduled": list(self.scheduled),
+            "began": list(self._began),
+            "metric": self._metric,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave, with optimizer and schedule put back already."""
+        self.factor, self.scheduled = state["factor"], list(state["scheduled"])
+
+    def wait_on(self, state: Mapping[str, Any], schedule: Mapping[str, Any]) -> None:
+        """Keep what a schedule that waits for validations has seen and done, but its options and
+        the optimizer's first learning rate as they are now.
+
+        Args:
+            state: what `state` gave then.
+            schedule: the schedule's own state of then; another kind's is passed over.
+        """
+        plateau = self._plateau
+        if plateau is None or (state.get("metric"), schedule.get("mode")) != (
+            self._metric,
+            plateau.mode,
+        ):
+            return
+        for name in ("best", "num_bad_epochs", "cooldown_counter", "last_epoch"):
+            setattr(plateau, name, schedule[name])
+        self.scheduled = [
+            now * (then / began) if now != began else then
+            for now, then, began in zip(
+                self._began, state["scheduled"], state["began"], strict=True
+            )
+        ]
+        self._set(1.0)

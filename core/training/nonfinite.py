@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .compile import eager
+from .lazy import made_buffers, made_parameters
 from .progress import tensors_in
 from .rng import everything_untouched
 from .training import Training
@@ -107,7 +108,7 @@ def name_bad_value(training: Training, features: Any, labels: Any, outputs: Any)
     if not _finite(labels):
         return "the labels"
     model = training.model
-    for name, p in model.named_parameters():
+    for name, p in made_parameters(model):
         if not _finite(p):
             return f"the weights of {name}"
     try:
@@ -122,7 +123,7 @@ def name_bad_value(training: Training, features: Any, labels: Any, outputs: Any)
 def _first_bad_output(training: Training, features: Any) -> str:
     model = training.model
     found: list[str] = []
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    buffers = {name: buffer.clone() for name, buffer in made_buffers(model)}
 
     def look(name: str) -> Any:
         def hook(module: nn.Module, _: Any, output: Any) -> None:
@@ -141,7 +142,7 @@ def _first_bad_output(training: Training, features: Any) -> str:
                 stack.callback(module.register_forward_hook(look(name)).remove)
         model(features)
     with torch.no_grad():
-        for name, buffer in model.named_buffers():
+        for name, buffer in made_buffers(model):
             buffer.copy_(buffers[name])
     return found[0] if found else ""
 
@@ -155,8 +156,8 @@ def bad_weights(model: nn.Module) -> str:
 
 
 def _learned(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from model.named_parameters()
-    for name, buffer in model.named_buffers():
+    yield from made_parameters(model)
+    for name, buffer in made_buffers(model):
         if name.rpartition(".")[2] in ("running_mean", "running_var"):
             yield name, buffer
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..protocol.steps import Task
+from .data import batch_count
+from .lazy import learnable
 from .progress import pair
+from .schedules import check_scheduler, required
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,7 +95,7 @@ class Training:
     Raises:
         ValueError: a count is not positive, or `clip_norm` is not; there is no such `amp`; a
             metric has the name of one that the task brings; the optimizer can't take a step
-            without a closure.
+            without a closure; the scheduler needs what it won't get (see `check_scheduler`).
         RuntimeError: the device can't compute in the type that `amp` names.
     """
 
@@ -113,6 +115,9 @@ class Training:
     scheduler: LRScheduler | None = None
     scheduler_per: Literal["update", "epoch"] = "epoch"
     """When `scheduler.step()` is called: after every optimizer update, or every epoch."""
+    scheduler_metric: str = "val_loss"
+    """What a `ReduceLROnPlateau` is stepped with, after each epoch's validation: "val_loss", or the
+    name of a metric that the task brings or `metrics` has."""
     accumulate: int = 1
     """Batches whose gradients add up before one update."""
     clip_norm: float | None = None
@@ -152,11 +157,20 @@ class Training:
         twice = self.metrics.keys() & set(self.task.metric_names) - {"balanced_accuracy", "f1"}
         if twice:
             raise ValueError(f"a metric is already called {twice.pop()}; give yours another name")
-        if _needs_closure(self.optimizer):
+        if isinstance(self.optimizer, torch.optim.LBFGS) or required(self.optimizer):
             raise ValueError(
                 f"optimizer: {type(self.optimizer).__name__} runs forward and backward itself, in "
                 "a closure and as often as it likes, so there are no five steps; take another, "
                 "such as AdamW"
+            )
+        if self.scheduler is not None:
+            check_scheduler(
+                self.scheduler,
+                self.scheduler_per,
+                self.scheduler_metric,
+                self.task,
+                self.metrics,
+                validates=self.validation is not None and batch_count(self.validation) != 0,
             )
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -170,19 +184,6 @@ class Training:
             self.scaler.load_state_dict(dict(state))
 
     @property
-    def parameters(self) -> int:
-        """How many numbers the model can learn."""
-        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-
-
-def _needs_closure(optimizer: Optimizer) -> bool:
-    """Whether `optimizer.step()` can't be called bare."""
-    if isinstance(optimizer, torch.optim.LBFGS):
-        return True
-    try:
-        # The class's own: a schedule wraps the object's, and hides what it takes.
-        parameters = list(signature(type(optimizer).step).parameters.values())[1:]
-    except (TypeError, ValueError):
-        return False
-    free = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-    return any(p.default is Parameter.empty and p.kind in free for p in parameters)
+    def parameters(self) -> int | None:
+        """How many numbers the model can learn; None while a lazy layer waits for a batch."""
+        return learnable(self.model)

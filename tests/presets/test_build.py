@@ -12,10 +12,12 @@ import torch
 from offline import OFFLINE
 from torch import Tensor
 
+from fivestep.core.session.reach import check_reach
 from fivestep.core.training.data import TensorBatches
+from fivestep.core.training.progress import Progress
 from fivestep.core.training.training import Training
 from fivestep.presets.build import build
-from fivestep.presets.catalogue import DATASETS, MODELS
+from fivestep.presets.catalogue import DATASETS, MODELS, SCHEDULERS
 from fivestep.presets.components import LOSSES
 from fivestep.presets.recipe import RecipeError, load
 
@@ -155,6 +157,29 @@ def test_settings_reach_the_training() -> None:
     assert training.about.name == "digits-mlp"
     assert training.about.data == "1,438 images 8x8, 10 classes"
     assert training.about.label_names == tuple("0123456789")
+
+
+@pytest.mark.parametrize(
+    ("preset", "metric", "mode"),
+    [
+        ("iris-mlp", "accuracy", "max"),
+        ("iris-mlp", "f1", "max"),
+        ("iris-mlp", "val_loss", "min"),
+        ("line-linear", "mae", "min"),
+    ],
+)
+def test_a_plateau_waits_for_its_metric_to_get_better(preset: str, metric: str, mode: str) -> None:
+    options = {"name": "plateau", "metric": metric, "patience": 3, "min_lr": 1e-5, "cooldown": 2}
+    training = build(load(preset, {f"scheduler.{key}": value for key, value in options.items()}))
+    scheduler: Any = training.scheduler
+    assert (training.scheduler_metric, scheduler.mode) == (metric, mode)
+    assert (scheduler.patience, scheduler.cooldown, scheduler.min_lrs) == (3, 2, [1e-5])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULERS)
+def test_a_recipe_s_schedule_ends_where_the_run_does(schedule: str) -> None:
+    changes = {"scheduler.name": schedule, "accumulate": 3, "epochs": 7}
+    assert check_reach(build(load("iris-mlp", changes)), Progress()) == ()
 
 
 def test_validation_and_test_see_what_training_does_not(preset: str) -> None:

@@ -114,6 +114,12 @@ def test_sections(write: Any, change: str, says: list[str]) -> None:
         assert part in text
 
 
+def test_a_plateau_of_a_metric_that_the_task_does_not_have(write: Any) -> None:
+    plateau = '[scheduler]\nname = "plateau"\nmetric = "r2"'
+    says = "scheduler.metric: validation measures accuracy, val_loss, balanced_accuracy, f1, "
+    assert says in refusal(write(BASE + plateau))
+
+
 @pytest.mark.parametrize("section", ["dataset", "model", "optimizer"])
 def test_what_a_recipe_must_say(write: Any, section: str) -> None:
     text = refusal(write(BASE.replace(f"[{section}]\nname", f"[{section}]\n#")))

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from ..headless.json_reporter import line
-from ..render.format import clean, counted, wrap
+from ..render.format import clean, learned, wrap
 from ..terminal.imports import load_torch
 from ..terminal.output import FAILED, complain, print_traceback
 from .explain_text import explanation
@@ -141,7 +141,7 @@ def explain_plan(
         first = "The first batch" if batches == 1 else f"The first {batches} batches"
         lines = [
             f"{first} of {plan.headline}",
-            f"{info.data}; {counted(info.parameters, 'parameter')}",
+            f"{info.data}; {learned(info.parameters)}",
         ]
         lines = [row for text in lines for row in wrap(clean(text), width)]
         lines += explanation(whole, intact, optimizer, width)

@@ -12,7 +12,7 @@ from ...core.protocol.snapshot import Certainty
 from ...core.protocol.steps import State, Step
 from ...core.session.external_loop import Watched
 from ...core.verdicts.verdicts import RULES
-from ..render.format import clean, counted, number, percent, rate, short_time
+from ..render.format import clean, counted, learned, number, percent, rate, short_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,9 +79,8 @@ class WatchedInLines(Watched):
                     self._guards.append((name, _GivingWay(stream, self._give_way)))
                     setattr(sys, name, self._guards[-1][1])
         info = self.info
-        learns = counted(info.parameters, "parameter") if info.parameters else "parameters"
         self._say(
-            f"watching {info.model}, {learns}, "
+            f"watching {info.model}, {learned(info.parameters)}, "
             f"{info.optimizer} lr {number(self.latest().lr)}; {info.device}, "
             f"{counted(info.threads, 'thread')}"
         )

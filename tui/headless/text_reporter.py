@@ -6,6 +6,7 @@ from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from ...core.protocol.snapshot import Change
 from ...core.protocol.steps import State
 from ..render.faults import break_report, what_to_expect, why_it_happened
 from ..render.format import (
@@ -13,6 +14,7 @@ from ..render.format import (
     clock,
     counted,
     fit,
+    learned,
     metric,
     number,
     percent,
@@ -26,7 +28,7 @@ from .reporter import Ending, Reporter, VerdictWatch
 if TYPE_CHECKING:
     from ...core.protocol.diagnosis import Verdict
     from ...core.protocol.faults import Fault
-    from ...core.protocol.snapshot import Change, EpochSummary, RunInfo, Snapshot
+    from ...core.protocol.snapshot import EpochSummary, RunInfo, Snapshot
     from ...core.session.breakpoints import BreakReport
     from ...core.session.session import Session
     from ..setup.builder import RunBuilder
@@ -37,7 +39,7 @@ SPACING: Final = 3.0
 """Seconds between two epochs' lines of a longer run that is written to a file or pipe."""
 LIVE_SPACING: Final = 0.2
 """The same on a terminal."""
-SHOWN_CHANGES: Final = ("compile", "resumed", "rewind", "warning")
+SHOWN_CHANGES: Final = ("compile", "model", "resumed", "rewind", "schedule", "warning")
 """Kinds of changes that deserve a line."""
 SIGN_OF_LIFE: Final = 30.0
 """Seconds after which a line is written in the middle of an epoch, where there is no live one."""
@@ -51,8 +53,7 @@ class TextReporter(Reporter):
         self._live = output.is_terminal
         self._drawn = ""
         self._spacing = LIVE_SPACING if self._live else SPACING
-        self._epochs: deque[EpochSummary] = deque()
-        self._changes: deque[Change] = deque()
+        self._news: deque[EpochSummary | Change] = deque()
         self._last_epoch = -self._spacing
         self._said = perf_counter()
         self._info: RunInfo | None = None
@@ -69,11 +70,11 @@ class TextReporter(Reporter):
         total = self._info.epochs
         if total <= FEW or summary.epoch in (1, total) or now - self._last_epoch >= self._spacing:
             self._last_epoch = now
-            self._epochs.append(summary)
+            self._news.append(summary)
 
     def change(self, change: Change) -> None:
         if change.kind in SHOWN_CHANGES:
-            self._changes.append(change)
+            self._news.append(change)
 
     # In the thread that waits.
 
@@ -88,7 +89,7 @@ class TextReporter(Reporter):
     def begin(self, session: Session) -> None:
         self._info = info = session.info
         self._own = frozenset(session.training.metrics)
-        self._say(f"{info.data}; {counted(info.parameters, 'parameter')}; {_machine(info)}")
+        self._say(f"{info.data}; {learned(info.parameters)}; {_machine(info)}")
         picture = session.latest()
         on = () if picture is None else picture.faults
         if not session.training.scaler.is_enabled():  # what scales its loss can't be broken
@@ -99,7 +100,7 @@ class TextReporter(Reporter):
 
     def tick(self, session: Session) -> None:
         picture, verdicts = self._verdicts.look(session)
-        self._say_epochs(picture)
+        self._say_news(picture)
         self._say_verdicts(verdicts)
         if self._live:
             self._draw(session)
@@ -110,12 +111,12 @@ class TextReporter(Reporter):
         self._say("stopping after this batch; the same again ends at once")
 
     def broke(self, report: BreakReport) -> None:
-        self._say_epochs(None)
+        self._say_news(None)
         for line in break_report(report, self._room()):
             self._say(line)
 
     def end(self, session: Session, ending: Ending) -> None:
-        self._say_epochs(None)
+        self._say_news(None)
         self._say_verdicts(self._verdicts.new(session.info, ending.last))
         self._say(closing(session.info, ending))
         for line in why_it_happened(ending.last.faults_so_far):
@@ -127,12 +128,14 @@ class TextReporter(Reporter):
         if self._live:
             self.output.leave(b"\r\x1b[K")
 
-    def _say_epochs(self, picture: Snapshot | None) -> None:
-        while self._changes:
-            self._say(self._changes.popleft().text)
-        while self._epochs:
-            parts = _epoch_parts(self._epochs.popleft(), self._info, self._own, picture)
-            self._say(_joined(parts, self._room()))
+    def _say_news(self, picture: Snapshot | None) -> None:
+        while self._news:
+            new = self._news.popleft()
+            if isinstance(new, Change):
+                self._say(new.text)
+            else:
+                parts = _epoch_parts(new, self._info, self._own, picture)
+                self._say(_joined(parts, self._room()))
 
     def _say_verdicts(self, verdicts: tuple[Verdict, ...]) -> None:
         for verdict in verdicts:

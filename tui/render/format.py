@@ -140,6 +140,13 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else plural}"
 
 
+def learned(parameters: int | None) -> str:
+    """How many numbers a model can learn; None where its first batch tells."""
+    if parameters is None:
+        return "parameters known after the first batch"
+    return counted(parameters, "parameter")
+
+
 def rate(value: float | None) -> str:
     """So many a second: whole above 10, with decimals below."""
     if value is None or not math.isfinite(value):

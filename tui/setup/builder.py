@@ -127,6 +127,7 @@ class RunBuilder:
         """
         from ...core.protocol.commands import SetFault
         from ...core.protocol.conditions import ConditionError
+        from ...core.session.reach import ShortScheduleError
         from ...core.session.session import Session
         from ...core.session.state import StateError
 
@@ -147,6 +148,10 @@ class RunBuilder:
                 self.directory.close()
             if isinstance(error, StateError):
                 raise RecipeError(f"{self.name}: {error}") from error
+            if isinstance(error, ShortScheduleError):
+                plan = self.plan
+                called = printable(str(plan.run.path)) if isinstance(plan, FilePlan) else plan.name
+                raise RecipeError(f"{called}: {error}") from error
             if isinstance(error, ConditionError):
                 raise RecipeError(f"--break: {error}") from error
             raise

@@ -14,6 +14,8 @@ from ..widgets.messages import MessageKind, MessageLog
 KINDS: Final[dict[str, MessageKind]] = {
     "save": "info",
     "compile": "info",
+    "model": "info",
+    "schedule": "info",
     "resumed": "info",
     "rewind": "warning",
     "warning": "warning",

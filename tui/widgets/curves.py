@@ -16,7 +16,7 @@ SMOOTH: Final = (("", 0.0), ("smooth", 0.8), ("smoother", 0.96))
 NAMES: Final = {"lr": "learning rate", "grad_norm": "gradient norm", "throughput": "batches/s"}
 
 
-MARKED: Final = ("lr", "switch", "rewind", "resumed")
+MARKED: Final = ("lr", "schedule", "switch", "rewind", "resumed")
 """Kinds of changes that a curve may bend at."""
 
 

@@ -307,7 +307,17 @@ def test_a_schedule_goes_back_with_the_epoch_that_starts_over(make_training):
         assert last["progress"]["updates"] == 8
 
 
-def test_a_schedule_that_ends_too_soon_is_told_of_and_loses_no_batch(make_training):
+class NoLength:
+    """Batches of which nobody knows how many there are."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
+def test_a_schedule_that_turns_out_to_be_too_short_loses_no_batch(make_training):
     keeper = EveryState()
     training = make_training(
         samples=40,
@@ -315,10 +325,9 @@ def test_a_schedule_that_ends_too_soon_is_told_of_and_loses_no_batch(make_traini
         scheduler=lambda o: schedules.OneCycleLR(o, 0.1, total_steps=6),
         scheduler_per="update",
     )
+    training.batches = NoLength(training.batches)
     session = Session(training, saving=keeper)
     outcome = session.run()
-    told = [change.text for change in session.latest().changes]
-    assert "OneCycleLR has 6 steps, this run takes 10: it will fail after 6" in told
     assert outcome.state is State.FAILED
     assert "OneCycleLR: Tried to step 7 times" in outcome.reason
     assert "epoch 2, batch 2" in outcome.where

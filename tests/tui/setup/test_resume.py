@@ -344,6 +344,7 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_train_anew(
 SCHEDULES = {
     "none": "",
     "step": "",
+    "plateau": "",
     "cosine": "cosine now reaches its end in epoch 6",
     "onecycle": "onecycle now reaches its end in epoch 6",
     "warmup-cosine": "warmup-cosine now reaches its end in epoch 6",
@@ -359,6 +360,8 @@ def test_trained_further_the_lr_is_that_of_a_run_of_that_length(shell: Shell, na
     options = ["--set", f"scheduler.name={name}"]
     if name == "step":
         options += ["--set", "scheduler.step_size=2"]
+    if name == "plateau":
+        options += ["--set", "scheduler.patience=0", "--set", "scheduler.threshold=0.9"]
     shell.train("short", *options)
     shell.train("long", *options, "--epochs", "6")
     told = shell.resume("short", "--epochs", "6")

@@ -1,0 +1,74 @@
+"""How far a schedule reaches: a run that goes on where it ends is told before it trains."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, PolynomialLR
+
+from ..training.data import batch_count
+from ..training.progress import Progress
+from ..training.training import Training
+
+ENDS: Final = {CosineAnnealingLR: "T_max", OneCycleLR: "total_steps", PolynomialLR: "total_iters"}
+"""torch's schedules that have an end, each with the attribute that tells where."""
+
+
+class ShortScheduleError(ValueError):
+    """A run would outlive its schedule, which then fails; the text is one line."""
+
+
+def check_reach(training: Training, progress: Progress) -> tuple[str, ...]:
+    """What a person has to know of where the schedule ends; nothing if that is where the run does,
+    or where nobody can tell.
+
+    Args:
+        training: with the schedule where the run begins.
+        progress: where that is.
+
+    Raises:
+        ShortScheduleError: a run of so many epochs is longer than a schedule that can't go on.
+    """
+    scheduler, per, epochs = training.scheduler, training.scheduler_per, training.epochs
+    left, length = _moves(training, progress), _length(scheduler)
+    if scheduler is None or length is None or per not in left:
+        return ()
+    made = scheduler.last_epoch + left[per]
+    fails = isinstance(scheduler, OneCycleLR) and made > length
+    if abs(made - length) <= 1 and not fails:  # people count from 0 and from 1
+        return ()
+    text = (
+        f"{type(scheduler).__name__} is made for {length:,} steps, and {epochs:,} epochs make "
+        f"{made:,}, one an {per}"
+    )
+    other = "epoch" if per == "update" else "update"
+    if length == _moves(training, Progress()).get(other):
+        text += f'; scheduler_per="{other}" makes {length:,}'
+    if fails:
+        raise ShortScheduleError(text)
+    if made < length:
+        return (f"{text}; it does not reach its end",)
+    falls = isinstance(scheduler, CosineAnnealingLR)
+    return (f"{text}; behind its end the lr {'rises again' if falls else 'stays where it is'}",)
+
+
+def _length(scheduler: Any) -> int | None:
+    """The steps until a schedule's end; None where it has none, or hides it."""
+    for kind, name in ENDS.items():
+        if isinstance(scheduler, kind):
+            return int(getattr(scheduler, name))
+    return None
+
+
+def _moves(training: Training, progress: Progress) -> dict[str, int]:
+    """How often a schedule is still stepped, by what for; no updates where a loader can't tell its
+    length.
+    """
+    epochs = training.epochs - progress.epoch
+    moves = {"epoch": epochs - progress.trained}
+    batches, window = batch_count(training.batches), training.accumulate
+    if batches is not None:
+        whole = -(-batches // window)
+        begun = whole if progress.trained or progress.batch >= batches else progress.batch // window
+        moves["update"] = epochs * whole - begun
+    return moves

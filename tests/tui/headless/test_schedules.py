@@ -1,0 +1,79 @@
+"""Schedules and lazy layers in a file of one's own: what its lines say of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ..conftest import Cli
+
+OWN = """
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from fivestep.core.training.data import TensorBatches
+from fivestep.core.training.training import Training
+
+def training():
+    torch.manual_seed(0)
+    model = MODEL
+    features = torch.randn(24, 1, 6, 6)
+    data = TensorBatches(features, (features.mean((1, 2, 3)) > 0).long(), 8)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    return Training(
+        model, nn.CrossEntropyLoss(), optimizer, data, epochs=3, seed=3, threads=1, REST
+    )
+"""
+PLAIN = "nn.Sequential(nn.Flatten(), nn.Linear(36, 2))"
+LAZY = "nn.Sequential(nn.LazyConv2d(3, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2))"
+CYCLE = "scheduler=OneCycleLR(optimizer, 0.1, total_steps=9), scheduler_per='update'"
+EAGER = "scheduler=ReduceLROnPlateau(optimizer, patience=0, threshold=0.9)"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    return tmp_path / "own.py"
+
+
+def write(file: Path, *, model: str = PLAIN, rest: str = "") -> str:
+    file.write_text(OWN.replace("MODEL", model).replace("REST", rest))
+    return str(file)
+
+
+def test_a_plateau_tells_of_each_drop_behind_the_epoch_s_line(own: Path, cli: Cli) -> None:
+    file = write(own, rest=f"validation=data, {EAGER}")
+    rows = cli("train", file, "--no-ui", "--no-save").out.splitlines()
+    at = next(i for i, row in enumerate(rows) if row.startswith("epoch 2/3"))
+    assert rows[at + 1].startswith("lr ÷10 → 0.001: no val_loss below 0.")
+    assert rows[at + 2].startswith("epoch 3/3")
+
+
+def test_without_validation_a_plateau_is_refused(own: Path, cli: Cli) -> None:
+    line = cli("train", write(own, rest=EAGER), "--quiet", code=2).err
+    assert "line 14: ValueError: scheduler: ReduceLROnPlateau waits for val_loss" in line
+    assert line.count("\n") == 1
+
+
+def test_a_run_longer_than_its_schedule_is_refused_from_the_start_and_resumed(
+    own: Path, cli: Cli
+) -> None:
+    file = write(own, rest=CYCLE)
+    line = f"{file}: OneCycleLR is made for 9 steps, and 5 epochs make 15, one an update"
+    assert line in cli("train", file, "--quiet", "--epochs", "5", code=2).err
+    cli("train", file, "--quiet", "--name", "cycle")
+    assert line in cli("resume", "cycle", file, "--quiet", "--epochs", "5", code=2).err
+    assert "3 epochs" in cli("resume", "cycle", file, "--no-ui").out
+
+
+def test_lazy_layers_tell_their_size_once_there_is_one_and_go_on(own: Path, cli: Cli) -> None:
+    file = write(own, model=LAZY, rest="validation=data")
+    out = cli("train", file, "--no-ui", "--name", "lazy").out
+    assert "; parameters known after the first batch; " in out
+    assert "the first batch has made the lazy layers: 134 parameters" in out
+    longer = cli("resume", "lazy", file, "--no-ui", "--epochs", "4").out
+    assert "the lazy layers" not in longer
+    assert "24 samples; 134 parameters" in longer
+    assert "finished after 4 epochs" in longer
+    assert "validation: 24 samples" in cli("eval", file, "--run", "lazy").out
+    assert "parameters known" in cli("explain", file).out

@@ -13,6 +13,7 @@ import io
 import os
 import re
 import sys
+import threading
 import zipfile
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from . import files
-from .files import replacing
+from .files import replacing, write_all
 
 FORMAT: Final = 1
 """The layout of the state, kept under its key "format". A newer one is refused."""
@@ -62,7 +63,7 @@ class LoadedCheckpoint:
     """What was wrong with newer ones, a line each: a person has to see it."""
 
 
-def save(path: Path, state: Mapping[str, Any]) -> str:
+def save(path: Path, state: Mapping[str, Any], dir_fd: int | None = None) -> str:
     """Write `state` to `path`; the file that was there goes when the new one is verified.
 
     Args:
@@ -70,6 +71,7 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
         state: tensors on the CPU, int, float, str, bytes, bool and None, in any nesting of list,
             tuple, dict, OrderedDict, Counter and set. Nothing of NumPy: `weights_only` would
             refuse to load it. The key "format" is ours.
+        dir_fd: the open folder that a relative path is meant from.
 
     Returns:
         The SHA-256 digest of the archive, in hex.
@@ -82,7 +84,7 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
     whole = {**state, "format": FORMAT}
     if unfit := _unfit(whole):
         raise CheckpointError(f"state{unfit[0]} is a {unfit[1]}, which a checkpoint can't hold")
-    with replacing(path) as fd:
+    with replacing(path, dir_fd) as fd:
         sink = _Sink(fd)
         torch.save(whole, cast(IO[bytes], sink))
         digest = sink.finish()
@@ -92,7 +94,7 @@ def save(path: Path, state: Mapping[str, Any]) -> str:
     return digest
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path, dir_fd: int | None = None) -> dict[str, Any]:
     """The state in a checkpoint, its tensors on the CPU.
 
     The bytes are read once; those whose digest is right are those that are unpickled, under
@@ -103,7 +105,7 @@ def load(path: Path) -> dict[str, Any]:
     """
     name = path.name if path.name.isprintable() else ascii(path.name)
     try:
-        state = _unpickle(_read(path))
+        state = _unpickle(_read(path, dir_fd))
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from error.__cause__
     except OSError as error:
@@ -133,7 +135,7 @@ class _Sink:
         self._end = (self._end + bytes(view[-22:]))[-22:]
         if self._error is None:
             try:
-                _write(self._fd, view)
+                write_all(self._fd, view)
             except OSError as error:
                 self._error = error
         return view.nbytes
@@ -149,14 +151,8 @@ class _Sink:
         digest = self._hash.hexdigest()
         os.lseek(self._fd, -2, os.SEEK_END)
         comment = b"fivestep sha256=" + digest.encode()
-        _write(self._fd, memoryview(LENGTH.to_bytes(2, "little") + comment))
+        write_all(self._fd, memoryview(LENGTH.to_bytes(2, "little") + comment))
         return digest
-
-
-def _write(fd: int, view: memoryview) -> None:
-    """All of it: the system may take less at a time."""
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def _digest_on_disk(fd: int) -> str | None:
@@ -181,12 +177,15 @@ def _digest(size: int, read: Callable[[int, int], bytes | memoryview]) -> str | 
     return digest.hexdigest() if comment and comment[1].decode() == digest.hexdigest() else None
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, dir_fd: int | None) -> bytes:
     """The bytes of a regular file with the right digest."""
-    if path.is_symlink():
-        raise CheckpointError("a symbolic link, which is not followed")
-    with files.open_regular(path) as file:
-        data = file.read()
+    try:
+        with files.open_regular(path, dir_fd) as file:
+            data = file.read()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise CheckpointError("a symbolic link, which is not followed") from error
+        raise
     view = memoryview(data)
     if _digest(len(data), lambda start, count: view[start : start + count]) is None:
         raise CheckpointError("damaged, or not a checkpoint of fivestep: its digest is not right")
@@ -261,13 +260,18 @@ class CheckpointStore:
     Args:
         folder: made when the first checkpoint is saved.
         keep: how many of the running series stay.
+        dir_fd: the open folder that a relative path is meant from.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+    def __init__(self, folder: Path, *, keep: int = 2, dir_fd: int | None = None) -> None:
         if keep < 1:
             raise ValueError(f"keep must be at least 1, not {keep}")
         self.folder = folder
         self.keep = keep
+        self._dir_fd = dir_fd
+        self._held: dict[str, int] = {}
+        """The best one and the last ones, open: they can be read though somebody removes them."""
+        self._holding = threading.Lock()
 
     def save_last(self, state: Mapping[str, Any], batches_done: int) -> Path:
         """Save to the running series, then let the oldest of it go.
@@ -283,7 +287,7 @@ class CheckpointStore:
         with suppress(OSError):  # saved it is
             older = [number for number in self._numbers("batch") if number <= batches_done]
             for number in older[self.keep :]:
-                (self.folder / _name("batch", number)).unlink()
+                self._remove(_name("batch", number))
         return path
 
     def save_epoch(self, state: Mapping[str, Any], epoch: int) -> Path:
@@ -316,7 +320,7 @@ class CheckpointStore:
 
     def best(self) -> dict[str, Any]:
         """The best one's state. Raises CheckpointError if there is none, or it is damaged."""
-        return load(self.folder / BEST)
+        return load(self.folder / BEST, self._dir_fd)
 
     def last_batch(self) -> int | None:
         """The highest number in the running series, going by the names alone; None if unknown."""
@@ -345,19 +349,71 @@ class CheckpointStore:
                 break
             beyond.append(_name("epoch", number))
         for name in beyond:
-            (self.folder / name).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                self._remove(name)
         return tuple(self.folder / name for name in beyond)
 
     def sweep(self) -> list[Path]:
         """Remove what a save left behind when its process died; for the start of a run."""
-        return files.sweep(self.folder)
+        return files.sweep(self.folder, self._dir_fd)
+
+    def hold(self) -> None:
+        """From now on keep the best one and the last ones open, for `put_back`."""
+        for name in [BEST, *(_name("batch", number) for number in self._numbers("batch"))]:
+            with suppress(FileNotFoundError):
+                self._hold(name)
+
+    def put_back(self) -> bool:
+        """If all that are held have gone, copy them to where they belong; whether it had to.
+
+        One that was removed alone stays so: somebody may need the room.
+
+        Raises:
+            OSError: whatever the disk refuses.
+        """
+        with self._holding:
+            there = (files.is_file(self.folder / name, self._dir_fd) for name in self._held)
+            if not self._held or any(there):
+                return False
+            self._make_folder()
+            for name, fd in self._held.items():
+                files.put_copy(fd, self.folder / name, self._dir_fd)
+        return True
+
+    def let_go(self) -> None:
+        """Close what is held."""
+        with self._holding:
+            while self._held:
+                os.close(self._held.popitem()[1])
+
+    def _hold(self, name: str) -> None:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(self.folder / name, flags, dir_fd=self._dir_fd)
+        with self._holding:
+            before, self._held[name] = self._held.get(name), fd
+        if before is not None:
+            os.close(before)
+
+    def _remove(self, name: str) -> None:
+        os.unlink(self.folder / name, dir_fd=self._dir_fd)
+        with self._holding:
+            fd = self._held.pop(name, None)
+        if fd is not None:
+            os.close(fd)
+
+    def _make_folder(self) -> None:
+        if self._dir_fd is None:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(self.folder, dir_fd=self._dir_fd)
+            files.sync_folder(self.folder.parent, self._dir_fd)
 
     def _save(self, name: str, state: Mapping[str, Any]) -> Path:
-        if not self.folder.is_dir():
-            self.folder.mkdir(parents=True)
-            files.sync_folder(self.folder.parent)
+        self._make_folder()
         path = self.folder / name
-        save(path, state)
+        save(path, state, self._dir_fd)
+        if self._dir_fd is not None and not name.startswith("epoch"):
+            self._hold(name)  # and so it is where it belongs
         return path
 
     def _newest_of(
@@ -374,7 +430,7 @@ class CheckpointStore:
     def _load(self, series: str, number: int, skipped: list[str]) -> LoadedCheckpoint | None:
         path = self.folder / _name(series, number)
         try:
-            state = load(path)
+            state = load(path, self._dir_fd)
         except CheckpointError as error:
             skipped.append(str(error))
             return None
@@ -388,10 +444,10 @@ class CheckpointStore:
         """The numbers that one series has files of, highest first."""
         numbers = []
         with suppress(FileNotFoundError, NotADirectoryError):
-            for path in self.folder.iterdir():
+            for path in files.files_in(self.folder, self._dir_fd):
                 match = NAME.fullmatch(path.name)
                 if match and match[1] == series and path.name == _name(series, int(match[2])):
-                    numbers += [int(match[2])] if path.is_file() and not path.is_symlink() else []
+                    numbers.append(int(match[2]))
         return sorted(numbers, reverse=True)
 
 

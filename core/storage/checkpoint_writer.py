@@ -39,7 +39,7 @@ class CheckpointWriter:
         store: where to.
         on_saved: called with kind and number of each checkpoint that is on the disk.
         on_failed: called for each that is not, with a line for a person and the error.
-        before: called before each checkpoint that a run can resume from.
+        before: called before each checkpoint is written.
     """
 
     def __init__(
@@ -174,11 +174,10 @@ class CheckpointWriter:
         self._call(self._on_saved, job.kind, job.number)
 
     def _save(self, job: _Job) -> None:
+        self._before()
         if job.kind == "best":
             self._store.save_best(job.state)
-            return
-        self._before()
-        if job.kind == "last":
+        elif job.kind == "last":
             self._store.save_last(job.state, job.number)
         else:
             self._store.save_epoch(job.state, job.number)

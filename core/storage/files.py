@@ -1,4 +1,8 @@
-"""A file that is either the old one or the new one, whenever the process or the machine stops."""
+"""A file that is either the old one or the new one, whenever the process or the machine stops.
+
+Where a function takes `dir_fd`, a relative path is meant from that open folder, as with `os.open`:
+it stays the same folder when somebody renames or moves it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import count
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
@@ -21,7 +26,7 @@ UNFINISHED: Final = re.compile(r"\..+\.([0-9]{1,10})-[0-9a-f]{8}\.tmp")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[int]:
+def replacing(path: Path, dir_fd: int | None = None) -> Iterator[int]:
     """A new file beside `path`, open for reading and writing, that takes its place at the end.
 
     The file descriptor is the block's to write to, not to close. If the block raises, the new
@@ -32,25 +37,25 @@ def replacing(path: Path) -> Iterator[int]:
         OSError: whatever the disk refuses.
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    fd = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    fd = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=dir_fd)
     try:
         _lock(fd)  # until the very end: a locked file has a living writer
         try:
             yield fd
             os.fsync(fd)
-            unfinished.replace(path)
+            os.replace(unfinished, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
         except BaseException:
             with suppress(OSError):
-                unfinished.unlink()
+                os.unlink(unfinished, dir_fd=dir_fd)
             raise
     finally:
         os.close(fd)
-    sync_folder(path.parent)
+    sync_folder(path.parent, dir_fd)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path, dir_fd: int | None = None) -> None:
     """Bring the names in a folder to the disk, where its file system can do that at all."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=dir_fd)
     try:
         os.fsync(fd)
     except OSError as error:
@@ -60,15 +65,73 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def sweep(folder: Path) -> list[Path]:
+def files_in(folder: Path, dir_fd: int | None = None) -> list[Path]:
+    """The regular files in a folder, no links, sorted. Raises OSError if it can't be listed."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=dir_fd)
+    try:
+        with os.scandir(fd) as entries:
+            names = sorted(one.name for one in entries if one.is_file(follow_symlinks=False))
+    finally:
+        os.close(fd)
+    return [folder / name for name in names]
+
+
+def is_file(path: Path, dir_fd: int | None = None) -> bool:
+    """Whether there is a regular file, and no link."""
+    try:
+        return stat.S_ISREG(os.stat(path, dir_fd=dir_fd, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
+def leads_to(path: Path, fd: int, dir_fd: int | None = None) -> bool:
+    """Whether this is the path of an open file or folder."""
+    try:
+        return os.path.samestat(os.stat(path, dir_fd=dir_fd), os.fstat(fd))
+    except OSError:
+        return False
+
+
+def move_aside(path: Path, dir_fd: int | None = None) -> None:
+    """Give what stands there, if anything does, the first free name of NAME.1, NAME.2, ..."""
+    with suppress(FileNotFoundError):
+        for number in count(1):
+            aside = path.with_name(f"{path.name}.{number}")
+            try:
+                os.lstat(aside, dir_fd=dir_fd)
+            except FileNotFoundError:
+                os.rename(path, aside, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+                break
+
+
+def put_copy(fd: int, path: Path, dir_fd: int | None = None) -> None:
+    """Copy an open file, though it may have lost its name, to `path`; whole, or not at all.
+
+    Raises:
+        OSError: whatever the disk refuses.
+    """
+    at = 0
+    with replacing(path, dir_fd) as made:
+        while piece := os.pread(fd, MOST, at):
+            write_all(made, memoryview(piece))
+            at += len(piece)
+
+
+def write_all(fd: int, view: memoryview) -> None:
+    """All of it: the system may take less at a time."""
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def sweep(folder: Path, dir_fd: int | None = None) -> list[Path]:
     """Remove what writers that died left in `folder`; what was removed."""
     removed = []
     with suppress(FileNotFoundError):
-        for path in sorted(folder.iterdir()):
+        for path in files_in(folder, dir_fd):
             match = UNFINISHED.fullmatch(path.name)
-            if match and not path.is_symlink() and not _has_writer(path, int(match[1])):
+            if match and not _has_writer(path, int(match[1]), dir_fd):
                 with suppress(OSError):
-                    path.unlink()
+                    os.unlink(path, dir_fd=dir_fd)
                     removed.append(path)
     return removed
 
@@ -84,7 +147,7 @@ def _lock(fd: int) -> bool:
     return True
 
 
-def _has_writer(path: Path, process: int) -> bool:
+def _has_writer(path: Path, process: int, dir_fd: int | None) -> bool:
     """Whether a process still writes to it.
 
     Its number alone does not show that: another process may have it by now, in a container the
@@ -97,7 +160,7 @@ def _has_writer(path: Path, process: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=dir_fd)
     except OSError:
         return False
     try:
@@ -157,21 +220,22 @@ def decode(text: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path, dir_fd: int | None = None) -> BinaryIO:
     """A file, open for reading; a link is not followed, and nothing but a file is waited for.
 
     Raises:
         OSError: it is not there, no regular file, or a link.
     """
     # Without O_NONBLOCK, opening a pipe that someone has put here would wait for ever.
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(path, flags, dir_fd=dir_fd)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "not a regular file")
     return open(fd, "rb")  # noqa: PTH123 - of a descriptor
 
 
-def open_own(path: Path, flags: int = 0) -> int:
+def open_own(path: Path, flags: int = 0, dir_fd: int | None = None) -> int:
     """A file that is to be changed, made if it is not there: its descriptor, to read and write.
 
     Raises:
@@ -179,7 +243,7 @@ def open_own(path: Path, flags: int = 0) -> int:
             file, which may be somebody else's.
     """
     flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(path, flags, 0o666)
+    fd = os.open(path, flags, 0o666, dir_fd=dir_fd)
     if os.fstat(fd).st_nlink > 1:
         os.close(fd)
         raise OSError(errno.EMLINK, f"{path.name} is a hard link to another file")
@@ -208,16 +272,12 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return None if found is None else dict(plain(found))
 
 
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Replace a file by `record`, readable for people; whole, or as it was.
-
-    Raises:
-        OSError: the disk refuses it.
-    """
-    write_whole(path, json.dumps(plain(record), allow_nan=False, indent=2) + "\n")
+def as_json(record: Mapping[str, Any]) -> str:
+    """A record as a file holds it: strict JSON, readable for people."""
+    return json.dumps(plain(record), allow_nan=False, indent=2) + "\n"
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str, dir_fd: int | None = None) -> None:
     """Replace a file by `text`; whole, or as it was. Raises OSError if the disk refuses it."""
-    with replacing(path) as fd, open(fd, "wb", closefd=False) as file:
-        file.write(text.encode(errors="replace"))
+    with replacing(path, dir_fd) as fd:
+        write_all(fd, memoryview(text.encode(errors="replace")))

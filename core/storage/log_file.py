@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 from zlib import crc32
 
-from .files import decode, open_own, open_regular, plain
+from .files import decode, leads_to, move_aside, open_own, open_regular, plain, put_copy
 
 LogRecord = dict[str, Any]
 """A record: its fields by name, `type` first."""
@@ -125,12 +126,13 @@ class LogFile:
     Args:
         path: made if it is not there. What lies behind its last whole record is cut off.
         bound: most bytes kept while nothing can be written.
+        dir_fd: the open folder that a relative path is meant from.
 
     Raises:
         OSError: the file can't be opened.
     """
 
-    def __init__(self, path: Path, bound: int = BOUND) -> None:
+    def __init__(self, path: Path, bound: int = BOUND, dir_fd: int | None = None) -> None:
         self.path = path
         self.error: str | None = None
         """Why nothing can be written now; None while all is well."""
@@ -143,7 +145,8 @@ class LogFile:
         """Bytes of it."""
         self._dropped = 0
         self._lock, self._writing = threading.Lock(), threading.Lock()
-        self._fd = open_own(path, os.O_APPEND)
+        self._dir_fd = dir_fd
+        self._fd = open_own(path, os.O_APPEND, dir_fd)
         self._mend()
 
     def append(self, *lines: bytes) -> None:
@@ -248,6 +251,29 @@ class LogFile:
             elif here > size:
                 self._put(b"\n")
             return was + size - min(here, size), last
+
+    def put_back(self) -> bool:
+        """Where the path no longer leads to the file, put a copy there and go on with that.
+
+        Whatever has taken the path meanwhile is kept beside it.
+
+        Returns:
+            Whether it had to.
+
+        Raises:
+            OSError: the disk refuses it.
+        """
+        with self._writing:
+            if self._fd < 0 or leads_to(self.path, self._fd, self._dir_fd):
+                return False
+            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+                return False
+            move_aside(self.path, self._dir_fd)
+            put_copy(self._fd, self.path, self._dir_fd)
+            fd = open_own(self.path, os.O_APPEND, self._dir_fd)
+            os.dup2(fd, self._fd, inheritable=False)
+            os.close(fd)
+            return True
 
     def close(self) -> None:
         """Write what is left, and leave no torn line behind if that can't be done."""

@@ -8,12 +8,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
 from ..protocol.snapshot import RunInfo, SavedCheckpoint, Snapshot
 from .checkpoint import CheckpointError, CheckpointStore
 from .checkpoint_writer import CheckpointKind, CheckpointWriter
+from .files import is_file
+from .folder_guard import FolderGuard, deleted
 from .run_directory import RunDirectory
 from .run_log import RunLog
 
@@ -80,15 +83,25 @@ class Persistence:
         """Why nothing could be saved the last time; "" if it could."""
         self._log_error: str | None = None
         self._lock = threading.Lock()
-        self._store = CheckpointStore(directory.checkpoints, keep=self.policy.keep)
+        self.unkept: dict[str, str] = {}
+        """What is not on the disk at the end, and why: "checkpoint", "log", "outcome"."""
+        before = directory.path
+        if directory.follow() == "anew":  # it has gone while torch was loaded
+            self._notice("warning", deleted(before, directory.path))
+        directory.put_back()
+        self._store = CheckpointStore(
+            Path(directory.checkpoints.name), keep=self.policy.keep, dir_fd=directory.fd
+        )
         self._store.sweep()
-        self.log = RunLog(directory.metrics, directory.events)
+        self._store.hold()
+        logs = Path(directory.metrics.name), Path(directory.events.name)
+        self.log = RunLog(*logs, dir_fd=directory.fd)
+        self._guard = FolderGuard(
+            directory, self.log, self._store, lambda text: self._notice("warning", text)
+        )
+        self.log.tend = self._look
         self._writer = CheckpointWriter(
-            self._store,
-            on_saved=self._on_saved,
-            on_failed=self._on_failed,
-            # The log must not be behind a checkpoint; its state in there is complete only then.
-            before=lambda: self.log.flush(sync=True),
+            self._store, on_saved=self._on_saved, on_failed=self._on_failed, before=self._before
         )
 
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -189,15 +202,23 @@ class Persistence:
     def finish(self) -> None:
         """Wait until everything that was submitted is on the disk, for `WAIT` seconds at most."""
         self._submit_best()
-        if not self._writer.flush(WAIT):
+        done = self._writer.flush(WAIT)
+        self._look()
+        if not done and not self._writer.busy:  # it has failed: perhaps for what is mended now
+            done = self._writer.flush(WAIT)
+        if not done or self._refused:
+            why = self._failing or self._refused or "the disk is too slow"
             good = self._store.last_good("there is none")
-            self._notice("warning", f"the last checkpoint is not on the disk; {good}")
+            self.unkept["checkpoint"] = f"{why}; {good}"
+            if not done:
+                self._notice("warning", f"the last checkpoint is not on the disk; {good}")
 
     def ended(self, info: RunInfo, last: Snapshot) -> None:
         """Write down how the run ended, and let the directory go."""
         outcome, done = last.outcome, last.last
         assert outcome is not None
-        self.log.close()
+        self.log.flush(sync=True)
+        why = ""
         try:
             self.directory.write_outcome(
                 {
@@ -221,9 +242,32 @@ class Persistence:
                 }
             )
         except OSError as error:
-            self._notice("warning", f"how the run ended could not be written: {error.strerror}")
+            why = error.strerror or str(error)
+        self._look()
+        if self.directory.read_outcome() is None:
+            self.unkept["outcome"] = why
+            self._notice("warning", f"how the run ended could not be written: {why}")
         self._writer.close(1.0)
-        self.directory.close()
+        self.close()
+        logs = (self.directory.metrics, self.directory.events)
+        if self.log.lost or self.log.error or not all(map(is_file, logs)):
+            lost = f"{self.log.lost:,} records of it are lost"
+            self.unkept["log"] = self.log.error or (lost if self.log.lost else "it is gone")
+        if not self._writer.busy:  # else it still needs the open folder
+            self.directory.close()
+
+    def close(self) -> None:
+        """Close the log and the checkpoints that are held; the directory stays open."""
+        self.log.close()
+        self._store.let_go()
+
+    def _look(self) -> bool:
+        """Mend what somebody has done to the folder; whether anything had to be put back."""
+        back = self._guard.look()
+        if back:
+            self.due = 0.0  # what was put back may be older than the run
+            self.wake()
+        return back
 
     def _submit_best(self) -> None:
         if self._best is not None:
@@ -232,6 +276,11 @@ class Persistence:
             self._best_due = perf_counter() + min(self.policy.seconds, 30.0)
 
     # In the thread that writes checkpoints.
+
+    def _before(self) -> None:
+        self._look()
+        # The log must not be behind a checkpoint; its state in there is complete only then.
+        self.log.flush(sync=True)
 
     def _on_saved(self, kind: CheckpointKind, number: int) -> None:
         if kind != "last":
@@ -248,6 +297,8 @@ class Persistence:
 
     def _on_failed(self, text: str, error: Exception) -> None:
         why = str(getattr(error, "strerror", None) or error)
+        if isinstance(error, OSError) and self._look():
+            return  # that was why, and it is due again
         with self._lock:
             asked, self._asked = self._asked, set()
         if asked or why != self._failing:  # it will be tried many a time

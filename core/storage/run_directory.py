@@ -9,9 +9,21 @@ import time
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
-from .files import clean, read_bounded, read_json, sweep, sync_folder, write_json, write_whole
+from .files import (
+    UNFINISHED,
+    as_json,
+    clean,
+    files_in,
+    is_file,
+    read_bounded,
+    read_json,
+    sweep,
+    sync_folder,
+    write_whole,
+)
+from .open_folder import OpenFolder
 from .run_lock import RunLock, held, holder
 
 FILES: Final = ("run.json", "recipe.toml", "metrics.jsonl", "events.jsonl", "outcome.json", "lock")
@@ -30,12 +42,23 @@ class RunDirectory:
     """One run's folder. Make one with `create`, `open` or `look`.
 
     Texts in what is read from it are clean: nothing there can reach a terminal as a command.
+
+    One that is to be written is held open and locked: it is followed when somebody moves it.
     """
 
-    def __init__(self, path: Path, lock: RunLock | None) -> None:
+    def __init__(self, path: Path, ours: tuple[OpenFolder, RunLock] | None = None) -> None:
         path = path.absolute()  # wherever a person's own code goes from here
+        self._folder: OpenFolder | None
+        self._lock: RunLock | None
+        self._folder, self._lock = ours or (None, None)
+        self._home = path
+        """Where it was when it was opened: a new one is made there if it is deleted."""
+        self._texts: dict[str, str] = {}
+        """What was written for good, to be put back; by file names."""
+        self._is_at(path)
+
+    def _is_at(self, path: Path) -> None:
         self.path, self.name = path, clean(path.name)
-        self._lock = lock
         self.recipe = path / "recipe.toml"
         self.meta = path / "run.json"
         self.metrics = path / "metrics.jsonl"
@@ -46,6 +69,8 @@ class RunDirectory:
     @classmethod
     def create(cls, folder: Path, name: str | None, preset: str) -> RunDirectory:
         """Make the folder of a new run, for this process alone.
+
+        What a process has left of that name that was killed before it trained is cleared away.
 
         Args:
             folder: the runs folder; made if it is not there.
@@ -59,13 +84,17 @@ class RunDirectory:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             path = _make(folder, wanted, again=name is None)
-            lock = RunLock(path / "lock")
+            ours = _hold(path)
+            if name is not None:
+                _clear(path)
             sync_folder(folder)
+        except BlockingIOError as error:
+            raise _taken(wanted) from error
         except OSError as error:
             raise RunError(
                 f"{shown(str(folder))} takes no run: {error.strerror or error}"
             ) from error
-        return cls(path, lock)
+        return cls(path, ours)
 
     @classmethod
     def open(cls, folder: Path, name_or_path: str) -> RunDirectory:
@@ -82,7 +111,7 @@ class RunDirectory:
         if (path / "checkpoints").is_symlink():
             raise RunError(f"{shown(path.name)} keeps its checkpoints behind a link: not opened")
         try:
-            lock = RunLock(path / "lock")
+            ours = _hold(path)
         except BlockingIOError as error:
             process = holder(path / "lock")
             by = "another process" if process is None else f"process {process}"
@@ -90,7 +119,7 @@ class RunDirectory:
         except OSError as error:
             raise RunError(f"{shown(path.name)} can't be opened: {error.strerror}") from error
         sweep(path)
-        return cls(path, lock)
+        return cls(path, ours)
 
     @classmethod
     def look(cls, folder: Path, name_or_path: str) -> RunDirectory:
@@ -99,7 +128,7 @@ class RunDirectory:
         Raises:
             RunError: there is no such run.
         """
-        return cls(_find(folder, name_or_path), None)
+        return cls(_find(folder, name_or_path))
 
     @property
     def running(self) -> bool:
@@ -108,24 +137,31 @@ class RunDirectory:
 
     def write_recipe(self, text: str) -> None:
         """Keep the resolved recipe. Raises OSError if the disk refuses it."""
-        write_whole(self.recipe, text)
+        self._write(self.recipe.name, text)
 
     def read_recipe(self) -> str | None:
         """The recipe as it was written; None for a run of a person's own file.
 
         Raises:
-            RunError: it is there and can't be read.
+            RunError: it can't be read, or is gone.
         """
         try:
-            return read_bounded(self.recipe).decode()
-        except FileNotFoundError:
-            return None
+            text = read_bounded(self.recipe).decode()
+        except FileNotFoundError as error:
+            if (self.read_meta() or {}).get("kind") == "file":
+                return None
+            why = "recipe.toml is missing, which says what it trains"
+            if is_blank(self.path):
+                why = "it ended before it began; fivestep train --name makes it anew"
+            raise RunError(f"{self.name}: {why}") from error
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"recipe.toml of run {self.name} can't be read: {error}") from error
+        self._texts[self.recipe.name] = text
+        return text
 
     def write_meta(self, meta: Mapping[str, Any]) -> None:
         """Keep what the run is: `record_fields.RUN`. Raises OSError if the disk refuses it."""
-        write_json(self.meta, meta)
+        self._write(self.meta.name, as_json(meta))
 
     def read_meta(self) -> dict[str, Any] | None:
         """What the run is; None if that is missing or damaged. Its types are not checked."""
@@ -133,7 +169,7 @@ class RunDirectory:
 
     def write_outcome(self, outcome: Mapping[str, Any]) -> None:
         """Keep how it ended: `record_fields.OUTCOME`. Raises OSError if the disk refuses it."""
-        write_json(self.outcome, outcome)
+        self._write(self.outcome.name, as_json(outcome))
 
     def read_outcome(self) -> dict[str, Any] | None:
         """How it ended; None if that is missing or damaged. Its types are not checked."""
@@ -144,10 +180,68 @@ class RunDirectory:
         self.outcome.unlink(missing_ok=True)
         sync_folder(self.path)
 
+    # While it is trained, for whatever somebody does to the folder.
+
+    @property
+    def fd(self) -> int:
+        """The open folder, for what takes a `dir_fd`; the same number until `close`."""
+        assert self._folder is not None
+        return self._folder.fd
+
+    def follow(self) -> Literal["there", "moved", "anew"]:
+        """Find the folder where it is now; make a new one if it is no longer this run's.
+
+        That is so if it was deleted, or if its lock was and another process has put its own there.
+
+        Raises:
+            OSError: no new one can be made.
+        """
+        assert self._folder is not None
+        assert self._lock is not None
+        before = self.path
+        mine = self._folder.follow()
+        if mine and not self._lock.in_place:
+            try:
+                self._take_lock()
+            except BlockingIOError:
+                mine = False
+        if not mine:
+            self._home.parent.mkdir(parents=True, exist_ok=True)
+            self._folder.become(
+                _make(self._home.parent, self._home.name[: LONGEST - 5], again=True)
+            )
+            self._take_lock()
+            sync_folder(self._folder.path.parent)
+        self._is_at(self._folder.path)
+        return "anew" if not mine else "there" if self.path == before else "moved"
+
+    def put_back(self) -> list[str]:
+        """Write again what was written for good and is no longer there; the names of the files.
+
+        Raises:
+            OSError: the disk refuses it.
+        """
+        gone = [name for name in self._texts if not is_file(Path(name), self.fd)]
+        for name in gone:
+            write_whole(Path(name), self._texts[name], self.fd)
+        return gone
+
+    def _take_lock(self) -> None:
+        assert self._lock is not None
+        lock = RunLock(Path("lock"), self.fd)
+        self._lock.release()
+        self._lock = lock
+
+    def _write(self, name: str, text: str) -> None:
+        self._texts[name] = text
+        write_whole(Path(name), text, self.fd)
+
     def close(self) -> None:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+        if self._folder is not None:
+            self._folder.close()
 
     def __enter__(self) -> Self:
         return self
@@ -156,19 +250,56 @@ class RunDirectory:
         self.close()
 
 
+def _hold(path: Path) -> tuple[OpenFolder, RunLock]:
+    """Open a run's folder, for this process alone. Raises OSError."""
+    folder = OpenFolder(path)
+    try:
+        return folder, RunLock(Path("lock"), folder.fd)
+    except OSError:
+        folder.close()
+        raise
+
+
 def _make(folder: Path, wanted: str, *, again: bool) -> Path:
     for number in count(1):
         path = folder / (wanted if number == 1 else f"{wanted}-{number}")
         try:
             path.mkdir()
         except FileExistsError:
-            if not again:
-                raise RunError(
-                    f"there is a run of that name; fivestep resume {wanted} goes on with it"
-                ) from None
-        else:
-            break
-    return path
+            if again:
+                continue
+            if not is_blank(path):
+                raise _taken(wanted) from None
+        return path
+    raise AssertionError
+
+
+def _taken(name: str) -> RunError:
+    return RunError(f"there is a run of that name; fivestep resume {name} goes on with it")
+
+
+def is_blank(path: Path) -> bool:
+    """Whether a folder has nothing in it but what a run has before its first batch."""
+    try:
+        with os.scandir(path) as entries:
+            return not path.is_symlink() and all(map(_says_nothing, entries))
+    except OSError:
+        return False
+
+
+def _says_nothing(entry: os.DirEntry[str]) -> bool:
+    if not entry.is_file(follow_symlinks=False):
+        return False
+    if entry.name in ("lock", "recipe.toml", "run.json") or UNFINISHED.fullmatch(entry.name):
+        return True
+    return entry.name in FILES and not entry.stat(follow_symlinks=False).st_size
+
+
+def _clear(path: Path) -> None:
+    """Remove what is in a blank folder, for a run that begins. Raises OSError."""
+    for file in files_in(path):
+        if file.name != "lock":
+            file.unlink()
 
 
 def is_run(path: Path) -> bool:

@@ -78,7 +78,7 @@ def newest(folder: Path, *, saved: bool = False) -> str | None:
 
 def summary(path: Path) -> RunSummary:
     """One run's folder, summed up. Damage shows in `state`, nothing is raised."""
-    run = RunDirectory(path, None)
+    run = RunDirectory(path)
     running = run.running
     meta, outcome = run.read_meta(), run.read_outcome()
     damaged = (meta is None and os.path.lexists(run.meta)) or (

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from .files import open_own
+from .files import leads_to, open_own
 
 _TRIES: Final = 5
 _PAUSE: Final = 0.005
@@ -23,14 +23,19 @@ _SAFELY: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 class RunLock:
     """A lock on a file, held until `release` or the end of this process.
 
+    Args:
+        path: of the file, which is made if it is not there.
+        dir_fd: the open folder that a relative path is meant from.
+
     Raises:
         BlockingIOError: another process has it.
         OSError: the file can't be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dir_fd: int | None = None) -> None:
         self._locked = False
-        self._fd = open_own(path)
+        self._path, self._dir_fd = path, dir_fd
+        self._fd = open_own(path, dir_fd=dir_fd)
         try:
             self._take()
         except BaseException:
@@ -55,6 +60,11 @@ class RunLock:
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         except OSError:
             pass  # the number is only for messages; a full disk has no room for it
+
+    @property
+    def in_place(self) -> bool:
+        """Whether its file is still where others look for it."""
+        return leads_to(self._path, self._fd, self._dir_fd)
 
     def release(self) -> None:
         self.drop(unlock=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -58,17 +59,26 @@ class RunLog:
         events: path of events.jsonl.
         every: batches logged one by one, see `storage.batch_lines`.
         interval: seconds between two writes.
+        dir_fd: the open folder that relative paths are meant from.
 
     Raises:
         OSError: one of the files can't be opened.
     """
 
     def __init__(
-        self, metrics: Path, events: Path, *, every: int = EVERY, interval: float = INTERVAL
+        self,
+        metrics: Path,
+        events: Path,
+        *,
+        every: int = EVERY,
+        interval: float = INTERVAL,
+        dir_fd: int | None = None,
     ) -> None:
-        self._metrics = LogFile(metrics)
+        self.tend: Callable[[], object] = lambda: None
+        """Called between two writes, in the log's own thread."""
+        self._metrics = LogFile(metrics, dir_fd=dir_fd)
         try:
-            self._events = LogFile(events)
+            self._events = LogFile(events, dir_fd=dir_fd)
         except OSError:
             self._metrics.close()
             raise
@@ -141,6 +151,7 @@ class RunLog:
     def _write(self, interval: float) -> None:
         while not self._closing.wait(interval):
             self.flush()
+            self.tend()
 
     def flush(self, *, sync: bool = False) -> bool:
         """Write everything noted so far, from any thread; `sync` as in `LogFile.flush`."""
@@ -222,6 +233,10 @@ class RunLog:
             warning = {"type": "warning", "time": time.time(), "batches_done": done, "text": text}
             self._events.append(line(warning))
         return cut
+
+    def put_back(self) -> list[str]:
+        """The files that had lost their names and were put back; see `LogFile.put_back`."""
+        return [file.path.name for file in (self._metrics, self._events) if file.put_back()]
 
     def close(self) -> None:
         """Write everything, a window that is still open as a partial one, and end the thread."""

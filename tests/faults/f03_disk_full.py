@@ -192,7 +192,8 @@ def tried(kind: str, folder: Path, draw: random.Random) -> tuple[list[str], int 
     if code == 77:
         return [], None
     warned = [line for line in text.splitlines() if is_warning(line)]
-    wrong = [] if code == 0 else [f"ended with {code}: {text[-300:]}"]
+    right = 0 if given else 4
+    wrong = [] if code == right else [f"ended with {code}, not {right}: {text[-300:]}"]
     if not told.exists():
         return [*wrong, text[-300:]], len(warned)
     wrong += json.loads(told.read_text())

@@ -140,7 +140,7 @@ class FivestepApp(App[None]):
                 device=launch.probe,
                 log=self.messages,
                 full_loop=launch.full_loop,
-                kept=launch.kept,
+                kept=lambda: launch.kept,
             )
         )
 

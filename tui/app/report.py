@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
-from ..headless.reporter import Ending
+from ..headless.reporter import Ending, tell_unkept
 from ..headless.text_reporter import closing, resume_hint
 from ..render.faults import in_short
 from ..render.format import clean, metric, number
@@ -25,9 +25,9 @@ def report(launch: Launch, signal: int | None) -> int:
         print(clean(line))
     for line in lines_kept(launch, last, outcome):
         print("  " + clean(line))
-    if signal is not None:
-        return 128 + signal
-    return FAILED if outcome is not None and outcome.state is State.FAILED else 0
+    failed = outcome is not None and outcome.state is State.FAILED
+    code = 128 + signal if signal is not None else FAILED if failed else 0
+    return tell_unkept(launch.session, code)
 
 
 def lines_kept(launch: Launch, last: Snapshot, outcome: Outcome | None) -> list[str]:

@@ -34,9 +34,9 @@ class TrainedRun:
     """
 
     def __init__(self, folder: Path, name: str, *, last: bool) -> None:
-        found = name or newest(folder)
+        found = name or newest(folder, saved=True)
         if found is None:
-            raise RunError(f"there is no run in {printable(str(folder))}")
+            raise RunError(f"there is no run in {printable(str(folder))} that was saved")
         self._directory = RunDirectory.look(folder, found)
         self._last = last
 

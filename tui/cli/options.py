@@ -13,7 +13,8 @@ from ...core.protocol.faults import Fault
 
 EXIT_CODES: Final = (
     "Exit codes: 0 finished, or stopped as asked; 1 failed; 2 wrong usage or recipe; 3 a --break "
-    "ended the run; 130 and 143 interrupted (SIGINT, SIGTERM); 141 nobody reads the output."
+    "ended the run; 4 its last checkpoint, log or outcome is not on the disk; 130 and 143 "
+    "interrupted (SIGINT, SIGTERM); 141 nobody reads the output."
 )
 """At the end of the help of whatever trains."""
 

@@ -52,6 +52,8 @@ def _row(run: RunSummary) -> tuple[str, ...]:
     remark = clean(run.reason)
     if run.state == "crashed":
         remark = f"its process ended in the middle; fivestep resume {run.name}"
+        if not run.resumable:
+            remark = "its process ended before anything was saved"
     if run.state == "finished":
         remark = ""
     return (

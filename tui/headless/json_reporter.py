@@ -149,7 +149,9 @@ class JsonReporter(Reporter):
             seconds=last.elapsed,
             device=str(session.training.device),
             threads=info.threads,
+            directory=self.place or None,
             saved=None if last.saved is None else last.saved.batches_done,
+            not_kept=[] if session.saving is None else list(session.saving.unkept),
             skipped_updates=last.skipped,
             switches=[str(fault) for fault in last.faults_so_far],
         )

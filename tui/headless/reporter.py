@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ...core.verdicts.verdicts import Verdict, find_verdicts
-from ..terminal.output import Output, complain
+from ..terminal.output import FAILED, UNKEPT, Output, complain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,10 +41,24 @@ class Reporter:
 
     def __init__(self, output: Output) -> None:
         self.output = output
-        self.place = self.run_name = self.resume_command = ""
-        """Where the run is kept, its name there, the command that resumes it; "" if nothing is."""
         self.notes: tuple[str, ...] = ()
         """What was understood of the data, in words."""
+        self._builder: RunBuilder | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the run is kept by now; "" if it is not."""
+        return "" if self._builder is None else self._builder.place
+
+    @property
+    def run_name(self) -> str:
+        """Its name there; "" if it is not kept."""
+        return "" if self._builder is None else self._builder.name
+
+    @property
+    def resume_command(self) -> str:
+        """The command that resumes it; "" if it is not kept."""
+        return "" if self._builder is None else self._builder.resume_command
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
         """A batch was finished (training thread)."""
@@ -57,8 +71,7 @@ class Reporter:
 
     def announce(self, builder: RunBuilder) -> None:
         """Say what is going to run, before torch is loaded."""
-        self.place, self.run_name = builder.place, builder.name
-        self.resume_command, self.notes = builder.resume_command, builder.plan.notes
+        self._builder, self.notes = builder, builder.plan.notes
 
     def begin(self, session: Session) -> None:
         """The run is built and about to start."""
@@ -81,6 +94,21 @@ class Reporter:
         """The process ends at this very moment (in a signal handler)."""
 
 
+def tell_unkept(session: Session, code: int) -> int:
+    """Complain of what of an ended run is not on the disk; `code`, or what that makes of it."""
+    unkept = {} if session.saving is None else session.saving.unkept
+    if not unkept:
+        return code
+    parts = (f"{UNKEPT_PARTS[part]} ({why})" for part, why in unkept.items())
+    complain(f"not on the disk: {', '.join(parts)}")
+    return code if code == FAILED else UNKEPT
+
+
+UNKEPT_PARTS: Final = {
+    "checkpoint": "the last checkpoint",
+    "log": "all of the log",
+    "outcome": "how the run ended",
+}
 SPACING: Final = 1.0
 """Seconds from one judged picture until the next is asked for."""
 

@@ -23,7 +23,7 @@ from ..terminal.output import (
 )
 from ..terminal.signals import HANGUP, Signals
 from ..terminal.terminal import Terminals, is_gone, let_go, surviving_streams
-from .reporter import Ending, Reporter
+from .reporter import Ending, Reporter, tell_unkept
 from .text_reporter import TextReporter
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False
 
     Returns:
         The exit code: 0 finished or stopped as asked, 1 failed, 2 could not be built, 3 ended by
-        a breakpoint, 130 and 143 interrupted by SIGINT and SIGTERM, 141 if nobody reads stdout
-        any more.
+        a breakpoint, 4 not all of it is on the disk, 130 and 143 interrupted by SIGINT and
+        SIGTERM, 141 if nobody reads stdout any more.
     """
     terminals = Terminals()
     with surviving_streams(), warnings_once(), Signals(reporter.leave, running=False) as signals:
@@ -108,10 +108,12 @@ def follow(
     if outcome.state is State.FAILED:
         print_traceback(outcome.traceback, show_traceback)
         complain(": ".join(filter(None, (outcome.where, outcome.reason, outcome.advice))))
-        return FAILED
-    if interrupted:
-        return signals.exit_code or 0
-    return written(reporter.output) or (BROKE if report is not None else 0)
+        code = FAILED
+    elif interrupted:
+        code = signals.exit_code or 0
+    else:
+        code = written(reporter.output) or (BROKE if report is not None else 0)
+    return tell_unkept(session, code)
 
 
 def _answer(session: Session) -> None:
@@ -138,7 +140,8 @@ def without_terminal(launch: Launch | None, before: Signals) -> int:
         complain(LOST)
     let_go()
     if launch.outcome is not None:
-        return FAILED if launch.outcome.state is State.FAILED else 0
+        code = FAILED if launch.outcome.state is State.FAILED else 0
+        return code if launch.session is None else tell_unkept(launch.session, code)
     reporter = Reporter(stdout())
     with Signals(reporter.leave, running=False) as signals:
         signals.caught = before.caught

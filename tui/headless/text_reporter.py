@@ -51,7 +51,7 @@ class TextReporter(Reporter):
     def __init__(self, output: Output) -> None:
         super().__init__(output)
         self._live = output.is_terminal
-        self._drawn = ""
+        self._drawn = self._announced = ""
         self._spacing = LIVE_SPACING if self._live else SPACING
         self._news: deque[EpochSummary | Change] = deque()
         self._last_epoch = -self._spacing
@@ -82,6 +82,7 @@ class TextReporter(Reporter):
         super().announce(builder)
         for line in (builder.plan.headline, *builder.plan.notes):
             self._say(line)
+        self._announced = self.place
         if self.place:
             self._say(f"kept in {self.place}")
         self._faults = builder.options.faults
@@ -121,6 +122,8 @@ class TextReporter(Reporter):
         self._say(closing(session.info, ending))
         for line in why_it_happened(ending.last.faults_so_far):
             self._say(line)
+        if self.place and self.place != self._announced:
+            self._say(f"kept in {self.place}")
         if self.resume_command and ending.outcome.state is not State.FINISHED:
             self._say(resume_hint(self.resume_command, ending.last))
 

@@ -188,7 +188,7 @@ class RunBuilder:
             directory.clear_outcome()
         except BaseException as error:
             if saving is not None:
-                saving.log.close()
+                saving.close()
             if not isinstance(error, OSError):
                 raise
             if resume is not None:

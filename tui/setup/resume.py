@@ -61,8 +61,7 @@ def _from_recipe(
     directory: RunDirectory, meta: Mapping[str, Any], epochs: int | None, force: bool
 ) -> Plan:
     recorded = meta.get("recipe")
-    if directory.read_recipe() is None:
-        raise RecipeError(f"{directory.name}: its recipe.toml is missing")
+    directory.read_recipe()
     plan = RecipePlan(load(str(directory.recipe)))
     changes = changed(recorded if isinstance(recorded, dict) else {}, recipe_facts(plan))
     if changes and not force:

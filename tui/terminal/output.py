@@ -20,6 +20,8 @@ REFUSED: Final = 2
 """Exit code for wrong usage and for a recipe that can't be used."""
 BROKE: Final = 3
 """Exit code where a breakpoint of the command line ended the run."""
+UNKEPT: Final = 4
+"""Exit code of a run that has ended, and of which not all could be written to the disk."""
 NOBODY_READS: Final = 141
 """Exit code of any command whose reader goes away (128 + SIGPIPE): `fivestep ... | head -1`."""
 LIMIT: Final = 1 << 16

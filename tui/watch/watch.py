@@ -77,14 +77,14 @@ class WatchScreen(Screen[None]):
         device: Callable[[], DeviceReading] | None = None,
         log: MessageLog | None = None,
         full_loop: bool = False,
-        kept: RunLocation | None = None,
+        kept: Callable[[], RunLocation] = RunLocation,
         ascii: bool | None = None,
         clock: Callable[[], float] = time.perf_counter,
         live: bool = True,
     ) -> None:
         super().__init__()
         ascii = ascii_only() if ascii is None else ascii
-        location = kept or RunLocation()
+        location = kept()
         self.source, self._read_device = source, device
         self.messages = log or MessageLog()
         self.panels = Panels(source.info, self.messages, location, full_loop=full_loop, ascii=ascii)
@@ -101,6 +101,7 @@ class WatchScreen(Screen[None]):
             ascii=ascii,
         )
         self._kept, self._clock, self._live = bool(location.place), clock, live
+        self._location = kept
         self._event_log = EventLog(source.info, self.messages, location)
         self._verdicts = VerdictWatch(clock)
         self._pace = Pace()
@@ -260,6 +261,7 @@ class WatchScreen(Screen[None]):
         """Show the panel that tells of an outcome or of a trouble, or hide it again."""
         panel = self.panels.outcome
         if outcome is not None or panel.display:
+            panel.location = self._location()  # somebody may have moved it
             panel.display = outcome is not None
             self.set_class(outcome is not None, "-outcome")
             panel.refresh(layout=True)

@@ -161,7 +161,7 @@ def test_a_folder_that_can_not_be_read(
 ) -> None:
     store.save_last(state(1), 1)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "iterdir", failing(errno.EIO))
+        patch.setattr(os, "scandir", failing(errno.EIO))
         store.save_last(state(2), 2)
         assert store.last_batch() is None
         with pytest.raises(CheckpointError, match=r"^checkpoints: Input/output error$"):

@@ -49,8 +49,8 @@ def refusing(monkeypatch):
     """The disk, as something that can be full."""
     replace, full = os.replace, []
 
-    def refuse(*arguments):
-        return failing(errno.ENOSPC)() if full else replace(*arguments)
+    def refuse(*arguments, **options):
+        return failing(errno.ENOSPC)() if full else replace(*arguments, **options)
 
     monkeypatch.setattr("os.replace", refuse)
     return full

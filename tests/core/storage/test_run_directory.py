@@ -123,7 +123,6 @@ def test_a_folder_that_takes_no_run_is_told(tmp_path: Path) -> None:
 
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     with make(tmp_path) as run:
-        assert run.read_recipe() is None
         assert run.read_meta() is None
         run.write_recipe('[model]\nname = "mlp"\n')
         run.write_meta({"format": 1, "loss": float("nan"), "cwd": Path("x"), "seeds": (1, 2)})

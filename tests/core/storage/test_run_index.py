@@ -181,8 +181,9 @@ def test_values_of_any_type_make_a_clean_summary(
     run = make(tmp_path, "one")
     run.close()
     for _ in range(100):
-        run.write_meta({key: dice.choice(values) for key in record_fields.RUN})
-        run.write_outcome({key: dice.choice(values) for key in record_fields.OUTCOME})
+        with RunDirectory.open(tmp_path, "one") as run:
+            run.write_meta({key: dice.choice(values) for key in record_fields.RUN})
+            run.write_outcome({key: dice.choice(values) for key in record_fields.OUTCOME})
         run.metrics.write_bytes(
             line({key: dice.choice(values) for key in ("type", "epoch", "batches_done")})
         )

@@ -22,7 +22,7 @@ from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_directory import RunDirectory
 from fivestep.tui.cli import app as cli
-from fivestep.tui.headless import text_reporter
+from fivestep.tui.headless import json_reporter, text_reporter
 
 SIZE = ("--epochs", "4", "--batch-size", "30")  # of iris: 3 batches an epoch
 
@@ -325,7 +325,7 @@ def test_a_broken_recipe_is_told(shell: Shell, stopped: Path) -> None:
     (stopped / "recipe.toml").write_text("epochs = ")
     assert "recipe.toml" in shell.refused("stopped")
     (stopped / "recipe.toml").unlink()
-    assert "its recipe.toml is missing" in shell.refused("stopped")
+    assert "recipe.toml is missing" in shell.refused("stopped")
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_train_anew(
@@ -591,3 +591,62 @@ def test_moments_of_another_optimizer_begin_anew(
     told = shell.resume("stopped", "--force")
     assert "finished after" in told
     assert ("begins without moments: those saved are not its own" in told) is anew
+
+
+def test_what_was_killed_before_it_began_is_passed_over_and_gives_its_name_away(
+    shell: Shell, stopped: Path
+) -> None:
+    for name, there in (("one", ["lock"]), ("two", ["lock", "recipe.toml"]), ("three", [])):
+        run(name).mkdir()
+        for file in there:
+            shutil.copy(stopped / file, run(name) / file)
+    rows = {row.split()[0]: row for row in shell("runs").splitlines()}
+    assert "its process ended before anything was saved" in rows["one"]
+    assert "its process ended before anything was saved" in rows["two"]
+    assert "it ended before it began; fivestep train --name makes it anew" in shell.refused("one")
+    assert "--force trains it from the start" in shell.refused("two")
+    assert "three in" in shell.refused("three")
+    shell("eval", "--run", "one", code=2)
+    assert "it ended before it began" in shell.err
+    assert "resumed" in shell.resume(stop=6)  # the last one that has anything: `stopped`
+    for name in ("one", "two", "three"):
+        shell.train(name)
+        assert json.loads((run(name) / "outcome.json").read_text())["state"] == "finished"
+    shell("train", "iris-mlp", "--name", "one", "--no-ui", code=2)
+    assert "there is a run of that name" in shell.err
+
+
+def test_what_does_not_belong_to_a_run_that_never_began_is_never_cleared_away(
+    shell: Shell,
+) -> None:
+    for name, file in (("mine", "notes.txt"), ("logged", "metrics.jsonl")):
+        run(name).mkdir(parents=True)
+        (run(name) / file).write_text("{}\n")
+        shell("train", "iris-mlp", "--name", name, "--no-ui", code=2)
+        assert (run(name) / file).read_text() == "{}\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "missing"),
+    [("write", ["checkpoint", "outcome"]), ("writev", ["log"])],
+)
+def test_a_run_that_could_not_be_kept_whole_has_an_exit_code_of_its_own(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, call: str, missing: list[str]
+) -> None:
+    words = ("train", "iris-mlp", *SIZE, "--no-ui", "--name", "full")
+    begin = json_reporter.JsonReporter.begin
+
+    def fills(reporter: Any, session: Any) -> None:
+        begin(reporter, session)
+        monkeypatch.setattr(os, call, failing(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(json_reporter.JsonReporter, "begin", fills)
+        shell(*words, "--json", code=4)
+    monkeypatch.undo()
+    end = json.loads(shell.out.splitlines()[-1])
+    assert end["type"] == "run_end"
+    assert sorted(end["not_kept"]) == missing
+    last = shell.err.splitlines()[-1]
+    assert last.startswith("fivestep: not on the disk: ")
+    assert "No space left on device" in last

@@ -63,5 +63,5 @@ def test_picture(
 ) -> None:
     source = FakeSource(picture(saved=SavedCheckpoint(288, NOON - 12), **PICTURES[kind]))
     source.outcome = OUTCOMES.get(kind)
-    app = WatchApp(source, theme=f"fivestep-{theme}", kept=KEPT)
+    app = WatchApp(source, theme=f"fivestep-{theme}", kept=lambda: KEPT)
     assert snap_compare(app, terminal_size=size)

@@ -32,7 +32,7 @@ async def test_c_saves_where_the_run_is_kept_and_nowhere_else() -> None:
     async with watching(source) as (_, pilot):
         await pilot.press("c")
         assert source.sent == []
-    async with watching(source, kept=KEPT) as (app, pilot):
+    async with watching(source, kept=lambda: KEPT) as (app, pilot):
         assert "c save" in seen(app)
         assert "kept in runs/one" in seen(app)
         await pilot.press("c")
@@ -53,7 +53,10 @@ async def test_how_old_the_checkpoint_is_is_told_in_a_pause_too(
 ) -> None:
     clock = [1000.0]
     source = FakeSource(picture(state=State.PAUSED))
-    async with watching(source, size, kept=KEPT, log=MessageLog(lambda: clock[0])) as (app, pilot):
+    async with watching(source, size, kept=lambda: KEPT, log=MessageLog(lambda: clock[0])) as (
+        app,
+        pilot,
+    ):
         assert "not yet" in seen(app)
         source.snapshot = picture(state=State.PAUSED, saved=SavedCheckpoint(288, 988.0))
         for now, told in ((1000.0, "12 s ago"), (1049.0, "1 min ago"), (9000.0, "2 h ago")):
@@ -67,7 +70,7 @@ async def test_how_old_the_checkpoint_is_is_told_in_a_pause_too(
 async def test_a_warning_is_seen_where_messages_are_behind_a_key() -> None:
     source = FakeSource(picture())
     async with watching(
-        source, (80, 24), kept=RunLocation(problem="nothing is kept: no room [/b]")
+        source, (80, 24), kept=lambda: RunLocation(problem="nothing is kept: no room [/b]")
     ) as (app, pilot):
         assert "v ! warning" in seen(app)
         await pilot.press("v")
@@ -81,7 +84,7 @@ async def test_a_warning_is_seen_where_messages_are_behind_a_key() -> None:
 async def test_trouble_asks_and_is_answered() -> None:
     held = picture(state=State.PAUSED, trouble=NAN, saved=SavedCheckpoint(288, 0.0))
     source = FakeSource(held)
-    async with watching(source, kept=KEPT) as (app, pilot):
+    async with watching(source, kept=lambda: KEPT) as (app, pilot):
         for part in ("HELD: the loss is nan", "epoch 7, layer 2", "try less", "batch 288"):
             assert part in seen(app)
         await pilot.press("space", "s", "b", "e", "c", "x", "plus", "minus", "less_than_sign")
@@ -109,7 +112,7 @@ async def test_trouble_asks_and_is_answered() -> None:
 async def test_at_its_end_the_run_tells_where_it_is_and_how_to_go_on() -> None:
     source = FakeSource(picture(state=State.STOPPED))
     source.outcome = Outcome(State.STOPPED, "stopped by hand")
-    async with watching(source, kept=KEPT) as (app, _):
+    async with watching(source, kept=lambda: KEPT) as (app, _):
         assert "kept in runs/one" in seen(app)
         assert "to go on: fivestep resume one" in seen(app)
 

@@ -1,0 +1,79 @@
+"""What becomes of a run whose folder somebody moves, empties or deletes while it is trained."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from .checkpoint import CheckpointStore
+from .files import clean
+from .run_directory import RunDirectory
+from .run_log import RunLog
+
+
+class FolderGuard:
+    """Follows a run's folder, and puts back what is taken out of it. Any thread may ask it to.
+
+    Args:
+        directory: open, and ours.
+        log: written there.
+        store: its checkpoints.
+        tell: called with a line for a person.
+    """
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        log: RunLog,
+        store: CheckpointStore,
+        tell: Callable[[str], object],
+    ) -> None:
+        self._directory, self._log, self._store, self._tell = directory, log, store, tell
+        self._problem = ""
+        """Why it could not be mended the last time; "" if it could."""
+        self._looking = threading.Lock()
+
+    def look(self) -> bool:
+        """Mend what is to be mended; whether anything of the folder was gone, and is back."""
+        with self._looking:
+            try:
+                back = self._mended()
+            except OSError as error:
+                problem = error.strerror or str(error)
+                if problem != self._problem:
+                    self._tell(
+                        f"the run's folder {_shown(self._directory.path)} is gone or damaged, "
+                        f"and can't be mended: {problem}; training goes on"
+                    )
+                self._problem = problem
+                return False
+            self._problem = ""
+            return back
+
+    def _mended(self) -> bool:
+        directory = self._directory
+        before = directory.path
+        found = directory.follow()
+        if found == "anew":
+            self._tell(deleted(before, directory.path))
+        elif found == "moved":
+            self._tell(f"the run's folder was moved: it is kept in {_shown(directory.path)} now")
+        back = directory.put_back() + self._log.put_back()
+        if self._store.put_back():
+            back.append("checkpoints")
+        if back and found != "anew":
+            self._tell(f"taken out of the run's folder, and put back: {', '.join(back)}")
+        return bool(back)
+
+
+def deleted(before: Path, here: Path) -> str:
+    """What a person is told when a run has got a new folder."""
+    return (
+        f"the run's folder {_shown(before)} was deleted: "
+        f"it is kept in {_shown(here)} now, with its log and last checkpoints"
+    )
+
+
+def _shown(path: Path) -> str:
+    return clean(str(path))

@@ -112,6 +112,17 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspended:
+    """The whole process was stopped by a signal (Ctrl+Z, SIGSTOP) and goes on: that time is none of
+    training's.
+    """
+
+    seconds: float
+    before: tuple[float, ...]
+    """What the run's clock had counted before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the run after the batch, or the epoch, that is under way."""
 
@@ -134,6 +145,7 @@ Command = (
     | Save
     | GoBack
     | Note
+    | Suspended
     | SetFault
     | Undo
     | SetBreakpoints

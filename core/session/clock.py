@@ -70,6 +70,11 @@ class EventClock:
         event.record()
         return event
 
+    def forget(self) -> None:
+        """Drop the batches that are being measured."""
+        self._current.clear()
+        self._waiting.clear()
+
     def read(self) -> None:
         """Take in every measured batch that the device has passed."""
         while self._waiting and self._waiting[0][-1][1].query():
@@ -144,6 +149,32 @@ class Clock:
         """Take rates and shares from here on: the counts are others than they were."""
         self._marks.clear()
         self._marks.append(self._mark(self.active, batches, samples))
+
+    def counted(self, running: Step, since: float) -> tuple[float, ...]:
+        """Seconds so far of each phase, the running one up to now, of watching and of waiting. Any
+        thread may ask.
+        """
+        spent = list(self.spent)
+        spent[running] += perf_counter() - since
+        return *spent, self.watched, self.waited
+
+    def leave_out(self, seconds: float, before: tuple[float, ...]) -> None:
+        """Count seconds in which the process was stopped as waiting. They are in whatever has grown
+        most since `before`, as `counted` gave it then.
+        """
+        now = [*self.spent, self.watched, self.waited]
+        grown = [new - old for new, old in zip(now, before, strict=True)]
+        most = grown.index(max(grown))
+        out = min(seconds, grown[most])
+        if most < len(Step):
+            self.spent[most] -= out
+        elif most == len(Step):
+            self.watched -= out
+        else:
+            return  # the run was held: it was waiting all the while
+        self.waited += out
+        if self.events is not None:
+            self.events.forget()
 
     @property
     def elapsed(self) -> float:

@@ -20,6 +20,7 @@ from ..protocol.commands import (
     SetSpeed,
     Show,
     Stop,
+    Suspended,
     Undo,
     Validate,
 )
@@ -130,6 +131,10 @@ class Controller:
                 self.show = command
             case Note(text):
                 self._note(text, "warning")
+            case Suspended(seconds, before):
+                self._run.clock.leave_out(seconds, before)
+                text = f"the process was stopped for {seconds:,.0f} s, which count as waiting"
+                self._note(text, "suspended")
             case Stop() if self.trouble is not None:
                 self.way_on = "stop"
             case Stop(reason, after):

@@ -75,7 +75,9 @@ class Engine:
         self._batches_done, self._epoch = progress.batches_done, progress.epoch
         self.now = (Step.OTHER, perf_counter())
         changed = False
-        for steps in training_loop(run.training, run.rate, progress, self.validation.begin):
+        # In a variable, so that an exception's traceback holds the loader until it was dealt with.
+        loops = training_loop(run.training, run.rate, progress, self.validation.begin)
+        for steps in loops:
             with closing(steps):
                 if changed:
                     next(steps)  # its first gate, before the next batch, is where the run is

@@ -42,7 +42,7 @@ def moments_misfit(optimizer: Optimizer, saved: Mapping[str, Any]) -> str:
     nobody can tell.
     """
     params = [p for group in optimizer.param_groups for p in group["params"]]
-    known = _moments_of(optimizer)
+    known = moments_of(optimizer)
     for number, kept in saved["state"].items():
         if not known or not kept or not isinstance(number, int) or number >= len(params):
             continue
@@ -63,7 +63,7 @@ def moments_misfit(optimizer: Optimizer, saved: Mapping[str, Any]) -> str:
     return ""
 
 
-def _moments_of(optimizer: Optimizer) -> dict[int, dict[str, tuple[int | None, ...]]]:
+def moments_of(optimizer: Optimizer) -> dict[int, dict[str, tuple[int | None, ...]]]:
     """What the optimizer keeps of a parameter, by its number of dimensions: for each tensor the
     parameter's axes that it has, None for one of length 1. Found by an update of small ones.
     """

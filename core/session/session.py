@@ -8,25 +8,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch.optim import Optimizer
 
-from ..protocol.commands import Command
+from ..protocol.commands import Command, Suspended
 from ..protocol.snapshot import Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step
 from ..storage.persistence import Persistence
 from ..training.compile import COMPILED_ANEW, COMPILING, compile_in_place
 from ..training.data import Batches, TensorBatches, batch_count
 from ..training.device import describe_device
-from ..training.failure import describe_failure
+from ..training.failure import describe_failure, lost_worker
 from ..training.lr import LearningRate, ScheduleError
 from ..training.nonfinite import NonFiniteError
 from ..training.progress import Progress
 from ..training.resume_data import Loaders, unrepeatable
 from ..training.rng import seed_rng
 from ..training.training import Training
+from ..training.workers import Workers
 from .breakpoints import BreakReport
 from .clock import Clock, EventClock
 from .controller import StoppedError, UndoneError
@@ -36,6 +37,9 @@ from .reach import check_reach
 from .recorder import Listener, Recorder
 from .recovery import OnNonFinite, Recovery
 from .state import RunState, put_rng, put_state
+
+BLINK: Final = 1.0
+"""Seconds; a shorter stop of the process can't be told from what lies between two beats."""
 
 
 def describe_run(training: Training) -> RunInfo:
@@ -174,6 +178,8 @@ class Session:
         self._recovery = Recovery(self._engine, saving, on_nonfinite)
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
+        self._workers = Workers(training)
+        self._beat = (perf_counter(), self._counted())
         self._engine.publish(State.LOADING, Step.DATA, curves=state is not None)
 
     # What a front end uses; a `Source` has these, wherever the run is.
@@ -206,6 +212,24 @@ class Session:
     def send(self, command: Command) -> None:
         """Steer the run; see `protocol.commands`."""
         self.mailbox.send(command)
+
+    def beat(self) -> None:
+        """Note that the process runs. To be called a few times a second, for `awake` to compare."""
+        self._beat = (perf_counter(), self._counted())
+
+    def awake(self, since: float) -> None:
+        """The process was stopped by a signal after the last `beat`, and runs again since then
+        (`time.perf_counter`). The time between is taken out of training's, and put on record.
+        """
+        last, before = self._beat
+        if since - last > BLINK:
+            if self.saving is not None:
+                self.saving.leave_out(since - last)
+            self.send(Suspended(since - last, before))
+        self.beat()
+
+    def _counted(self) -> tuple[float, ...]:
+        return self._run.clock.counted(*self._engine.now)
 
     @property
     def outcome(self) -> Outcome | None:
@@ -243,7 +267,8 @@ class Session:
             self._begin()
             outcome = self._train()
         except Exception as error:
-            outcome = self._failed(error)
+            outcome = self._interrupted(error) or self._failed(error)
+            self._workers.end()
         except BaseException as error:
             self._end(self._failed(error))
             raise
@@ -295,18 +320,39 @@ class Session:
                 engine.save()
             except UndoneError:
                 self._recovery.undo()
+                self._workers.end()
             except StoppedError as stopped:
                 if stopped.clean:
                     engine.readings.collect(everything=True)
                     engine.save()
+                self._workers.end()
                 return Outcome(State.STOPPED, engine.controller.stop_reason)
             except NonFiniteError as error:
                 trouble = self._failed(error)
-                if not self._recovery.goes_back(trouble):
+                goes_back = self._recovery.goes_back(trouble)
+                self._workers.end()
+                if not goes_back:
                     return trouble
             else:
                 epochs = self.training.epochs
                 return Outcome(State.FINISHED, f"{epochs:,} epoch{'s' * (epochs != 1)} trained")
+
+    def _interrupted(self, error: Exception) -> Outcome | None:
+        """The outcome where the signal that ends the run has ended data workers, too; or None."""
+        engine, mailbox, controller = self._engine, self.mailbox, self._engine.controller
+        if not lost_worker(error) or engine.now[0] not in (Step.DATA, Step.VALIDATE):
+            return None
+        give_up = perf_counter() + BLINK
+        while controller.stopping is None and (left := give_up - perf_counter()) > 0:
+            mailbox.attention = False
+            while (command := mailbox.next_command()) is not None:
+                controller.apply(command)
+            if controller.stopping is None:
+                mailbox.wait(left)
+        if controller.stopping is None:
+            return None
+        engine.save()
+        return Outcome(State.STOPPED, controller.stop_reason)
 
     def _failed(self, error: BaseException) -> Outcome:
         """The outcome of a failure. A checkpoint is saved where no batch was under way."""

@@ -58,6 +58,7 @@ class CheckpointWriter:
         self._waiting: list[_Job] = []
         self._writing: _Job | None = None
         self._thread: threading.Thread | None = None
+        self._begun = 0.0
         self._flushing = 0
         self._closed = False
 
@@ -119,6 +120,14 @@ class CheckpointWriter:
             self._flushing -= 1
             return self._writing is None and not self._waiting
 
+    def leave_out(self, seconds: float) -> None:
+        """The process was stopped for so long: the save under way, or the last one, took less."""
+        with self._changed:
+            if self._writing is not None:
+                self._begun += seconds
+            elif self.last_seconds >= seconds:
+                self.last_seconds -= seconds
+
     def close(self, timeout: float | None = None) -> bool:
         """Flush and end the thread; whether all is on the disk."""
         done = self.flush(timeout)
@@ -159,7 +168,7 @@ class CheckpointWriter:
                 self._changed.notify_all()
 
     def _write(self, job: _Job) -> None:
-        begun = time.perf_counter()
+        self._begun = time.perf_counter()
         try:
             self._save(job)
         except Exception as error:  # whatever it is, the next one is tried
@@ -170,7 +179,8 @@ class CheckpointWriter:
                     self._waiting.insert(0, job)
             self._call(self._on_failed, self._complaint(job, error), error)
             return
-        self.last_seconds = time.perf_counter() - begun
+        with self._changed:
+            self.last_seconds = max(0.0, time.perf_counter() - self._begun)
         self._call(self._on_saved, job.kind, job.number)
 
     def _save(self, job: _Job) -> None:

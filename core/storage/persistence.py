@@ -197,6 +197,10 @@ class Persistence:
             self._notice("warning", f"a checkpoint that was given up stays: {error.strerror}")
         self.log.restore(state["log"], rewinding=True)
 
+    def leave_out(self, seconds: float) -> None:
+        """The process was stopped for so long, which no save took. Any thread may call this."""
+        self._writer.leave_out(seconds)
+
     # For the end of the run.
 
     def finish(self) -> None:

@@ -81,7 +81,7 @@ def advise(error: BaseException) -> str:
         return "try a smaller batch size, with accumulate to make up for it, or a smaller model"
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return "torch.compile failed (it needs a C++ compiler such as g++): leave out --compile"
-    if "DataLoader worker" in text:
+    if lost_worker(error):
         return WORKER
     if isinstance(error, pickle.PicklingError) or "local object" in text:
         return UNSENDABLE
@@ -96,15 +96,13 @@ def advise(error: BaseException) -> str:
         return "a label or token lies outside what the model's outputs cover: check the classes"
     if "expected scalar type" in text or "same dtype" in text:
         return "the types differ: labels for classes are int64, all else float32"
-    if _was_taking_from_worker(error):
-        return WORKER
     return ""
 
 
-def _was_taking_from_worker(error: BaseException) -> bool:
-    """Whether the other end went away while a batch came from another process."""
+def lost_worker(error: BaseException) -> bool:
+    """Whether a data worker died, or the other end went away while a batch came from it."""
     if not isinstance(error, (ConnectionError, EOFError)):
-        return False
+        return isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error)
     return any(
         "multiprocessing" in frame.filename for frame in traceback.extract_tb(error.__traceback__)
     )

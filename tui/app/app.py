@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -21,7 +22,7 @@ from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import print_to_descriptors
 from ..terminal.keyboard import forgiving
 from ..terminal.signals import Signals
-from ..terminal.terminal import is_gone
+from ..terminal.terminal import in_background, is_gone, let_go
 from ..watch.pace import Resizing
 from ..widgets.messages import MessageLog
 from ..widgets.theme import DARK, THEMES
@@ -53,7 +54,8 @@ class FivestepApp(App[None]):
     CSS_PATH = Path(__file__).with_name("app.tcss")
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+c", "leave_at_once", show=False, priority=True)
+        Binding("ctrl+c", "leave_at_once", show=False, priority=True),
+        Binding("ctrl+z", "suspend_process", show=False, priority=True),
     ]
 
     def __init__(
@@ -72,6 +74,8 @@ class FivestepApp(App[None]):
         """The run that is watched, or was watched last."""
         self.leaving = False
         """Somebody has asked to leave: the run is told to stop, and waited for."""
+        self._wait_told = False
+        """Whether it was said what leaving waits for."""
         self._signals = signals or Signals()
         self._start, self._options = start, options
         self._choice: Choice | None = None
@@ -175,11 +179,55 @@ class FivestepApp(App[None]):
     def _look_around(self) -> None:
         """Whether a signal asks for the end, or the terminal is gone: then training goes on."""
         signals = self._signals
+        if signals.suspending:
+            self.action_suspend_process()
+        elif signals.awake is not None:  # SIGSTOP came: nothing was left in order
+            self._come_back()
+        self._beat()
         if signals.hung_up or is_gone():
             signals.hung_up = True
             self.exit()
         elif signals.caught is not None and not self.leaving:
             self.action_leave(f"interrupted by {signals.caught.name}")
+        elif self.leaving and not self._wait_told and self.launch is not None:
+            from ..headless.reporter import waits_for
+
+            waits = waits_for(self.launch)
+            self._wait_told = bool(waits)
+            if waits:
+                self.messages.add(f"{waits}; ctrl+c leaves at once")
+
+    def action_suspend_process(self) -> None:
+        """To the shell, until it brings the job back; with `bg` training goes on there."""
+        if not self.is_headless:
+            self._come_back(suspend=True)
+
+    def _come_back(self, *, suspend: bool = False) -> None:
+        """Leave the screen, and draw it anew once the terminal is ours.
+
+        Args:
+            suspend: stop the process between.
+        """
+        signals, stopped = self._signals, True
+        with self.suspend():
+            self._beat()
+            if suspend:
+                stopped = signals.suspend()
+            while in_background() and signals.caught is None and not signals.hung_up:
+                self._beat()
+                time.sleep(GLANCE)
+            if in_background():
+                let_go()  # what comes to its end now has no screen to come back to
+            self._beat()
+        if not stopped:
+            self.messages.add("no shell to go to: the program was started without one", "warning")
+
+    def _beat(self) -> None:
+        """Let the run know that the process runs, and whether it was stopped."""
+        awake, self._signals.awake = self._signals.awake, None
+        session = self.launch.session if self.launch is not None else None
+        if session is not None:
+            session.beat() if awake is None else session.awake(awake)
 
     def action_pause_at_start(self) -> None:
         from ...core.protocol.commands import Pause

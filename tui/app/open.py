@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import captured
 from ..terminal.output import FAILED, complain, warnings_once
-from ..terminal.signals import Signals
+from ..terminal.signals import Signals, end_children
 from ..terminal.terminal import Settings, is_gone
 from ..widgets.messages import MessageLog
 from .app import FivestepApp
@@ -64,4 +64,7 @@ def _left(app: FivestepApp, log: MessageLog, signals: Signals) -> int:
     if lost:
         return without_terminal(launch, signals)
     assert launch is not None
-    return without_screen(launch) if broken else report(launch, caught)
+    if broken:
+        return without_screen(launch)
+    end_children()
+    return report(launch, caught)

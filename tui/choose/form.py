@@ -358,6 +358,7 @@ CHOOSING: Final = (
                "Copy the command line that runs the same", "Choose", footer=4),
     KeyCommand("theme", ("d",), "d", "dark/light", "Dark or light colours", "Program", footer=6),
     KeyCommand("quit", ("q", "ctrl+c"), "q", "quit", "Leave fivestep", "Program", footer=2),
+    KeyCommand("shell", ("ctrl+z",), "ctrl+z", "shell", "To the shell; fg comes back", "Program"),
     KeyCommand("help", ("question_mark", "f1"), "?", "help", "This page", "Program", footer=1),
 )  # fmt: skip
 

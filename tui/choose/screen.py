@@ -297,6 +297,8 @@ class ChooseScreen(Screen[None]):
                 self.query_one(CommandLine).copy()
             case "theme":
                 self.app.theme = LIGHT.name if self.app.theme == DARK.name else DARK.name
+            case "shell":
+                self.app.action_suspend_process()
             case "help":
                 from ..widgets.dialog import TextBox  # late: nobody needs it for the first paint
 

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ...core.verdicts.verdicts import Verdict, find_verdicts
+from ..render.format import short_time
 from ..terminal.output import FAILED, UNKEPT, Output, complain
 
 if TYPE_CHECKING:
@@ -109,6 +110,21 @@ UNKEPT_PARTS: Final = {
     "log": "all of the log",
     "outcome": "how the run ended",
 }
+
+
+PATIENCE: Final = 2.0
+"""Seconds of one step after which a stop that waits for it says so."""
+
+
+def waits_for(source: Source) -> str:
+    """What keeps a run from stopping, in words; "" until it takes long."""
+    now = source.now()
+    waited = perf_counter() - now[1] if now is not None else 0.0
+    if now is None or waited < PATIENCE:
+        return ""
+    return f"still in {now[0].info.name}, for {short_time(waited)} so far"
+
+
 SPACING: Final = 1.0
 """Seconds from one judged picture until the next is asked for."""
 

@@ -21,7 +21,7 @@ from ..terminal.output import (
     warnings_once,
     written,
 )
-from ..terminal.signals import HANGUP, Signals
+from ..terminal.signals import HANGUP, Signals, end_children
 from ..terminal.terminal import Terminals, is_gone, let_go, surviving_streams
 from .reporter import Ending, Reporter, tell_unkept
 from .text_reporter import TextReporter
@@ -84,6 +84,8 @@ def follow(
     """
     stopping = False
     while not session.join(reporter.interval):
+        awake, signals.awake = signals.awake, None
+        session.beat() if awake is None else session.awake(awake)
         reporter.tick(session)
         if terminals.went_away():
             session.send(Note("the terminal went away; training goes on"))
@@ -98,6 +100,8 @@ def follow(
                 session.send(Stop("nobody reads the output"))
     outcome, last = session.outcome, session.latest()
     assert outcome is not None
+    if outcome.state is not State.FINISHED:
+        end_children()
     assert last is not None
     report = session.report
     interrupted = stopping and signals.caught and outcome.state is State.STOPPED

@@ -23,7 +23,7 @@ from ..render.format import (
     wrap,
 )
 from ..terminal.output import Output
-from .reporter import Ending, Reporter, VerdictWatch
+from .reporter import Ending, Reporter, VerdictWatch, waits_for
 
 if TYPE_CHECKING:
     from ...core.protocol.diagnosis import Verdict
@@ -39,7 +39,7 @@ SPACING: Final = 3.0
 """Seconds between two epochs' lines of a longer run that is written to a file or pipe."""
 LIVE_SPACING: Final = 0.2
 """The same on a terminal."""
-SHOWN_CHANGES: Final = ("compile", "model", "resumed", "rewind", "schedule", "warning")
+SHOWN_CHANGES: Final = ("compile", "model", "resumed", "rewind", "schedule", "suspended", "warning")
 """Kinds of changes that deserve a line."""
 SIGN_OF_LIFE: Final = 30.0
 """Seconds after which a line is written in the middle of an epoch, where there is no live one."""
@@ -61,6 +61,8 @@ class TextReporter(Reporter):
         """Metrics of the person's own."""
         self._faults: tuple[Fault, ...] = ()
         self._verdicts = VerdictWatch()
+        self._stopping = False
+        """The run is to end, and it was not said yet what that waits for."""
 
     # In the training thread: only choose what gets a line.
 
@@ -107,9 +109,13 @@ class TextReporter(Reporter):
             self._draw(session)
         elif picture is not None and perf_counter() - self._said >= SIGN_OF_LIFE:
             self._say(_joined(self._progress(session, picture), None))
+        if self._stopping and (waits := waits_for(session)):
+            self._stopping = False
+            self._say(waits)
 
     def stopping(self) -> None:
         self._say("stopping after this batch; the same again ends at once")
+        self._stopping = True
 
     def broke(self, report: BreakReport) -> None:
         self._say_news(None)

@@ -181,6 +181,9 @@ COMMANDS: Final = (
                lambda at: at.leaving, 1),
     KeyCommand("quit", ("q", "ctrl+c"), "q", "quit", "Leave fivestep", "Program",
                lambda at: _ended(at) and not at.leaving, 1),
+    KeyCommand("shell", ("ctrl+z",), "ctrl+z", "shell",
+               "To the shell, training held; there fg comes back, bg trains on without a screen",
+               "Program"),
     KeyCommand("help", ("question_mark", "f1"), "?", "help", "This page", "Program", _always, 1),
 )  # fmt: skip
 

@@ -162,6 +162,7 @@ class RunBuilder:
     def _kept(self, make: Callable[..., Session], training: Training) -> Session:
         """The session with its directory; a new run goes without one that can't be written."""
         from ...core.session.fit import misfit
+        from ...core.session.room import short_of_room
         from ...core.storage.persistence import Persistence, Policy
         from .starting_point import Start, start_of
 
@@ -178,9 +179,10 @@ class RunBuilder:
         try:
             if resume is not None and start.state is None:
                 directory.metrics.unlink(missing_ok=True)
-            saving = Persistence(
-                directory, Policy(self.options.seconds, self.options.epochs), about=about
-            )
+            policy = Policy(self.options.seconds, self.options.epochs)
+            saving = Persistence(directory, policy, about=about)
+            if short := short_of_room(training, directory.path, policy):
+                start = replace(start, notes=(*start.notes, short))
             session = make(saving=saving, **start.options)
             # Only now is it known that the checkpoint fits: until here all is as it was.
             if start.state is not None:

@@ -1,9 +1,12 @@
-"""What comes from the keyboard, whatever bytes it is made of."""
+"""The keyboard and the screen as Textual drives them, whatever comes from it, whoever has it."""
 
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING, Any
+
+from .terminal import in_background
 
 if TYPE_CHECKING:
     from textual.driver import Driver
@@ -13,6 +16,9 @@ def forgiving(base: type[Driver]) -> type[Driver]:
     """A driver of Textual's that passes over bytes it can't read: invalid UTF-8, as of another
     encoding or an old mouse report, or a key number that no character has. With the driver as it
     is, they end the program.
+
+    Where a shell has taken the terminal back already (after SIGSTOP), leaving the screen keeps the
+    shell's settings.
     """
     if not hasattr(base, "run_input_thread"):
         return base
@@ -20,6 +26,7 @@ def forgiving(base: type[Driver]) -> type[Driver]:
     class ForgivingDriver(base):  # type: ignore[misc, valid-type]
         exit_event: Any
         fileno: int
+        attrs_before: list[Any] | None
 
         def run_input_thread(self) -> None:
             while not self.exit_event.is_set():
@@ -29,5 +36,14 @@ def forgiving(base: type[Driver]) -> type[Driver]:
                     os.fstat(self.fileno)  # or it is the keyboard that is gone: OSError
                 else:
                     return
+
+        def suspend_application_mode(self) -> None:
+            if not in_background(self.fileno):
+                super().suspend_application_mode()
+                return
+            self.attrs_before = None
+            before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it would stop the process
+            super().suspend_application_mode()
+            signal.signal(signal.SIGTTOU, before)
 
     return ForgivingDriver

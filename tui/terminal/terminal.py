@@ -51,6 +51,14 @@ def is_gone(fd: int = 0) -> bool:
     return not os.isatty(fd)
 
 
+def in_background(fd: int = 0) -> bool:
+    """Whether a shell, or another of its jobs, has the terminal at this moment."""
+    try:
+        return os.tcgetpgrp(fd) != os.getpgrp()
+    except OSError:
+        return False
+
+
 def let_go(fds: Iterable[int] = (0, 1, 2)) -> None:
     """Do without the terminal: nothing is ever read from it, what is written goes nowhere.
 

@@ -18,6 +18,7 @@ KINDS: Final[dict[str, MessageKind]] = {
     "schedule": "info",
     "resumed": "info",
     "rewind": "warning",
+    "suspended": "info",
     "warning": "warning",
 }
 """Kinds of changes that nobody made by hand; where the batch matters, their text tells it."""

@@ -84,7 +84,8 @@ class Actions:
             "give_up": partial(self.send, commands.Stop()),
             "stop": self._ask_stop,
             "quit": partial(self._post, Quit),
-            "leave_at_once": self._leave_at_once,
+            "leave_at_once": partial(self._run_by_app, "leave_at_once"),
+            "shell": partial(self._run_by_app, "suspend_process"),
             "again": partial(self._post, Again),
             "another": partial(self._post, Another),
             "break_it": self._break_it,
@@ -216,8 +217,8 @@ class Actions:
         if answer == "leave":
             self._post(Quit)
 
-    def _leave_at_once(self) -> None:
-        self._screen.call_later(self._screen.app.run_action, "leave_at_once")
+    def _run_by_app(self, action: str) -> None:
+        self._screen.call_later(self._screen.app.run_action, action)
 
     # Faults and breakpoints.
 

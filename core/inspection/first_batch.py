@@ -86,8 +86,7 @@ def check_measures(training: Training, features: Any, outputs: Any, labels: Any,
         return
     raise UnfitError(
         f'Task("{task.name}") can\'t measure {task.metric_name}: {told}',
-        'have the model give one tensor, or a dict with "logits"; or leave the task out, and give '
-        "the Training metrics of your own",
+        "or leave the task out, and give the Training metrics of your own",
     ) from told
 
 

@@ -137,7 +137,7 @@ class State(StrEnum):
         return self in (State.FINISHED, State.STOPPED, State.FAILED)
 
 
-CLASS_METRICS: Final = ("balanced_accuracy", "f1", "majority_share")
+CLASS_METRICS: Final = ("majority_share", "balanced_accuracy", "f1")
 """What is measured of a classification besides its accuracy; see `ClassificationMeter`."""
 
 TaskName = Literal["classification", "regression", "language-model"]

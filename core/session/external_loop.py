@@ -21,6 +21,7 @@ from ..protocol.snapshot import Certainty, Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step, Task
 from ..training.data import Batches, batch_count
 from ..training.device import describe_device
+from ..training.failure import advise
 from ..training.lazy import learnable
 from ..training.lr import LearningRate
 from ..training.progress import Progress, samples_in, tensors_in
@@ -283,7 +284,7 @@ class Watched:
         else:
             reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
             where = f"epoch {self.progress.epoch + 1}, batch {self.progress.batch + 1}"
-            self.outcome = Outcome(State.FAILED, reason, where)
+            self.outcome = Outcome(State.FAILED, reason, where, advise(error))
 
     # Which phase runs.
 

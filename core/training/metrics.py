@@ -98,9 +98,9 @@ class ClassificationMeter(Meter):
     """How often the label's class is chosen; what labels and outputs may be, `chosen_classes` says.
 
     Four metrics, each from 0 to 1 and over the labels that the criterion does not ignore: accuracy;
-    balanced accuracy, the mean of each class's own accuracy over the classes that occur; F1, the
-    mean over the classes that occur or are chosen ("macro"); and the share of the largest class,
-    which is the accuracy of always choosing that one.
+    the share of the largest class, which is the accuracy of always choosing that one; balanced
+    accuracy, the mean of each class's own accuracy over the classes that occur; and F1, the mean
+    over the classes that occur or are chosen ("macro").
     """
 
     def __init__(self, own: Metrics | None = None, criterion: Any = None) -> None:
@@ -113,8 +113,7 @@ class ClassificationMeter(Meter):
         return labels.numel() if labels.dim() < predictions(outputs).dim() else len(labels)
 
     def sums(self, outputs: Any, labels: Any) -> list[Tensor]:
-        if not isinstance(labels, Tensor):
-            raise TypeError(f"labels are a {type(labels).__name__}, not a tensor of classes")
+        labels = _tensor(labels)
         outputs = predictions(outputs)
         true, chosen, classes = chosen_classes(outputs, labels, self._criterion)
         if self._counts is None:
@@ -132,9 +131,9 @@ class ClassificationMeter(Meter):
         total, there, met = labels.sum(), labels > 0, labels + chosen > 0
         return {
             "accuracy": (right.sum() / total).item(),
+            "majority_share": (labels.max() / total).item(),
             "balanced_accuracy": (right / labels)[there].mean().item(),
             "f1": (2 * right / (labels + chosen))[met].mean().item(),
-            "majority_share": (labels.max() / total).item(),
         }
 
     @property
@@ -165,9 +164,7 @@ def errors(outputs: Any, labels: Any) -> tuple[Tensor, Tensor]:
     Raises:
         TypeError: there is not one label for each prediction.
     """
-    if not isinstance(labels, Tensor):
-        raise TypeError(f"labels are a {type(labels).__name__}, not a tensor of numbers")
-    outputs = predictions(outputs)
+    outputs, labels = predictions(outputs), _tensor(labels)
     if outputs.numel() != labels.numel():
         raise TypeError(
             f"labels {tuple(labels.shape)} are not one number for each of the outputs "
@@ -180,11 +177,17 @@ def errors(outputs: Any, labels: Any) -> tuple[Tensor, Tensor]:
 class PerplexityMeter(Meter):
     """Perplexity: exp of the mean cross entropy per token, labels (B, T)."""
 
-    def count(self, outputs: Tensor, labels: Tensor) -> int:
-        return labels.numel()
+    def count(self, outputs: Any, labels: Any) -> int:
+        return _tensor(labels).numel()
 
     def metrics(self, count: float, loss: float, sums: list[float]) -> dict[str, float]:
         return {"perplexity": math.inf if loss >= 700 else math.exp(loss)}
+
+
+def _tensor(labels: Any) -> Tensor:
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels are a {type(labels).__name__}, not a tensor")
+    return labels
 
 
 def _wide(like: Tensor) -> torch.dtype:

@@ -36,11 +36,11 @@ def predictions(outputs: Any) -> Tensor:
     if named is None and len(found) == 1:
         (named,) = found.values()
     if named is None:
-        of = f" of {', '.join(str(name) for name in parts)}" if parts else ""
-        which = f"which of its {len(found)} tensors" if found else "what in it"
+        names = ", ".join(str(name) for name in parts)
+        of = f" of {len(parts) if 0 in parts else names}" if parts else ""
         raise TypeError(
-            f"the model gives a {type(outputs).__name__}{of}, and nobody can tell {which} the "
-            "predictions are"
+            f"the model gives a {type(outputs).__name__}{of}, in which nobody can tell what the "
+            'predictions are; have it give one tensor, or a dict with "logits"'
         )
     return named
 

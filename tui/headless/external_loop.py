@@ -99,6 +99,8 @@ class WatchedInLines(Watched):
         took = short_time(self.latest().elapsed)
         self._say(f"{outcome.state}{why} after {done} in {took}")
         self._say(f"time: {self._times()}")
+        if outcome.advice:
+            self._say(outcome.advice)
 
     def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
         """A batch whose loss is known."""

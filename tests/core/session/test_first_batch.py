@@ -149,10 +149,11 @@ def test_what_nobody_can_tell_is_refused_at_the_first_batch_with_what_to_return(
     outcome = Session(training).run()
     assert outcome.state is State.FAILED
     assert outcome.where.startswith("epoch 1, batch 1, ")
-    assert 'Task("classification") can\'t measure accuracy: the model gives a tuple' in (
+    assert 'Task("classification") can\'t measure accuracy: the model gives a tuple of 2, in' in (
         outcome.reason
     )
-    assert 'a dict with "logits"' in outcome.advice
+    assert 'have it give one tensor, or a dict with "logits"' in outcome.reason
+    assert "leave the task out" in outcome.advice
     assert all(map(torch.equal, before, training.model.parameters()))
 
 

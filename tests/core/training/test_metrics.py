@@ -63,13 +63,17 @@ def test_a_probability_is_not_taken_for_a_logit():
     assert meter.result()[1]["accuracy"] == 0.5
 
 
+@pytest.mark.parametrize("task", ["classification", "regression", "language-model"])
+def test_labels_that_are_no_tensor_are_refused(task):
+    with pytest.raises(TypeError, match="labels are a list, not a tensor"):
+        meter_for(Task(task)).update(torch.rand(4, 3), ["a"] * 4, torch.tensor(0.0))
+
+
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_labels_that_are_too_many_or_too_few_are_refused(task):
     meter = meter_for(Task(task))
     with pytest.raises(TypeError, match=r"labels \(4, 2\) .* outputs \(4, 3\)"):
         meter.update(torch.rand(4, 3), torch.ones(4, 2), torch.tensor(0.0))
-    with pytest.raises(TypeError, match="labels are a list"):
-        meter.update(torch.rand(4, 3), ["a"] * 4, torch.tensor(0.0))
 
 
 def test_accuracy_of_a_single_logit_and_of_probabilities():

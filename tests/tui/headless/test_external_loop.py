@@ -126,6 +126,23 @@ def test_labels_that_are_stretched_over_the_outputs_are_told_of_once(
     assert out.count("danger: outputs (4, 1) meet labels (4,): the loss compares each with") == 1
 
 
+def test_a_failure_comes_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def loop() -> None:
+        with fivestep.watch(model, optimizer) as watched:
+            for x in watched(torch.rand(5, 2).split(2)):
+                model(x).mean().backward()
+                optimizer.step()
+
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        loop()
+    out = capsys.readouterr().out
+    assert "failed in epoch 1, batch 3: ValueError: Expected more than 1 value" in out
+    assert "drop_last=True in the DataLoader, or another batch_size" in out
+
+
 def test_ctrl_c_passes_through_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from ..errors import shown
 
@@ -23,9 +23,15 @@ MISSING: Final = frozenset(
 LONGEST: Final = 60
 """Characters of a cell, unless it is a plain number."""
 
-_PLAIN: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_DOUBTFUL: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+")
-"""A number that is another one with a decimal comma."""
+_PLAIN: Final = {
+    mark: re.compile(rf"[+-]?([0-9]+[{mark}]?[0-9]*|[{mark}][0-9]+)([eE][+-]?[0-9]+)?")
+    for mark in ".,"
+}
+"""A number as programs write it, by its decimal mark."""
+_GROUPS: Final = {
+    mark: re.compile(rf"[+-]?[1-9][0-9]{{0,2}}([{mark}][0-9]{{3}})+") for mark in ".,"
+}
+"""One of these that is another number where its mark stands between thousands."""
 _INFINITE: Final = re.compile(r"[+-]?(inf|infinity|∞)", re.IGNORECASE)
 _UNIT: Final = r"%|‰|[$€£¥₹₽₺₩₪₫₴₦₱฿¢]|USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD"
 _SPACES: Final = "'’ \u00a0\u2009\u202f"
@@ -36,12 +42,12 @@ _WRITTEN: Final = re.compile(
 )
 _BODY: Final = {
     mark: re.compile(
-        rf"([1-9][0-9]{{0,2}}(?:([{other}{_SPACES}])[0-9]{{3}})(?:\2[0-9]{{3}})*(?:[{mark}][0-9]*)?)"
+        rf"[1-9][0-9]{{0,2}}([{other}{_SPACES}])[0-9]{{3}}(?:\1[0-9]{{3}})*(?:[{mark}][0-9]*)?"
         rf"|(?:[0-9]+(?:[{mark}][0-9]*)?|[{mark}][0-9]+)(?:[eE][+-]?[0-9]+)?"
     )
     for mark, other in ((".", ","), (",", "."))
 }
-"""A number's digits by its decimal mark; the first group is one with thousands set apart."""
+"""A number's digits by its decimal mark, with or without thousands set apart."""
 _DAY: Final = {
     "ymd": re.compile(r"([0-9]{4})([-/.])([0-9]{1,2})\2([0-9]{1,2})(.*)"),
     "dmy": re.compile(r"([0-9]{1,2})([-/.])([0-9]{1,2})\2([0-9]{4})(.*)"),
@@ -81,6 +87,15 @@ class Reading:
     doubtful: str = ""
     """A cell that would be another number with a decimal comma; "" where none would."""
 
+    def numbers(self, cells: Collection[str]) -> dict[str, float]:
+        """The number that each of different cells says. Raises CellError as `number` does."""
+        plain = self.kind == "number" and not self.unit
+        if plain and all(map(_PLAIN[self.decimal].fullmatch, cells)):  # 2 million of them, maybe
+            found = {cell: float(cell.replace(",", ".")) for cell in cells}
+            if max(map(abs, found.values()), default=0) <= LARGEST:
+                return found
+        return {cell: self.number(cell) for cell in cells}
+
     def number(self, cell: str) -> float:
         """The number that a cell says: an amount, or days since 1970-01-01.
 
@@ -92,18 +107,16 @@ class Reading:
             if days is None:
                 raise CellError(cell, f"is no date{_ORDERS[self.order]}, but others here are")
             return days
-        number = _plain(cell) if self.decimal == "." and not self.unit else None
-        if number is None:
-            unit, body = _split(cell)
-            number = _amount(body, self.decimal)
-            if number is None:
-                raise CellError(cell, f"is no number{self._mark}, but others here are")
-            if unit != self.unit and math.isfinite(number):
-                raise CellError(
-                    cell, f"is {_measured(unit)}, but others here {_measured(self.unit)}"
-                )
-        if not math.isfinite(number) and _INFINITE.fullmatch(cell):
+        amount = _amount(cell)
+        number = None if amount is None else amount.by_mark[self.decimal]
+        if amount is None or number is None:
+            mark = ' with the decimal mark ","' if self.decimal == "," else ""
+            raise CellError(cell, f"is no number{mark}, but others here are")
+        if _INFINITE.fullmatch(amount.digits):
             raise CellError(cell, "is no finite number")
+        if amount.unit != self.unit:
+            here = _measured(self.unit)
+            raise CellError(cell, f"is {_measured(amount.unit)}, but others here {here}")
         if abs(number) > LARGEST:
             raise CellError(cell, f"is beyond {LARGEST:g}")
         return number
@@ -121,10 +134,6 @@ class Reading:
         found = [part for part in parts if part]
         return f"numbers ({', '.join(found)})" if found else ""
 
-    @property
-    def _mark(self) -> str:
-        return ' with the decimal mark ","' if self.decimal == "," else ""
-
 
 _ORDERS: Final = {"ymd": "", "dmy": " (day first)", "mdy": " (month first)"}
 TEXT: Final = Reading("text")
@@ -132,7 +141,7 @@ TEXT: Final = Reading("text")
 
 def is_missing(cell: str) -> bool:
     """Whether a stripped cell stands for a missing value."""
-    return len(cell) <= 4 and cell.lower() in MISSING
+    return cell.lower() in MISSING
 
 
 def reading_of(counts: Mapping[str, int], decimal: str = "auto") -> Reading:
@@ -146,14 +155,18 @@ def reading_of(counts: Mapping[str, int], decimal: str = "auto") -> Reading:
     Raises:
         CellError: this cell may be read in two ways, and no other cell tells which.
     """
-    if decimal != "," and all(map(_PLAIN.fullmatch, counts)):
-        dotted = [cell for cell in counts if "." in cell]
-        sure = decimal == "." or not all(map(_DOUBTFUL.fullmatch, dotted))
-        return Reading(doubtful="" if sure else next(iter(dotted), ""))
+    marks = (".", ",") if decimal == "auto" else (decimal,)
+    for mark in marks:
+        if all(map(_PLAIN[mark].fullmatch, counts)):
+            marked = [cell for cell in counts if mark in cell]
+            if len(marks) == 1 or not all(map(_GROUPS[mark].fullmatch, marked)):
+                return Reading(decimal=mark)
+            if mark == "." or not marked:
+                return Reading(doubtful=marked[0] if marked else "")
     most = sum(counts.values()) / 2
-    written = {cell: found for cell in counts if (found := _split(cell))[1]}
-    if sum(counts[cell] for cell in written) > most:
-        return _numbers(counts, written, (".", ",") if decimal == "auto" else (decimal,))
+    amounts = {cell: found for cell in counts if (found := _amount(cell)) is not None}
+    if sum(counts[cell] for cell in amounts) > most:
+        return _numbers(counts, amounts, marks)
     dates = {order: [c for c in counts if _days(c, order) is not None] for order in _DAY}
     order = max(dates, key=lambda name: sum(counts[cell] for cell in dates[name]))
     if sum(counts[cell] for cell in dates[order]) > most:
@@ -162,28 +175,27 @@ def reading_of(counts: Mapping[str, int], decimal: str = "auto") -> Reading:
 
 
 def _numbers(
-    counts: Mapping[str, int], written: Mapping[str, tuple[str, str]], marks: tuple[str, ...]
+    counts: Mapping[str, int], amounts: Mapping[str, Amount], marks: Sequence[str]
 ) -> Reading:
-    bodies = {cell: body for cell, (_, body) in written.items()}
     fitting = {
-        mark: sum(_amount(body, mark) is not None for body in bodies.values()) for mark in marks
+        mark: sum(amount.by_mark[mark] is not None for amount in amounts.values()) for mark in marks
     }
     mark = max(marks, key=lambda name: fitting[name])  # the first of two that fit alike
     doubtful = ""
-    if len(marks) == 2 and set(fitting.values()) == {len(bodies)}:
-        for cell, body in bodies.items():
-            point, comma = _amount(body, "."), _amount(body, ",")
+    if len(marks) == 2 and set(fitting.values()) == {len(amounts)}:
+        for cell, amount in amounts.items():
+            point, comma = amount.by_mark["."], amount.by_mark[","]
             if point != comma:
                 doubtful = doubtful or cell
-                if "," in body:
+                if "," in amount.digits:
                     raise CellError(cell, f"may be {comma:.12g} or {point:.12g}; {SAY_WHICH}")
+    finite = {c: a for c, a in amounts.items() if not _INFINITE.fullmatch(a.digits)}
     units: dict[str, int] = {}
-    for cell, (unit, body) in written.items():
-        if not _INFINITE.fullmatch(body):
-            units[unit] = units.get(unit, 0) + counts[cell]
+    for cell, amount in finite.items():
+        units[amount.unit] = units.get(amount.unit, 0) + counts[cell]
     unit = max(units, key=lambda name: units[name], default="")
-    found = (_BODY[mark].fullmatch(body.lstrip("+-")) for body in bodies.values())
-    grouped = any(match is not None and match[1] for match in found)
+    between = set(f".,{_SPACES}") - {mark}
+    grouped = any(between & set(amount.digits) for amount in finite.values())
     return Reading("number", mark, unit, grouped, doubtful=doubtful)
 
 
@@ -195,43 +207,44 @@ def _dates(dates: Mapping[str, list[str]], order: str) -> Reading:
     return Reading("date", order=order)
 
 
-def _plain(cell: str) -> float | None:
-    return float(cell) if _PLAIN.fullmatch(cell) else None
+class Amount(NamedTuple):
+    """A cell that looks like a number."""
+
+    unit: str
+    digits: str
+    """Without sign and unit."""
+    by_mark: Mapping[str, float | None]
+    """The number that it is, by the decimal mark; None where it is none."""
 
 
-def _split(cell: str) -> tuple[str, str]:
-    """The unit of a number and its digits, with "-" before them if it is negative; "" and ""
-    where it looks like none.
-    """
-    if len(cell) > LONGEST:
-        return ("", cell) if _PLAIN.fullmatch(cell) else ("", "")
+def _amount(cell: str) -> Amount | None:
+    """The number that a cell looks like; None where it looks like none."""
     if _INFINITE.fullmatch(cell):
-        return "", cell
+        return Amount("", cell, dict.fromkeys(".,", math.inf))
+    if len(cell) > LONGEST:
+        return (
+            Amount("", cell, {".": float(cell), ",": None}) if _PLAIN["."].fullmatch(cell) else None
+        )
     found = _WRITTEN.fullmatch(cell)
     if found is None:
-        return "", ""
-    opened, sign, before, inner, body, behind, closed = found.groups()
-    minus = [text for text in (opened, sign, inner) if text and text != "+"]
-    body = body.strip()
-    if bool(opened) != bool(closed) or (sign and inner) or (before and behind) or len(minus) > 1:
-        return "", ""
-    if not any(pattern.fullmatch(body) for pattern in _BODY.values()):
-        return "", ""
-    return before or behind or "", f"-{body}" if minus else body
-
-
-def _amount(body: str, mark: str) -> float | None:
-    """The number that such digits are with this decimal mark."""
-    if not body:
         return None
-    if _INFINITE.fullmatch(body):
-        return -math.inf if body.startswith("-") else math.inf
-    digits = body.lstrip("+-")
+    opened, sign, before, inner, digits, behind, closed = found.groups()
+    signs = [text for text in (opened, sign, inner) if text]
+    if bool(opened) != bool(closed) or (before and behind) or len(signs) > 1:
+        return None
+    digits = digits.strip()
+    by_mark = {mark: _number(digits, mark) for mark in ".,"}
+    if signs and signs != ["+"]:
+        by_mark = {mark: None if n is None else -n for mark, n in by_mark.items()}
+    fits = any(number is not None for number in by_mark.values())
+    return Amount(before or behind or "", digits, by_mark) if fits else None
+
+
+def _number(digits: str, mark: str) -> float | None:
+    """The number that digits are with this decimal mark."""
     if not _BODY[mark].fullmatch(digits):
         return None
-    digits = "".join(c for c in digits if c in "0123456789eE+-" or c == mark)
-    number = float(digits.replace(mark, "."))
-    return -number if body.startswith("-") else number
+    return float("".join(c for c in digits if c.isalnum() or c in f"+-{mark}").replace(mark, "."))
 
 
 def _measured(unit: str) -> str:

@@ -89,7 +89,7 @@ class Column:
     def different(self) -> tuple[str, ...]:
         """The distinct values in order, as texts; numbers by size, and 1 and 1.0 are the same."""
         values = sorted(set(self.known))  # type: ignore[type-var]
-        return tuple(v if isinstance(v, str) else f"{v:.9g}" for v in values)
+        return tuple(v if isinstance(v, str) else f"{v:.15g}" for v in values)
 
     @property
     def places(self) -> tuple[int, ...]:
@@ -185,10 +185,11 @@ def _sheet(reader: Any, called: str, delimiter: str, least: int) -> Sheet:
 @lru_cache(maxsize=4)
 def _column(sheet: Sheet, name: str, decimal: str, as_text: bool) -> Column:
     texts = sheet.texts(name)
-    missing = tuple(row for row, text in enumerate(texts) if is_missing(text))
     counts = Counter(texts)
-    for row in missing:
-        counts.pop(texts[row], None)
+    nothing = {text for text in counts if len(text) < 5 and is_missing(text)}
+    missing = tuple(row for row, text in enumerate(texts) if text in nothing) if nothing else ()
+    for text in nothing:
+        del counts[text]
     try:
         reading = TEXT if as_text else reading_of(counts, decimal)
         if reading is TEXT:
@@ -196,8 +197,8 @@ def _column(sheet: Sheet, name: str, decimal: str, as_text: bool) -> Column:
             if long is not None:
                 sheet.refuse(name, texts.index(long), "a text is too long")
             return Column(name, texts, None, reading, missing)
-        numbers = {text: reading.number(text) for text in counts}
+        numbers = reading.numbers(counts.keys())
     except CellError as error:
         sheet.refuse(name, texts.index(error.cell), str(error))
-    found = tuple(numbers.get(text, NAN) for text in texts)
-    return Column(name, texts, found, reading, missing)
+    numbers |= dict.fromkeys(nothing, NAN)
+    return Column(name, texts, tuple(map(numbers.__getitem__, texts)), reading, missing)

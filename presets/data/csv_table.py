@@ -20,7 +20,6 @@ CLASSES: Final = 20
 """Different whole numbers in a target up to which they count as classes."""
 NAMED: Final = 6
 """Columns that a note names."""
-LEAVE_OUT: Final = "dataset.ignore leaves the column out"
 MISSING_WAYS: Final = (
     '--set dataset.missing=median fills such cells in, "drop" leaves their rows out'
 )
@@ -54,20 +53,26 @@ def table_columns(options: Mapping[str, Any]) -> TableColumns:
         TableError: the file can't be used, or has no such columns; one line.
     """
     sheet, target = _sheet_and_target(options)
-    ignored: Sequence[str] = options["ignore"]
-    names = [name for name in sheet.names if name != target.name and name not in ignored]
+    names = [name for name in sheet.names if name != target and name not in options["ignore"]]
     if not names:
         raise TableError("ignore", "no column is left to learn from")
-    chosen = {key: options[key] for key in ("categories", "decimal", "missing")}
-    chosen["categories"] = tuple(chosen["categories"])
-    return _columns(sheet, target, tuple(names), **chosen)
+    texts, decimal, missing = (options[key] for key in ("categories", "decimal", "missing"))
+    return _columns(sheet, target, tuple(names), tuple(texts), decimal, missing)
 
 
 @lru_cache(maxsize=1)
-def _columns(sheet: Sheet, target: Column, names: tuple[str, ...], **options: Any) -> TableColumns:
-    features = [_column(sheet, name, options, LEAVE_OUT) for name in names]
+def _columns(
+    sheet: Sheet,
+    target_name: str,
+    names: tuple[str, ...],
+    texts: tuple[str, ...],
+    decimal: str,
+    missing: str,
+) -> TableColumns:
+    target = _target(sheet, target_name, texts, decimal, missing)
+    features = [_column(sheet, name, texts, decimal, _left_out(name)) for name in names]
     _no_doubt(sheet, [*features, target])
-    features, target, gaps = _without_gaps(sheet, features, target, options["missing"])
+    features, target, gaps = _without_gaps(sheet, features, target, missing)
     if len(target.texts) < 3:
         rows = "rows without missing cells" if gaps else "rows below the header"
         text = f"{sheet.called}: expected at least 3 {rows}, not {len(target.texts)}"
@@ -88,7 +93,10 @@ def target_of(options: Mapping[str, Any]) -> Column:
     Raises:
         TableError: there is none of that name, or it never varies; or the file can't be used.
     """
-    return _sheet_and_target(options)[1]
+    sheet, name = _sheet_and_target(options)
+    return _target(
+        sheet, name, options["categories"], str(options["decimal"]), str(options["missing"])
+    )
 
 
 def task_of(target: Column) -> tuple[TaskName, str]:
@@ -140,7 +148,8 @@ def _too_many(column: Column, option: str, text: str) -> TableError:
     )
 
 
-def _sheet_and_target(options: Mapping[str, Any]) -> tuple[Sheet, Column]:
+def _sheet_and_target(options: Mapping[str, Any]) -> tuple[Sheet, str]:
+    """The file's cells, and the name of the column to predict."""
     try:
         sheet = read_sheet(str(options["path"]), str(options["data_dir"]))
     except ValueError as error:
@@ -150,15 +159,18 @@ def _sheet_and_target(options: Mapping[str, Any]) -> tuple[Sheet, Column]:
         for name in filter(None, [named] if option == "target" else named):
             if name not in sheet.names:
                 raise TableError(option, no_column(name, sheet.names))
-    name = str(options["target"]) or sheet.names[-1]
-    target = _column(sheet, name, options, "dataset.target takes another column")
-    if target.missing and options["missing"] == "refuse":
+    return sheet, str(options["target"]) or sheet.names[-1]
+
+
+def _target(sheet: Sheet, name: str, texts: Sequence[str], decimal: str, missing: str) -> Column:
+    target = _column(sheet, name, texts, decimal, "dataset.target takes another column")
+    if target.missing and missing == "refuse":
         _refuse_missing(sheet, target, "--set dataset.missing=drop leaves such rows out")
     if len(target.different) < 2 and len(target.texts) >= 3:
         raise TableError(
             "target", f"the column {shown(target.name)} never varies, so there is no target"
         )
-    return sheet, target
+    return target
 
 
 def no_column(name: str, names: Iterable[str]) -> str:
@@ -167,14 +179,18 @@ def no_column(name: str, names: Iterable[str]) -> str:
     return f"no column is called {shown(name)}; there are {some}"
 
 
-def _column(sheet: Sheet, name: str, options: Mapping[str, Any], without: str) -> Column:
+def _column(sheet: Sheet, name: str, texts: Sequence[str], decimal: str, without: str) -> Column:
     """A column, read; `without` says how to do without it."""
-    as_text = name in options["categories"]
     try:
-        return sheet.column(name, str(options["decimal"]), as_text=as_text)
+        return sheet.column(name, decimal, as_text=name in texts)
     except ValueError as error:
-        ways = without if as_text else f"dataset.categories reads the column as texts, {without}"
+        as_text = f"--set 'dataset.categories=[{shown(name)}]' reads the column as texts, "
+        ways = without if name in texts else as_text + without
         raise TableError("path", f"{error}; {ways}") from error
+
+
+def _left_out(name: str) -> str:
+    return f"--set 'dataset.ignore=[{shown(name)}]' leaves the column out"
 
 
 def _no_doubt(sheet: Sheet, columns: Sequence[Column]) -> None:
@@ -195,7 +211,7 @@ def _without_gaps(
     gaps = [column for column in features if column.missing]
     if missing == "refuse" and gaps:
         first = min(gaps, key=lambda column: column.missing[0])
-        _refuse_missing(sheet, first, f"{MISSING_WAYS}, {LEAVE_OUT}")
+        _refuse_missing(sheet, first, f"{MISSING_WAYS}, {_left_out(first.name)}")
     total, notes = len(target.texts), []
     left_out = frozenset(target.missing)
     if left_out:

@@ -119,7 +119,7 @@ def test_the_cell_that_does_not_go_with_its_column_is_named(
     columns = {"x": cells, "z": range(len(cells))}
     text = refusal(own(columns))
     assert says in text
-    assert "dataset.ignore leaves the column out" in text
+    assert "--set 'dataset.ignore=[\"x\"]' leaves the column out" in text
     load_data(own(columns, ignore=["x"]))
     if "missing" not in says:
         load_data(own(columns, categories=["x"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -13,6 +13,7 @@ from ...core.protocol.steps import State, Step
 from ...core.session.external_loop import Watched
 from ...core.verdicts.verdicts import RULES
 from ..render.format import clean, counted, learned, number, percent, rate, short_time
+from ..terminal.giving_way import giving_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ class WatchedInLines(Watched):
         super().__init__(model, optimizer, criterion, self, self._draw)
         self._out: TextIO | None = sys.stdout if os.environ.get("RANK", "0") == "0" else None
         self._live = self._out is not None and self._out.isatty()
-        self._guards: list[tuple[str, _GivingWay]] = []
+        self._guard = ExitStack()
         self._drawn, self._in_a_line = False, False
         self._due = 0.0
         self._judged = False
@@ -73,11 +74,7 @@ class WatchedInLines(Watched):
     def __enter__(self) -> Self:
         super().__enter__()
         if self._live:
-            for name in ("stdout", "stderr"):
-                stream = getattr(sys, name)
-                if stream is not None:
-                    self._guards.append((name, _GivingWay(stream, self._give_way)))
-                    setattr(sys, name, self._guards[-1][1])
+            self._guard.enter_context(giving_way(self._give_way))
         info = self.info
         self._say(
             f"watching {info.model}, {learned(info.parameters)}, "
@@ -88,10 +85,7 @@ class WatchedInLines(Watched):
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
-        for name, guard in self._guards:
-            if getattr(sys, name) is guard:
-                setattr(sys, name, guard.stream)
-        self._guards.clear()
+        self._guard.close()
         outcome, at = self.outcome, self.progress
         assert outcome is not None
         done = f"{counted(at.epoch, 'epoch')}, {counted(at.batches_done, 'batch')}"
@@ -171,17 +165,3 @@ class WatchedInLines(Watched):
     def _write(self, written: str) -> None:
         if self._out is not None:
             print(written, end="", file=self._out, flush=True)
-
-
-class _GivingWay:
-    """A stream that the script prints to: the live line goes before anything comes."""
-
-    def __init__(self, stream: TextIO, give_way: Callable[[str], None]) -> None:
-        self.stream, self._give_way = stream, give_way
-
-    def write(self, written: str) -> int:
-        self._give_way(written)
-        return self.stream.write(written)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import ExitStack
+from threading import RLock
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +24,7 @@ from ..render.format import (
     short_time,
     wrap,
 )
+from ..terminal.giving_way import giving_way
 from ..terminal.output import Output
 from .reporter import Ending, Reporter, VerdictWatch, waits_for
 
@@ -63,6 +66,11 @@ class TextReporter(Reporter):
         self._verdicts = VerdictWatch()
         self._stopping = False
         """The run is to end, and it was not said yet what that waits for."""
+        self._guard = ExitStack()
+        self._drawing = RLock()
+        """Held by a thread that writes: prints of the run come from another one."""
+        self._in_a_line = False
+        """Somebody else has begun a line and not ended it yet."""
 
     # In the training thread: only choose what gets a line.
 
@@ -99,6 +107,8 @@ class TextReporter(Reporter):
             on = (*on, *(fault for fault in self._faults if fault not in on))
         for line in what_to_expect(on):
             self._say(line)
+        if self._live:
+            self._guard.enter_context(giving_way(self._give_way))
         self._draw(session)
 
     def tick(self, session: Session) -> None:
@@ -123,6 +133,7 @@ class TextReporter(Reporter):
             self._say(line)
 
     def end(self, session: Session, ending: Ending) -> None:
+        self._guard.close()
         self._say_news(None)
         self._say_verdicts(self._verdicts.new(session.info, ending.last))
         self._say(closing(session.info, ending))
@@ -154,10 +165,11 @@ class TextReporter(Reporter):
         """A whole line, in place of the live one."""
         line, room = clean(line), self._room()
         lines = [line] if room is None else wrap(line, room)
-        self.output.write("\r\x1b[K" if self._drawn else "")
-        self.output.write("".join(f"{row}\n" for row in lines))
-        self.output.flush()
-        self._drawn, self._said = "", perf_counter()
+        with self._drawing:
+            self.output.write("\r\x1b[K" if self._drawn else "")
+            self.output.write("".join(f"{row}\n" for row in lines))
+            self.output.flush()
+            self._drawn, self._said = "", perf_counter()
 
     def _draw(self, session: Session) -> None:
         """The live line, rewritten where it stands."""
@@ -167,10 +179,21 @@ class TextReporter(Reporter):
         room = self._room()
         line = clean(_joined(self._progress(session, picture), room))
         line = fit(line, room or len(line)).rstrip()
-        if line != self._drawn:
-            self.output.write(f"\r{line}\x1b[K")
-            self.output.flush()
-            self._drawn = line
+        with self._drawing:
+            if line != self._drawn and not self._in_a_line:
+                self.output.write(f"\r{line}\x1b[K")
+                self.output.flush()
+                self._drawn = line
+
+    def _give_way(self, coming: str) -> None:
+        """Take the live line away before the run itself prints something."""
+        with self._drawing:
+            if self._drawn:
+                self.output.write("\r\x1b[K")
+                self.output.flush()
+                self._drawn = ""
+            if coming:
+                self._in_a_line = not coming.endswith("\n")
 
     def _room(self) -> int | None:
         """Cells of a row; None where there is no end to it."""

@@ -243,6 +243,16 @@ def test_warnings_come_once_each_and_not_among_the_records(tmp_path: Path) -> No
     assert done.stderr.count("UserWarning: Using a target size") == 1
 
 
+def test_the_live_line_gives_way_to_what_the_file_prints(tmp_path: Path) -> None:
+    file = tmp_path / "printing.py"
+    file.write_text(STRETCHED.replace('warnings.warn("from the model")', 'print("from the model")'))
+    with Terminal("train", str(file), "--no-ui", "--no-save", rows=50) as terminal:
+        terminal.until("finished after 4 epochs")
+        shown = [row.rstrip() for row in terminal.screen.display]
+    assert shown.count("from the model") > 10
+    assert not [row for row in shown if "from the model" in row and row != "from the model"]
+
+
 RARE = """
 import torch
 from torch import nn

@@ -301,7 +301,7 @@ class _Walk:
             self._update = watch.whole_update()
         before, self._rows = self._rows, watch.look(exact=True)
         old, self._buffers = self._buffers, buffers_of(self._training.model)
-        if running in FIVE or (running is Step.OTHER and step is Step.UPDATE):
+        if running in FIVE or running is Step.CLIP:
             layers = tuple(
                 layer
                 for layer in compare(before, self._rows, running)

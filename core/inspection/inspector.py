@@ -95,6 +95,10 @@ class Inspector:
         self._rows: tuple[LayerRow, ...] = ()
         self._differences: tuple[Difference, ...] = ()
         self._exact_at: tuple[Step, int, int] | None = None
+        """The place that `_rows` are exact for; None if they were read while the run moved."""
+        self._compared: tuple[tuple[LayerRow, ...], tuple[Step, int, int]] | None = None
+        """Those of the pause before, and its place."""
+        self._asked_anew = False
         self._look_due = float("-inf")
         self._measuring = False
         self._views: tuple[View, ...] | None = None
@@ -117,6 +121,7 @@ class Inspector:
             self._picture, self._view_due = None, float("-inf")
         self.show = show
         self._look_due = float("-inf")
+        self._asked_anew = True
 
     def first_batch(self, step: Step) -> None:
         """At the gates before the forward pass and before the backward pass of a first batch: do
@@ -168,14 +173,8 @@ class Inspector:
             held: the run is paused: layers are exact, and compared with those of the last pause.
         """
         show, place = self.show, (step, self._progress.batches_done, self._progress.val_batch)
-        if show.layers and held and place != self._exact_at:
-            before, last = self._rows, self._exact_at
-            self._rows = self._watch.look(histograms=show.histograms, exact=True)
-            self._differences = ()
-            if last is not None:
-                step_run = last[0] if _next_of(last, place) else None
-                self._differences = compare(before, self._rows, step_run)
-            self._exact_at = place
+        if show.layers and held and (self._asked_anew or place != self._exact_at):
+            self._look_held(place)
         if show.view is not None:
             self._see(place, held=held)
         views = self._views or ()
@@ -188,6 +187,21 @@ class Inspector:
             picture=self._picture,
             problem=self._view_error,
         )
+
+    def _look_held(self, place: tuple[Step, int, int]) -> None:
+        """The layers exactly as they are, compared with those of the last pause."""
+        self._asked_anew = False
+        if place != self._exact_at:
+            self._compared = None if self._exact_at is None else (self._rows, self._exact_at)
+            self._exact_at = place
+        self._rows, self._differences = (
+            self._watch.look(histograms=self.show.histograms, exact=True),
+            (),
+        )
+        if self._compared is not None:
+            before, last = self._compared
+            step_run = last[0] if _next_of(last, place) else None
+            self._differences = compare(before, self._rows, step_run)
 
     def _see(self, place: tuple[Step, int, int], *, held: bool) -> None:
         now = perf_counter()

@@ -221,7 +221,7 @@ def _grads(before: LayerRow, after: LayerRow, step: Step | None) -> GradWord:
         return "filled"
     if has == 0:
         return "cleared"
-    return "clipped" if step is Step.OTHER else "added to"
+    return "clipped" if step is Step.CLIP else "added to"
 
 
 def _other(before: LayerRow, after: LayerRow, which: int) -> bool:

@@ -61,6 +61,8 @@ class RunInfo:
     """Whether the model is compiled."""
     settings: tuple[tuple[str, Any], ...] = ()
     """The parameters of a file's `training()`, with their values: plain ones, or in words."""
+    clips: bool = False
+    """Whether something is done to the gradients before the update."""
 
 
 @dataclass(frozen=True, slots=True)

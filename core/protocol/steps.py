@@ -22,6 +22,7 @@ class Step(IntEnum):
     UPDATE = 5
     VALIDATE = 6
     OTHER = 7
+    CLIP = 8
 
     @property
     def info(self) -> StepInfo:
@@ -50,7 +51,7 @@ FIVE: Final = (Step.ZERO_GRAD, Step.FORWARD, Step.LOSS, Step.BACKWARD, Step.UPDA
 Steps = Generator[Step, None, None]
 """What a loop is: it announces a step, and takes it when it is asked for the next one."""
 
-INSIDE_BATCH: Final = frozenset({*FIVE, Step.OTHER})
+INSIDE_BATCH: Final = frozenset({*FIVE, Step.CLIP, Step.OTHER})
 """Gates at which a batch is under way: nothing is saved, validated or stopped there."""
 
 STEPS: Final[dict[Step, StepInfo]] = {
@@ -114,7 +115,14 @@ STEPS: Final[dict[Step, StepInfo]] = {
             Step.OTHER,
             "everything else",
             "everything else",
-            "Clipping gradients, moving the schedule, counting, and what watching itself costs.",
+            "Moving the schedule, counting, and what watching itself costs.",
+        ),
+        StepInfo(
+            Step.CLIP,
+            "clipping",
+            "clip_grad_norm_(…)",
+            "Gradients that are longer together than clip_norm are shortened to it, so that one "
+            "wild batch can't throw the weights far. Under fp16 they get their own size back, too.",
         ),
     )
 }

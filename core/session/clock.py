@@ -142,7 +142,8 @@ class Clock:
         """Go on counting from `state`; rates and shares begin anew, at these counts."""
         self.started = perf_counter() - state["elapsed"]
         self.waited, self.watched = state["waited"], state["watched"]
-        self.spent[:] = state["spent"]
+        spent = state["spent"]
+        self.spent[: len(spent)] = spent  # an older version knew fewer phases
         self.forget_rates(batches, samples)
 
     def forget_rates(self, batches: int, samples: int) -> None:

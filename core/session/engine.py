@@ -181,6 +181,8 @@ class Engine:
                 self.now = (Step.OTHER, perf_counter())  # watching is none of the five
                 controller.norm_wanted = True
                 if not asking:
+                    if for_long:
+                        self.sample_norm(step)
                     self.readings.collect()
                 state = State.VALIDATING if step is Step.VALIDATE else State.RUNNING
                 curves = mailbox.begin_snapshot() or (for_long and not mailbox.settled)
@@ -202,11 +204,21 @@ class Engine:
         if controller.norm_wanted and step is Step.UPDATE and not asking:
             controller.norm_wanted = False
             self.now = (Step.OTHER, perf_counter())
-            self.readings.sample_norm()
+            self.sample_norm(step)
         if controller.lasting or controller.norm_wanted or self.lazy:
             mailbox.attention = True
         self._watched(step, busy_since)
         return changed_loop
+
+    def sample_norm(self, step: Step) -> None:
+        """Read the norm of the gradients before an update, or between two batches that of the last
+        one, which are still there.
+        """
+        done = self.run.progress.batches_done
+        if step is Step.UPDATE:
+            self.readings.sample_norm(done + 1)
+        elif step in (Step.DATA, Step.VALIDATE) and self.run.training.accumulate == 1:
+            self.readings.sample_norm(done)
 
     def ask(self, trouble: Outcome) -> WayOn:
         """Hold the run until a person says how it is to go on.

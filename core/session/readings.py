@@ -105,7 +105,7 @@ class Readings:
         self._bad: Readback[tuple[int, int]] = Readback(training.device)
         self._stops = stop_on_nonfinite
         self._skips: Readback[int] = Readback(training.device)
-        self._made = self._made_at = 0
+        self._made = self._made_at = self._normed = 0
         self._loss = self._lr = math.nan
         self._immediate = self._losses.immediate
 
@@ -203,21 +203,25 @@ class Readings:
         device = self._training.device
         self._losses, self._bad, self._skips = Readback(device), Readback(device), Readback(device)
         self._made = self._made_at = 0
+        self._normed = self._progress.batches_done
 
     def norm(self) -> float | None:
         """The norm of all gradients, now; before clipping, where something clips. Waits for it."""
         norm = self._norm()
         return None if norm is None else norm.item()
 
-    def sample_norm(self) -> None:
-        """Read the norm of all gradients, complete at the gate before the update."""
-        norm = self._norm()
+    def sample_norm(self, batch: int) -> None:
+        """Read the norm of all gradients of this batch, once: at the gate before its update, or
+        behind it while they are still there.
+        """
+        norm = None if batch <= self._normed else self._norm()
         if norm is None:
             return
+        self._normed = batch
         if self._immediate:
-            self._note_norm(self._progress.batches_done + 1, norm.item())
+            self._note_norm(batch, norm.item())
         else:
-            self._norms.push(self._progress.batches_done + 1, norm)
+            self._norms.push(batch, norm)
             self._norms.flush()
 
     def _note_norm(self, done: int, norm: float) -> None:

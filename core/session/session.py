@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import torch
 from torch.optim import Optimizer
 
-from ..protocol.commands import Command, Suspended
+from ..protocol.commands import Command, Show, Suspended
 from ..protocol.snapshot import Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step
 from ..storage.persistence import Persistence
@@ -71,6 +71,7 @@ def describe_run(training: Training) -> RunInfo:
         amp=training.amp,
         compile=training.compile,
         settings=tuple((key, _in_short(value)) for key, value in about.settings),
+        clips=training.clip_norm is not None or training.scaler.is_enabled(),
     )
 
 
@@ -177,9 +178,10 @@ class Session:
             self.mailbox.poke()  # from the first gate on
         self._recovery = Recovery(self._engine, saving, on_nonfinite)
         self._thread: threading.Thread | None = None
-        self._ended = threading.Event()
         self._workers = Workers(training)
         self._beat = (perf_counter(), self._counted())
+        self._ended, self._looking = threading.Event(), threading.Lock()
+        self._show = Show()
         self._engine.publish(State.LOADING, Step.DATA, curves=state is not None)
 
     # What a front end uses; a `Source` has these, wherever the run is.
@@ -210,8 +212,21 @@ class Session:
         return self.mailbox.fresh(timeout)
 
     def send(self, command: Command) -> None:
-        """Steer the run; see `protocol.commands`."""
-        self.mailbox.send(command)
+        """Steer the run; see `protocol.commands`. One that has ended can still be looked into."""
+        if not self._ended.is_set():
+            self.mailbox.send(command)
+        elif isinstance(command, Show):
+            self._show = command
+            threading.Thread(target=self._look, daemon=True).start()
+
+    def _look(self) -> None:
+        """Look into a run that has ended, as was asked for last."""
+        probes, last = self._engine.probes, self.mailbox.latest()
+        if last is None:
+            return
+        with self._looking, suppress(Exception):  # a failed model may not be readable
+            probes.look_at(self._show)
+            self.mailbox.publish(replace(last, inside=probes.inside(last.step, held=True)))
 
     def beat(self) -> None:
         """Note that the process runs. To be called a few times a second, for `awake` to compare."""
@@ -381,6 +396,8 @@ class Session:
         if self.saving is not None:
             self.saving.finish()
             engine.tell_notices()
+        if outcome.state is not State.FAILED:
+            engine.sample_norm(Step.DATA)
         self.mailbox.begin_snapshot()
         picture = engine.publish(outcome.state, step, outcome, curves=True)
         if self.saving is not None:

@@ -122,7 +122,6 @@ def full_epoch(training: Training, rate: LearningRate, progress: Progress, batch
             if p.grad is not None:
                 p.grad.mul_(window / part)
         yield from _update(training, progress)
-        yield Step.OTHER
         rate.after_update()
         progress.updates += 1
 
@@ -131,7 +130,7 @@ def _update(training: Training, progress: Progress) -> Steps:
     """Give the gradients their own size back and clip them, then update."""
     optimizer, scaler = training.optimizer, training.scaler
     if training.clip_norm is not None or scaler.is_enabled():
-        yield Step.OTHER
+        yield Step.CLIP
         scaler.unscale_(optimizer)
     if training.clip_norm is not None:
         progress.grad_norm = nn.utils.clip_grad_norm_(

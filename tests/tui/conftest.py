@@ -35,7 +35,7 @@ from fivestep.tui.watch.watch import WatchScreen
 from fivestep.tui.widgets.messages import MessageLog
 from fivestep.tui.widgets.theme import DARK, THEMES
 
-SHARES = (0.02, 0.04, 0.36, 0.06, 0.39, 0.08, 0.03, 0.02)
+SHARES = (0.02, 0.04, 0.36, 0.06, 0.39, 0.08, 0.03, 0.02, 0.0)
 NOON = 1_795_348_800.0  # a fixed time of day (UTC), so that pictures stay the same
 
 INFO = RunInfo(
@@ -212,7 +212,7 @@ async def watching(
 ) -> AsyncIterator[tuple[WatchApp, Pilot[None]]]:
     """The watch screen of this source, and its pilot."""
     app = WatchApp(source, **options)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         yield app, pilot
 
 

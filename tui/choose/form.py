@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import events, on
@@ -362,6 +363,17 @@ CHOOSING: Final = (
     KeyCommand("help", ("question_mark", "f1"), "?", "help", "This page", "Program", footer=1),
 )  # fmt: skip
 
+_BY_ID: Final = {command.id: command for command in CHOOSING}
+IN_FIELD: Final = (
+    _BY_ID["start"],
+    replace(_BY_ID["choose"], label="value"),
+    replace(_BY_ID["next_field"], label="next field"),
+    replace(_BY_ID["list"], footer=1),
+    replace(_BY_ID["quit"], shown="ctrl+c"),
+    replace(_BY_ID["help"], shown="F1"),
+)
+"""What the footer offers while letters are typed into a field."""
+
 INTRO: Final = (
     "fivestep trains a PyTorch model and shows the five steps that its training loop takes for "
     "every batch. Pick a preset, change its settings if you like, and start; then hold the run "
@@ -376,8 +388,11 @@ FEWEST: Final = 42
 class ChoosingBar(CommandBar):
     """The footer of the choosing screen."""
 
+    in_field = False
+    """A field has the focus: letters are typed into it."""
+
     def shown(self, width: int) -> list[KeyCommand]:
-        shown = list(CHOOSING)
+        shown = list(IN_FIELD if self.in_field else CHOOSING)
         while shown and sum(len(t) for c in shown for t in c.footer_spans) > width:
             shown.remove(max(shown, key=lambda c: c.footer or 9))
         return [command for command in shown if command.footer]

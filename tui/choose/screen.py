@@ -244,6 +244,10 @@ class ChooseScreen(Screen[None]):
         self.query_one(StartButton).disabled = bool(problem)
 
     def on_descendant_focus(self) -> None:
+        bar, in_field = self.query_one(ChoosingBar), isinstance(self.focused, Input)
+        if bar.in_field is not in_field:
+            bar.in_field = in_field
+            bar.redraw()
         if self.resolved.problem:
             self._show_command()
 

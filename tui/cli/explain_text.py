@@ -73,7 +73,7 @@ def _phase(
 ) -> Iterator[str]:
     step = phase.step
     late = Fault.LATE_ZERO_GRAD in whole.faults and step is Step.ZERO_GRAD
-    if step is Step.OTHER:
+    if step is Step.CLIP:
         yield INDENT + ("scaler.unscale_(optimizer)" if whole.scaled else "clip_grad_norm_()")
     else:
         yield _heading(step, narrator.remark(taken=phase.taken, late=late))

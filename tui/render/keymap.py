@@ -33,8 +33,6 @@ class Situation:
     leaving: bool = False
     """The screen closes as soon as the run has stopped and is saved."""
     inside: bool = False
-    viewed: bool = False
-    """A picture of what the model knows is shown."""
     broken: bool = False
     """Something is broken on purpose, and can be undone."""
 
@@ -68,6 +66,8 @@ class KeyCommand:
     """The footer's label, if not `label`; an empty one leaves it to the neighbour."""
     style: str = "dim"
     """Of the footer's label."""
+    otherwise: str = ""
+    """Why it does nothing where `when` does not hold; "" where that goes without saying."""
 
     @property
     def footer_spans(self) -> tuple[str, str]:
@@ -113,15 +113,18 @@ COMMANDS: Final = (
     KeyCommand("lr_down", ("minus",), "-", "lr ÷2",
                "Halve the learning rate, on top of any schedule", "Steer", _live, 4, "lr"),
     KeyCommand("save", ("c",), "c", "save", "Save a checkpoint now; inside a batch, at its end",
-               "Steer", lambda at: _live(at) and at.kept, 7),
+               "Steer", lambda at: _live(at) and at.kept, 7,
+               otherwise="this run keeps no files"),
     KeyCommand("validate", ("x",), "x", "validate",
                "Validate now, at the next edge between two batches", "Steer",
-               lambda at: _live(at) and at.validation, 9),
+               lambda at: _live(at) and at.validation, 9,
+               otherwise="there is no validation data"),
     KeyCommand("break_it", ("k",), "k", "break it",
                "Break the loop on purpose, and see what happens", "Steer", _live, 6),
     KeyCommand("undo", ("u",), "u", "undo",
                "Undo what was broken on purpose: back to the batch before it was", "Steer",
-               lambda at: at.live and at.broken, 1, style="warn"),
+               lambda at: at.live and at.broken, 1, style="warn",
+               otherwise="nothing is broken on purpose"),
     KeyCommand("breakpoints", ("B",), "B", "breakpoints",
                "Hold when a condition becomes true, such as grad_norm > 10", "Steer", _live, 9),
     KeyCommand("go_back", ("g",), "g", "go back",
@@ -132,11 +135,14 @@ COMMANDS: Final = (
                "Steer", lambda at: _trouble(at) and not at.leaving, 1),
     KeyCommand("traceback", ("T",), "T", "traceback",
                "Show where in the code it failed", "After the run",
-               lambda at: at.traceback and (at.trouble or at.state is State.FAILED), 1),
+               lambda at: at.traceback and (at.trouble or at.state is State.FAILED), 1,
+               otherwise="nothing has failed"),
     KeyCommand("again", ("r",), "r", "run again", "The same run from the start",
-               "After the run", _ended, 2),
+               "After the run", _ended, 2,
+               otherwise="once the run has ended"),
     KeyCommand("another", ("n",), "n", "another preset", "Back to the choosing screen",
-               "After the run", _ended, 3),
+               "After the run", _ended, 3,
+               otherwise="once the run has ended"),
     KeyCommand("next_step", ("down",), "↓", "next step", "Explain the next step", "Look"),
     KeyCommand("previous_step", ("up",), "↑", "previous step", "Explain the previous step", "Look"),
     KeyCommand("follow", ("escape",), "esc", "follow",
@@ -144,13 +150,14 @@ COMMANDS: Final = (
                lambda at: at.selected or at.searching),
     KeyCommand("inside", ("i",), "i", "inside",
                "Inside the batch: the code, the layers, what each step changes in them", "Look",
-               lambda at: at.live or at.inside, 4),
+               footer=4),
     KeyCommand("spread", ("h",), "h", "histograms",
                "Inside: histograms of the weights, of the gradients, or none", "Look",
-               lambda at: at.inside, 6),
+               lambda at: at.inside, 6,
+               otherwise="for the inside of a batch, which i opens"),
     KeyCommand("picture", ("p",), "p", "picture",
                "What the model knows by now, in pictures; then the chart again", "Look",
-               lambda at: at.live or at.viewed, 5),
+               footer=5),
     KeyCommand("verdicts", ("y",), "y", "why",
                "What is wrong with the run, why, and what to try", "Look"),
     KeyCommand("window", ("w",), "w", "recent/whole", "Chart: recent batches or the whole run",
@@ -200,6 +207,19 @@ def applying(at: Situation) -> list[KeyCommand]:
 def for_key(key: str, at: Situation) -> KeyCommand | None:
     """What a key does now."""
     return next((command for command in applying(at) if key in command.keys), None)
+
+
+def why_not(key: str, at: Situation) -> str:
+    """What to say of a key that does nothing now; "" where nothing need be said."""
+    command = next((command for command in COMMANDS if key in command.keys), None)
+    if command is None:
+        return ""
+    reason = command.otherwise
+    if command.group == "Steer" and at.state.ended:
+        reason = "the run has ended, r runs it again"
+    elif command.group == "Steer" and at.trouble:
+        reason = "the run waits for an answer"
+    return f"{command.shown} {command.label}: {reason}" if reason else ""
 
 
 def footer(at: Situation, width: int) -> list[KeyCommand]:

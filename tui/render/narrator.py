@@ -205,8 +205,8 @@ def last_step(
         case Step.UPDATE:
             taken = moved or Fault.NO_STEP not in faults
             said = update(layers, taken=taken)
-        case Step.OTHER if "clipped" in words:
-            title, said = "clipping", clip(layers)
+        case Step.CLIP:
+            said = clip(layers)
         case _ if step is None or words:
             return f"since the last pause: {_several(layers)}", "bold" if moved else ""
         case Step.FORWARD:

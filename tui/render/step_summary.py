@@ -9,13 +9,14 @@ from ...core.protocol.steps import Step
 
 _FOLLOWERS: Final[dict[Step, frozenset[Step]]] = {
     Step.DATA: frozenset({Step.ZERO_GRAD, Step.FORWARD}),
-    Step.ZERO_GRAD: frozenset({Step.FORWARD, Step.OTHER, Step.UPDATE}),
+    Step.ZERO_GRAD: frozenset({Step.FORWARD, Step.CLIP, Step.OTHER, Step.UPDATE}),
     Step.FORWARD: frozenset({Step.LOSS}),
     Step.LOSS: frozenset({Step.BACKWARD}),
-    Step.BACKWARD: frozenset({Step.ZERO_GRAD, Step.OTHER, Step.UPDATE}),
+    Step.BACKWARD: frozenset({Step.ZERO_GRAD, Step.CLIP, Step.OTHER, Step.UPDATE}),
+    Step.CLIP: frozenset({Step.UPDATE}),
     Step.UPDATE: frozenset({Step.OTHER}),
     Step.VALIDATE: frozenset({Step.VALIDATE, Step.OTHER, Step.DATA}),
-    Step.OTHER: frozenset({Step.UPDATE, Step.OTHER, Step.VALIDATE, Step.DATA}),
+    Step.OTHER: frozenset({Step.CLIP, Step.UPDATE, Step.OTHER, Step.VALIDATE, Step.DATA}),
 }
 """What may come right after each phase, in any of the loops."""
 
@@ -50,7 +51,7 @@ def _next(last: Place, now: Place) -> bool:
     """Whether one single phase lies between two places."""
     if now[0] not in _FOLLOWERS[last[0]]:
         return False
-    same = last[0] is not Step.OTHER or now[0] is Step.UPDATE
+    same = last[0] is not Step.OTHER or now[0] in (Step.CLIP, Step.UPDATE)
     if last[0] is Step.OTHER and now[0] is Step.VALIDATE:
         same = now[1] == last[1]
     return now[1] == last[1] if same else now[1] in (last[1], last[1] + 1)

@@ -66,6 +66,7 @@ class RecipePlan:
             seed=recipe.seed,
             amp=None if recipe.amp == "off" else recipe.amp,
             compile=recipe.compile,
+            clips=recipe.clip_norm != "off" or recipe.amp == "fp16",
         )
 
     def build(self) -> Training:

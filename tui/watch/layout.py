@@ -203,6 +203,8 @@ class Pages:
     def show_view(self, view: str | None) -> None:
         """Show this picture of what the model knows; None shows none."""
         self.view = view
+        if not self._screen.has_class("-wide"):
+            self._page = 0  # there is room for one of them
         self._screen.remove_class("-messages")
         self._make_room()
 
@@ -231,6 +233,10 @@ class Pages:
     @property
     def code_is_seen(self) -> bool:
         return bool(self._page) or self._screen.has_class("-wide")
+
+    @property
+    def view_is_seen(self) -> bool:
+        return self.view is not None and (not self._page or self._screen.has_class("-wide"))
 
     @property
     def layers_are_seen(self) -> bool:

@@ -199,7 +199,7 @@ class WatchScreen(Screen[None]):
         ended = outcome is not None and panels.header.outcome is not outcome
         moving = s is not None and s.state in (State.RUNNING, State.VALIDATING) and outcome is None
         if not (everything or verdicts or turned or ended):  # these never wait
-            self._move_marker(old, moving, now, fresh=False)
+            self._move_marker(old, moving, fresh=False)
             return False
         if s is not None and fresh:
             self.actions.take(s)
@@ -207,6 +207,7 @@ class WatchScreen(Screen[None]):
                 panel.snapshot = s
             self._event_log.write(s)
             panels.notice.take(s)
+            panels.code.values = s.inside.batch
             panels.inside.summary.follow(s)
             if old is None or _jumped(old, s):
                 self._chart_due = now
@@ -220,7 +221,7 @@ class WatchScreen(Screen[None]):
         if verdicts or (fresh and panels.verdict.display):
             self._event_log.judged(verdicts)
             panels.verdict.show(self._verdicts.verdicts)
-        self._move_marker(s, moving, now, fresh)
+        self._move_marker(s, moving, fresh)
         if fresh:
             self._show_outcome(outcome or (s.trouble if s is not None else None))
             for panel in (panels.header, panels.progress, panels.outcome, panels.numbers):
@@ -275,7 +276,7 @@ class WatchScreen(Screen[None]):
                 panel.saved = words
                 panel.redraw()
 
-    def _move_marker(self, s: Snapshot | None, moving: bool, now: float, fresh: bool) -> None:
+    def _move_marker(self, s: Snapshot | None, moving: bool, fresh: bool) -> None:
         """To what runs at this moment, or to what comes next in a pause."""
         steps, code = self.panels.steps, self.panels.code
         if moving:
@@ -283,7 +284,13 @@ class WatchScreen(Screen[None]):
             step = running[0] if running else None
         else:
             step = s.step if s is not None and s.state is State.PAUSED else None
-        steps.follow(step, now)
+        steps.now = step
+        header = self.panels.header
+        if moving and step is not header.running:
+            validating = Step.VALIDATE in (step, header.running)
+            header.running = step
+            if validating:
+                header.redraw()
         marked = (steps.now, steps.explained, steps.selected)
         if fresh or marked != self._marked:
             self._marked = marked
@@ -298,7 +305,7 @@ class WatchScreen(Screen[None]):
         if fresh and (calm or now >= self._inside_due):
             self._inside_due = now + EVERY
             panels.code.on = panels.inside.on = s.faults
-            panels.code.values, panels.inside.inside = s.inside.batch, s.inside
+            panels.inside.inside, panels.inside.ended = s.inside, s.state.ended
             if pages.code_is_seen:
                 panels.code.redraw()
             if pages.layers_are_seen:
@@ -306,7 +313,7 @@ class WatchScreen(Screen[None]):
             if panels.view.take(s.inside) and pages.view is not None:
                 panels.view.redraw()
         shown = pages.shown()
-        if self.source.outcome is None and (shown != self._asked or self._view_is_late(s, now)):
+        if shown != self._asked or self._view_is_late(s, now):
             self._asked = shown
             self.actions.send(shown)
 

@@ -13,7 +13,7 @@ from ...core.protocol import commands
 from ...core.protocol.faults import Fault
 from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import INSIDE_BATCH, State, Step, Task
-from ..render.keymap import BY_ID, Situation, for_key
+from ..render.keymap import BY_ID, Situation, for_key, why_not
 from ..setup.launch import Source
 from ..widgets.messages import MessageLog
 from ..widgets.theme import DARK, LIGHT
@@ -134,7 +134,6 @@ class Actions:
             trouble=trouble is not None,
             leaving=getattr(screen.app, "leaving", False),
             inside=self._pages.layers_are_seen,
-            viewed=self._pages.view is not None,
             broken=s is not None and (s.undo or bool(self.faults)),
         )
 
@@ -154,9 +153,13 @@ class Actions:
             self._faults = self._lr_factor = None  # a fault may have changed the factor
 
     def press(self, key: str) -> None:
-        command = for_key(key, self.situation)
+        situation, app = self.situation, self._screen.app
+        command = for_key(key, situation)
+        app.clear_notifications()
         if command is not None:
             self.perform(command.id)
+        elif reason := why_not(key, situation):
+            app.notify(reason, timeout=3)
 
     def perform(self, command: str) -> None:
         """Run a command of the table, if it applies now."""
@@ -270,8 +273,8 @@ class Actions:
         view, inside = self._pages.view, self.snapshot.inside if self.snapshot else None
         names = [name for name, _ in inside.views] if inside else []
         shown = inside.view if inside and view == "" else view
-        if view is None:
-            self._pages.show_view("")
+        if view is None or not self._pages.view_is_seen:
+            self._pages.show_view(view or "")
         elif shown in names and names.index(shown) + 1 < len(names):
             self._pages.show_view(names[names.index(shown) + 1])
         else:

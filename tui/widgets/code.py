@@ -24,7 +24,7 @@ class CodePanel(Panel):
     """
     BORDER_TITLE = "the loop, as it runs"
     now: Step | None = None
-    explained = Step.ZERO_GRAD
+    explained: Step | None = None
     on: tuple[Fault, ...] = ()
     """What is broken on purpose."""
     values: BatchFacts | None = None
@@ -54,9 +54,10 @@ class CodePanel(Panel):
             rows = rows[self._first : self._first + room]
         if values:
             rows += [EMPTY, *values]
-        every = [row for step in FIVE for row in self._why(step, width)]
-        why = every if len(rows) + 1 + len(every) <= height else self._why(self.explained, width)
-        return [*rows, EMPTY, *why] if len(rows) + 1 + len(why) <= height else rows
+        why = [row for step in FIVE for row in self._why(step, width)]
+        if len(rows) + 1 + len(why) > height:
+            why = [] if self.explained is None else self._why(self.explained, width)
+        return [*rows, EMPTY, *why] if why and len(rows) + 1 + len(why) <= height else rows
 
     def _marked(self, code: list[CodeLine]) -> list[int]:
         """The lines that run now. Which of two zero_grads it is, the loss tells."""

@@ -22,6 +22,7 @@ ROOM: Final = 112
 """Cells from which on histograms have room beside everything else."""
 HELD: Final = "s takes the next step; here you see what it changes"
 RUNNING: Final = "as of the last quarter second · space holds the run, s takes a step"
+ENDED: Final = "as the run has left it"
 WENT_BACK: Final = "the run went back: weights and gradients are as they were then"
 NOTHING: Final = "waiting for the first look at the layers …"
 
@@ -36,6 +37,8 @@ class InsidePanel(Panel):
     """What is broken on purpose."""
     spread: Spread = None
     first = 0
+    ended = False
+    """The run is over: no step changes anything any more."""
     values = False
     """Show what the loop has in its hands, too: the code, where it stands, is not shown."""
     _page = 1
@@ -100,7 +103,7 @@ class InsidePanel(Panel):
             text, style = NOTHING, "dim"
         else:
             exact = inside.layers[0].editions is not None
-            text, style = (HELD if exact else RUNNING), "dim"
+            text, style = (ENDED if self.ended else HELD if exact else RUNNING), "dim"
         first, *more = wrap(text, max(1, width))
         second = " ".join(more)
         return [line((first, style)), line((fit(second, width).rstrip(), style)), EMPTY]

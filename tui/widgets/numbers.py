@@ -32,7 +32,7 @@ class NumbersPanel(RunPanel):
         last = s.last if s else None
         epochs = f"{'now':>{COLUMN}}{'epoch':>{COLUMN}}{'best':>{COLUMN}}"
         rows = [line((" " * NAME + epochs, "dim"))]
-        rows.append(_row("train loss", number(s.loss if s else None), number(_epoch_loss(s))))
+        rows.append(_row("train loss", number(_loss(s)), number(_epoch_loss(s))))
         if info.validates:
             rows.append(
                 _row(
@@ -117,7 +117,7 @@ class NumbersPanel(RunPanel):
 
     def _single(self, cells: int) -> Line:
         s = self.snapshot
-        parts: list[tuple[str, str]] = [("loss", fit(number(s.loss if s else None), 7))]
+        parts: list[tuple[str, str]] = [("loss", fit(number(_loss(s)), 7))]
         if self.info.validates:
             own = self.info.metric_name
             parts.append(("val", fit(number(s.val_loss if s else None), 7)))
@@ -129,6 +129,14 @@ class NumbersPanel(RunPanel):
         parts.append(("lr", learning_rate(s.lr if s else None) + hand))
         parts.append(("grad", number(s.grad_norm if s else None)))
         return words(parts, cells)
+
+
+def _loss(s: Snapshot | None) -> float | None:
+    """Of the batch under way, where that is shown and known already; else of the last one."""
+    batch = s.inside.batch if s is not None else None
+    if batch is not None and batch.loss is not None:
+        return batch.loss
+    return s.loss if s is not None else None
 
 
 def _epoch_loss(s: Snapshot | None) -> float | None:

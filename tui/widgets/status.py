@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
-from ...core.protocol.steps import State
+from ...core.protocol.steps import State, Step
 from ..render.charts import track
 from ..render.format import NOTHING, clean, clock, count, fit, percent, rate
 from ..render.spans import Line, Span, line, line_width, sized, spread
@@ -26,9 +26,11 @@ class Header(RunPanel):
 
     DEFAULT_CSS = "Header { height: 1; background: $panel; }"
     outcome: Outcome | None = None
+    running: Step | None = None
+    """The phase that runs at this moment; None while none does, or if that is not known."""
 
     def lines(self, width: int, height: int) -> list[Line]:
-        state, words = describe(self.snapshot, self.outcome, self.info)
+        state, words = describe(self.snapshot, self.outcome, self.info, self.running)
         style = STYLE.get(state, "bold")
         if self.outcome is None and self.snapshot is not None and self.snapshot.trouble is not None:
             style = "bad"
@@ -59,14 +61,23 @@ class Header(RunPanel):
 
 
 def describe(
-    snapshot: Snapshot | None, outcome: Outcome | None, info: RunInfo
+    snapshot: Snapshot | None,
+    outcome: Outcome | None,
+    info: RunInfo,
+    running: Step | None = None,
 ) -> tuple[State, str]:
-    """The state in a word or a few: "PAUSED before backward, batch 31"."""
+    """The state in a word or a few: "PAUSED before backward, batch 31".
+
+    Args:
+        running: the phase that runs at this moment, which the snapshot may be too old to know.
+    """
     if outcome is not None:
         return outcome.state, outcome.state.upper()
     if snapshot is None:
         return State.LOADING, "LOADING"
     state = snapshot.state
+    if state in (State.RUNNING, State.VALIDATING) and running not in (None, Step.OTHER):
+        state = State.VALIDATING if running is Step.VALIDATE else State.RUNNING
     words = state.upper()
     if snapshot.trouble is not None:
         return state, f"HELD: {clean(snapshot.trouble.reason).partition(',')[0]}"

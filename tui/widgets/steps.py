@@ -16,8 +16,8 @@ from .panel import RunPanel
 
 MARKER: Final = "▶"
 CHOSEN: Final = "•"
-DWELL: Final = 4.0
-"""Seconds that an explanation stays at full speed: long enough to be read."""
+READABLE: Final = 2.0
+"""Seconds of a batch from which on, and phases a second up to which, an explanation can be read."""
 
 
 class StepsPanel(RunPanel):
@@ -41,34 +41,31 @@ class StepsPanel(RunPanel):
     selected: Step | None = None
     """Chosen by the person; None follows the marker."""
     shows_why = True
-    _explained = Step.ZERO_GRAD
-    _explained_at = float("-inf")
 
     def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(info, id=id, ascii=ascii)
         validation = (Step.VALIDATE,) if info.validates else ()
-        self.rows: tuple[Step, ...] = (Step.DATA, *FIVE, *validation, Step.OTHER)
+        five = [*FIVE[:-1], *[Step.CLIP] * info.clips, FIVE[-1]]
+        self.rows: tuple[Step, ...] = (Step.DATA, *five, *validation, Step.OTHER)
         self.exact = info.exact_clock
         self._places: dict[int, Step] = {}
 
     @property
-    def explained(self) -> Step:
-        return self.selected if self.selected is not None else self._explained
+    def explained(self) -> Step | None:
+        """The step that was chosen, else the marked one; None where it changes too fast to read."""
+        if self.selected is not None:
+            return self.selected
+        return None if self._pace() else self.now
 
-    def follow(self, now: Step | None, time: float) -> None:
-        """Move the marker; its explanation goes along at once while a person can follow.
-
-        At full speed an explanation stays for a while.
-        """
-        self.now = now
+    def _pace(self) -> str:
+        """How fast the marker moves, in words; "" while a person can follow it."""
         s = self.snapshot
-        slow = s is None or s.state is State.PAUSED or (s.speed is not None and s.speed <= 2)
-        if (
-            now is not None
-            and now != self._explained
-            and (slow or time - self._explained_at >= DWELL)
-        ):
-            self._explained, self._explained_at = now, time
+        if s is None or s.state not in (State.RUNNING, State.VALIDATING):
+            return ""
+        if s.speed is not None:
+            return f"{s.speed:g} phases a second" if s.speed > READABLE else ""
+        took = sum(p.seconds or 0.0 for p in s.phases if p.step is not Step.VALIDATE)
+        return f"a batch takes {short_time(took)}" if took < READABLE else ""
 
     def select(self, offset: int) -> None:
         at = self.rows.index(self.explained) if self.explained in self.rows else 0
@@ -112,7 +109,10 @@ class StepsPanel(RunPanel):
     def _why(self, width: int) -> list[Line]:
         if not self.shows_why:
             return []
-        info = self.explained.info
+        step = self.explained
+        if step is None:
+            return self._how_to_follow(width)
+        info = step.info
         head = f"{info.name}: "
         texts = wrap(head + info.why, max(1, width))
         rows = [line(text) for text in texts]
@@ -121,6 +121,13 @@ class StepsPanel(RunPanel):
         if self.selected is not None:
             rows[-1] = (*rows[-1], ("  esc follows again", "dim"))
         return rows
+
+    def _how_to_follow(self, width: int) -> list[Line]:
+        pace = self._pace()
+        keys = line(("↑ ↓", "key"), " explain a step")
+        if pace:
+            keys = line(("<", "key"), " slows down   ", ("space", "key"), " holds   ", *keys)
+        return [line(f"{pace}, too fast to follow"), keys] if pace else [keys]
 
     def on_click(self, event: events.Click) -> None:
         place = event.get_content_offset(self)

@@ -302,10 +302,10 @@ def test_gradients_are_accumulated_and_clipped_as_the_loop_does_it(make_training
     found = explain(make_training(accumulate=2, clip_norm=0.1), 2)
     first, second = ([phase.step for phase in batch.phases] for batch in found.batches)
     assert first == [Step.ZERO_GRAD, Step.FORWARD, Step.LOSS, Step.BACKWARD]
-    assert second == [Step.FORWARD, Step.LOSS, Step.BACKWARD, Step.OTHER, Step.UPDATE]
+    assert second == [Step.FORWARD, Step.LOSS, Step.BACKWARD, Step.CLIP, Step.UPDATE]
     assert words(one(found, Step.BACKWARD, 1)) == {"added to"}
-    assert words(one(found, Step.OTHER, 1)) == {"clipped"}
-    assert one(found, Step.OTHER, 1).grad_after == pytest.approx(0.1, rel=1e-4)
+    assert words(one(found, Step.CLIP, 1)) == {"clipped"}
+    assert one(found, Step.CLIP, 1).grad_after == pytest.approx(0.1, rel=1e-4)
     assert found.batches[0].update_ratio is None
     assert found.batches[0].loss_again == found.batches[0].loss
 

@@ -119,7 +119,7 @@ def test_zeroed_gradients_are_cleared_and_filled_like_missing_ones(
     assert walk.take(clear) == everywhere("cleared")
     assert walk.take(walk.backward) == everywhere("filled")
     clip = lambda: nn.utils.clip_grad_norm_(walk.training.model.parameters(), 1e-3)  # noqa: E731
-    assert walk.take(clip, Step.OTHER) == everywhere("clipped")
+    assert walk.take(clip, Step.CLIP) == everywhere("clipped")
 
 
 def test_a_change_that_no_norm_shows_is_seen_when_looked_at_exactly() -> None:

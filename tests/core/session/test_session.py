@@ -127,6 +127,15 @@ def test_one_batch_and_one_epoch_end_where_they_should(make_training, held):
     assert rest.val_loss is not None
 
 
+def test_a_held_run_shows_the_gradient_norm_of_the_batch_it_stands_at(make_training, held):
+    session = held(make_training())
+    for batch in (1, 2, 3):
+        session.send(Advance("batch"))
+        between = until(session, lambda s, b=batch: paused(s) and s.batches_done == b)
+        grads = [p.grad for p in session.training.model.parameters()]
+        assert between.grad_norm == pytest.approx(float(torch.nn.utils.get_total_norm(grads)))
+
+
 def test_a_run_can_be_paused_inside_a_validation(make_training, held):
     session = held(make_training(epochs=1))
     for done in range(1, 8):

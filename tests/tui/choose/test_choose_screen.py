@@ -207,6 +207,21 @@ async def test_letters_typed_into_a_field_are_no_commands() -> None:
         assert not app.copied
 
 
+async def test_the_footer_offers_what_works_where_the_focus_is() -> None:
+    async with Chooser().run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        assert "r reset" in pilot.app.text("#bar")
+        await pilot.press("tab")
+        await settled(pilot)
+        offered = pilot.app.text("#bar").split("  ")
+        assert " ".join(offered).split() == (
+            "enter start ↑ ↓ value tab next field esc presets ctrl+c quit F1 help".split()
+        )
+        await pilot.press("escape")
+        await settled(pilot)
+        assert "r reset" in pilot.app.text("#bar")
+
+
 async def test_what_is_wrong_is_said_at_the_field_and_does_not_start() -> None:
     async with chooser() as (app, pilot):
         app.field("batch_size").focus()

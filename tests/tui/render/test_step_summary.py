@@ -69,7 +69,7 @@ ALONG = difference(FULL, replace(DOWN, against=-0.1), weights="moved")
         (Step.LOSS, [EMPTY], "", "the loss is 2.675. No weight and no gradient changed"),
         (Step.DATA, [SAME], "", "a batch came: float32 (32, 1, 8, 8)"),
         (Step.OTHER, [SAME], "", "nothing changed in the model"),
-        (Step.OTHER, [CLIPPED], "", "clipping: the gradients were shortened"),
+        (Step.CLIP, [CLIPPED], "", "clipping: the gradients were shortened"),
         (None, [MOVED], "", "since the last pause: weights of 1 layer moved"),
         (None, [SAME], "", "since the last pause: nothing changed"),
     ],
@@ -88,8 +88,8 @@ def test_which_step_was_taken_is_known_only_of_single_steps() -> None:
         (Step.LOSS, 3, None),
         (Step.BACKWARD, 3, Step.LOSS),
         (Step.BACKWARD, 3, Step.LOSS),  # the same picture again
-        (Step.OTHER, 3, Step.BACKWARD),  # clipping
-        (Step.UPDATE, 3, Step.OTHER),
+        (Step.CLIP, 3, Step.BACKWARD),
+        (Step.UPDATE, 3, Step.CLIP),
         (Step.OTHER, 3, Step.UPDATE),
         (Step.DATA, 4, Step.OTHER),
         (Step.FORWARD, 9, None),

@@ -211,7 +211,9 @@ async def test_the_run_is_asked_for_what_is_seen_and_no_more() -> None:
         assert await shows() == []
         assert await shows("i") == [Show(layers=True, batch=True)]
         assert await shows("h") == [Show(layers=True, histograms=True, batch=True)]
-        assert await shows("i", "p") == [Show(), Show(view="")]
+        assert await shows("p") == [Show(view="")]  # in the inside's place
+        assert await shows("i") == [Show(layers=True, histograms=True, batch=True, view="")]
+        assert await shows("p") == [Show(view="")]  # seen again, not the next one
         await pilot.resize_terminal(200, 50)
         await pilot.pause()
         assert source.sent[-1] == Show(batch=True, view="")
@@ -226,6 +228,35 @@ async def test_the_run_is_asked_for_what_is_seen_and_no_more() -> None:
         ]
         await shows("i")
         assert (await shows("escape"))[-1] == Show()
+
+
+async def test_a_finished_run_can_be_explored(run: Make) -> None:
+    async with run("moons-mlp", (120, 36), {"epochs": 1}) as at:
+        await at.press("space")
+        await at.until(lambda: at.session.outcome is not None)
+        ended = at.session.latest()
+        await at.press("p")
+        await at.until(lambda: at.screen.snapshot.inside.picture is not None)
+        await at.pilot.pause()
+        assert "what the model knows: decision map" in seen(at.app)
+        await at.press("i")
+        await at.until(lambda: bool(at.screen.snapshot.inside.layers))
+        await at.pilot.pause()
+        assert "as the run has left it" in seen(at.app)
+        assert at.screen.snapshot.state is State.FINISHED
+        assert at.screen.snapshot.phases == ended.phases
+        batch = at.screen.snapshot.inside.batch
+        assert (batch.loss, batch.batches_done) == (ended.loss, ended.batches_done)
+
+
+async def test_histograms_come_while_the_run_is_held(run: Make) -> None:
+    async with run("moons-mlp", (110, 36)) as at:
+        await at.press("i", "s", "s")
+        await at.until(lambda: bool(at.screen.snapshot.inside.differences))
+        before = at.screen.snapshot.inside.differences
+        await at.press("h")
+        await at.until(lambda: at.screen.snapshot.inside.layers[0].weights is not None)
+        assert [d.word for d in at.screen.snapshot.inside.differences] == [d.word for d in before]
 
 
 async def test_pictures_of_what_it_knows_take_turns(run: Make) -> None:

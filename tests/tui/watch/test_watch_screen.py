@@ -153,9 +153,9 @@ async def test_a_failure_before_the_first_picture() -> None:
 
 async def test_steps_are_chosen_by_key_and_mouse_and_let_go() -> None:
     async with watching(FakeSource(picture())) as (app, pilot):
-        assert "backward: Autograd walks back" in seen(app)
+        assert "too fast to follow" in seen(app)
         await pilot.press("down")
-        assert "update: The optimizer moves" in seen(app)
+        assert "zero_grad: Clears every .grad" in seen(app)
         await pilot.press("escape")
         assert app.watch_screen.panels.steps.selected is None
         await pilot.click("#steps", offset=(10, 3))
@@ -288,12 +288,50 @@ async def test_hostile_names_and_messages_do_nothing(size: tuple[int, int]) -> N
 async def test_a_broken_panel_takes_nothing_down() -> None:
     source = FakeSource(picture())
     async with watching(source) as (app, _):
-        source.snapshot = picture(phases=None)
+        source.snapshot = picture(metrics=None)
         app.watch_screen.tick()
         assert "this panel failed: TypeError" in seen(app)
+        assert "▶4 loss.backward()" in seen(app)
         source.snapshot = picture()
         app.watch_screen.tick()
+        assert "this panel failed" not in seen(app)
+
+
+async def test_header_and_marker_tell_the_same() -> None:
+    source = FakeSource(picture(state=State.VALIDATING, val_batch=3))
+    source.step = Step.VALIDATE
+    async with watching(source) as (app, _):
+        assert "VALIDATING  3/12" in seen(app)
+        source.step = Step.BACKWARD
+        app.watch_screen.tick(everything=False)
+        assert "RUNNING" in seen(app)
         assert "▶4 loss.backward()" in seen(app)
+        source.step = Step.VALIDATE
+        app.watch_screen.tick(everything=False)
+        assert "VALIDATING" in seen(app)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "answer"),
+    [
+        ({"state": State.FINISHED}, "s", "s step: the run has ended, r runs it again"),
+        ({}, "u", "u undo: nothing is broken on purpose"),
+        ({}, "h", "h histograms: for the inside of a batch, which i opens"),
+        ({}, "r", "r run again: once the run has ended"),
+        ({}, "c", "c save: this run keeps no files"),
+    ],
+)
+async def test_a_key_that_does_nothing_now_says_why(
+    changes: dict[str, Any], key: str, answer: str
+) -> None:
+    source = FakeSource(picture(**changes))
+    if changes:
+        source.outcome = Outcome(State.FINISHED, "10 epochs trained")
+    async with watching(source) as (app, pilot):
+        await pilot.press(key)
+        await pilot.pause()
+        assert answer in " ".join(seen(app).split())
+        assert source.sent == []
 
 
 async def test_ascii_draws_ascii_only() -> None:

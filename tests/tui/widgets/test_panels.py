@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from fivestep.tui.widgets.device import DevicePanel
 from fivestep.tui.widgets.messages import KEPT, MessageLog, MessagesPanel
 from fivestep.tui.widgets.numbers import NumbersPanel
 from fivestep.tui.widgets.status import Header, ProgressBars
-from fivestep.tui.widgets.steps import DWELL, StepsPanel
+from fivestep.tui.widgets.steps import StepsPanel
 
 from ..conftest import INFO, picture, text
 
@@ -70,27 +71,31 @@ def test_progress_is_honest_about_what_is_unknown() -> None:
 def test_the_steps_show_the_one_that_runs() -> None:
     steps = StepsPanel(INFO)
     steps.snapshot = picture()
-    steps.follow(Step.FORWARD, 0.0)
+    steps.now = Step.FORWARD
     rows = text(steps.lines(64, 14)).splitlines()
     (marked,) = [row for row in rows[1:] if "▶" in row]
     assert marked.startswith("▶2 outputs = model(features)")
     assert "36 %" in marked
     assert "338 µs" in marked
     assert [row[1] for row in rows[2:7]] == ["1", "2", "3", "4", "5"]
-    assert "forward: The batch runs through the layers" in text(steps.lines(64, 14))
 
 
-def test_at_full_speed_an_explanation_stays_to_be_read() -> None:
+def test_the_explanation_is_of_the_marked_step_or_says_that_it_moves_too_fast() -> None:
     steps = StepsPanel(INFO)
-    steps.snapshot = picture()
-    steps.follow(Step.FORWARD, 0.0)
-    steps.follow(Step.BACKWARD, 0.1)
-    assert (steps.now, steps.explained) == (Step.BACKWARD, Step.FORWARD)
-    steps.follow(Step.BACKWARD, DWELL)
-    assert steps.explained is Step.BACKWARD
+    steps.now = Step.FORWARD
     steps.snapshot = picture(state=State.PAUSED)
-    steps.follow(Step.UPDATE, DWELL + 0.1)
-    assert steps.explained is Step.UPDATE
+    assert "forward: The batch runs through the layers" in text(steps.lines(64, 14))
+    steps.snapshot = picture(speed=1.0)
+    assert "forward: The batch runs through the layers" in text(steps.lines(64, 14))
+    steps.snapshot = picture(speed=8.0)
+    assert "8 phases a second, too fast to follow" in text(steps.lines(64, 14))
+    steps.snapshot = picture()
+    shown = text(steps.lines(64, 14))
+    assert re.search(r"a batch takes \d+ µs, too fast to follow", shown)
+    assert "< slows down" in shown
+    assert "The batch runs" not in shown
+    steps.selected = Step.LOSS
+    assert "loss: One number" in text(steps.lines(64, 14))
 
 
 def test_queued_phases_are_called_so() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ..training.carried import Carried
 from ..training.compile import eager
 from ..training.rng import everything_untouched
 from ..training.training import Training
@@ -19,8 +20,9 @@ def eval_without_trace(training: Training) -> Generator[nn.Module, None, None]:
     """The model in eval mode and without gradients, for as long as the block goes on.
 
     Afterwards, also when the block fails, every module has its mode back, every buffer its
-    content, and the generators of torch, NumPy and Python their states. `no_grad` rather than
-    `inference_mode`: what a module may cache on the way has to be fit for training.
+    content, and so has whatever else it carries from batch to batch; the generators of torch, NumPy
+    and Python have their states. `no_grad` rather than `inference_mode`: what a module may cache on
+    the way has to be fit for training.
     A compiled model is looked at as it was written; see `training.compile.eager`.
     """
     modes = [(module, module.training) for module in training.model.modules()]
@@ -30,12 +32,14 @@ def eval_without_trace(training: Training) -> Generator[nn.Module, None, None]:
         for name, buffer in module.named_buffers(recurse=False)
         if not is_lazy(buffer)
     ]
+    carried = Carried(training)
     with eager(training.model) as model, everything_untouched(training.device):
         try:
             model.eval()
             with torch.no_grad():
                 yield model
         finally:
+            carried.put({})
             for module, name, buffer, content in buffers:
                 setattr(module, name, buffer)
                 if not _same(buffer, content):  # a backward pass to come may need it untouched

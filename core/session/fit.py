@@ -30,6 +30,7 @@ def misfit(training: Training, state: Mapping[str, Any], *, moments: bool = True
         return (
             _unlike(state["model"], training.model.state_dict(), "model")
             or _unlike(state["rng"], rng_state(training.device), "rng")
+            or _unlike(state, {"order": torch.get_rng_state()}, "state", every=False)
             or _unlike(state.get("gradients", {}), own, "gradients", every=False)
             or (moments_misfit(training.optimizer, state["optimizer"]) if moments else "")
         )

@@ -167,7 +167,7 @@ class Recorder:
         log: Log | None = None,
     ) -> None:
         self._task, self._clock, self._log = task, clock, log
-        self._listeners = () if listener is None else (listener,)
+        self._listeners: tuple[Listener, ...] = () if listener is None else (listener,)
         self._series = {name: Series() for name in METRIC_SERIES}
         self._losses = LossRecorder(self._series["loss"], self._series["lr"], log)
         self._epoch_began = (0.0, 0, 0.0)
@@ -197,6 +197,14 @@ class Recorder:
         self._losses.note(epoch, batch, batches_done, loss, lr, ended)
         for listener in self._listeners:
             listener.batch(epoch, batch, batches_done, loss, lr)
+
+    def listen(self, listener: Listener) -> None:
+        """Tell this one, too, from now on."""
+        self._listeners = (*self._listeners, listener)
+
+    def unlisten(self, listener: Listener) -> None:
+        """Tell it no more."""
+        self._listeners = tuple(one for one in self._listeners if one is not listener)
 
     @property
     def first_loss(self) -> float | None:

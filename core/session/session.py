@@ -36,6 +36,7 @@ from .mailbox import Mailbox
 from .reach import check_reach
 from .recorder import Listener, Recorder
 from .recovery import OnNonFinite, Recovery
+from .resume_check import ResumeCheck
 from .state import RunState, put_rng, put_state
 
 BLINK: Final = 1.0
@@ -308,6 +309,9 @@ class Session:
             if progress.epoch >= self.training.epochs:
                 where = f"the end: {progress.epoch} epochs are trained"
             run.recorder.change(progress, f"resumed at {where}", "resumed")
+            loss = None if self.saving is None else self.saving.next_loss
+            if loss is not None and not self._notes:
+                ResumeCheck(self.training, progress, run.recorder, loss)
         for note in (*self._notes, *self._beforehand()):
             run.recorder.change(progress, note, "warning")
         if self.training.compile:

@@ -21,10 +21,11 @@ from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
 from ..protocol.faults import Fault
+from ..training.carried import Carried
 from ..training.data import batch_count
 from ..training.lazy import UNMADE, made_buffers, unmade
 from ..training.lr import LearningRate
-from ..training.progress import Progress
+from ..training.progress import Progress, tensors_in
 from ..training.resume_data import Loaders, hidden_generators, unrepeatable
 from ..training.rng import rng_state, set_rng_state
 from ..training.training import Training
@@ -33,6 +34,10 @@ from .fit import misfit, moments_misfit
 from .recorder import Recorder
 
 COUNTERS: Final = ("epoch", "batch", "batches_done", "samples_done", "updates", "trained")
+
+
+LARGEST: Final = 64 * 2**20
+"""Bytes of what a model carries outside of its buffers, at most; more is a cache or the like."""
 
 
 class StateError(ValueError):
@@ -49,9 +54,14 @@ class RunState:
     recorder: Recorder
     clock: Clock
     loaders: Loaders
+    carried: Carried = field(init=False)
+    """What the model carries from batch to batch outside of parameters and buffers."""
     began: dict[str, Any] = field(default_factory=dict)
     """Where a schedule that counts updates stood when the epoch began, if the epoch would have to
     start over."""
+
+    def __post_init__(self) -> None:
+        self.carried = Carried(self.training)
 
     def epoch_begins(self) -> None:
         """Remember what a resume in the middle of the epoch goes back to."""
@@ -106,6 +116,10 @@ def take_state(run: RunState) -> dict[str, Any]:
         state["order"] = progress.order
     if run.began:
         state["began"] = run.began
+    carried = run.carried.changed()
+    if carried:
+        state["carried"] = {k: v for k, v in carried.items() if _size(v) <= LARGEST}
+        state["left_out"] = [name for name in carried if name not in state["carried"]]
     if scaler.is_enabled():
         state["scaler"] = scaler.state_dict()
     if window:
@@ -183,6 +197,7 @@ def put_state(
             unlike = moments_misfit(training.optimizer, state["optimizer"])
             if unlike:
                 raise StateError(f"the checkpoint does not fit this run: {unlike}")
+        run.carried.put(state.get("carried", {}), rewinding=rewinding)
         if "criterion" in state and isinstance(training.criterion, nn.Module):
             training.criterion.load_state_dict(state["criterion"])
         for name in COUNTERS:
@@ -229,6 +244,11 @@ def put_state(
         run.recorder.begin_epoch_anew()
     if progress.batches_done and not rewinding:
         notes += hidden_generators(training.batches)
+        notes += [
+            f"{name} is too large for a checkpoint: if it is carried from batch to batch, what "
+            "comes from here on is other numbers"
+            for name in state.get("left_out", ())
+        ]
     return tuple(notes)
 
 
@@ -293,6 +313,11 @@ def _put_buffers(model: nn.Module, buffers: Mapping[str, Tensor]) -> None:
         for name, value in buffers.items():
             if name in own and own[name].shape == value.shape:
                 own[name].copy_(value)
+
+
+def _size(value: Any) -> int:
+    """Bytes of all tensors in it."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(value))
 
 
 def _put_gradients(model: nn.Module, gradients: Mapping[str, Tensor]) -> None:

@@ -6,6 +6,7 @@ sums are not chained: a damaged line then costs itself only, and its successor s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -26,6 +27,8 @@ LONGEST: Final = 1 << 20
 """Bytes of a line; a longer one is damaged."""
 BOUND: Final = 4 << 20
 """Most bytes kept in memory while the file can't be written."""
+NEAR: Final = 16 << 20
+"""Bytes at the end of a log in which a batch is looked for."""
 _BLOCK: Final = 1 << 16
 """Bytes read at once from the end of a file."""
 _AT_ONCE: Final = 512
@@ -86,6 +89,18 @@ def lines_backwards(file: BinaryIO, most: int | None = None) -> Iterator[tuple[i
         position = begin
     if end > 0:
         yield position, stop, rest
+
+
+def loss_after(path: Path, batches_done: int) -> float | None:
+    """The loss of the batch behind so many; None where the log does not have it near its end."""
+    with contextlib.suppress(OSError), open_regular(path) as file:
+        for _, _, text in lines_backwards(file, NEAR):
+            record = unseal(text)
+            if record is None or record["type"] != "batch":
+                continue
+            if record["batches_done"] <= batches_done + 1:
+                return record["loss"] if record["batches_done"] == batches_done + 1 else None
+    return None
 
 
 def last_whole(file: BinaryIO) -> tuple[int, bool]:

@@ -17,6 +17,7 @@ from .checkpoint import CheckpointError, CheckpointStore
 from .checkpoint_writer import CheckpointKind, CheckpointWriter
 from .files import is_file
 from .folder_guard import FolderGuard, deleted
+from .log_file import loss_after
 from .run_directory import RunDirectory
 from .run_log import RunLog
 
@@ -66,6 +67,8 @@ class Persistence:
         self.policy = policy or Policy()
         self.saved: SavedCheckpoint | None = None
         """The newest checkpoint that is on the disk."""
+        self.next_loss: float | None = None
+        """Of the batch behind the checkpoint that the run resumes from, if it was trained."""
         self.due = math.inf
         """When the next one is (`time.perf_counter`)."""
         self.wake: Callable[[], None] = lambda: None
@@ -110,6 +113,7 @@ class Persistence:
         Raises:
             OSError: it can't be.
         """
+        self.next_loss = loss_after(self.directory.metrics, state["progress"]["batches_done"])
         self.log.restore(state["log"])
 
     # For the run, at its gates.

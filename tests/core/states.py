@@ -37,6 +37,7 @@ class EveryState:
         self.due = 0.0
         self.saved: SavedCheckpoint | None = None
         self.log = None
+        self.next_loss: float | None = None
         self.wake = lambda: None
         self.refused: list[str] = []
         self.told = None

@@ -14,6 +14,7 @@ from typing import Any, Final, TextIO, cast
 from ...core.storage.log_file import read_log
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import RunSummary, list_runs, newest, summary
+from ...presets.file_settings import said
 from ..render.format import clean, counted, fit, metric, number, size
 from ..terminal.output import FAILED, NOBODY_READS, Output, complain
 
@@ -130,7 +131,7 @@ def _settings(found: Any) -> str | None:
     """The parameters of a file's `training()`."""
     if not isinstance(found, dict) or not found:
         return None
-    return ", ".join(f"{name} {value}" for name, value in found.items())
+    return ", ".join(f"{name} {said(value)}" for name, value in found.items())
 
 
 def export(folder: Path, name: str | None, *, epochs: bool, to: str | None) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...core.protocol.snapshot import RunInfo
 from ...core.protocol.steps import Task
+from ...presets.file_settings import said
 from ..render.format import counted
 from ..terminal.imports import load_compiler
 
@@ -95,7 +96,7 @@ class FilePlan:
 
     @property
     def headline(self) -> str:
-        changes = ", ".join(f"{key} {value}" for key, value in self.run.changes.items())
+        changes = ", ".join(f"{key} {said(value)}" for key, value in self.run.changes.items())
         with_them = f" with {changes}" if changes else ""
         return f"{self.name}: what training() in {self.run.path} gives{with_them}"
 

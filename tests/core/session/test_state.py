@@ -22,10 +22,11 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+from fivestep.core.inspection.eval_mode import eval_without_trace
 from fivestep.core.protocol.commands import ScaleLR, Stop
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
-from fivestep.core.session.state import StateError
+from fivestep.core.session.state import StateError, put_state
 
 
 def weights(training):
@@ -421,3 +422,117 @@ def test_what_could_only_be_loaded_by_executing_it_is_not_kept(make_training):
     Session(training, saving=keeper).run()
     assert not keeper.states
     assert "holds a Odd" in keeper.refused[0]
+
+
+class Recurrent(nn.Module):
+    """Goes on from the last batch's state, which is no buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.head = nn.GRU(2, 4, batch_first=True), nn.Linear(4, 3)
+        self.hidden, self.seen, self.moments = None, 0, []
+
+    def forward(self, x):
+        outputs, hidden = self.rnn(x.unsqueeze(1), self.hidden)
+        self.hidden, self.seen = hidden.detach(), self.seen + 1
+        self.moments[:] = [*self.moments[-1:], hidden.detach().mean()]
+        return self.head(outputs[:, 0]) * (1 + sum(self.moments)) / self.seen**0.1
+
+
+def with_hidden(make_training, model, **others):
+    listed = [(torch.rand(4, 2), torch.tensor([0, 1, 2, 0])) for _ in range(4)]
+    return with_loader(
+        make_training,
+        listed,
+        model=model,
+        optimizer=lambda _, lr: torch.optim.AdamW(model.parameters(), lr),
+        **others,
+    )
+
+
+def test_a_state_that_a_module_carries_outside_of_its_buffers_goes_on(make_training):
+    def make():
+        torch.manual_seed(1)
+        return with_hidden(make_training, Recurrent())
+
+    assert_goes_on_exactly(make, every=1)
+
+
+def test_so_does_one_in_a_variable_around_the_model(make_training):
+    def make():
+        torch.manual_seed(1)
+        hidden, counts = None, {"batches": 0}
+
+        class Closed(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.rnn, self.head = nn.GRU(2, 4, batch_first=True), nn.Linear(4, 3)
+
+            def forward(self, x):
+                nonlocal hidden
+                outputs, state = self.rnn(x.unsqueeze(1), hidden)
+                hidden = state.detach()
+                return self.head(outputs[:, 0])
+
+        def criterion(outputs, labels):
+            counts["batches"] += 1
+            return nn.functional.cross_entropy(outputs, labels) * counts["batches"]
+
+        return with_hidden(make_training, Closed(), criterion=criterion)
+
+    assert_goes_on_exactly(make, every=1)
+
+
+def test_going_back_within_a_run_takes_what_is_carried_along(make_training):
+    torch.manual_seed(1)
+    model = Recurrent()
+    training = with_hidden(make_training, model)
+    keeper = EveryState()
+    session = Session(training, saving=keeper)
+    session.run()
+    for state in (keeper.states[0], keeper.states[3]):
+        put_state(session._run, state, rewinding=True)
+        seen = state["progress"]["batches_done"]
+        assert (model.seen, len(model.moments)) == (seen, min(seen, 2))
+        assert (model.hidden is None) is (seen == 0)
+
+
+def test_looking_at_a_model_leaves_what_it_carries_alone(make_training):
+    model = Recurrent()
+    training = with_hidden(make_training, model)
+    model(torch.rand(4, 2))
+    hidden, content = model.hidden, model.hidden.clone()
+    with eval_without_trace(training) as looked_at:
+        looked_at(torch.rand(4, 2))
+        assert model.seen == 2
+    assert (model.seen, len(model.moments)) == (1, 1)
+    assert model.hidden is hidden
+    assert torch.equal(hidden, content)
+
+
+class Opaque:
+    """Nobody knows what is in here."""
+
+    scale = 1.0
+
+
+def test_what_no_checkpoint_can_keep_is_noticed_by_the_first_loss(make_training):
+    def make(carries):
+        torch.manual_seed(1)
+        model, opaque = plain_model(), Opaque()
+
+        def criterion(outputs, labels):
+            if carries:
+                opaque.scale *= 1.1
+            return nn.functional.cross_entropy(outputs, labels) * opaque.scale
+
+        return with_hidden(make_training, model, criterion=criterion)
+
+    for carries in (True, False):
+        states, whole = every_state(make(carries))
+        keeper = EveryState()
+        keeper.next_loss = whole.latest().recent[states[4]["progress"]["batches_done"]]
+        session = Session(make(carries), saving=keeper, state=states[4])
+        session.run()
+        told = [c.text for c in session.latest().changes if "not exact: the first batch" in c.text]
+        assert len(told) == carries

@@ -495,6 +495,29 @@ def test_another_file_or_a_changed_one_is_refused(
     assert "was changed" not in shell.resume("own", str(other))
 
 
+@pytest.mark.parametrize("carries", [True, False])
+def test_a_run_that_carries_what_no_checkpoint_keeps_is_told_at_its_first_batch(
+    shell: Shell, own: Callable[..., str], tmp_path: Path, carries: bool
+) -> None:
+    file = tmp_path / "own.py"
+    counted = OWN.replace("nn.CrossEntropyLoss()", "counted")
+    growing = "next(count)" if carries else "1"
+    counted = counted.replace(
+        "def training():",
+        "def counted(outputs, labels):\n"
+        f"    return nn.functional.cross_entropy(outputs, labels) * {growing}\n\n"
+        "count = iter(range(1, 100))\n\ndef training():",
+    )
+    file.write_text(counted)
+    own("own", "--save-every", "1epochs")
+    checkpoints = run("own") / "checkpoints"
+    for newer in (*checkpoints.glob("batch-*"), *sorted(checkpoints.glob("epoch-*"))[2:]):
+        newer.unlink()  # as if it was killed before they were written
+    told = shell.resume("own", str(file))
+    assert "resumed at the start of epoch 3" in told
+    assert ("not exact: the first batch since the checkpoint has loss" in told) is carries
+
+
 def test_a_module_that_was_changed_is_refused_by_name(
     shell: Shell, own: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -60,7 +60,7 @@ def build(recipe: Recipe) -> Training:
     except (ValueError, RuntimeError) as error:
         raise RecipeError(f"{recipe.name}: {error}") from error
     data = load_data(recipe)
-    model = make_model(recipe, data)
+    model = make_model(recipe, data.features.shape[1:], data.outputs)
     criterion = make_criterion(recipe)
     _try_out(recipe, data, model, criterion)
     _freeze(recipe, model)
@@ -98,7 +98,13 @@ def build(recipe: Recipe) -> Training:
         seed=recipe.seed,
         amp=amp,
         compile=recipe.compile,
-        about=About(recipe.name, data.about, recipe.model.name, data.label_names),
+        about=About(
+            recipe.name,
+            data.about,
+            recipe.model.name,
+            data.label_names,
+            None if data.table is None else data.table.facts(),
+        ),
     )
     if amp is not None:
         _try_amp(recipe, training, batches)
@@ -117,23 +123,27 @@ def load_data(recipe: Recipe) -> Dataset:
     return data
 
 
-def make_model(recipe: Recipe, data: Dataset) -> nn.Module:
-    """The recipe's model for this data, on the CPU, its weights drawn from the recipe's seed.
+def make_model(recipe: Recipe, inputs: torch.Size, outputs: int) -> nn.Module:
+    """The recipe's model, on the CPU, its weights drawn from the recipe's seed.
+
+    Args:
+        recipe: names the model and its options.
+        inputs: the shape of one sample's features.
+        outputs: see `Dataset.outputs`.
 
     Raises:
         RecipeError: its options contradict each other, or it is too large.
     """
     make = getattr(models, recipe.model.name)  # one of the catalogue's names, checked before
-    inputs = data.features.shape[1:]
     try:
         with torch.device("meta"):  # counts without taking memory, or drawing numbers
             size = sum(
-                p.numel() for p in make(inputs, data.outputs, **recipe.model.options).parameters()
+                p.numel() for p in make(inputs, outputs, **recipe.model.options).parameters()
             )
         if size > MOST_PARAMETERS:
             raise ValueError(f"expected at most {MOST_PARAMETERS:,} parameters, not {size:,}")
         torch.manual_seed(recipe.seed)
-        model: nn.Module = make(inputs, data.outputs, **recipe.model.options)
+        model: nn.Module = make(inputs, outputs, **recipe.model.options)
     except ValueError as error:
         raise RecipeError(f"{recipe.name}: model: {error}") from error
     return model

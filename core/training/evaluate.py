@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .loop import validate
 from .metrics import Meter, errors, meter_for
 from .predictions import chosen_classes, predictions
 from .progress import Progress, samples_in
-from .training import Training
+from .training import Amp, Training, autocast
 
 BINS: Final = 12
 """Of the histogram of residuals."""
@@ -119,23 +119,16 @@ def evaluate(training: Training) -> tuple[Evaluation, ...]:
         torch.set_num_threads(threads)
 
 
-def outputs_for(training: Training, features: Tensor, batch_size: int) -> Tensor:
-    """What the model gives for features (N, ...) without labels, as an evaluation computes it.
+def outputs_for(
+    model: nn.Module, features: Tensor, batch_size: int, device: torch.device, amp: Amp | None
+) -> Tensor:
+    """What a model gives for features (N, ...) without labels, as an evaluation computes it.
 
-    The outputs (N, ...) are on the CPU; nothing is trained, and the model is left in eval mode.
+    The model is moved to the device and left in eval mode; the outputs (N, ...) are on the CPU.
     """
-    threads = torch.get_num_threads()
-    if training.threads is not None:
-        torch.set_num_threads(training.threads)
-    model, found = training.model.eval(), []
-    try:
-        with torch.no_grad():
-            for batch in features.split(batch_size):
-                with training.autocast():
-                    outputs = model(batch.to(training.device))  # (B, ...)
-                found.append(outputs.float().cpu())
-    finally:
-        torch.set_num_threads(threads)
+    model = model.to(device).eval()
+    with torch.no_grad(), autocast(amp, device):
+        found = [model(batch.to(device)).float().cpu() for batch in features.split(batch_size)]
     return torch.cat(found)  # (N, ...)
 
 

@@ -82,6 +82,9 @@ class About:
     """For example "cnn"."""
     label_names: tuple[str, ...] = ()
     """Names of the classes, where there are any."""
+    table: Mapping[str, Any] | None = None
+    """How rows of a table become features and outputs become predictions, in plain values, which
+    a checkpoint keeps; None for other data."""
     settings: tuple[tuple[str, Any], ...] = ()
     """The parameters of the function that made it, with their values."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,16 @@ class Scaling:
         known = values.double()  # (n, D)
         spread = known.std(0, correction=0)  # (D,)
         return cls(known.mean(0), torch.where(spread > 0, spread, torch.ones_like(spread)))
+
+    @classmethod
+    def of_facts(cls, facts: Any) -> Scaling:
+        """What gave these facts, of one column. Raises TypeError or ValueError if nothing did."""
+        mean, spread = (torch.tensor([float(one)], dtype=torch.float64) for one in facts)
+        return cls(mean, spread)
+
+    def facts(self) -> list[float]:
+        """One column's mean and spread, as plain numbers."""
+        return [self.mean.item(), self.spread.item()]
 
     def apply(self, values: Tensor) -> Tensor:
         """Values (N, D), scaled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -41,6 +41,10 @@ class NumberFeature:
     def names(self) -> list[str]:
         return [printable(self.name, 40)]
 
+    def facts(self) -> dict[str, Any]:
+        reading, scaling = asdict(self.reading), self.scaling.facts()
+        return {"name": self.name, "reading": reading, "scaling": scaling, "fill": self.fill}
+
 
 @dataclass(frozen=True, slots=True)
 class CategoryFeature:
@@ -69,6 +73,9 @@ class CategoryFeature:
     def names(self) -> list[str]:
         return [f"{printable(self.name, 40)}={printable(text, 40)}" for text in self.texts]
 
+    def facts(self) -> dict[str, Any]:
+        return {"name": self.name, "texts": list(self.texts), "fill": self.fill}
+
 
 Feature = NumberFeature | CategoryFeature
 
@@ -85,6 +92,36 @@ class Table:
     """Of the values to predict, for a regression."""
     drops: bool = False
     """Whether rows with missing values were left out, rather than filled in or refused."""
+
+    @property
+    def width(self) -> int:
+        """How many features a row has."""
+        return sum(len(one.names) for one in self.features)
+
+    def facts(self) -> dict[str, Any]:
+        """All of it in plain values, which `of` takes."""
+        return {
+            "features": [one.facts() for one in self.features],
+            "target": self.target,
+            "classes": list(self.classes),
+            "scaling": None if self.scaling is None else self.scaling.facts(),
+            "drops": self.drops,
+        }
+
+    @classmethod
+    def of(cls, facts: Any) -> Table:
+        """What gave these facts. Raises ValueError where they are no table's."""
+        try:
+            scaling = facts["scaling"]
+            return cls(
+                tuple(_feature(one) for one in facts["features"]),
+                str(facts["target"]),
+                tuple(map(str, facts["classes"])),
+                None if scaling is None else Scaling.of_facts(scaling),
+                bool(facts["drops"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError("it does not say how its table was read") from error
 
     def encode(self, sheet: Sheet) -> tuple[Tensor, frozenset[int]]:
         """The rows of a sheet as features (N, D); its columns are found by name.
@@ -121,6 +158,15 @@ class Table:
             except CellError as error:
                 sheet.refuse(feature.name, row, str(error))
         return values
+
+
+def _feature(facts: Any) -> Feature:
+    name, fill = str(facts["name"]), facts["fill"]
+    if "texts" in facts:
+        texts = tuple(map(str, facts["texts"]))
+        return CategoryFeature(name, texts, None if fill is None else texts[texts.index(fill)])
+    scaling, reading = Scaling.of_facts(facts["scaling"]), Reading(**facts["reading"])
+    return NumberFeature(name, scaling, reading, None if fill is None else float(fill))
 
 
 def number_features(names: Sequence[str], scalings: Sequence[Scaling]) -> tuple[Feature, ...]:

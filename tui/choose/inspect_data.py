@@ -166,7 +166,7 @@ def layers(recipe: Recipe, data: Dataset) -> tuple[LayerSummary, ...]:
         if isinstance(output, Tensor):
             shapes[module] = _shape(output)
 
-    model = build.make_model(recipe, data).eval()
+    model = build.make_model(recipe, data.features.shape[1:], data.outputs).eval()
     for module in model.modules():
         module.register_forward_hook(remember)
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,8 @@ from ..setup.plan import Plan, RecipePlan
 from ..terminal.imports import load_torch
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ...core.training.evaluate import Evaluation, Residuals
     from ...core.training.training import Training
     from ..terminal.output import Output
@@ -70,7 +73,16 @@ class TrainedRun:
         Raises:
             RecipeError: there are none, or they are another model's.
         """
-        from ...core.session.state import StateError, put_model
+        state, weights = self.state()
+        self.put_weights(training.model, state)
+        return weights
+
+    def state(self) -> tuple[dict[str, Any], str]:
+        """What its checkpoint holds, and a line that says which one that is.
+
+        Raises:
+            RecipeError: there is none that can be read.
+        """
         from ...core.storage.checkpoint import CheckpointError, CheckpointStore
 
         store, notes = CheckpointStore(self._directory.checkpoints), ""
@@ -83,15 +95,23 @@ class TrainedRun:
                 loaded = store.newest()
                 state = loaded.state
                 notes += "".join(f" (passed over {one})" for one in loaded.skipped)
-            put_model(training.model, state)
-        except (CheckpointError, StateError) as error:
+        except CheckpointError as error:
             raise RecipeError(f"{self._directory.name}: {error}") from error
         at = state["progress"]
         which = "last" if self._last or notes else "best"
-        return (
+        return state, (
             f"the weights of run {self._directory.name}, {which} checkpoint: "
             f"{at['epoch']} epochs, batch {at['batches_done']:,}{notes}"
         )
+
+    def put_weights(self, model: nn.Module, state: Mapping[str, Any]) -> None:
+        """Load the weights of a state into a model. Raises RecipeError if they are another's."""
+        from ...core.session.state import StateError, put_model
+
+        try:
+            put_model(model, state)
+        except StateError as error:
+            raise RecipeError(f"{self._directory.name}: {error}") from error
 
 
 FRESH: Final = "the model is freshly initialised: nothing has been trained"

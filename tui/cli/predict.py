@@ -53,19 +53,28 @@ def predict_rows(trained: TrainedRun, run: str, rows: str) -> Rows:
     if not sheet.lines:
         raise RecipeError(f"{sheet.called}: there are no rows below the header")
     load_torch()
-    from ...core.training.evaluate import outputs_for
-    from ...presets.build import load_data
+    import torch
 
-    training = plan.build()
-    trained.load_weights(training)
-    table = load_data(plan.recipe).table
-    assert table is not None
+    from ...core.training.device import choose_device
+    from ...core.training.evaluate import outputs_for
+    from ...presets.build import make_model
+    from ...presets.data.table import Table
+
+    recipe, (state, _) = plan.recipe, trained.state()
+    try:
+        table = Table.of((state.get("about") or {}).get("table"))
+    except ValueError as error:
+        raise RecipeError(f"{printable(run)}: {error}; train it again to predict") from error
+    model = make_model(recipe, torch.Size((table.width,)), len(table.classes) or 1)
+    trained.put_weights(model, state)
     try:
         features, left_out = table.encode(sheet)
+        device = choose_device(recipe.device)
+        amp = None if recipe.amp == "off" else recipe.amp
+        outputs = outputs_for(model, features, BATCH, device, amp)
     except ValueError as error:
         raise RecipeError(str(error)) from error
-    outputs = outputs_for(training, features, BATCH)
-    header, answers = _answers(table, outputs, plan.recipe.criterion.name == "CrossEntropyLoss")
+    header, answers = _answers(table, outputs, recipe.criterion.name == "CrossEntropyLoss")
     twice = [name for name in header if name in sheet.names]
     if twice:
         raise RecipeError(f"{sheet.called}: there is a column {shown(twice[0])} already; rename it")

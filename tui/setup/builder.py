@@ -170,6 +170,7 @@ class RunBuilder:
         assert directory is not None
         about = {"fivestep": __version__, "run": self.name, "epochs": training.epochs}
         about |= {key: trained.get(key) for key in ("recipe", "file")}
+        about["table"] = training.about.table
         start = Start()
         if resume is not None:
             facts = session_facts(training)

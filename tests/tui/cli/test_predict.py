@@ -14,6 +14,7 @@ import torch
 from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.presets.build import build, load_data
 from fivestep.presets.recipe import load
+from fivestep.tui.terminal.output import Output
 
 from ..conftest import Cli
 
@@ -34,7 +35,7 @@ def trained(cli: Cli, file: str, *options: str) -> str:
     """Train a run called "mine" on this table; what it printed."""
     own = ("--dataset", "csv", "--set", f"dataset.path={file}", "--name", "mine", "--no-ui")
     sets = [word for option in options for word in ("--set", option)]
-    return cli("train", "iris-mlp", *own, "--epochs", "3", *sets).out
+    return cli("train", "iris-mlp", *own, "--set", "epochs=3", *sets).out
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
@@ -46,6 +47,9 @@ def test_a_regression_is_predicted_in_the_units_of_its_target(cli: Cli, folder: 
     out = trained(cli, "homes.csv")
     assert 'size, price read as numbers (decimal ",")' in out
     assert "paid read as dates" in out
+    recipe = load(str(folder / "runs/mine/recipe.toml"))
+    table, training = load_data(recipe).table, build(recipe)
+    (folder / "homes.csv").unlink()
     new = 'paid,size,kind\n2024-01-03,"30,5",a\n2024-01-04,"31,5",b\n'
     (folder / "new.csv").write_text(new)
     found, err = cli("predict", "mine", "new.csv")
@@ -54,8 +58,6 @@ def test_a_regression_is_predicted_in_the_units_of_its_target(cli: Cli, folder: 
     assert (first["size"], first["kind"]) == ("30,5", "a"), "the rows as they were given"
     assert list(first) == ["paid", "size", "kind", "prediction"]
     assert float(second["prediction"]) != float(first["prediction"])
-    recipe = load(str(folder / "runs/mine/recipe.toml"))
-    table, training = load_data(recipe).table, build(recipe)
     assert table is not None
     assert table.scaling is not None
     state: dict[str, Any] = CheckpointStore(folder / "runs/mine/checkpoints").best() or {}
@@ -135,6 +137,37 @@ def test_missing_values_are_treated_as_in_training(cli: Cli, folder: Path, missi
     else:
         assert predicted == [True, False, False]
         assert printed.err == "fivestep: 2 rows with missing values without a prediction\n"
+
+
+def test_a_terminal_gets_nothing_that_it_obeys(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "table.csv").write_text("a,b\n" + "\n".join(f"{i},{i}.5" for i in range(9)))
+    trained(cli, "table.csv")
+    (folder / "new.csv").write_text("a,note\n1,\x1b[2Jevil\n")
+    assert "\x1b[2Jevil" in cli("predict", "mine", "new.csv").out
+    monkeypatch.setattr(Output, "is_terminal", True)
+    assert rows_of(cli("predict", "mine", "new.csv").out)[0]["note"] == "evil"
+
+
+def test_a_run_with_filled_in_values_resumes_bit_for_bit(cli: Cli, folder: Path) -> None:
+    text = "a,kind,y\n" + "\n".join(f"{i or ''},{'ab?'[i % 3]},{i}.5" for i in range(40))
+    (folder / "table.csv").write_text(text)
+    options = ("dataset.missing=median", "scheduler.name=none")
+    trained(cli, "table.csv", *options)
+    (folder / "runs/mine").rename(folder / "runs/whole")
+    trained(cli, "table.csv", *options, "epochs=2")
+    assert (
+        "missing cells of a, kind are filled in"
+        in cli("resume", "mine", "--epochs", "3", "--no-ui").out
+    )
+    one, other = (
+        CheckpointStore(folder / "runs" / name / "checkpoints").newest()
+        for name in ("mine", "whole")
+    )
+    assert one.state["progress"]["batches_done"] == other.state["progress"]["batches_done"]
+    for name, weights in one.state["model"].items():
+        assert torch.equal(weights, other.state["model"][name])
 
 
 def test_a_table_that_comes_along_is_predicted_too(cli: Cli, folder: Path) -> None:

@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from ..protocol.inside import LayerRow
+from ..training.lr import group_names
 from .layer_stats import (
     RELUS,
     DeadUnits,
@@ -160,7 +161,8 @@ class LayerWatch:
                     dead_share=None if units is None else dead[0] / units[1],
                     weights=as_histogram(spread) if spread else None,
                     grads=as_histogram(grad_spread) if grad_spread else None,
-                    frozen=bool(owned[i]) and learning.isdisjoint(owned[i]),
+                    frozen=bool(owned[i]) and learning.keys().isdisjoint(owned[i]),
+                    groups=frozenset(learning[p] for p in owned[i] if learning.get(p)),
                     editions=self._editions.of(owned[i]) if exact else None,
                 )
             )
@@ -170,11 +172,13 @@ class LayerWatch:
         """`LayerRow.update_ratio` and `LayerRow.against` of all parameters together."""
         return _update([n for numbers in self._updates.values() for n in numbers.tolist()])
 
-    def _learning(self) -> set[Tensor]:
-        """The parameters that an update can move."""
+    def _learning(self) -> dict[Tensor, str]:
+        """The parameters that an update can move, with the name of one of several groups."""
+        groups = self._optimizer.param_groups
+        names = group_names(self._optimizer) if len(groups) > 1 else ("",)
         return {
-            p
-            for group in self._optimizer.param_groups
+            p: name
+            for name, group in zip(names, groups, strict=True)
             for p in group["params"]
             if p.requires_grad and not is_lazy(p)
         }

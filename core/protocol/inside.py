@@ -166,6 +166,8 @@ class LayerRow:
     grads: Histogram | None = None
     frozen: bool = False
     """None of its parameters learns: they ask for no gradient, or no optimizer has them."""
+    groups: frozenset[str] = frozenset()
+    """The parameter groups that it learns with, where there are several."""
     editions: tuple[int, int] | None = None
     """Numbers of the weights' and the gradients' content, each another one as soon as any value
     is another; None where nobody compared."""

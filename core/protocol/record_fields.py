@@ -6,6 +6,7 @@ for them, and for what is not known.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -24,13 +25,16 @@ _TIME: Final = "seconds since 1970"
 _TEXT: Final = "what happened, for people"
 _BEST: Final = ("best_metric", "best_epoch", "best_val_loss")
 
+_LRS: Final = "by name, the learning rate of each parameter group; null or left out if there is one"
+
 BATCH: Final[Fields] = {
     "epoch": _EPOCH,
     "batch": "counted from 1 in its epoch",
     "batches_done": _DONE,
     "loss": "mean loss over the samples of the batch, before its update",
-    "lr": "learning rate that its update used",
+    "lr": "learning rate that its update used, the largest of all parameter groups",
     "elapsed": _ELAPSED,
+    "lrs": _LRS,
 }
 WINDOW: Final[Fields] = {
     "epoch": "of the window's last batch, counted from 1",
@@ -43,6 +47,7 @@ WINDOW: Final[Fields] = {
     "bad": "how many of its batches' losses were NaN or infinite",
     "lr": "learning rate of the window's last batch",
     "elapsed": _ELAPSED,
+    "lrs": _LRS,
     "partial": "true where the run ended inside the window; else left out",
 }
 EPOCH: Final[Fields] = {
@@ -60,6 +65,7 @@ EPOCH: Final[Fields] = {
     "seconds": "training and validation time of this epoch, pauses left out",
     "batches_per_second": "training batches a second, validation left out",
     "lr": "learning rate after the epoch's last batch",
+    "lrs": _LRS,
     "elapsed": _ELAPSED,
 }
 CHANGE: Final[Fields] = {
@@ -102,6 +108,7 @@ REPORT: Final[Mapping[str, Fields]] = {
         "metric_name": "the validation metric: accuracy (0 to 1), r2 (at most 1) or perplexity",
         "optimizer": "name of the optimizer",
         "lr": "learning rate of the first update",
+        "lrs": _LRS,
         "batch_size": "samples per batch",
         "epochs": "epochs to train",
         "batches_per_epoch": "batches per epoch; null if not known beforehand",
@@ -228,6 +235,7 @@ def epoch_values(fields: Fields, summary: EpochSummary, **others: Any) -> dict[s
     """
     metrics = dict(summary.metrics)
     values = asdict(summary) | {"val_metric": summary.val_metric, "metrics": metrics} | others
+    values["lrs"] = dict(summary.lrs) or None
     return {name: values[name] for name in fields}
 
 
@@ -243,7 +251,15 @@ def template(kind: str, fields: Iterable[str], formats: Sequence[str]) -> str:
     Args:
         kind: of record.
         fields: of that kind, in order.
-        formats: how each is written, such as "%d".
+        formats: how each is written, such as "%d"; fields behind the last of them are left out.
     """
-    pairs = zip(fields, formats, strict=True)
+    pairs = zip(fields, formats, strict=False)
     return f'{{"type":"{kind}",' + ",".join(f'"{name}":{how}' for name, how in pairs)
+
+
+def groups_template(groups: Sequence[str], how: str) -> str:
+    """The field `lrs` behind a `template`, each number written in one way; "" where there is only
+    one parameter group.
+    """
+    names = [json.dumps(name).replace("%", "%%") for name in groups]
+    return f',"lrs":{{{",".join(f"{name}:{how}" for name in names)}}}' if names else ""

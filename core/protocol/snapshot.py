@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from .diagnosis import VerdictInputs
 from .faults import Fault
 from .inside import Inside
+from .parameter_groups import GroupLrs
 from .steps import State, Step, TaskName
 
 NOTHING_SHOWN: Final = Inside()
@@ -59,6 +60,8 @@ class RunInfo:
     """Mixed precision: bf16 or fp16; None is off."""
     compile: bool = False
     """Whether the model is compiled."""
+    groups: tuple[str, ...] = ()
+    """The names of the optimizer's parameter groups, where there are several."""
     settings: tuple[tuple[str, Any], ...] = ()
     """The parameters of a file's `training()`, with their values: plain ones, or in words."""
     clips: bool = False
@@ -162,6 +165,8 @@ class EpochSummary:
     """Training and validation time of this epoch, pauses left out."""
     batches_per_second: float
     lr: float
+    """The largest, where parameter groups differ."""
+    lrs: GroupLrs = ()
 
     @property
     def val_metric(self) -> float | None:
@@ -206,7 +211,8 @@ class Snapshot:
     best_metric: Best | None
     best_val_loss: Best | None
     lr: float
-    """What the optimizer uses: the schedule's value times `lr_factor`."""
+    """What the optimizer uses: the schedule's value times `lr_factor`. The largest, where parameter
+    groups differ."""
     lr_factor: float
     """1.0 until a person changes it."""
     grad_norm: float | None
@@ -222,7 +228,8 @@ class Snapshot:
     recent: tuple[float, ...]
     """Losses of the last batches, oldest first, at most `history.RECENT`."""
     curves: tuple[tuple[str, Curve], ...]
-    """Whole-run series by name: loss, val_loss, val_metric, lr, grad_norm, throughput."""
+    """Whole-run series by name: loss, val_loss, val_metric, lr, grad_norm, throughput; "lr NAME" of
+    each of several parameter groups."""
     changes: tuple[Change, ...]
     """What was changed by hand, oldest first, at most `session.CHANGES`."""
     saved: SavedCheckpoint | None = None
@@ -244,3 +251,4 @@ class Snapshot:
     trouble: Outcome | None = None
     """What the run is held by: it waits for a `GoBack` or a `Stop`."""
     outcome: Outcome | None = None
+    lrs: GroupLrs = ()

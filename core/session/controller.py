@@ -110,7 +110,7 @@ class Controller:
                 rate = self._run.rate
                 by = factor / rate.factor
                 rate.scale(factor)
-                self._note(f"lr {factor_text(by)} by hand → {rate.lr:.3g}", "lr")
+                self._note(f"lr {factor_text(by)} by hand → {rate.text}", "lr")
             case Validate():
                 self._note("validation asked for", "validate")
                 self.validating = True

@@ -278,7 +278,7 @@ class Engine:
         recorder, validated = run.recorder, self.validation.end()
         if validated:
             run.rate.after_validation(recorder.val_loss, recorder.metrics)
-        summary = recorder.epoch(progress, run.rate.lr, validated=validated)
+        summary = recorder.epoch(progress, run.rate.lr, run.rate.by_group, validated=validated)
         for notice in run.rate.take_notices():
             recorder.change(progress, notice, "schedule")
         self.controller.epoch_ended()

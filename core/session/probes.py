@@ -11,6 +11,7 @@ from ..protocol.conditions import Gate
 from ..protocol.diagnosis import VerdictInputs
 from ..protocol.inside import Inside
 from ..protocol.steps import FIVE, Step
+from ..training.lr import group_names
 from .breakpoints import Breakpoints, BreakReport, values_text
 from .controller import Controller, StoppedError
 from .readings import Readings
@@ -140,10 +141,12 @@ class Probes:
         """See `VerdictInputs.zero_groups`."""
         done, since = self._run.progress.batches_done, self._zero_since
         found = []
-        for i, group in enumerate(self._run.training.optimizer.param_groups):
+        optimizer = self._run.training.optimizer
+        pairs = zip(group_names(optimizer), optimizer.param_groups, strict=True)
+        for i, (name, group) in enumerate(pairs):
             if float(group["lr"]):
                 since.pop(i, None)
             else:
                 since.setdefault(i, done)
-                found.append((str(group.get("name", f"group {i}")), done - since[i]))
+                found.append((name, done - since[i]))
         return tuple(found)

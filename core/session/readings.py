@@ -95,7 +95,9 @@ class Readings:
         training = run.training
         self._training, self._progress, self._rate = training, run.progress, run.rate
         self._recorder = run.recorder
-        self._losses: Readback[tuple[int, int, int, float]] = Readback(training.device)
+        self._losses: Readback[tuple[int, int, int, float, tuple[float, ...]]] = Readback(
+            training.device
+        )
         self._norms: Readback[int] = Readback(training.device)
         scaled = training.scaler.is_enabled()
         self.checks = stop_on_nonfinite and not scaled
@@ -107,6 +109,7 @@ class Readings:
         self._skips: Readback[int] = Readback(training.device)
         self._made = self._made_at = self._normed = 0
         self._loss = self._lr = math.nan
+        self._lrs: tuple[float, ...] = ()
         self._immediate = self._losses.immediate
 
     def read_loss(self) -> None:
@@ -119,7 +122,7 @@ class Readings:
         loss = progress.loss
         assert loss is not None
         if self._immediate:
-            self._loss, self._lr = loss.item(), self._rate.lr
+            self._loss, self._lr, self._lrs = loss.item(), self._rate.lr, self._rate.lrs
             if self._stops and not math.isfinite(self._loss):
                 place = name_bad_value(
                     self._training, progress.features, progress.labels, progress.outputs
@@ -128,8 +131,8 @@ class Readings:
                     f"the loss is {self._loss}, noticed before backward", place
                 )
         else:
-            tag = (progress.epoch + 1, progress.batch + 1, progress.batches_done + 1, self._rate.lr)
-            self._losses.push(tag, loss)
+            at = (progress.epoch + 1, progress.batch + 1, progress.batches_done + 1)
+            self._losses.push((*at, self._rate.lr, self._rate.lrs), loss)
 
     def check_gradients(self) -> None:
         """Look at the gradients at the gate after the backward pass.
@@ -161,6 +164,7 @@ class Readings:
                 self._loss,
                 self._lr,
                 ended,
+                self._lrs,
             )
             if self._gradients is None:
                 self._count_skips()
@@ -180,10 +184,10 @@ class Readings:
         for readback in (self._losses, self._bad):
             readback.flush()
         trouble: NonFiniteError | None = None
-        for (epoch, batch, done, lr), loss in (
+        for (epoch, batch, done, lr, lrs), loss in (
             self._losses.drain() if everything else self._losses.poll()
         ):
-            self._recorder.batch(epoch, batch, done, loss, lr, perf_counter())
+            self._recorder.batch(epoch, batch, done, loss, lr, perf_counter(), lrs)
             if self._stops and trouble is None and not math.isfinite(loss):
                 trouble = NonFiniteLossError(f"the loss of epoch {epoch}, batch {batch} is {loss}")
         for (epoch, batch), bad in self._bad.drain() if everything else self._bad.poll():

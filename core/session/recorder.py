@@ -9,6 +9,7 @@ from functools import reduce
 from operator import add
 from typing import Any, Final, Protocol, TypeGuard
 
+from ..protocol.parameter_groups import GroupLrs
 from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
 from ..protocol.steps import State, Step, Task
 from ..storage.batch_lines import MOST, BatchBlock
@@ -24,8 +25,18 @@ from .series import Series
 class Listener(Protocol):
     """Gets every record of a run, in the training thread: its time is lost to training."""
 
-    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
-        """A batch was finished; `epoch` and `batch` are counted from 1, `lr` is what it used."""
+    def batch(
+        self,
+        epoch: int,
+        batch: int,
+        batches_done: int,
+        loss: float,
+        lr: float,
+        lrs: tuple[float, ...] = (),
+    ) -> None:
+        """A batch was finished; `epoch` and `batch` are counted from 1, `lr` is what it used, and
+        `lrs`, where there are several parameter groups, what each of them used.
+        """
 
     def epoch(self, summary: EpochSummary) -> None:
         """An epoch was finished."""
@@ -54,12 +65,15 @@ class LossRecorder:
 
     Args:
         curve: gets every loss.
-        lr_curve: gets every learning rate that differs from the one before.
+        lr_curves: get every learning rate that differs from the one before: the largest, and by
+            name those of several parameter groups.
         log: gets every block of batches, when it begins.
     """
 
-    def __init__(self, curve: Series, lr_curve: Series, log: Log | None = None) -> None:
-        self._curve, self._lr_curve, self._log = curve, lr_curve, log
+    def __init__(self, curve: Series, lr_curves: dict[str, Series], log: Log | None = None) -> None:
+        self._curve, self._log = curve, log
+        self._lr_curve, *self._group_curves = lr_curves.values()
+        self._groups = tuple(lr_curves)[1:]
         self._block = BatchBlock(0, 0, 1)
         self._next = self._epoch = 0
         """What the next batch has if it belongs to the block: `batches_done` (0: it will begin
@@ -69,17 +83,25 @@ class LossRecorder:
         self._first: float | None = None
         self.lr = math.nan
         """Of the last batch; NaN before the first."""
+        self._lrs: tuple[float, ...] = ()
         self._sum = 0.0
         self._count = 0
 
     def note(
-        self, epoch: int, batch: int, batches_done: int, loss: float, lr: float, ended: float
+        self,
+        epoch: int,
+        batch: int,
+        batches_done: int,
+        loss: float,
+        lr: float,
+        ended: float,
+        lrs: tuple[float, ...] = (),
     ) -> None:
         """Record a finished batch, see `Recorder.batch`."""
         if batches_done != self._next or epoch != self._epoch:
             self.settle()
             self._block, self._settled, self._epoch = (
-                BatchBlock(epoch, batch, batches_done),
+                BatchBlock(epoch, batch, batches_done, self._groups),
                 0,
                 epoch,
             )
@@ -89,6 +111,8 @@ class LossRecorder:
         block = self._block
         block.losses.append(loss)
         block.lrs.append(lr)
+        if lrs:
+            block.group_lrs.append(lrs)
         block.times.append(ended)
 
     def settle(self) -> None:
@@ -97,6 +121,13 @@ class LossRecorder:
         if not losses:
             return
         first = self._block.batches_done + self._settled
+        for done, each in enumerate(self._block.group_lrs[self._settled :], start=first):
+            if each != self._lrs:
+                before = self._lrs or (math.nan,) * len(each)
+                for series, value, last in zip(self._group_curves, each, before, strict=True):
+                    if value != last:
+                        series.add(done, value)
+                self._lrs = each
         if first == 1:
             self._first = losses[0]
         self._settled += len(losses)
@@ -133,6 +164,7 @@ class LossRecorder:
             "loss_sum": self._sum,
             "loss_count": self._count,
             "lr": self.lr,
+            "lrs": self._lrs,
             "first_loss": self._first,
         }
 
@@ -141,6 +173,7 @@ class LossRecorder:
         self._next, self._settled = 0, len(self._block.losses)
         self._sum, self._count = state["loss_sum"], state["loss_count"]
         self.lr, self._first = state["lr"], state["first_loss"]
+        self._lrs = state.get("lrs", ())
 
 
 CHANGES: Final = 200
@@ -157,6 +190,7 @@ class Recorder:
         clock: where the time goes.
         listener: gets every record, when it is made.
         log: keeps every record.
+        groups: the names of the optimizer's parameter groups, where there are several.
     """
 
     def __init__(
@@ -165,11 +199,14 @@ class Recorder:
         clock: Clock,
         listener: Listener | None = None,
         log: Log | None = None,
+        groups: tuple[str, ...] = (),
     ) -> None:
         self._task, self._clock, self._log = task, clock, log
         self._listeners: tuple[Listener, ...] = () if listener is None else (listener,)
+        lrs = {name: Series() for name in ("", *groups)}
         self._series = {name: Series() for name in METRIC_SERIES}
-        self._losses = LossRecorder(self._series["loss"], self._series["lr"], log)
+        self._series |= {f"lr {name}".strip(): series for name, series in lrs.items()}
+        self._losses = LossRecorder(self._series["loss"], lrs, log)
         self._epoch_began = (0.0, 0, 0.0)
         self._curves: tuple[tuple[str, Curve], ...] = ()
         self._val_seconds = 0.0
@@ -183,7 +220,14 @@ class Recorder:
         self.changes: tuple[Change, ...] = ()
 
     def batch(
-        self, epoch: int, batch: int, batches_done: int, loss: float, lr: float, ended: float
+        self,
+        epoch: int,
+        batch: int,
+        batches_done: int,
+        loss: float,
+        lr: float,
+        ended: float,
+        lrs: tuple[float, ...] = (),
     ) -> None:
         """Record a finished batch, in order.
 
@@ -193,10 +237,14 @@ class Recorder:
             loss: its mean.
             lr: what it used.
             ended: when it was done (`time.perf_counter`).
+            lrs: what each of several parameter groups used.
         """
-        self._losses.note(epoch, batch, batches_done, loss, lr, ended)
+        self._losses.note(epoch, batch, batches_done, loss, lr, ended, lrs)
         for listener in self._listeners:
-            listener.batch(epoch, batch, batches_done, loss, lr)
+            if lrs:
+                listener.batch(epoch, batch, batches_done, loss, lr, lrs)
+            else:
+                listener.batch(epoch, batch, batches_done, loss, lr)
 
     def listen(self, listener: Listener) -> None:
         """Tell this one, too, from now on."""
@@ -234,7 +282,9 @@ class Recorder:
         """Record a sampled gradient norm."""
         self._series["grad_norm"].add(batches_done, norm)
 
-    def epoch(self, progress: Progress, lr: float, *, validated: bool) -> EpochSummary:
+    def epoch(
+        self, progress: Progress, lr: float, lrs: GroupLrs = (), *, validated: bool
+    ) -> EpochSummary:
         """Record the epoch that `progress` has just counted."""
         began, batches_before, val_before = self._epoch_began
         active, val = self._clock.active, self._clock.spent[Step.VALIDATE]
@@ -252,6 +302,7 @@ class Recorder:
             seconds=seconds,
             batches_per_second=batches / training if training > 0 else 0.0,
             lr=lr,
+            lrs=lrs,
         )
         if validated:
             self._note_best(self.last)
@@ -381,6 +432,7 @@ class Recorder:
             best_val_loss=self.best_val_loss,
             lr=rate.lr,
             lr_factor=rate.factor,
+            lrs=rate.by_group,
             grad_norm=self._series["grad_norm"].last,
             phases=clock.phases(progress.batches_done),
             watching=clock.watching,

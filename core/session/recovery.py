@@ -58,7 +58,7 @@ class Recovery:
         self._put(good)
         rate.scale(factor)
         self._record(
-            f"went back from batch {batch:,} to {progress.batches_done:,}, lr ÷2 → {rate.lr:.3g}: "
+            f"went back from batch {batch:,} to {progress.batches_done:,}, lr ÷2 → {rate.text}: "
             f"{trouble.reason} ({trouble.where})"
         )
         return True

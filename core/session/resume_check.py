@@ -35,7 +35,15 @@ class ResumeCheck:
         self._tolerance = ROUGH if rough else EXACT
         recorder.listen(self)
 
-    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
+    def batch(
+        self,
+        epoch: int,
+        batch: int,
+        batches_done: int,
+        loss: float,
+        lr: float,
+        lrs: tuple[float, ...] = (),
+    ) -> None:
         """The first batch of the resumed run."""
         self._recorder.unlisten(self)
         if batches_done == self._next and not math.isclose(

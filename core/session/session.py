@@ -21,7 +21,7 @@ from ..training.compile import COMPILED_ANEW, COMPILING, compile_in_place
 from ..training.data import Batches, TensorBatches, batch_count
 from ..training.device import describe_device
 from ..training.failure import describe_failure, lost_worker
-from ..training.lr import LearningRate, ScheduleError
+from ..training.lr import LearningRate, ScheduleError, group_names
 from ..training.nonfinite import NonFiniteError
 from ..training.progress import Progress
 from ..training.resume_data import Loaders, unrepeatable
@@ -71,6 +71,7 @@ def describe_run(training: Training) -> RunInfo:
         exact_clock=training.device.type == "cpu",
         amp=training.amp,
         compile=training.compile,
+        groups=group_names(optimizer) if len(optimizer.param_groups) > 1 else (),
         settings=tuple((key, _in_short(value)) for key, value in about.settings),
         clips=training.clip_norm is not None or training.scaler.is_enabled(),
     )
@@ -155,7 +156,7 @@ class Session:
             saving.wake = self.mailbox.poke
         clock = Clock(EventClock() if training.device.type == "cuda" else None)
         log = None if saving is None else saving.log
-        recorder = Recorder(training.task, clock, listener, log)
+        recorder = Recorder(training.task, clock, listener, log, self.rate.groups)
         self._run = RunState(training, self.progress, self.rate, recorder, clock, Loaders(training))
         self._state = state
         self._notes = notes

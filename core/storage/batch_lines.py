@@ -9,16 +9,16 @@ from itertools import chain, repeat
 from operator import add
 from typing import Any, Final
 
-from ..protocol.record_fields import BATCH, WINDOW, template
+from ..protocol.record_fields import BATCH, WINDOW, groups_template, template
 from .log_file import seal
 
 MOST: Final = 1024
 """Most batches of a block."""
 EVERY: Final = 100_000
 """Batches logged one by one; the next 900,000 in windows of 10, then 9 million in 100, ..."""
-_BATCH: Final = template("batch", BATCH, ("%d", "%d", "%d", "%a", "%a", "%.6f")).encode() + b"\n"
+_BATCH: Final = template("batch", BATCH, ("%d", "%d", "%d", "%a", "%a", "%.6f")).encode()
 _NUMBERS: Final = ("%d", "%d", "%d", "%d", "%a", "%a", "%a", "%d", "%a", "%.6f")
-_WINDOW: Final = template("window", [*WINDOW][: len(_NUMBERS)], _NUMBERS).encode()
+_WINDOW: Final = template("window", WINDOW, _NUMBERS).encode()
 _PARTIAL: Final = b',"partial":true'
 
 
@@ -29,13 +29,21 @@ class BatchBlock:
     batches as there are `times`, which come last.
     """
 
-    __slots__ = ("batch", "batches_done", "epoch", "losses", "lrs", "times")
+    __slots__ = (
+        "batch", "batches_done", "epoch", "group_lrs", "groups", "losses", "lrs", "times"
+    )  # fmt: skip
 
-    def __init__(self, epoch: int, batch: int, batches_done: int) -> None:
+    def __init__(
+        self, epoch: int, batch: int, batches_done: int, groups: tuple[str, ...] = ()
+    ) -> None:
         self.epoch, self.batch, self.batches_done = epoch, batch, batches_done
+        self.groups = groups
+        """The names of the optimizer's parameter groups, where there are several."""
         self.losses: list[float] = []
         self.lrs: list[float] = []
         """The learning rate of each batch's update."""
+        self.group_lrs: list[tuple[float, ...]] = []
+        """The same for each of several parameter groups."""
         self.times: list[float] = []
         """When each was done (`time.perf_counter`)."""
 
@@ -69,10 +77,12 @@ def batch_lines(block: BatchBlock, start: int, stop: int, zero: float) -> list[b
         _or_null(block.losses[start:stop]),
         _or_null(block.lrs[start:stop]),
         [ended - zero for ended in block.times[start:stop]],
+        *([_or_null(lrs) for lrs in zip(*block.group_lrs[start:stop], strict=True)]),
         strict=False,
     )
+    line = _BATCH + groups_template(block.groups, "%a").encode() + b"\n"
     # All at once takes half the time of one by one.
-    text = _BATCH * (stop - start) % tuple(chain.from_iterable(rows))
+    text = line * (stop - start) % tuple(chain.from_iterable(rows))
     return [seal(body) for body in text.split(b"\n")[:-1]]
 
 
@@ -100,6 +110,7 @@ class Windows:
         self._bad = 0
         self._low, self._high, self._total = math.inf, -math.inf, 0.0
         self._last: list[Any] = []
+        self._lrs: dict[str, float] = {}
 
     def lines(self, block: BatchBlock, start: int, stop: int, zero: float) -> list[bytes]:
         """Lines for some batches, as `batch_lines`; what is left stays in the open window."""
@@ -134,6 +145,9 @@ class Windows:
         last = stop - 1
         numbers = (block.epoch, block.batch + last, block.batches_done + last, losses[-1])
         self._last = [*numbers, block.lrs[last], block.times[last] - zero]
+        self._lrs = (
+            dict(zip(block.groups, block.group_lrs[last], strict=True)) if block.groups else {}
+        )
 
     def partial(self) -> bytes | None:
         """A line for the window that is open; None if none is. It stays open."""
@@ -149,7 +163,9 @@ class Windows:
         good = self.batches - self._bad
         mean = self._total / good if good else math.nan
         numbers = (epoch, batch, batches_done, self.batches, self._low, mean, self._high)
-        return seal(_WINDOW % tuple(_or_null((*numbers, self._bad, lr, elapsed))) + end)
+        values = (*numbers, self._bad, lr, elapsed, *self._lrs.values())
+        line = _WINDOW + groups_template(tuple(self._lrs), "%a").encode()
+        return seal(line % tuple(_or_null(values)) + end)
 
     def state(self) -> dict[str, Any]:
         """The window that is open, in plain numbers; empty if none is."""
@@ -163,6 +179,7 @@ class Windows:
             "high": self._high,
             "total": self._total,
             "last": list(self._last),
+            "lrs": dict(self._lrs),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -173,3 +190,4 @@ class Windows:
             self._bad = int(state["bad"])
             self._low, self._high = float(state["low"]), float(state["high"])
             self._total, self._last = float(state["total"]), list(state["last"])
+            self._lrs = dict(state.get("lrs", {}))

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
@@ -203,7 +204,8 @@ def export_rows(run: RunDirectory, kind: ExportKind) -> Iterator[dict[str, float
     """One row of numbers for each epoch, or for each batch and each window of batches.
 
     A batch is a window of one. `loss` is a window's mean; the fields are otherwise those of
-    `protocol.record_fields.METRICS`; each validation metric has a column "metrics.NAME".
+    `protocol.record_fields.METRICS`; each validation metric has a column "metrics.NAME",
+    each of several parameter groups one "lrs.NAME".
 
     Raises:
         RunError: the log can't be read.
@@ -233,15 +235,15 @@ def write_csv(run: RunDirectory, stream: TextIO, kind: ExportKind) -> None:
         OSError: the stream takes no more.
     """
     columns = list(_BATCHES if kind == "batches" else _EPOCHS)
-    if kind == "epochs":
-        columns += sorted({name for row in export_rows(run, kind) for name in row} - set(columns))
+    looked_at = islice(export_rows(run, kind), 1 if kind == "batches" else None)
+    columns += sorted({name for row in looked_at for name in row} - set(columns))
     table = csv.DictWriter(stream, columns, restval=None, extrasaction="ignore")
     table.writeheader()
     table.writerows(export_rows(run, kind))
 
 
 def _batch(record: LogRecord) -> dict[str, float | None]:
-    row = {name: _cell(record.get(name)) for name in _BATCHES}
+    row = {name: _cell(record.get(name)) for name in _BATCHES} | _each(record, "lrs")
     if record["type"] == "window":
         return row | {"loss": _cell(record.get("loss_mean"))}
     loss = row["loss"]
@@ -250,10 +252,14 @@ def _batch(record: LogRecord) -> dict[str, float | None]:
 
 def _epoch(record: LogRecord) -> dict[str, float | None]:
     row = {name: _cell(record.get(name)) for name in _EPOCHS}
-    metrics = record.get("metrics")
-    if isinstance(metrics, dict):
-        row |= {f"metrics.{clean(name)}": _cell(value) for name, value in metrics.items()}
-    return row
+    return row | _each(record, "metrics") | _each(record, "lrs")
+
+
+def _each(record: LogRecord, field: str) -> dict[str, float | None]:
+    """A column for every name in a field that has values by name."""
+    values = record.get(field)
+    values = values if isinstance(values, dict) else {}
+    return {f"{field}.{clean(name)}": _cell(value) for name, value in values.items()}
 
 
 def _cell(value: Any) -> float | None:

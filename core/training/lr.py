@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from ..protocol.parameter_groups import GroupLrs, lr_text, unique
+
 
 class ScheduleError(RuntimeError):
     """A schedule could not take a step."""
@@ -18,6 +20,12 @@ class ScheduleError(RuntimeError):
 def factor_text(factor: float) -> str:
     """A factor for a person: "×2", "÷10"."""
     return f"×{factor:.4g}" if factor >= 1 or not factor else f"÷{1 / factor:.4g}"
+
+
+def group_names(optimizer: Optimizer) -> tuple[str, ...]:
+    """What each parameter group is called: its "name", else "group 0", "group 1" and so on."""
+    groups = enumerate(optimizer.param_groups)
+    return unique([str(group.get("name") or f"group {i}")[:60] for i, group in groups])
 
 
 def _wanted(plateau: ReduceLROnPlateau) -> str:
@@ -57,13 +65,35 @@ class LearningRate:
         self.scheduled = [float(group["lr"]) for group in optimizer.param_groups]
         """What the schedule says, one value a parameter group."""
         self._began = list(self.scheduled)
+        self.groups = group_names(optimizer) if len(self.scheduled) > 1 else ()
+        """The names of several parameter groups; empty where there is one."""
         self._notices: list[str] = []
 
     @property
     def lr(self) -> float:
-        """What the optimizer uses for its first parameter group."""
+        """What the optimizer uses; the largest, where parameter groups differ."""
+        if self.groups:
+            return max(self.lrs)
         lr = self._optimizer.param_groups[0]["lr"]
         return lr if type(lr) is float else float(lr)
+
+    @property
+    def lrs(self) -> tuple[float, ...]:
+        """What each of several parameter groups uses; empty where there is one."""
+        if not self.groups:
+            return ()
+        groups = self._optimizer.param_groups[: len(self.groups)]  # a person may have added some
+        return tuple([float(group["lr"]) for group in groups])
+
+    @property
+    def by_group(self) -> GroupLrs:
+        """The same, with their names."""
+        return tuple(zip(self.groups, self.lrs, strict=True))
+
+    @property
+    def text(self) -> str:
+        """What the optimizer uses, for a person."""
+        return lr_text(self.lr, self.by_group)
 
     def scale(self, factor: float) -> None:
         """Set the hand's factor (not on top of the last one: the whole of it)."""
@@ -102,7 +132,7 @@ class LearningRate:
         ]
         if lowered:
             self._notices.append(
-                f"lr {factor_text(lowered[0])} → {self.lr:.3g}: no {name} {wanted} in "
+                f"lr {factor_text(lowered[0])} → {self.text}: no {name} {wanted} in "
                 f"{epochs} epoch{'s' * (epochs != 1)} ({kind})"
             )
 

@@ -64,7 +64,7 @@ def lr_too_high(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | N
         return None
     # A schedule may have come down since.
     batch = losses.first_above(limit)
-    lr = f"{lr_at(s, batch):.2g}"
+    lr = f"{lr_at(s, batch):.2g}{_largest(s)}"
     changed = any(change.kind == "lr" and change.batch <= batch for change in s.changes)
     by_hand = f", ×{s.lr_factor:.3g} by hand" if changed and s.lr_factor != 1 else ""
     return Verdict(
@@ -114,6 +114,11 @@ def lr_zero_in_groups(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdi
     )
 
 
+def _largest(s: Snapshot) -> str:
+    """Said behind a learning rate, where it is not that of every parameter group."""
+    return ", the largest of all parameter groups" if len({lr for _, lr in s.lrs}) > 1 else ""
+
+
 def _stuck(info: RunInfo, s: Snapshot) -> LossStats | None:
     """The losses, if there was time to learn and hardly any of it was used.
 
@@ -144,8 +149,12 @@ def _learned(info: RunInfo, s: Snapshot) -> bool:
 
 
 def _update_ratio(s: Snapshot, facts: VerdictInputs) -> float | None:
-    """The layers' median, as it would be at the schedule's peak; None near its end."""
-    ratios = finite(tuple(layer.update_ratio for layer in facts.layers))
+    """The layers' median, as it would be at the schedule's peak; None near its end. Of parameter
+    groups, of those alone whose learning rate is the largest: others are small on purpose.
+    """
+    large = {name for name, lr in s.lrs if lr >= 0.5 * s.lr}
+    layers = [layer for layer in facts.layers if not layer.groups or layer.groups & large]
+    ratios = finite(tuple(layer.update_ratio for layer in layers))
     peak = highest_lr(s)
     if not ratios or s.lr < 0.01 * peak:  # the last updates are small by intent, down to nothing
         return None
@@ -163,7 +172,7 @@ def lr_too_low(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | No
         why = f"an update changes the weights by {ratio:.0e} of their size; about 1e-3 is usual"
     # Labels dealt out at random left 0.97 of the start: that is learned by heart, one by one.
     elif ratio != 0 and losses.left < 0.97 and change < -2 * error:
-        why = f"it falls steadily, but far too slowly (lr = {highest_lr(s):.2g})"
+        why = f"it falls steadily, but far too slowly (lr = {highest_lr(s):.2g}{_largest(s)})"
     else:
         return None
     return Verdict(

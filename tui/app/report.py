@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...core.protocol.parameter_groups import lr_text
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..headless.reporter import Ending, tell_unkept
@@ -56,7 +57,7 @@ def summary(info: RunInfo, last: Snapshot, outcome: Outcome | None) -> tuple[str
         parts.append(f"val loss {number(last.val_loss)}")
     parts += [f"{name} {metric(name, value)}" for name, value in last.metrics]
     hand = f" (by hand ×{last.lr_factor:g})" if last.lr_factor != 1 else ""
-    parts.append(f"lr {number(last.lr)}{hand}")
+    parts.append(f"lr {lr_text(last.lr, last.lrs, number)}{hand}")
     if last.faults_so_far and outcome.state is State.FAILED:  # else the first line says so
         parts.append(f"broken on purpose: {in_short(last.faults_so_far)}")
     return first, "  last: " + ", ".join(parts)

@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from ...core.protocol.parameter_groups import lr_text
 from ...core.protocol.snapshot import Certainty
 from ...core.protocol.steps import State, Step
 from ...core.session.external_loop import Watched
@@ -75,11 +76,11 @@ class WatchedInLines(Watched):
         super().__enter__()
         if self._live:
             self._guard.enter_context(giving_way(self._give_way))
-        info = self.info
+        info, picture = self.info, self.latest()
+        lr = clean(lr_text(picture.lr, picture.lrs, number))
         self._say(
             f"watching {info.model}, {learned(info.parameters)}, "
-            f"{info.optimizer} lr {number(self.latest().lr)}; {info.device}, "
-            f"{counted(info.threads, 'thread')}"
+            f"{info.optimizer} lr {lr}; {info.device}, {counted(info.threads, 'thread')}"
         )
         return self
 
@@ -96,7 +97,15 @@ class WatchedInLines(Watched):
         if outcome.advice:
             self._say(outcome.advice)
 
-    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
+    def batch(
+        self,
+        epoch: int,
+        batch: int,
+        batches_done: int,
+        loss: float,
+        lr: float,
+        lrs: tuple[float, ...] = (),
+    ) -> None:
         """A batch whose loss is known."""
 
     def epoch(self, summary: EpochSummary) -> None:

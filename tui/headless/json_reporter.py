@@ -8,7 +8,14 @@ from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from ...core.protocol.record_fields import BATCH, REPORT, change_values, epoch_values, template
+from ...core.protocol.record_fields import (
+    BATCH,
+    REPORT,
+    change_values,
+    epoch_values,
+    groups_template,
+    template,
+)
 from ..terminal.output import Output
 from .reporter import Ending, Reporter, VerdictWatch
 
@@ -18,13 +25,18 @@ if TYPE_CHECKING:
     from ...core.session.breakpoints import BreakReport
     from ...core.session.session import Session
 
-_BATCH: Final = template("batch", BATCH, ("%d", "%d", "%d", "%s", "%s", "%s")) + "}\n"
+_BATCH: Final = template("batch", BATCH, ("%d", "%d", "%d", "%s", "%s", "%s"))
 _encode: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 def line(kind: str, /, **fields: Any) -> str:
     """One record as a line of JSON."""
     return _encode({"type": kind} | {key: _plain(value) for key, value in fields.items()}) + "\n"
+
+
+def _batch_line(groups: tuple[str, ...]) -> str:
+    """What the record of a batch is made from, whose parameter groups are these."""
+    return _BATCH + (groups_template(groups, "%s") or ',"lrs":null') + "}\n"
 
 
 def _number(value: float) -> str:
@@ -48,11 +60,13 @@ class JsonReporter(Reporter):
         super().__init__(output)
         self._started = perf_counter()
         self._verdicts = VerdictWatch()
+        self._line = _batch_line(())
 
     def begin(self, session: Session) -> None:
         from ..setup.metadata import versions
 
         info = session.info
+        self._line = _batch_line(info.groups)
         picture = session.latest()
         self._write(
             "run_start",
@@ -65,6 +79,7 @@ class JsonReporter(Reporter):
             metric_name=info.metric_name,
             optimizer=info.optimizer,
             lr=None if picture is None else picture.lr,
+            lrs=(dict(picture.lrs) or None) if picture is not None else None,
             batch_size=info.batch_size,
             epochs=info.epochs,
             batches_per_epoch=info.batches_per_epoch,
@@ -82,11 +97,19 @@ class JsonReporter(Reporter):
         self.output.flush()
         self._started = perf_counter()
 
-    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
+    def batch(
+        self,
+        epoch: int,
+        batch: int,
+        batches_done: int,
+        loss: float,
+        lr: float,
+        lrs: tuple[float, ...] = (),
+    ) -> None:
         # Written out: there are thousands a second, and json's encoder costs 10 µs more.
         loss_text, lr_text = _number(loss), _number(lr)
         numbers = (epoch, batch, batches_done, loss_text, lr_text, self._elapsed())
-        self.output.write(_BATCH % numbers)
+        self.output.write(self._line % (*numbers, *map(_number, lrs)))
 
     def epoch(self, summary: EpochSummary) -> None:
         values = epoch_values(REPORT["epoch"], summary, elapsed=self._elapsed())

@@ -61,7 +61,15 @@ class Reporter:
         """The command that resumes it; "" if it is not kept."""
         return "" if self._builder is None else self._builder.resume_command
 
-    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
+    def batch(
+        self,
+        epoch: int,
+        batch: int,
+        batches_done: int,
+        loss: float,
+        lr: float,
+        lrs: tuple[float, ...] = (),
+    ) -> None:
         """A batch was finished (training thread)."""
 
     def epoch(self, summary: EpochSummary) -> None:

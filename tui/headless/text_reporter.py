@@ -8,6 +8,7 @@ from threading import RLock
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from ...core.protocol.parameter_groups import lr_text
 from ...core.protocol.snapshot import Change
 from ...core.protocol.steps import State
 from ..render.faults import break_report, what_to_expect, why_it_happened
@@ -102,6 +103,8 @@ class TextReporter(Reporter):
         self._own = frozenset(session.training.metrics)
         self._say(f"{info.data}; {learned(info.parameters)}; {_machine(info)}")
         picture = session.latest()
+        if picture is not None and picture.lrs:
+            self._say(f"parameter groups: lr {lr_text(picture.lr, picture.lrs)}")
         on = () if picture is None else picture.faults
         if not session.training.scaler.is_enabled():  # what scales its loss can't be broken
             on = (*on, *(fault for fault in self._faults if fault not in on))

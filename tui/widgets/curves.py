@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...core.protocol.parameter_groups import MOST
 from ...core.protocol.snapshot import Change, Curve, RunInfo, Snapshot
 from ..render.charts import ChartSeries, ChartView, Mark, chart, sparkline
 from ..render.faults import change_in_short
@@ -16,6 +17,8 @@ SMOOTH: Final = (("", 0.0), ("smooth", 0.8), ("smoother", 0.96))
 NAMES: Final = {"lr": "learning rate", "grad_norm": "gradient norm", "throughput": "batches/s"}
 
 
+STYLES: Final = ("train", "val", "good", "hand")
+"""Of the parameter groups' learning rates."""
 MARKED: Final = ("lr", "schedule", "switch", "rewind", "resumed")
 """Kinds of changes that a curve may bend at."""
 
@@ -109,6 +112,11 @@ class CurvesPanel(RunPanel):
                 main = points(self.snapshot.recent, done)
             start = main.x[0] if self.metric == "loss" and main.x else done * 0.75
             span = (start, max(done, start + 1))
+        groups = self._groups()
+        if groups:
+            curves = [self.curves.get(f"lr {name}", EMPTY) for name in groups]
+            styles = zip(curves, STYLES, strict=False)
+            return [ChartSeries(curve, style, smooth=smooth) for curve, style in styles], span
         if self.metric == "val_metric":
             return [ChartSeries(main, "val", points=True, glyph=".", smooth=smooth)], span
         series = [ChartSeries(main, "train", smooth=smooth)]
@@ -118,12 +126,22 @@ class CurvesPanel(RunPanel):
             )
         return series, span
 
+    def _groups(self) -> tuple[str, ...]:
+        """The parameter groups whose learning rates are drawn, each for itself."""
+        lrs = self.snapshot.lrs if self.snapshot is not None and self.metric == "lr" else ()
+        return tuple(name for name, _ in lrs) if len(set(lrs)) > 1 and len(lrs) <= MOST else ()
+
     def _legend(self, cells: int) -> Line:
         """Which curve is which, and how they are drawn."""
         if self.metric == "loss":
             left = line(("━━ ", "train"), "train")
             if self.info.validates:
                 left += line(("   ◆ ", "val"), "validation")
+        elif groups := self._groups():
+            pairs = zip(groups, STYLES, strict=False)
+            left = line(
+                *(part for name, how in pairs for part in (("━━ ", how), f"{clean(name)}  "))
+            )
         elif self.metric == "val_metric":
             left = line(("◆ ", "val"), f"validation {self.shown}")
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ...core.protocol.parameter_groups import MOST, lr_text
 from ...core.protocol.snapshot import Best, Curve, Snapshot
 from ...core.protocol.steps import CLASS_METRICS
 from ..render.format import NOTHING, clean, count, fit, learning_rate, metric, number
@@ -46,7 +47,7 @@ class NumbersPanel(RunPanel):
         rows.append(_row("grad norm", number(s.grad_norm if s else None)))
         if s is not None and s.skipped:
             rows.append(_row("skipped", count(s.skipped)))
-        rows.append(self._lr(s))
+        rows += self._lrs(s)
         if self.saved:
             rows.append((*line((fit("saved", NAME), "dim")), *self._saved()))
         if height >= len(rows) + 2:
@@ -106,14 +107,19 @@ class NumbersPanel(RunPanel):
             (fit(place, 2 * COLUMN, right=True), "bold"), fit(self.saved, COLUMN + 2, right=True)
         )
 
-    def _lr(self, s: Snapshot | None) -> Line:
-        """The learning rate, and what it is made of."""
+    def _lrs(self, s: Snapshot | None) -> list[Line]:
+        """The learning rate, and what it is made of; a row for each of a few parameter groups."""
         note = line((f"   {clean(self.info.scheduler)}", "dim")) if self.info.scheduler else ()
         if s is not None and s.lr_factor != 1.0:
             base = "schedule" if self.info.scheduler else "recipe"
             note = line((f"   {base} ", "dim"), (f"× {s.lr_factor:g} by hand", "hand"))
-        value = learning_rate(s.lr if s else None)
-        return (*_row("lr", value)[:2], *note)
+        if s is not None and len({lr for _, lr in s.lrs}) > 1 and len(s.lrs) <= MOST:
+            names = [f"lr {clean(name)}" for name, _ in s.lrs]
+            values = [learning_rate(lr) for _, lr in s.lrs]
+        else:
+            names, values = ["lr"], [learning_rate(None) if s is None else _told(s)]
+        first, *more = [_row(*pair)[:2] for pair in zip(names, values, strict=True)]
+        return [(*first, *note), *more]
 
     def _single(self, cells: int) -> Line:
         s = self.snapshot
@@ -126,7 +132,7 @@ class NumbersPanel(RunPanel):
                 best = f" best {metric(own, s.best_metric.value)}" if s and s.best_metric else ""
                 parts.append((clean(own), metric(own, value) + best))
         hand = f" (× {s.lr_factor:g})" if s and s.lr_factor != 1.0 else ""
-        parts.append(("lr", learning_rate(s.lr if s else None) + hand))
+        parts.append(("lr", (learning_rate(None) if s is None else _told(s)) + hand))
         parts.append(("grad", number(s.grad_norm if s else None)))
         return words(parts, cells)
 
@@ -137,6 +143,10 @@ def _loss(s: Snapshot | None) -> float | None:
     if batch is not None and batch.loss is not None:
         return batch.loss
     return s.loss if s is not None else None
+
+
+def _told(s: Snapshot) -> str:
+    return clean(lr_text(s.lr, s.lrs, learning_rate))
 
 
 def _epoch_loss(s: Snapshot | None) -> float | None:

@@ -56,25 +56,26 @@ def summary(epoch: int, **others: Any) -> EpochSummary:
     return EpochSummary(**(fields | others))
 
 
-def feeding(log: RunLog) -> Recorder:
+def feeding(log: RunLog, groups: tuple[str, ...] = ()) -> Recorder:
     """What tells a log of batches."""
-    return Recorder(Task(), Clock(), log=log)
+    return Recorder(Task(), Clock(), log=log, groups=groups)
 
 
-def train(log: RunLog, first: int, last: int) -> Iterator[int]:
+def train(log: RunLog, first: int, last: int, *groups: str) -> Iterator[int]:
     """Tell batches first to last; yields behind each batch, and behind each epoch."""
-    record = feeding(log)
+    record = feeding(log, groups)
+    lrs = tuple(0.1 / 10**i for i, _ in enumerate(groups))
     for done in range(first, last + 1):
         epoch, batch = divmod(done - 1, PER_EPOCH)
-        record.batch(epoch + 1, batch + 1, done, loss(done), 0.1, perf_counter())
+        record.batch(epoch + 1, batch + 1, done, loss(done), 0.1, perf_counter(), lrs)
         yield done
         if batch + 1 == PER_EPOCH:
             log.epoch(summary(epoch + 1))
             yield done
 
 
-def run(log: RunLog, first: int, last: int) -> None:
-    for _ in train(log, first, last):
+def run(log: RunLog, first: int, last: int, *groups: str) -> None:
+    for _ in train(log, first, last, *groups):
         pass
 
 
@@ -232,9 +233,25 @@ def test_a_log_that_ends_before_the_checkpoint_says_so(tmp_path: Path) -> None:
     assert warning["text"] == "14 batches before batch 25 are not in the log"
 
 
+def test_each_parameter_group_s_learning_rate_is_logged_by_name_and_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    groups = ('100 % "x"', "head")
+    log = open_log(tmp_path)
+    run(log, 1, 33, *groups)
+    state = state_of(log)
+    log.close()
+    log = open_log(tmp_path)
+    log.restore(state)
+    log.close()
+    found = [record for record in metrics(tmp_path) if record["type"] != "epoch"]
+    assert [record["type"] for record in found[-2:]] == ["window", "window"]
+    assert all(record["lrs"] == {'100 % "x"': 0.1, "head": 0.01} for record in found)
+
+
 def test_every_field_is_documented_and_every_documented_field_is_written(tmp_path: Path) -> None:
     log = open_log(tmp_path)
-    run(log, 1, 45)
+    run(log, 1, 45, "body", "head")
     log.change(Change(12.5, 2, 9, "lr ÷2 → 5.0e-4\x1b[2J", "lr"))
     log.restore(state_of(log) | {"batches_done": 99})  # which is ahead of the file
     log._metrics._dropped = log._events._dropped = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,28 @@ def test_a_plateau_tells_of_each_drop_behind_the_epoch_s_line(own: Path, cli: Cl
     at = next(i for i, row in enumerate(rows) if row.startswith("epoch 2/3"))
     assert rows[at + 1].startswith("lr ÷10 → 0.001: no val_loss below 0.")
     assert rows[at + 2].startswith("epoch 3/3")
+
+
+GROUPS = """[
+    {"params": model[1].parameters(), "lr": 1e-5, "name": "body"}, {"params": model[2].parameters()}
+]"""
+
+
+def test_parameter_groups_are_told_by_name(own: Path, cli: Cli, tmp_path: Path) -> None:
+    model = "nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.Linear(4, 2))"
+    file = Path(write(own, model=model, rest="validation=data"))
+    file.write_text(file.read_text().replace("model.parameters()", GROUPS))
+    out = cli("train", str(file), "--no-ui", "--name", "groups").out
+    assert "\nparameter groups: lr body 1e-05, group 1 0.01\n" in out
+    lrs = {"body": 1e-5, "group 1": 0.01}
+    records = [json.loads(row) for row in cli("train", str(file), "--json").out.splitlines()]
+    for record in records:
+        if record["type"] in ("run_start", "batch", "epoch"):
+            assert (record["lr"], record["lrs"]) == (0.01, lrs)
+    for kind in ((), ("--epochs",)):
+        head, row, *_ = cli("export", "groups", "--csv", *kind).out.splitlines()
+        columns = dict(zip(head.split(","), row.split(","), strict=True))
+        assert (columns["lrs.body"], columns["lrs.group 1"]) == ("1e-05", "0.01")
 
 
 def test_without_validation_a_plateau_is_refused(own: Path, cli: Cli) -> None:

@@ -24,7 +24,7 @@ from fivestep.tui.widgets.numbers import NumbersPanel
 from fivestep.tui.widgets.status import Header, ProgressBars
 from fivestep.tui.widgets.steps import StepsPanel
 
-from ..conftest import INFO, picture, text
+from ..conftest import INFO, curve, picture, text
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,21 @@ def test_what_rare_classes_are_judged_by_stands_where_there_is_room() -> None:
     assert "balanced acc 50.0 %" in large
     assert "majority" not in small
     assert "own" in small  # a person's own comes first
+
+
+def test_parameter_groups_have_a_row_and_a_curve_each() -> None:
+    numbers, curves = NumbersPanel(INFO), CurvesPanel(INFO)
+    lrs = (("body", 1e-5), ("head", 1e-2))
+    of_groups = tuple((f"lr {name}", curve({1.0: lr, 90.0: lr / 2})) for name, lr in lrs)
+    seen = picture(lr=1e-2, lrs=lrs)
+    numbers.snapshot = seen
+    rows = [" ".join(row.split()) for row in text(numbers.lines(64, 16)).splitlines()]
+    assert rows[rows.index("lr head 1.0e-2") - 1].startswith("lr body 1.0e-5 schedule")
+    assert "lr body 1.0e-5, head 1.0e-2" in text(numbers.lines(120, 1))
+    curves.take(replace(seen, curves=(*seen.curves, *of_groups)))
+    while curves.shown != "learning rate":
+        curves.next_metric()
+    assert "━━ body  ━━ head" in text(curves.lines(60, 16))
 
 
 def test_numbers_without_a_picture_keep_their_places() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
     from ..setup.plan import Plan
 
 TIME_UNITS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+LINGER: Final = 10.0
+"""Seconds that one of several processes leaves to the one that says why they all end."""
 TIME_SPAN: Final = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]+)")
 
 
 def refuse_ranks() -> None:
-    """Refuse to be one of several processes that train one model; the first of them says so.
+    """Refuse to be one of several processes that train one model; the first on a machine says so.
+
+    The others wait: torchrun ends all of them as soon as one ends, the one that speaks, too.
 
     Raises:
         typer.Exit: with 2.
@@ -38,7 +43,9 @@ def refuse_ranks() -> None:
     world = os.environ.get("WORLD_SIZE", "")
     if not world.isdecimal() or int(world) < 2:
         return
-    if os.environ.get("RANK", "0") == "0":
+    if os.environ.get("LOCAL_RANK", os.environ.get("RANK", "0")) != "0":
+        threading.Event().wait(LINGER)
+    else:
         complain(
             f"this is one of {int(world)} processes (WORLD_SIZE), as torchrun starts them, and a "
             "run in several is not there yet: start it once, without torchrun; a loop of your own "

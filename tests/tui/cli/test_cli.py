@@ -198,8 +198,10 @@ def test_what_an_encoding_lacks_becomes_a_question_mark() -> None:
 def test_one_of_several_processes_is_refused_and_one_line_says_so(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
     assert cli.refused(*command).startswith("this is one of 2 processes (WORLD_SIZE), as torchrun")
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr("fivestep.tui.cli.arguments.LINGER", 0)
     assert cli(*command, code=2) == ("", "")

@@ -6,6 +6,7 @@ It paints before torch is loaded, and must stay free of torch: what needs torch 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -165,6 +166,8 @@ class ChooseScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Show the first preset, and load torch once that is painted."""
+        if self._file_form is not None and "torch" in sys.modules:  # the file has been run
+            self.query_one(Banner).torch = f"torch {sys.modules['torch'].__version__}"
         self.query_one(PresetList).choose(self.chosen)
         self._choose(self.chosen)
         self.query_one(ChoosingBar).redraw()

@@ -373,6 +373,7 @@ async def test_a_python_files_parameters_are_fields(tmp_path: Path) -> None:
             "0.1", "8", "true", "relu", "BASE", "", "", ""
         ]  # fmt: skip
         assert app.command == f"fivestep train {file} --set width=8"
+        assert "loading" not in app.text("#banner")
         fields["act"].focus()
         await pilot.press("down")
         fields["epochs"].value = "3"

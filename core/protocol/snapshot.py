@@ -232,6 +232,9 @@ class Snapshot:
     each of several parameter groups."""
     changes: tuple[Change, ...]
     """What was changed by hand, oldest first, at most `session.CHANGES`."""
+    batches_per_epoch: int | None = None
+    """As the last epoch had them, where the loader can't tell or was wrong; None where
+    `RunInfo.batches_per_epoch` is what there is to know."""
     saved: SavedCheckpoint | None = None
     """The newest checkpoint; None if nothing is kept."""
     inside: Inside = NOTHING_SHOWN

@@ -55,7 +55,8 @@ class Engine:
         self.validation = ValidationRecorder(
             training, run.progress, run.recorder, run.clock, run.loaders
         )
-        self._batches_per_epoch = batch_count(training.batches)
+        self._lie_told = False
+        """Whether it was said that the loader's length is wrong."""
         self._batches_done = self._epoch = 0
         """As they were at the last gate."""
         self.lazy = unmade(training.model)
@@ -239,8 +240,13 @@ class Engine:
     ) -> Snapshot:
         """Put a Snapshot of now into the mailbox."""
         run, controller = self.run, self.controller
-        progress, epochs, count = run.progress, run.training.epochs, self._batches_per_epoch
-        left = None if count is None else (epochs - progress.epoch) * count - progress.batch
+        progress, epochs = run.progress, run.training.epochs
+        # What the last epoch had, where its loader can't tell or was wrong.
+        seen = progress.length if progress.length != progress.promised else None
+        count = seen or batch_count(run.training.batches)
+        left = None
+        if count is not None:
+            left = max(0, (epochs - progress.epoch) * count - min(progress.batch, count))
         snapshot = replace(
             run.recorder.snapshot(
                 progress,
@@ -254,6 +260,7 @@ class Engine:
                 curves=curves,
                 outcome=outcome,
             ),
+            batches_per_epoch=seen,
             saved=None if self._saving is None else self._saving.saved,
             inside=self.probes.inside(step, held=state is State.PAUSED),
             facts=self.probes.facts(validation_classes=self.validation.classes) if curves else None,
@@ -281,6 +288,13 @@ class Engine:
         summary = recorder.epoch(progress, run.rate.lr, run.rate.by_group, validated=validated)
         for notice in run.rate.take_notices():
             recorder.change(progress, notice, "schedule")
+        if progress.promised not in (None, progress.length) and not self._lie_told:
+            self._lie_told = True
+            text = (
+                f"the loader's length is {progress.promised:,} batches, but the epoch had "
+                f"{progress.length:,}: as many are expected of the next"
+            )
+            recorder.change(progress, text, "warning")
         self.controller.epoch_ended()
         if self._saving is not None:
             for kind in self._saving.after_epoch(summary.epoch, best=recorder.is_best(summary)):

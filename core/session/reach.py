@@ -1,12 +1,14 @@
-"""How far a schedule reaches: a run that goes on where it ends is told before it trains."""
+"""Whether batches and schedule last as long as a run; asked before it trains."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, PolynomialLR
 
 from ..training.data import batch_count
+from ..training.failure import UnfitError
 from ..training.progress import Progress
 from ..training.training import Training
 
@@ -14,8 +16,19 @@ ENDS: Final = {CosineAnnealingLR: "T_max", OneCycleLR: "total_steps", Polynomial
 """torch's schedules that have an end, each with the attribute that tells where."""
 
 
-class ShortScheduleError(ValueError):
-    """A run would outlive its schedule, which then fails; the text is one line."""
+def check_batches(training: Training) -> None:
+    """Refuse batches that can be gone through once only, where they are needed more often.
+
+    Raises:
+        UnfitError: they come from an iterator.
+    """
+    for name, batches in (("batches", training.batches), ("validation", training.validation)):
+        if training.epochs > 1 and isinstance(batches, Iterator):
+            raise UnfitError(
+                f"{name} is a {type(batches).__name__}, which gives its batches once, and "
+                f"{training.epochs:,} epochs go through it again",
+                "give a DataLoader, a list, or an object whose __iter__ begins anew",
+            )
 
 
 def check_reach(training: Training, progress: Progress) -> tuple[str, ...]:
@@ -27,7 +40,7 @@ def check_reach(training: Training, progress: Progress) -> tuple[str, ...]:
         progress: where that is.
 
     Raises:
-        ShortScheduleError: a run of so many epochs is longer than a schedule that can't go on.
+        UnfitError: a run of so many epochs is longer than a schedule that can't go on.
     """
     scheduler, per, epochs = training.scheduler, training.scheduler_per, training.epochs
     left, length = _moves(training, progress), _length(scheduler)
@@ -45,7 +58,7 @@ def check_reach(training: Training, progress: Progress) -> tuple[str, ...]:
     if length == _moves(training, Progress()).get(other):
         text += f'; scheduler_per="{other}" makes {length:,}'
     if fails:
-        raise ShortScheduleError(text)
+        raise UnfitError(text, "give it as many steps, or train fewer epochs")
     if made < length:
         return (f"{text}; it does not reach its end",)
     falls = isinstance(scheduler, CosineAnnealingLR)

@@ -33,7 +33,7 @@ from .clock import Clock, EventClock
 from .controller import StoppedError, UndoneError
 from .engine import Engine
 from .mailbox import Mailbox
-from .reach import check_reach
+from .reach import check_batches, check_reach
 from .recorder import Listener, Recorder
 from .recovery import OnNonFinite, Recovery
 from .resume_check import ResumeCheck
@@ -123,7 +123,7 @@ class Session:
 
     Raises:
         StateError: the state belongs to another training.
-        ShortScheduleError: the schedule fails before the training ends.
+        UnfitError: schedule or batches come to an end before the training does.
         ConditionError: a breakpoint can't be understood.
     """
 
@@ -167,6 +167,7 @@ class Session:
                 self._run, state, reschedule=reschedule, restart_epoch=restart_epoch
             )
             self.resumed_at = self.progress.batches_done
+        check_batches(training)
         self._notes += check_reach(training, self.progress)
         self._engine = Engine(
             self._run,

@@ -100,6 +100,7 @@ def take_state(run: RunState) -> dict[str, Any]:
         "buffers": dict(_unsaved_buffers(training.model)),
         "optimizer": training.optimizer.state_dict(),
         "progress": {name: getattr(progress, name) for name in COUNTERS},
+        "seen": (progress.promised, progress.length),
         "switches": [str(fault) for fault in sorted(progress.faults)],
         "switched": [str(fault) for fault in progress.faults_so_far],
         "rate": run.rate.state(),
@@ -202,6 +203,7 @@ def put_state(
             training.criterion.load_state_dict(state["criterion"])
         for name in COUNTERS:
             setattr(progress, name, state["progress"][name])
+        progress.promised, progress.length = state.get("seen", (None, None))
         progress.order = state.get("order")
         run.began = state.get("began", {})
         why = _starts_over(run, others=restart_epoch)

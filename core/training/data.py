@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from itertools import islice
 from typing import Any, cast
@@ -127,7 +128,7 @@ def batch_count(batches: Batches) -> int | None:
         return None  # its len() is a guess that workers can make wrong
     try:
         return len(cast("Any", batches))
-    except TypeError:
+    except (TypeError, NotImplementedError):
         return None
 
 
@@ -159,6 +160,8 @@ class Feed:
         start: batches at the epoch's beginning that are left out: they were trained already.
         unpack: takes a batch apart.
         order: torch's global generator as the epoch began; needed where some are left out.
+        trusting: the loader's length is believed until it has proved wrong.
+        around: is entered to ask for a batch where the loader should have none.
     """
 
     def __init__(
@@ -168,10 +171,15 @@ class Feed:
         start: int = 0,
         unpack: Unpack = pair,
         order: Tensor | None = None,
+        *,
+        trusting: bool = True,
+        around: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
-        count = batch_count(batches)
-        self.left = None if count is None else count - start
+        self.promised = batch_count(batches)
+        """Batches of the whole epoch, as the loader says; None if it doesn't."""
+        self.left = None if self.promised is None or not trusting else self.promised - start
         """Batches still to come; None if unknown."""
+        self._around, self._ahead = around, None
         self._source, self._start, self._order = batches, start, order
         self._device, self._unpack = device, unpack
         self._open = True
@@ -199,9 +207,16 @@ class Feed:
 
     @property
     def more(self) -> bool:
-        """Whether a batch is still to come, as far as can be known without asking for it."""
+        """Whether a batch is still to come, as far as can be known without asking for it.
+
+        Where none should be, the loader is asked: its last draw and its workers' exit are part of
+        an epoch, and it may have more than it said.
+        """
         if self.left is not None and self.left <= 0 and self._open:
-            self.close()
+            self.left = None
+            with self._around():
+                self._ahead = next(self._batches, None)
+            self._open = self._ahead is not None
         return self._open
 
     def take(self) -> tuple[Any, Any] | None:
@@ -210,7 +225,9 @@ class Feed:
         Raises:
             TypeError: the batch can't be taken apart.
         """
-        batch = next(self._batches, None)
+        batch, self._ahead = self._ahead, None
+        if batch is None:
+            batch = next(self._batches, None)
         if batch is None:
             self._open = False
             return None
@@ -220,8 +237,3 @@ class Feed:
             return batch  # type: ignore[no-any-return]
         features, labels = self._unpack(batch)
         return to_device(features, self._device), to_device(labels, self._device)
-
-    def close(self) -> None:
-        """Let the loader reach its end: its last draw and its workers' exit are part of it."""
-        self._open = False
-        next(self._batches, None)

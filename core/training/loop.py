@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ..protocol.faults import Fault
 from ..protocol.steps import Step, Steps
-from .data import Feed, TensorBatches
+from .data import Feed, TensorBatches, batch_count
+from .failure import UnfitError
 from .lr import LearningRate
 from .nonfinite import name_bad_value
 from .progress import Progress
@@ -82,8 +83,8 @@ def full_epoch(training: Training, rate: LearningRate, progress: Progress, batch
             break
         features, labels = batch  # (B, ...), (B, ...)
         progress.begin_batch(features, labels)
-        if batches.left is not None:
-            window = min(training.accumulate, part + 1 + batches.left)
+        left = training.accumulate if batches.left is None else batches.left
+        window = min(training.accumulate, part + 1 + left)
 
         if part == 0:
             yield Step.ZERO_GRAD
@@ -166,11 +167,16 @@ def validate(training: Training, progress: Progress, meter: BatchConsumer) -> St
     model, criterion = training.model, training.criterion
     autocast = training.autocast()
     modes = [(module, module.training) for module in model.modules()]
-    batches = Feed(training.validation, training.device, unpack=training.unpack)
     # Only a data set of one's own draws from Python's and NumPy's generators; to keep those, too,
     # takes 0.1 ms.
     in_memory = isinstance(training.validation, TensorBatches)
     untouched = untouched_rng if in_memory else everything_untouched
+    batches = Feed(
+        training.validation,
+        training.device,
+        unpack=training.unpack,
+        around=lambda: untouched(training.device),
+    )
     cpu = training.device.type == "cpu"
     progress.val_batch, progress.val_bad = 0, None
     model.eval()
@@ -205,6 +211,16 @@ def _after_batches(rate: LearningRate, progress: Progress) -> Steps:
     progress.trained = True
 
 
+def _nothing(progress: Progress) -> tuple[str, str]:
+    """What there is to say of an epoch without a batch, and what to do."""
+    if progress.length is None:
+        return "there is no batch to train on: the loader gave none", "look at its data set"
+    return (
+        f"epoch {progress.epoch + 1} got no batch, after {progress.length:,} in the one before",
+        "its batches must come from something that begins anew each time: a DataLoader, a list",
+    )
+
+
 def training_loop(
     training: Training,
     rate: LearningRate,
@@ -219,18 +235,29 @@ def training_loop(
 
     Args:
         meter: makes one for each validation.
+
+    Raises:
+        UnfitError: an epoch got no batch.
     """
     while progress.epoch < training.epochs:
         if not progress.trained:
             if not progress.batch and not isinstance(training.batches, TensorBatches):
                 progress.order = torch.get_rng_state()
             batches = Feed(
-                training.batches, training.device, progress.batch, training.unpack, progress.order
+                training.batches,
+                training.device,
+                progress.batch,
+                training.unpack,
+                progress.order,
+                trusting=progress.length in (None, batch_count(training.batches)),
             )
             while batches.more:
                 full = needs_full_loop(training, progress.faults)
                 epoch = full_epoch if full else plain_epoch
                 yield epoch(training, rate, progress, batches)
+            if not progress.batch:
+                raise UnfitError(*_nothing(progress))
+            progress.promised, progress.length = batches.promised, progress.batch
             yield _after_batches(rate, progress)
         if training.validation is not None:
             yield validate(training, progress, meter())

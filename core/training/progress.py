@@ -94,6 +94,10 @@ class Progress:
     order: Tensor | None = None
     """torch's global generator as this epoch began: a loader that has none of its own draws its
     order from there."""
+    promised: int | None = None
+    """Batches that the loader had said the last finished epoch would have; None if it can't."""
+    length: int | None = None
+    """Batches that it did have; None before it."""
     val_batch: int = 0
     """Validation batches finished in the validation under way."""
     val_bad: str | None = None

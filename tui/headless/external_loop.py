@@ -138,7 +138,10 @@ class WatchedInLines(Watched):
         if self._out is None or now < self._due or self._in_a_line:
             return
         picture, info = self.latest(), self.info
+        seen = picture.last.batches if picture.last is not None else info.batches_per_epoch
         total = f"/{info.batches_per_epoch}" if info.batches_per_epoch else ""
+        if seen != info.batches_per_epoch:  # what the last epoch had
+            total = f"/~{seen}"
         parts = [f"epoch {picture.epoch}  batch {picture.batch}{total}"]
         parts.append(f"{rate(picture.batches_per_second)}/s")
         if info.loss is not Certainty.UNKNOWN:

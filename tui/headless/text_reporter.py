@@ -205,9 +205,11 @@ class TextReporter(Reporter):
 
     def _progress(self, session: Session, now: Snapshot) -> list[str]:
         info, step = session.info, session.now()[0].info.name
-        total = info.batches_per_epoch
+        seen, total = now.batches_per_epoch, info.batches_per_epoch
         batch = f"batch {now.batch}"
-        if total:
+        if seen:
+            batch += f"/~{seen} {percent(min(1.0, now.batch / seen)):>5}"
+        elif total:
             share = percent(now.batch / total)
             batch = f"batch {now.batch:>{len(str(total))}}/{total} {share:>5}"
         if now.val_batch and info.validation_batches:

@@ -127,9 +127,9 @@ class RunBuilder:
         """
         from ...core.protocol.commands import SetFault
         from ...core.protocol.conditions import ConditionError
-        from ...core.session.reach import ShortScheduleError
         from ...core.session.session import Session
         from ...core.session.state import StateError
+        from ...core.training.failure import UnfitError
 
         options = self.options
         try:
@@ -148,10 +148,10 @@ class RunBuilder:
                 self.directory.close()
             if isinstance(error, StateError):
                 raise RecipeError(f"{self.name}: {error}") from error
-            if isinstance(error, ShortScheduleError):
+            if isinstance(error, UnfitError):
                 plan = self.plan
                 called = printable(str(plan.run.path)) if isinstance(plan, FilePlan) else plan.name
-                raise RecipeError(f"{called}: {error}") from error
+                raise RecipeError(f"{called}: {error}; {error.advice}") from error
             if isinstance(error, ConditionError):
                 raise RecipeError(f"--break: {error}") from error
             raise

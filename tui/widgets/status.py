@@ -104,7 +104,8 @@ class ProgressBars(RunPanel):
 
     def lines(self, width: int, height: int) -> list[Line]:
         s, info = self.snapshot, self.info
-        batches = info.batches_per_epoch
+        seen = s.batches_per_epoch if s is not None else None
+        batches = seen or info.batches_per_epoch
         if s is None:
             epoch = batch = 0
             per_epoch = 0.0
@@ -121,7 +122,8 @@ class ProgressBars(RunPanel):
             ("epoch", epoch, info.epochs, epochs_done),
             ("batch", finished if s else 0, batches, per_epoch),
         )
-        places = max(len(_of(at, total)) for _, at, total, _ in rows)
+        counts = [_of(epoch, info.epochs), _of(rows[1][1], batches, "~" if seen else "")]
+        places = max(map(len, counts))
         eta = s.eta if s is not None and not s.state.ended else None
         pace = (rate(s.batches_per_second), rate(s.samples_per_second)) if s else (NOTHING,) * 2
         times = (("elapsed", clock(self._elapsed)), ("ETA", clock(eta)))
@@ -150,7 +152,7 @@ class ProgressBars(RunPanel):
             spread(
                 line(
                     (f"{word} ", "dim"),
-                    (fit(_of(at, total), places, right=True), "bold"),
+                    (fit(counted, places, right=True), "bold"),
                     "  ",
                     *track(share, length),
                     fit(percent(share) if total else NOTHING, 6, right=True),
@@ -158,9 +160,9 @@ class ProgressBars(RunPanel):
                 right,
                 width,
             )
-            for (word, at, total, share), right in zip(rows, figures, strict=True)
+            for (word, _, total, share), counted, right in zip(rows, counts, figures, strict=True)
         ]
 
 
-def _of(at: int, total: int | None) -> str:
-    return f"{count(at)}/{count(total)}" if total else count(at)
+def _of(at: int, total: int | None, about: str = "") -> str:
+    return f"{count(at)}/{about}{count(total)}" if total else count(at)

@@ -17,8 +17,8 @@ from torch.optim.lr_scheduler import (
 )
 from torch.utils.data import DataLoader, IterableDataset
 
-from fivestep.core.session.reach import ShortScheduleError
 from fivestep.core.session.session import Session
+from fivestep.core.training.failure import UnfitError
 
 cycle = partial(OneCycleLR, max_lr=0.1)
 
@@ -42,7 +42,7 @@ def told(training, **options):
 )
 def test_one_that_fails_before_the_run_ends_is_refused(make_training, steps, options, says):
     options = {"scheduler_per": "update", **options}
-    with pytest.raises(ShortScheduleError) as refused:
+    with pytest.raises(UnfitError) as refused:
         Session(make_training(scheduler=partial(cycle, total_steps=steps), **options))
     assert str(refused.value).endswith(says)
 
@@ -98,7 +98,7 @@ def test_of_a_stream_only_the_epochs_are_known(make_training):
     make = partial(make_training, scheduler=partial(cycle, total_steps=4))
     stream = DataLoader(Stream(), 8)
     Session(make(batches=stream, scheduler_per="update", epochs=6))
-    with pytest.raises(ShortScheduleError, match="made for 4 steps, and 6 epochs make 6"):
+    with pytest.raises(UnfitError, match="made for 4 steps, and 6 epochs make 6"):
         Session(make(batches=stream, epochs=6))
 
 
@@ -106,6 +106,6 @@ def test_a_run_that_is_resumed_for_longer_is_refused_before_it_trains(make_train
     make = partial(make_training, scheduler=partial(cycle, total_steps=21), scheduler_per="update")
     kept = EveryState()
     finished(make(), saving=kept)
-    with pytest.raises(ShortScheduleError, match="made for 21 steps, and 5 epochs make 35"):
+    with pytest.raises(UnfitError, match="made for 21 steps, and 5 epochs make 35"):
         Session(make(epochs=5), state=kept.states[10])
     assert Session(make(), state=kept.states[10]).run().reason == "3 epochs trained"

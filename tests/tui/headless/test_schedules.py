@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fivestep.tui.headless import text_reporter
+
 from ..conftest import Cli
 
 OWN = """
@@ -70,6 +72,32 @@ def test_parameter_groups_are_told_by_name(own: Path, cli: Cli, tmp_path: Path) 
         head, row, *_ = cli("export", "groups", "--csv", *kind).out.splitlines()
         columns = dict(zip(head.split(","), row.split(","), strict=True))
         assert (columns["lrs.body"], columns["lrs.group 1"]) == ("1e-05", "0.01")
+
+
+STREAM = """class Stream:
+    def __iter__(self):
+        return iter([(torch.randn(4, 1, 6, 6), torch.arange(4) % 2)] * 6)
+
+
+def training"""
+
+
+def test_a_stream_s_length_is_expected_of_the_next_epoch(
+    own: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path(write(own))
+    file.write_text(
+        file.read_text().replace("def training", STREAM).replace("data, ep", "Stream(), ep")
+    )
+    monkeypatch.setattr(text_reporter, "SIGN_OF_LIFE", 0.0)
+    monkeypatch.setattr(text_reporter.TextReporter, "interval", 0.001)
+    out = cli("train", str(file), "--no-ui", "--no-save", "--epochs", "60").out
+    signs = [row for row in out.splitlines() if "  batch " in row]
+    assert not any("/~" in row for row in signs if row.startswith("epoch  1/"))
+    assert any("/~6 " in row and "ETA" in row for row in signs)
+    file.write_text(file.read_text().replace("Stream(), ep", "iter(Stream()), ep"))
+    line = cli("train", str(file), "--quiet", "--no-save", code=2).err
+    assert "batches is a list_iterator, which gives its batches once, and 3 epochs go" in line
 
 
 def test_without_validation_a_plateau_is_refused(own: Path, cli: Cli) -> None:

@@ -58,6 +58,12 @@ def test_progress_counts_and_stands_still_in_a_pause() -> None:
     assert text(bars.lines(120, 2)) == running
 
 
+def test_a_length_that_was_only_seen_is_marked_as_such() -> None:
+    bars = ProgressBars(replace(INFO, batches_per_epoch=None))
+    bars.snapshot = picture(batch=4, batches_per_epoch=12)
+    assert "5/~12" in text(bars.lines(100, 2))
+
+
 def test_progress_is_honest_about_what_is_unknown() -> None:
     bars = ProgressBars(replace(INFO, batches_per_epoch=None))
     bars.snapshot = picture(eta=None, batches_per_second=None, samples_per_second=None)

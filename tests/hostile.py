@@ -68,9 +68,17 @@ TOKENS = (
     "1,2",
     ";",
     "\t",
+    "$1,000.50",
+    "-1.234,5 €",
+    "(5 %)",
+    "31.12.2024 23:59",
+    "99/99/9999",
+    "1 " * 29,
 )
 TABLE = "a,b,kind,y\n" + "\n".join(f"{i},{i * 0.5},k{i % 3},{i % 2}" for i in range(20))
-KEYS = ("path", "target", "task", "ignore", "data_dir", "seed", "validation", "test", "noise")
+KEYS = tuple(
+    "path target task ignore categories decimal missing data_dir seed validation test noise".split()
+)
 
 watching = False
 events: list[str] = []
@@ -133,6 +141,9 @@ def table(draw: random.Random, folder: Path) -> Callable[[], object]:
     file = folder / "hostile.csv"
     file.write_bytes(spoiled(draw, TABLE, ","))
     changes: dict[str, Any] = {"dataset.name": "csv", "dataset.path": str(file)}
+    changes["dataset.missing"] = draw.choice(("refuse", "median", "drop"))
+    if draw.randrange(2):
+        changes["dataset.categories"] = ["a", "b", "kind"]
     if not draw.randrange(4):
         value: Any = draw.choice(TOKENS)
         changes[f"dataset.{draw.choice(KEYS)}"] = draw.choice((value, [value]))

@@ -121,6 +121,12 @@ class Reading:
             raise CellError(cell, f"is beyond {LARGEST:g}")
         return number
 
+    def check(self) -> None:
+        """Raise ValueError where there is no such way to read, as a damaged file may say."""
+        known = self.decimal in _BODY and (self.kind == "number" or self.order in _DAY)
+        if not known or not isinstance(self.unit, str):
+            raise ValueError("there is no such way to read a cell")
+
     @property
     def said(self) -> str:
         """What was understood, where that needs to be said; "" for plain numbers and texts."""

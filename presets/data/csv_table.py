@@ -77,6 +77,7 @@ def _columns(
         rows = "rows without missing cells" if gaps else "rows below the header"
         text = f"{sheet.called}: expected at least 3 {rows}, not {len(target.texts)}"
         raise TableError("path", text)
+    _varies(target)
     for column in features:
         if column.numbers is None:
             categories(column)
@@ -166,11 +167,16 @@ def _target(sheet: Sheet, name: str, texts: Sequence[str], decimal: str, missing
     target = _column(sheet, name, texts, decimal, "dataset.target takes another column")
     if target.missing and missing == "refuse":
         _refuse_missing(sheet, target, "--set dataset.missing=drop leaves such rows out")
-    if len(target.different) < 2 and len(target.texts) >= 3:
-        raise TableError(
-            "target", f"the column {shown(target.name)} never varies, so there is no target"
-        )
+    if len(target.texts) >= 3:
+        _varies(target)
     return target
+
+
+def _varies(target: Column) -> None:
+    """Raise TableError if a target has but one value."""
+    if len(target.different) < 2:
+        text = f"the column {shown(target.name)} never varies, so there is no target"
+        raise TableError("target", text)
 
 
 def no_column(name: str, names: Iterable[str]) -> str:

@@ -113,15 +113,18 @@ class Table:
         """What gave these facts. Raises ValueError where they are no table's."""
         try:
             scaling = facts["scaling"]
-            return cls(
+            table = cls(
                 tuple(_feature(one) for one in facts["features"]),
                 str(facts["target"]),
                 tuple(map(str, facts["classes"])),
                 None if scaling is None else Scaling.of_facts(scaling),
                 bool(facts["drops"]),
             )
-        except (KeyError, TypeError) as error:
+            if not table.features or bool(table.classes) == (table.scaling is not None):
+                raise TypeError("neither classes nor values")
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError("it does not say how its table was read") from error
+        return table
 
     def encode(self, sheet: Sheet) -> tuple[Tensor, frozenset[int]]:
         """The rows of a sheet as features (N, D); its columns are found by name.
@@ -166,6 +169,7 @@ def _feature(facts: Any) -> Feature:
         texts = tuple(map(str, facts["texts"]))
         return CategoryFeature(name, texts, None if fill is None else texts[texts.index(fill)])
     scaling, reading = Scaling.of_facts(facts["scaling"]), Reading(**facts["reading"])
+    reading.check()
     return NumberFeature(name, scaling, reading, None if fill is None else float(fill))
 
 

@@ -256,6 +256,12 @@ def test_rows_without_a_target_are_left_out(own: Own, missing: str) -> None:
     assert load_data(recipe).labels.isfinite().all()
 
 
+def test_rows_that_are_left_may_all_be_of_one_class(own: Own) -> None:
+    text = "x,y\n" + "\n".join(f"{i if i % 2 else ''},{'ab'[i % 2]}" for i in range(9))
+    recipe = own(text, missing="drop", task="classification")
+    assert 'the column "y" never varies' in refusal(recipe)
+
+
 def test_what_can_not_be_filled_in_is_refused(own: Own) -> None:
     text = "x,z,y\n" + "\n".join(f"{i},,{i}.5" for i in range(9))
     assert 'the column "z" has no value in the training rows' in refusal(

@@ -13,6 +13,7 @@ import torch
 
 from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.presets.build import build, load_data
+from fivestep.presets.data.table import Table
 from fivestep.presets.recipe import load
 from fivestep.tui.terminal.output import Output
 
@@ -185,6 +186,21 @@ def test_what_is_no_table_is_refused(cli: Cli, folder: Path) -> None:
         == "predict is for tables, and line has learned points"
     )
     assert cli.refused("predict", "none", "x.csv")
+    cli("new", "own.py")
+    cli("train", "own.py", "--name", "own", "--quiet", "--epochs", "1")
+    assert "came from a Python file" in cli.refused("predict", "own", "x.csv")
+
+
+@pytest.mark.parametrize(
+    "spoiled", [{}, {"features": []}, {"classes": []}, {"features": [{"name": 3}]}]
+)
+def test_a_table_that_was_spoiled_is_refused(spoiled: dict[str, Any]) -> None:
+    facts = load_data(load("iris-mlp")).table.facts()  # type: ignore[union-attr]
+    assert Table.of(facts).facts() == facts
+    facts["features"][0]["reading"]["decimal"] = "x"
+    for wrong in (facts, spoiled and facts | spoiled):
+        with pytest.raises(ValueError, match="it does not say how its table was read"):
+            Table.of(wrong)
 
 
 def test_what_was_understood_is_in_the_records(cli: Cli, folder: Path) -> None:

@@ -81,6 +81,12 @@ async def test_a_warning_is_seen_where_messages_are_behind_a_key() -> None:
         assert "warning" not in seen(app)
 
 
+async def test_how_a_table_was_read_is_among_the_messages() -> None:
+    place = RunLocation(notes=("price read as numbers (in $)",))
+    async with watching(FakeSource(picture()), kept=lambda: place) as (app, _):
+        assert "price read as numbers (in $)" in seen(app)
+
+
 async def test_trouble_asks_and_is_answered() -> None:
     held = picture(state=State.PAUSED, trouble=NAN, saved=SavedCheckpoint(288, 0.0))
     source = FakeSource(held)

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from ..training.data import last_batch
-from ..training.failure import UnfitError, failing_layer
+from ..training.failure import failing_layer
 from ..training.metrics import meter_for
 from ..training.progress import map_tensors
 from ..training.rng import everything_untouched
 from ..training.training import Training
+from ..training.unfit import UnfitError
 from .eval_mode import eval_without_trace
 
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]
@@ -59,6 +60,29 @@ def stretched(criterion: Callable[..., Any], outputs: Any, labels: Any) -> Shape
         if abs(one - other) <= 1e-3 * abs(one):
             return shapes
     return None
+
+
+def check_loss(loss: Any) -> None:
+    """Whether `backward()` can be called on what the criterion gave.
+
+    Raises:
+        UnfitError: it can't.
+    """
+    if not isinstance(loss, Tensor):
+        raise UnfitError(
+            f"the criterion gives a {type(loss).__name__}, not a tensor",
+            "return the loss alone, as it was computed: without .item(), float() or a tuple",
+        )
+    if loss.numel() != 1:
+        raise UnfitError(
+            f"the criterion gives {tuple(loss.shape)} losses, not one",
+            'take their mean: reduction="mean", or .mean()',
+        )
+    if not loss.requires_grad:
+        raise UnfitError(
+            "the loss depends on no parameter that learns",
+            "look for detach(), no_grad() or requires_grad=False in the model and the criterion",
+        )
 
 
 def check_measures(training: Training, features: Any, outputs: Any, labels: Any, loss: Any) -> None:

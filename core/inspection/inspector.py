@@ -27,7 +27,7 @@ from ..training.lazy import UNMADE, unmade
 from ..training.progress import Progress
 from ..training.training import Training
 from .base_view import View
-from .first_batch import Shapes, check_last_batch, check_measures, stretched
+from .first_batch import Shapes, check_last_batch, check_loss, check_measures, stretched
 from .layers import LayerWatch
 from .views import views_for
 
@@ -134,6 +134,7 @@ class Inspector:
         if step is Step.FORWARD:
             check_last_batch(training, at.features)
         else:
+            check_loss(at.loss)
             self._stretched = stretched(training.criterion, at.outputs, at.labels)
             check_measures(training, at.features, at.outputs, at.labels, at.loss)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 
 class Step(IntEnum):
@@ -153,9 +153,18 @@ TaskName = Literal["classification", "regression", "language-model"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A kind of problem; the default has no metric but the loss."""
+    """A kind of problem; the default has no metric but the loss.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
 
     name: TaskName | Literal["custom"] = "custom"
+
+    def __post_init__(self) -> None:
+        kinds = ("custom", *get_args(TaskName))
+        if self.name not in kinds:
+            raise ValueError(f"task must be one of {', '.join(kinds)}, not {self.name!r}")
 
     @property
     def metric_name(self) -> str:

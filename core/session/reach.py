@@ -8,9 +8,9 @@ from typing import Any, Final
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, PolynomialLR
 
 from ..training.data import batch_count
-from ..training.failure import UnfitError
 from ..training.progress import Progress
 from ..training.training import Training
+from ..training.unfit import UnfitError
 
 ENDS: Final = {CosineAnnealingLR: "T_max", OneCycleLR: "total_steps", PolynomialLR: "total_iters"}
 """torch's schedules that have an end, each with the attribute that tells where."""

@@ -12,8 +12,10 @@ from torch import nn
 
 from ..protocol.snapshot import Outcome
 from ..protocol.steps import State, Step
+from .cures import CURES, MEMORY
 from .nonfinite import NonFiniteError, NonFiniteGradientError
 from .progress import Progress
+from .unfit import UnfitError
 
 WORKER: Final = "a data worker died (out of memory?): try fewer; num_workers=0 shows its error"
 
@@ -21,19 +23,6 @@ UNSENDABLE: Final = (
     "spawned data workers are sent the data set and collate_fn by name: take functions and classes "
     "of the file's top level, no lambdas"
 )
-
-
-class UnfitError(ValueError):
-    """Data, model and task don't fit each other, seen before anything is lost by it.
-
-    Args:
-        text: what doesn't fit.
-        advice: what to do.
-    """
-
-    def __init__(self, text: str, advice: str) -> None:
-        super().__init__(text)
-        self.advice = advice
 
 
 def describe_failure(
@@ -45,7 +34,10 @@ def describe_failure(
     where = f"epoch {progress.epoch + 1}, batch {progress.batch + 1}, {step.info.name}"
     if step is Step.VALIDATE:
         where = f"epoch {progress.epoch + 1}, validation batch {progress.val_batch + 1}"
-    first_line = str(error).strip().split("\n", 1)[0]
+    told = str(error).strip()
+    if "in DataLoader worker process" in told.split("\n", 1)[0]:
+        told = told.rsplit("\n", 1)[-1].removeprefix(f"{type(error).__name__}: ")
+    first_line = told.split("\n", 1)[0].rstrip(".")
     if isinstance(error, NonFiniteError):
         reason = first_line
         where += f", {error.place}" if error.place else ""
@@ -56,7 +48,10 @@ def describe_failure(
         layer = failing_layer(model, error.__traceback__)
         where += f", layer {layer}" if layer is not None else ""
     text = "".join(traceback.format_exception(error))
-    return Outcome(State.FAILED, reason, where, advise(error), text)
+    advice = advise(error)
+    if not advice and step is Step.LOSS and progress.outputs is None:
+        advice = "the model gave None: forward() has to return its outputs"
+    return Outcome(State.FAILED, reason, where, advice, text)
 
 
 def failing_layer(model: nn.Module, tb: TracebackType | None) -> str | None:
@@ -77,26 +72,15 @@ def advise(error: BaseException) -> str:
         return error.advice
     if isinstance(error, NonFiniteError):
         return "try a lower learning rate, clip the gradients, or look for NaN in the data"
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
-        return "try a smaller batch size, with accumulate to make up for it, or a smaller model"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return MEMORY
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return "torch.compile failed (it needs a C++ compiler such as g++): leave out --compile"
     if lost_worker(error):
         return WORKER
     if isinstance(error, pickle.PicklingError) or "local object" in text:
         return UNSENDABLE
-    if "shapes cannot be multiplied" in text or "size mismatch" in text or "must match" in text:
-        return "the shapes of data and model do not fit: compare them in the traceback"
-    if "more than 1 value per channel" in text:
-        return (
-            "batch norm can't be trained on a batch of one: drop_last=True in the DataLoader, or "
-            "another batch_size"
-        )
-    if "out of bounds" in text or "out of range" in text:
-        return "a label or token lies outside what the model's outputs cover: check the classes"
-    if "expected scalar type" in text or "same dtype" in text:
-        return "the types differ: labels for classes are int64, all else float32"
-    return ""
+    return next((cure for signs, cure in CURES if any(sign in text for sign in signs)), "")
 
 
 def lost_worker(error: BaseException) -> bool:

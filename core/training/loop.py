@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from ..protocol.faults import Fault
 from ..protocol.steps import Step, Steps
 from .data import Feed, TensorBatches, batch_count
-from .failure import UnfitError
 from .lr import LearningRate
 from .nonfinite import name_bad_value
 from .progress import Progress
 from .rng import everything_untouched, untouched_rng
 from .training import Training
+from .unfit import UnfitError
 
 
 def plain_epoch(training: Training, rate: LearningRate, progress: Progress, batches: Feed) -> Steps:
@@ -204,8 +204,21 @@ def validate(training: Training, progress: Progress, meter: BatchConsumer) -> St
             module.training = mode
 
 
+NOTHING: Final = "are there data, and as many as a batch takes, if drop_last leaves out the rest?"
+USED_UP: Final = (
+    "it is used up after one epoch: give a DataLoader, or an object whose __iter__ begins anew"
+)
+
+
 def _after_batches(rate: LearningRate, progress: Progress) -> Steps:
-    """What an epoch needs once all of its batches are trained: the schedule moves."""
+    """What an epoch needs once all of its batches are trained: the schedule moves.
+
+    Raises:
+        UnfitError: there was no batch.
+    """
+    if not progress.batch:
+        yield Step.DATA  # none is under way: what was trained until here can be kept
+        raise UnfitError("the loader gave no batch", USED_UP if progress.epoch else NOTHING)
     yield Step.OTHER
     rate.after_epoch()
     progress.trained = True

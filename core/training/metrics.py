@@ -12,6 +12,7 @@ from torch import Tensor
 from ..protocol.steps import Task
 from .predictions import chosen_classes, predictions
 from .progress import samples_in
+from .unfit import UnfitError
 
 Metrics = Mapping[str, Callable[[Any, Any], Tensor | float]]
 """Functions of one's own by name: from outputs and labels of a batch to their mean, shape ()."""
@@ -58,9 +59,7 @@ class Meter:
         if not self._own:
             return []
         samples = samples_in(labels, outputs) or 1
-        values = [
-            _whole(torch.as_tensor(measure(outputs, labels))) for measure in self._own.values()
-        ]
+        values = [_value(name, measure, outputs, labels) for name, measure in self._own.items()]
         return [loss.new_tensor(samples), *(value * samples for value in values)]
 
     def count(self, outputs: Any, labels: Any) -> int:
@@ -188,6 +187,26 @@ def _tensor(labels: Any) -> Tensor:
     if not isinstance(labels, Tensor):
         raise TypeError(f"labels are a {type(labels).__name__}, not a tensor")
     return labels
+
+
+def _value(name: str, measure: Callable[[Any, Any], Any], outputs: Any, labels: Any) -> Tensor:
+    """What a metric of a person's own gives for a batch, shape ().
+
+    Raises:
+        UnfitError: it fails, or gives no number.
+    """
+    advice = "a metric is called with outputs and labels, and gives one number: their mean"
+    try:
+        given = measure(outputs, labels)
+        value = _whole(torch.as_tensor(given))
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        told = str(error).strip().split("\n", 1)[0]
+        raise UnfitError(f"metric {name}: {type(error).__name__}: {told}", advice) from error
+    if value.numel() != 1:
+        raise UnfitError(f"metric {name}: it gives {tuple(value.shape)}, not a number", advice)
+    return value.reshape(())
 
 
 def _wide(like: Tensor) -> torch.dtype:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..protocol.steps import Task
 from .data import batch_count
 from .lazy import learnable
+from .parts import check_loader, check_parts
 from .progress import pair
 from .schedules import check_scheduler, required
 
@@ -96,7 +97,9 @@ class Training:
     The model is already on `device`; batches are moved there as they are served.
 
     Raises:
-        ValueError: a count is not positive, or `clip_norm` is not; there is no such `amp`; a
+        TypeError: a part is no such thing.
+        ValueError: parts don't belong to each other, or no batch comes (see `parts`); a count is
+            not positive, or `clip_norm` is not; there is no such `amp`; a
             metric has the name of one that the task brings; the optimizer can't take a step
             without a closure; the scheduler needs what it won't get (see `check_scheduler`).
         RuntimeError: the device can't compute in the type that `amp` names.
@@ -148,9 +151,23 @@ class Training:
     """Scales the loss for fp16; does nothing otherwise."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        self.device = torch.device(self.device)  # people write "cuda", and the task's name
+        given: object = self.task
+        if not isinstance(given, Task):
+            self.task = Task(cast("Any", given))
+        for name in ("epochs", "accumulate", "seed", "threads"):
+            value = getattr(self, name)
+            if value is None and name in ("seed", "threads"):
+                continue
+            if not isinstance(value, int):
+                raise TypeError(f"{name} must be a whole number, not {value!r}")
+            if value < 1 and name != "seed":
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        check_loader(self.batches, "batches", self.epochs)
+        if self.validation is not None:
+            check_loader(self.validation, "validation", self.epochs)
+            if batch_count(self.validation) == 0:
+                raise ValueError("validation is empty; leave it out where there are no data for it")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm must be above 0, not {self.clip_norm}")
         if self.amp is not None and self.amp not in TYPES:
@@ -166,6 +183,7 @@ class Training:
                 "a closure and as often as it likes, so there are no five steps; take another, "
                 "such as AdamW"
             )
+        check_parts(self.model, self.criterion, self.optimizer, self.scheduler, self.device)
         if self.scheduler is not None:
             check_scheduler(
                 self.scheduler,

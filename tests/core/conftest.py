@@ -42,9 +42,9 @@ def make_training() -> MakeTraining:
         model = nn.Sequential(
             nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3)
         )
-        made = optimizer(model.parameters(), lr=lr)
+        others = {"model": model} | others
+        made = optimizer(others["model"].parameters(), lr=lr)
         parts: dict[str, object] = {
-            "model": model,
             "criterion": nn.CrossEntropyLoss(),
             "optimizer": made,
             "batches": TensorBatches(

@@ -129,7 +129,7 @@ class RunBuilder:
         from ...core.protocol.conditions import ConditionError
         from ...core.session.session import Session
         from ...core.session.state import StateError
-        from ...core.training.failure import UnfitError
+        from ...core.training.unfit import UnfitError
 
         options = self.options
         try:

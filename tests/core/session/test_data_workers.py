@@ -40,10 +40,7 @@ def run(make_training):
         stuck = multiprocessing.get_context("fork").Event()
         loader = DataLoader(Stuck(last, stuck), 1, num_workers=2)
         model = nn.Linear(6, 3)
-        made = make_training(
-            batches=loader, model=model, criterion=criterion, validation=False,
-            optimizer=lambda _, lr: torch.optim.SGD(model.parameters(), lr=lr),
-        )  # fmt: skip
+        made = make_training(batches=loader, model=model, criterion=criterion, validation=False)
         session = Session(made)
         session.start()
         return session, stuck

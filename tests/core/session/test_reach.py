@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import (
 from torch.utils.data import DataLoader, IterableDataset
 
 from fivestep.core.session.session import Session
-from fivestep.core.training.failure import UnfitError
+from fivestep.core.training.unfit import UnfitError
 
 cycle = partial(OneCycleLR, max_lr=0.1)
 

@@ -12,7 +12,7 @@ from states import EveryState, every_state, finished  # tests/core is on the pat
 
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
-from fivestep.core.training.failure import UnfitError
+from fivestep.core.training.unfit import UnfitError
 
 
 class Loader:

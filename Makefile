@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-long faults pictures slow lint style types contracts format clean
+.PHONY: help run test coverage bench bench-long faults pictures slow lint style types contracts format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,10 +20,13 @@ run: $(VENV)/ready ## run fivestep: make run ARGS="train digits-cnn --no-ui"
 	@$(BIN)/fivestep $(ARGS)
 
 # Threads that spin while they wait make torch's tests slower on a busy machine, never faster.
-test slow: export OMP_WAIT_POLICY := PASSIVE
+test coverage slow: export OMP_WAIT_POLICY := PASSIVE
 
-test: lint ## linter, formatter, types, import contracts, then the tests with coverage
-	$(BIN)/pytest -q -n 2 --cov --cov-report=term $(TESTS)
+test: lint ## linter, formatter, types, import contracts, then the tests
+	$(BIN)/pytest -q -n 2 --dist worksteal $(TESTS)
+
+coverage: $(VENV)/ready-test ## the tests again, and which lines they reach: takes nearly twice as long
+	$(BIN)/pytest -q -n 2 --dist worksteal --cov --cov-report=term $(TESTS)
 
 bench: $(VENV)/ready-test ## how fast it is, in one table of ratios: make bench ARGS="--only loop"
 	$(BIN)/python tests/benchmarks $(ARGS)

@@ -5,9 +5,11 @@ module, a counter, a variable of a function around the model.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 
 import torch
@@ -22,6 +24,8 @@ ITEMS: Final = 1_000
 """Entries of a list or a table that are looked at."""
 DEEPEST: Final = 3
 """Lists within lists that are looked at."""
+OTHERS: Final = sys.stdlib_module_names | {"torch", "numpy"}
+"""Whose objects are not looked into."""
 _OF_TORCH: Final = frozenset(vars(nn.Module()))
 
 Place = tuple[str, Any, Callable[[Any], None]]
@@ -40,8 +44,8 @@ class Carried:
     """Remembers how such places are now, and tells and undoes what has changed since.
 
     Looked at are the attributes of modules that are not torch's own, and the variables from
-    outside that their forward, the criterion and `unpack` name: tensors, plain values, and lists
-    and tables of them.
+    outside that their forward, the criterion and `unpack` name: tensors, plain values, lists and
+    tables of them, and the attributes of a person's own objects.
     """
 
     def __init__(self, training: Training) -> None:
@@ -64,7 +68,7 @@ class Carried:
             rewinding: within one run. What functions count goes on then: they may look for an
                 event of this process, and not for a batch.
         """
-        modules, device = dict(_modules(self._training)), self._training.device
+        owners, device = dict(_owners(self._training)), self._training.device
         now = {name: (value, put) for name, value, put in _places(self._training)}
         if rewinding:
             counts = {name for name, (value, _) in now.items() if _counts(name, value)}
@@ -76,13 +80,13 @@ class Carried:
             value = to_device(kept, device)
             if name in now:
                 _assign(*now[name], value)
-            elif path in modules and not callable(getattr(modules[path], attribute, None)):
-                setattr(modules[path], attribute, value)
+            elif path in owners and not callable(getattr(owners[path], attribute, None)):
+                setattr(owners[path], attribute, value)
         for name in now.keys() - values.keys():
             path, _, attribute = name.rpartition(".")
             if name not in self._before:
-                if path in modules:
-                    delattr(modules[path], attribute)
+                if path in owners:
+                    delattr(owners[path], attribute)
                 continue
             before, seen = self._before[name]
             if not _same(now[name][0], seen):
@@ -100,24 +104,49 @@ def _modules(training: Training) -> Iterator[tuple[str, nn.Module]]:
                     yield f"{part}.{path}" if path else part, module
 
 
-def _places(training: Training) -> Iterator[Place]:
-    functions: dict[Callable[..., Any], None] = {}
+def _owners(training: Training) -> Iterator[tuple[str, Any]]:
+    """What has attributes that count, by a name: modules, and the objects that they know."""
+    criterion = training.criterion
     for path, module in _modules(training):
-        functions[type(module).forward] = None
-        for name, value in vars(module).items():
+        yield path, module
+        inner = ((f"{path}.{name}", value) for name, value in vars(module).items())
+        yield from (pair for pair in inner if _is_object(pair[1]))
+    for name, value, _ in _variables(training):
+        if _is_object(value):
+            yield name, value
+    if _is_object(owner := getattr(criterion, "__self__", criterion)):
+        yield "criterion", owner
+
+
+def _is_object(value: Any) -> bool:
+    """Whether it is of a person's own class, or a mere bag of attributes."""
+    kind = type(value)
+    if isinstance(value, (nn.Module, type, ModuleType)) or not hasattr(value, "__dict__"):
+        return False
+    top = kind.__module__.partition(".")[0]
+    return kind is SimpleNamespace or top not in OTHERS
+
+
+def _places(training: Training) -> Iterator[Place]:
+    for path, owner in _owners(training):
+        for name, value in vars(owner).items():
             if name not in _OF_TORCH and _is_state(value):
-                yield f"{path}.{name}", value, partial(setattr, module, name)
-    for function in (training.criterion, training.unpack):
-        if inspect.isfunction(function):
-            functions[function] = None
-    for function in functions:
-        for name, value, put in _variables(inspect.unwrap(function)):
-            if _is_state(value):
-                yield f"{name} ({function.__qualname__})", value, put
+                yield f"{path}.{name}", value, partial(setattr, owner, name)
+    for name, value, put in _variables(training):
+        if _is_state(value):
+            yield name, value, put
 
 
-def _variables(function: Any) -> Iterator[Place]:
-    """The variables from outside that a function names."""
+def _variables(training: Training) -> Iterator[Place]:
+    """The variables from outside that forward, criterion and `unpack` name."""
+    found = [type(module).forward for _, module in _modules(training)]
+    found += [one for one in (training.criterion, training.unpack) if inspect.isfunction(one)]
+    for function in dict.fromkeys(found):
+        for name, value, put in _named_in(inspect.unwrap(function)):
+            yield f"{name} ({function.__qualname__})", value, put
+
+
+def _named_in(function: Any) -> Iterator[Place]:
     code = getattr(function, "__code__", None)
     if code is None:
         return

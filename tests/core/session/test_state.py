@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import numpy as np
@@ -483,6 +484,35 @@ def test_so_does_one_in_a_variable_around_the_model(make_training):
     assert_goes_on_exactly(make, every=1)
 
 
+class Memory:
+    """Begins empty."""
+
+
+def test_so_does_one_in_an_object_of_ones_own(make_training):
+    class Remembering(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.head, self.memory = nn.GRU(2, 4), nn.Linear(4, 3), Memory()
+
+        def forward(self, x):
+            outputs, state = self.rnn(x.unsqueeze(0), getattr(self.memory, "state", None))
+            self.memory.state = state.detach()
+            return self.head(outputs[0])
+
+    class Growing:
+        calls = 0
+
+        def __call__(self, outputs, labels):
+            self.calls += 1
+            return nn.functional.cross_entropy(outputs, labels) * self.calls
+
+    def make():
+        torch.manual_seed(1)
+        return with_hidden(make_training, Remembering(), criterion=Growing())
+
+    assert_goes_on_exactly(make, every=1)
+
+
 def test_going_back_within_a_run_takes_what_is_carried_along(make_training):
     torch.manual_seed(1)
     model = Recurrent()
@@ -510,23 +540,16 @@ def test_looking_at_a_model_leaves_what_it_carries_alone(make_training):
     assert torch.equal(hidden, content)
 
 
-class Opaque:
-    """Nobody knows what is in here."""
-
-    scale = 1.0
-
-
 def test_what_no_checkpoint_can_keep_is_noticed_by_the_first_loss(make_training):
     def make(carries):
         torch.manual_seed(1)
-        model, opaque = plain_model(), Opaque()
+        count = itertools.count(1)  # nobody can put one back
 
         def criterion(outputs, labels):
-            if carries:
-                opaque.scale *= 1.1
-            return nn.functional.cross_entropy(outputs, labels) * opaque.scale
+            loss = nn.functional.cross_entropy(outputs, labels)
+            return loss * next(count) if carries else loss
 
-        return with_hidden(make_training, model, criterion=criterion)
+        return with_hidden(make_training, plain_model(), criterion=criterion)
 
     for carries in (True, False):
         states, whole = every_state(make(carries))

@@ -204,30 +204,20 @@ def validate(training: Training, progress: Progress, meter: BatchConsumer) -> St
             module.training = mode
 
 
-NOTHING: Final = "are there data, and as many as a batch takes, if drop_last leaves out the rest?"
-USED_UP: Final = (
-    "it is used up after one epoch: give a DataLoader, or an object whose __iter__ begins anew"
-)
-
-
 def _after_batches(rate: LearningRate, progress: Progress) -> Steps:
-    """What an epoch needs once all of its batches are trained: the schedule moves.
-
-    Raises:
-        UnfitError: there was no batch.
-    """
-    if not progress.batch:
-        yield Step.DATA  # none is under way: what was trained until here can be kept
-        raise UnfitError("the loader gave no batch", USED_UP if progress.epoch else NOTHING)
+    """What an epoch needs once all of its batches are trained: the schedule moves."""
     yield Step.OTHER
     rate.after_epoch()
     progress.trained = True
 
 
+NO_DATA: Final = "look at its data set, and at drop_last, which leaves out a batch that is not full"
+
+
 def _nothing(progress: Progress) -> tuple[str, str]:
     """What there is to say of an epoch without a batch, and what to do."""
     if progress.length is None:
-        return "there is no batch to train on: the loader gave none", "look at its data set"
+        return "there is no batch to train on: the loader gave none", NO_DATA
     return (
         f"epoch {progress.epoch + 1} got no batch, after {progress.length:,} in the one before",
         "its batches must come from something that begins anew each time: a DataLoader, a list",

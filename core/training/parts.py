@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -67,17 +66,15 @@ def check_parts(
         )
 
 
-def check_loader(batches: Any, name: str, epochs: int) -> None:
-    """Refuse what can't be gone through once an epoch.
+def check_loader(batches: Any, name: str) -> None:
+    """Refuse what gives no batches.
 
     Args:
         batches: the loader.
         name: what the Training calls it.
-        epochs: how often.
 
     Raises:
         TypeError: it can't be iterated, or gives samples, no batches.
-        ValueError: it is empty after one epoch.
     """
     if isinstance(batches, Dataset) and not isinstance(batches, (DataLoader, IterableDataset)):
         raise TypeError(
@@ -87,8 +84,3 @@ def check_loader(batches: Any, name: str, epochs: int) -> None:
     if not hasattr(batches, "__iter__") and not hasattr(batches, "__getitem__"):
         called = "function" if callable(batches) else type(batches).__name__
         raise TypeError(f"{name} is a {called}, which gives no batches; take a DataLoader")
-    if isinstance(batches, Iterator) and epochs > 1:
-        raise ValueError(
-            f"{name} is an iterator, empty after one epoch of {epochs}; give what it was made from,"
-            " a DataLoader or an object whose __iter__ begins anew"
-        )

@@ -163,9 +163,9 @@ class Training:
                 raise TypeError(f"{name} must be a whole number, not {value!r}")
             if value < 1 and name != "seed":
                 raise ValueError(f"{name} must be at least 1, not {value}")
-        check_loader(self.batches, "batches", self.epochs)
+        check_loader(self.batches, "batches")
         if self.validation is not None:
-            check_loader(self.validation, "validation", self.epochs)
+            check_loader(self.validation, "validation")
             if batch_count(self.validation) == 0:
                 raise ValueError("validation is empty; leave it out where there are no data for it")
         if self.clip_norm is not None and not self.clip_norm > 0:

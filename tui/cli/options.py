@@ -48,7 +48,11 @@ RECIPE_OPTIONS: Final[Options] = {
     ],
     "set_": Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe; may be repeated."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A key of the recipe, or a parameter of the file; may be repeated.",
+        ),
     ],
 }
 """What a command line may change in a recipe."""

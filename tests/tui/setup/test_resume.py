@@ -313,6 +313,15 @@ def test_other_batches_start_the_epoch_over(shell: Shell, stopped: Path) -> None
     assert "its batches are others now" in told
 
 
+def test_other_batches_have_the_schedule_of_a_run_that_always_had_them(shell: Shell) -> None:
+    cycle = ("--set", "scheduler.name=onecycle")
+    shell.train("run", *cycle, stop=5)
+    shell.train("other", *cycle, "--batch-size", "45")
+    edit(run("run"), "batch_size = 30", "batch_size = 45")
+    assert "finished after 4 epochs" in shell.resume("run", "--force")
+    assert rates(run("run"))[5:] == rates(run("other"))[2:]
+
+
 def test_a_checkpoint_that_does_not_fit_changes_nothing(shell: Shell, stopped: Path) -> None:
     shell.resume("stopped")
     edit(stopped, "widths = [16]", "widths = [20]")
@@ -546,6 +555,24 @@ def test_a_file_of_ones_own_stays_as_long_as_it_was_made(
     assert "the file's own schedule, if there is one, goes on from where it was" in told
     shell.resume("own", file)
     assert same(run("own"), run("long"))
+
+
+def test_a_file_that_makes_its_schedule_for_its_epochs_is_trained_further(
+    shell: Shell, own: Callable[..., str], tmp_path: Path
+) -> None:
+    file = tmp_path / "own.py"
+    schedule = "torch.optim.lr_scheduler.OneCycleLR(made, 0.1, total_steps=3 * epochs)"
+    made = OWN.replace("training():", "training(epochs=2):").replace("epochs=4", "epochs=epochs")
+    made = made.replace(
+        "    return Training(",
+        "    made = torch.optim.SGD(model.parameters())\n    return Training(",
+    )
+    made = made.replace("torch.optim.Adam(model.parameters(), lr=0.01)", "made")
+    file.write_text(made.replace("seed=3", f'seed=3, scheduler_per="update", scheduler={schedule}'))
+    own("short")
+    own("long", "--epochs", "4")
+    assert "finished after 4 epochs" in shell.resume("short", str(file), "--epochs", "4")
+    assert rates(run("short"))[6:] == rates(run("long"))[6:]
 
 
 def test_a_recipe_needs_no_file(shell: Shell, stopped: Path, tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ def stretched(criterion: Callable[..., Any], outputs: Any, labels: Any) -> Shape
     """The shapes of outputs and labels, (B, 1) and (B,) or the other way round, if the criterion
     compares every output with every label; None if it does not, or nobody can tell.
 
-    Only for such shapes a copy of the criterion is called, twice, with one number for each sample:
-    if dealing the labels out in another order leaves the loss as it was, it does not matter to it
-    which label belongs to which sample.
+    Only for such shapes a copy of the criterion is called, with one number for each sample: if
+    dealing the labels out in another order leaves the loss as it was, though other labels change
+    it, it does not matter to it which label belongs to which sample.
     """
     if not isinstance(outputs, Tensor) or not isinstance(labels, Tensor):
         return None
@@ -54,10 +54,12 @@ def stretched(criterion: Callable[..., Any], outputs: Any, labels: Any) -> Shape
     with suppress(Exception), torch.no_grad(), everything_untouched(outputs.device):
         given = like(outputs, numbers)
         again = copy.deepcopy(criterion)
-        one, other = (
-            float(again(given, like(labels, order))) for order in (numbers, numbers.flip(0))
+        own, reordered, others = (
+            float(again(given, like(labels, values)))
+            for values in (numbers, numbers.flip(0), numbers[:1].expand(len(numbers)))
         )
-        if abs(one - other) <= 1e-3 * abs(one):
+        little = 1e-3 * abs(own)
+        if abs(own - reordered) <= little < abs(own - others):
             return shapes
     return None
 

@@ -75,6 +75,10 @@ def test_pictures_with_a_channel_too_many_are_seen_too():
     assert stretched(own_loss, outputs, labels) == ((4, 1, 3, 3), (4, 3, 3))
     assert stretched(squeezing_loss, outputs, labels) is None
     assert stretched(nn.CrossEntropyLoss(), torch.rand(4, 3), torch.tensor([0, 1, 2, 0])) is None
+    ignoring = stretched(
+        lambda outputs, _: outputs.square().mean(), torch.rand(4, 1), torch.rand(4)
+    )
+    assert ignoring is None
     assert stretched(nn.BCEWithLogitsLoss(), torch.rand(4, 1), torch.rand(4)) is None  # refuses it
 
 

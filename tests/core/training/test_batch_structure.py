@@ -10,7 +10,7 @@ from states import finished  # tests/core is on the path
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from fivestep.core.protocol.steps import State
+from fivestep.core.protocol.steps import State, Task
 from fivestep.core.session.session import Session
 from fivestep.core.training.progress import pair, samples_in, to_device
 from fivestep.core.training.training import Training
@@ -76,6 +76,16 @@ def test_own_metrics_are_means_over_the_samples_and_come_after_the_tasks_own():
         ("right", pytest.approx(expected)),
         ("one", 1.0),
     )
+
+
+def test_a_metric_may_take_the_place_of_f1_but_not_of_accuracy():
+    metrics = {"f1": lambda *_: 0.25}
+    labels = {"unpack": lambda b: ({k: b[k] for k in ("image", "mask")}, b["label"])}
+    loss = {"criterion": lambda out, y: nn.functional.cross_entropy(out["scores"], y)}
+    training = make(task=Task("classification"), metrics=metrics, **labels, **loss)
+    assert dict(finished(training).latest().metrics)["f1"] == 0.25
+    with pytest.raises(ValueError, match="already called accuracy"):
+        make(task=Task("classification"), metrics={"accuracy": metrics["f1"]})
 
 
 def test_a_batch_that_says_not_what_is_what_ends_the_run_with_the_way_out():

@@ -47,10 +47,6 @@ class VerdictInputs:
     stretched: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     """Shapes of outputs and labels between which the criterion compares every one with every other
     one: (B, 1) and (B,), say."""
-    groups: int | None = None
-    """How many parameter groups the optimizer has."""
-    zero_groups: tuple[tuple[str, int], ...] = ()
-    """Those whose learning rate is 0: the name, and for how many batches that was seen."""
     validation_classes: int | None = None
     """How many classes occur among the validation's labels."""
     validation_trains: bool | None = None

@@ -11,7 +11,6 @@ from ..protocol.conditions import Gate
 from ..protocol.diagnosis import VerdictInputs
 from ..protocol.inside import Inside
 from ..protocol.steps import FIVE, Step
-from ..training.lr import group_names
 from .breakpoints import Breakpoints, BreakReport, values_text
 from .controller import Controller, StoppedError
 from .readings import Readings
@@ -53,8 +52,6 @@ class Probes:
         self._inspector = Inspector(run.training, run.progress)
         self._stops = stops
         self._validation_trains: bool | None = None
-        self._zero_since: dict[int, int] = {}
-        """Batches done when a parameter group's learning rate was first seen to be 0."""
 
     def look_at(self, show: Show) -> None:
         """Look at this from now on."""
@@ -76,7 +73,6 @@ class Probes:
         """
         if self._first and step in (Step.FORWARD, Step.BACKWARD):
             self._inspector.first_batch(step)
-            self._zero_groups()
             self._first = step is not Step.BACKWARD
             self._set_active()
         inspector, held = self._inspector, self._controller.lasting
@@ -133,20 +129,4 @@ class Probes:
             first_loss=self._run.recorder.first_loss,
             validation_trains=self._validation_trains,
             validation_classes=validation_classes,
-            groups=len(self._run.training.optimizer.param_groups),
-            zero_groups=self._zero_groups(),
         )
-
-    def _zero_groups(self) -> tuple[tuple[str, int], ...]:
-        """See `VerdictInputs.zero_groups`."""
-        done, since = self._run.progress.batches_done, self._zero_since
-        found = []
-        optimizer = self._run.training.optimizer
-        pairs = zip(group_names(optimizer), optimizer.param_groups, strict=True)
-        for i, (name, group) in enumerate(pairs):
-            if float(group["lr"]):
-                since.pop(i, None)
-            else:
-                since.setdefault(i, done)
-                found.append((name, done - since[i]))
-        return tuple(found)

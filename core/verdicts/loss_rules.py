@@ -12,7 +12,7 @@ from statistics import median
 
 from ..protocol.diagnosis import Verdict, VerdictInputs
 from ..protocol.snapshot import RunInfo, Snapshot
-from .loss_stats import LossStats, curve, finite, highest_lr, lr_at, mean, trend
+from .loss_stats import LossStats, batches_at_zero, curve, finite, highest_lr, lr_at, mean, trend
 
 STARTED = 20
 """Batches before a loss can be said to rise: twenty of a healthy run were 1.2 times as high as its
@@ -78,16 +78,11 @@ def lr_too_high(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | N
 
 def lr_zero(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """The learning rate is 0, and has been for longer than a warm-up begins or a schedule ends."""
-    if facts.groups is not None and len(facts.zero_groups) < facts.groups:
+    batches = batches_at_zero(s, "lr")
+    always = batches == s.batches_done
+    if s.lr or not batches or (batches < STARTED and not (always and info.scheduler is None)):
         return None
-    lrs = curve(s, "lr")
-    if lrs is None or s.lr or lrs.high[-1] != 0 or lrs.low[-1] != 0:
-        return None
-    since = lrs.x[-1]
-    always = len(lrs.x) == 1
-    if s.batches_done - since + 1 < STARTED and not (always and info.scheduler is None):
-        return None
-    when = "from the start" if always else f"since batch {since:,.0f}"
+    when = "from the start" if always else f"since batch {s.batches_done - batches + 1:,}"
     by = f" ({info.scheduler})" if info.scheduler else ""
     return Verdict(
         "lr is 0",
@@ -102,13 +97,13 @@ def lr_zero(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
 
 def lr_zero_in_groups(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | None:
     """The learning rate of some parameter groups is 0, that of others is not."""
-    names = [name for name, batches in facts.zero_groups if batches >= STARTED]
-    if not names or len(facts.zero_groups) == facts.groups:
+    names = [name for name, _ in s.lrs if batches_at_zero(s, f"lr {name}") >= STARTED]
+    if not names or not s.lr:
         return None
     return Verdict(
         "lr is 0 in a group",
         "note",
-        f"the learning rate of {', '.join(names)} is 0, of {facts.groups} parameter groups",
+        f"the learning rate of {', '.join(names)} is 0, of {len(s.lrs)} parameter groups",
         "its weights stay what they are, while those of others learn",
         "if that is meant, requires_grad_(False) saves the time; else give it an lr above 0",
     )

@@ -38,6 +38,14 @@ def lr_at(s: Snapshot, batch: float) -> float:
     return s.lr if value is None else value
 
 
+def batches_at_zero(s: Snapshot, name: str) -> int:
+    """For how many batches, up to the last one, the learning rate of this name was 0."""
+    lrs = curve(s, name)
+    if lrs is None or lrs.low[-1] != 0 or lrs.high[-1] != 0:
+        return 0
+    return s.batches_done - int(lrs.x[-1]) + 1
+
+
 def highest_lr(s: Snapshot) -> float:
     """The highest learning rate that a batch used so far."""
     lrs = curve(s, "lr")

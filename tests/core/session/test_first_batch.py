@@ -224,7 +224,7 @@ def test_what_works_with_a_batch_of_one_is_not_refused(make_training):
 def test_where_the_sizes_are_not_known_the_failure_says_what_to_do(make_training):
     training = normed(33, make_training)
     batches = list(training.batches)
-    training.batches = (batch for batch in batches)
+    training.batches, training.epochs = (batch for batch in batches), 1
     outcome = Session(training).run()
     assert outcome.where.startswith("epoch 1, batch 5, forward")
     assert "drop_last=True" in outcome.advice

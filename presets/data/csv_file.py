@@ -133,7 +133,8 @@ def parse_sheet(data: bytes, called: str, *, least: int = 2) -> Sheet:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{called}: expected a text file in UTF-8") from error
+        way = 'a spreadsheet saves one as "CSV UTF-8"'
+        raise ValueError(f"{called}: expected a text file in UTF-8; {way}") from error
     delimiter = max(",;\t|", key=lambda mark: _fit(text, mark))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:

@@ -47,9 +47,7 @@ NAMES: Final[dict[str, Name]] = {
     "loss": Name("loss", "loss of the batch under way, in the criterion's unit"),
     "grad_norm": Name("update", "norm of all gradients together, before clipping"),
     "nonfinite": Name("update", "true or false: loss or grad_norm is NaN or infinite"),
-    "lr": Name(
-        "begin", "learning rate that the batch under way uses, the largest of all parameter groups"
-    ),
+    "lr": Name("begin", "learning rate of the batch under way, the largest of all groups"),
     "epoch": Name("begin", "the epoch under way, counted from 1"),
     "batch": Name("begin", "the batch under way in its epoch, counted from 1"),
     "batches_done": Name("end", "batches finished in the whole run"),

@@ -65,15 +65,16 @@ class LossRecorder:
 
     Args:
         curve: gets every loss.
-        lr_curves: get every learning rate that differs from the one before: the largest, and by
-            name those of several parameter groups.
+        lr_curves: get every learning rate that differs from the one before, and where that ended:
+            the largest, and by name those of several parameter groups.
         log: gets every block of batches, when it begins.
     """
 
     def __init__(self, curve: Series, lr_curves: dict[str, Series], log: Log | None = None) -> None:
         self._curve, self._log = curve, log
-        self._lr_curve, *self._group_curves = lr_curves.values()
-        self._groups = tuple(lr_curves)[1:]
+        self._lr_curves, self._groups = tuple(lr_curves.values()), tuple(lr_curves)[1:]
+        self._changed = [0] * len(lr_curves)
+        """The batch from which on each learning rate is what it is; 0 before the first."""
         self._block = BatchBlock(0, 0, 1)
         self._next = self._epoch = 0
         """What the next batch has if it belongs to the block: `batches_done` (0: it will begin
@@ -124,9 +125,9 @@ class LossRecorder:
         for done, each in enumerate(self._block.group_lrs[self._settled :], start=first):
             if each != self._lrs:
                 before = self._lrs or (math.nan,) * len(each)
-                for series, value, last in zip(self._group_curves, each, before, strict=True):
+                for i, (value, last) in enumerate(zip(each, before, strict=True), start=1):
                     if value != last:
-                        series.add(done, value)
+                        self._change(i, done, value)
                 self._lrs = each
         if first == 1:
             self._first = losses[0]
@@ -138,7 +139,15 @@ class LossRecorder:
         for batches_done, lr in enumerate(lrs, start=first):
             if lr != self.lr:
                 self.lr = lr
-                self._lr_curve.add(batches_done, lr)
+                self._change(0, batches_done, lr)
+
+    def _change(self, i: int, batches_done: int, lr: float) -> None:
+        """A learning rate is another one from this batch on; until then it was the last one."""
+        series, at = self._lr_curves[i], self._changed[i]
+        if at and batches_done - 1 > at and series.last is not None:
+            series.add(batches_done - 1, series.last)
+        series.add(batches_done, lr)
+        self._changed[i] = batches_done
 
     @property
     def first(self) -> float | None:
@@ -165,6 +174,7 @@ class LossRecorder:
             "loss_count": self._count,
             "lr": self.lr,
             "lrs": self._lrs,
+            "lrs_changed": list(self._changed),
             "first_loss": self._first,
         }
 
@@ -174,6 +184,7 @@ class LossRecorder:
         self._sum, self._count = state["loss_sum"], state["loss_count"]
         self.lr, self._first = state["lr"], state["first_loss"]
         self._lrs = state.get("lrs", ())
+        self._changed = list(state.get("lrs_changed", [0] * len(self._lr_curves)))
 
 
 CHANGES: Final = 200

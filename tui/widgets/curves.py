@@ -104,7 +104,7 @@ class CurvesPanel(RunPanel):
     def _series(self) -> tuple[list[ChartSeries], tuple[float, float] | None]:
         """The curves of the metric on show, and the batches to show them over."""
         smooth = SMOOTH[self.smooth][1]
-        main = self.curves.get(self.metric, EMPTY)
+        main = self._curve(self.metric)
         span = None
         if self.recent and self.snapshot is not None:
             done = float(self.snapshot.batches_done)
@@ -114,7 +114,7 @@ class CurvesPanel(RunPanel):
             span = (start, max(done, start + 1))
         groups = self._groups()
         if groups:
-            curves = [self.curves.get(f"lr {name}", EMPTY) for name in groups]
+            curves = [self._curve(f"lr {name}") for name in groups]
             styles = zip(curves, STYLES, strict=False)
             return [ChartSeries(curve, style, smooth=smooth) for curve, style in styles], span
         if self.metric == "val_metric":
@@ -125,6 +125,19 @@ class CurvesPanel(RunPanel):
                 ChartSeries(self.curves.get("val_loss", EMPTY), "val", points=True, glyph=".")
             )
         return series, span
+
+    def _curve(self, name: str) -> Curve:
+        """A metric's curve; a learning rate holds until now."""
+        found, s = self.curves.get(name, EMPTY), self.snapshot
+        if not name.startswith("lr") or s is None or not found.x or found.x[-1] >= s.batches_done:
+            return found
+        return Curve(
+            (*found.x, float(s.batches_done)),
+            (*found.low, found.low[-1]),
+            (*found.mean, found.mean[-1]),
+            (*found.high, found.high[-1]),
+            (*found.bad, 0),
+        )
 
     def _groups(self) -> tuple[str, ...]:
         """The parameter groups whose learning rates are drawn, each for itself."""

@@ -60,6 +60,13 @@ def test_a_drop_is_on_record_with_what_it_waited_for(make):
     )
 
 
+def test_the_learning_rate_s_curve_has_steps_and_no_slopes(make):
+    curve = dict(finished(make(epochs=3)).latest().curves)["lr"]  # 7 batches each
+    assert dict(zip(curve.x, curve.mean, strict=True)) == {
+        **{1: 1e-2, 14: 1e-2, 15: 5e-3},
+    }
+
+
 def test_it_goes_on_from_every_state_and_a_hand_s_factor_stays_on_top(make):
     def run(state=None):
         keeper, saving = Keeper(), EveryState()

@@ -36,6 +36,22 @@ class FaultInfo:
     """Why that happens; for when it has been seen."""
 
 
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What was broken on purpose for some batches, and taken back together with them."""
+
+    faults: tuple[Fault, ...]
+    first: int
+    """The first of these batches of the whole run, counted from 1."""
+    last: int
+
+    @property
+    def record(self) -> dict[str, object]:
+        """As it stands in JSON."""
+        names = [str(fault) for fault in self.faults]
+        return {"switches": names, "first": self.first, "last": self.last}
+
+
 LR_FACTOR: Final = 100.0
 
 FAULTS: Final[dict[Fault, FaultInfo]] = {

@@ -168,7 +168,8 @@ REPORT: Final[Mapping[str, Fields]] = {
         "saved": "batches done in the newest checkpoint; null if there is none",
         "not_kept": "what of the run is not on the disk: checkpoint, log, outcome (exit code 4)",
         "skipped_updates": "updates that fp16's GradScaler left out, their gradients not finite",
-        "switches": "what was wrong with the loop on purpose at any time, by name",
+        "switches": "what was wrong with the loop on purpose, and not undone, by name",
+        "undone": "what was, until it was taken back: its switches, its first and its last batch",
     },
 }
 """Records of `--json`, in the order in which a run writes them."""
@@ -217,7 +218,8 @@ OUTCOME: Final[Fields] = {
     "best_metric": "its best value over all epochs",
     "best_epoch": "the epoch that reached it, counted from 1",
     "best_val_loss": "lowest val_loss over all epochs",
-    "switches": "what was wrong with the loop on purpose at any time, by name",
+    "switches": "what was wrong with the loop on purpose, and not undone, by name",
+    "undone": "what was, until it was taken back: its switches, its first and its last batch",
     "saved": "batches_done and time of the newest checkpoint; null if there is none",
     "seconds": "from the start to the end, pauses included",
     "ended": _TIME,

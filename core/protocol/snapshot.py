@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final, Literal
 
 from .diagnosis import VerdictInputs
-from .faults import Fault
+from .faults import Fault, Undone
 from .inside import Inside
 from .parameter_groups import GroupLrs
 from .steps import State, Step, TaskName
@@ -244,7 +244,9 @@ class Snapshot:
     faults: tuple[Fault, ...] = ()
     """What is wrong with the loop on purpose, now."""
     faults_so_far: tuple[Fault, ...] = ()
-    """What has been, in this run."""
+    """What has been, in this run, but for what was undone."""
+    undone: tuple[Undone, ...] = ()
+    """What has been, until it was taken back."""
     undo: bool = False
     """Whether there is a state to go back to from before anything was broken."""
     breakpoints: tuple[str, ...] = ()

@@ -455,6 +455,7 @@ class Recorder:
             outcome=outcome,
             faults=tuple(sorted(progress.faults)),
             faults_so_far=progress.faults_so_far,
+            undone=progress.undone,
             skipped=progress.skipped,
         )
 

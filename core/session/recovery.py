@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
+from ..protocol.faults import Fault, Undone
 from ..protocol.snapshot import Outcome
 from ..storage.persistence import Persistence
 from .engine import Engine
@@ -66,10 +67,15 @@ class Recovery:
     def undo(self) -> None:
         """Go back to the state from before the loop was broken on purpose."""
         controller, progress = self._engine.controller, self._engine.run.progress
-        state, batch = controller.healthy, progress.batches_done
+        state, batch, ever = controller.healthy, progress.batches_done, progress.faults_so_far
         assert state is not None
         controller.way_on, controller.faults = None, frozenset()
         self._put(state)
+        progress.faults_so_far = tuple(Fault(name) for name in state["switched"])
+        gone = tuple(fault for fault in ever if fault not in progress.faults_so_far)
+        if gone and batch > progress.batches_done:
+            first = progress.batches_done + 1
+            progress.undone = (*progress.undone, Undone(gone, first, batch))
         self._record(
             f"undone: back from batch {batch:,} to {progress.batches_done:,}, the loop is mended"
         )

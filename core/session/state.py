@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
-from ..protocol.faults import Fault
+from ..protocol.faults import Fault, Undone
 from ..training.carried import Carried
 from ..training.data import batch_count
 from ..training.lazy import UNMADE, made_buffers, unmade
@@ -103,6 +103,9 @@ def take_state(run: RunState) -> dict[str, Any]:
         "seen": (progress.promised, progress.length),
         "switches": [str(fault) for fault in sorted(progress.faults)],
         "switched": [str(fault) for fault in progress.faults_so_far],
+        "undone": [
+            ([str(fault) for fault in one.faults], one.first, one.last) for one in progress.undone
+        ],
         "rate": run.rate.state(),
         "record": run.recorder.state(),
         "clock": run.clock.state(),
@@ -219,6 +222,11 @@ def put_state(
         progress.faults = frozenset(Fault(name) for name in faults)
         ever = map(Fault, state.get("switched", faults))
         progress.faults_so_far = tuple(dict.fromkeys((*progress.faults_so_far, *ever)))
+        if not rewinding:
+            progress.undone = tuple(
+                Undone(tuple(map(Fault, names)), first, last)
+                for names, first, last in state.get("undone", ())
+            )
         if reschedule:
             notes += _put_rescheduled(run, state)
         else:

@@ -244,6 +244,7 @@ class Persistence:
                     "best_epoch": last.best_metric and last.best_metric.epoch,
                     "best_val_loss": last.best_val_loss and last.best_val_loss.value,
                     "switches": [str(fault) for fault in last.faults_so_far],
+                    "undone": [one.record for one in last.undone],
                     "saved": self.saved and asdict(self.saved),
                     "seconds": last.elapsed,
                     "ended": time.time(),

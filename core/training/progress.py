@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..protocol.faults import Fault
+from ..protocol.faults import Fault, Undone
 
 
 def pair(batch: Any) -> tuple[Any, Any]:
@@ -108,7 +108,9 @@ class Progress:
     faults: frozenset[Fault] = frozenset()
     """What is wrong with the loop on purpose."""
     faults_so_far: tuple[Fault, ...] = ()
-    """What ever was; going back to an earlier state does not unmake it."""
+    """What ever was, but for what was undone; going back to a checkpoint does not unmake it."""
+    undone: tuple[Undone, ...] = ()
+    """What was, until that was taken back."""
     features: Any = None
     """(B, ...), or nested, of the batch under way, or of the last one."""
     labels: Any = None

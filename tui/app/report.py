@@ -7,7 +7,7 @@ from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..headless.reporter import Ending, tell_unkept
 from ..headless.text_reporter import closing, resume_hint
-from ..render.faults import in_short
+from ..render.faults import what_was_broken
 from ..render.format import clean, metric, number
 from ..setup.launch import Launch
 from ..terminal.output import FAILED, complain
@@ -58,6 +58,6 @@ def summary(info: RunInfo, last: Snapshot, outcome: Outcome | None) -> tuple[str
     parts += [f"{name} {metric(name, value)}" for name, value in last.metrics]
     hand = f" (by hand ×{last.lr_factor:g})" if last.lr_factor != 1 else ""
     parts.append(f"lr {lr_text(last.lr, last.lrs, number)}{hand}")
-    if last.faults_so_far and outcome.state is State.FAILED:  # else the first line says so
-        parts.append(f"broken on purpose: {in_short(last.faults_so_far)}")
+    if outcome.state is State.FAILED and (broken := what_was_broken(last)):
+        parts.append(f"broken on purpose: {broken}")  # else the first line says so
     return first, "  last: " + ", ".join(parts)

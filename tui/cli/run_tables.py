@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
@@ -95,7 +95,7 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
         ("run", f"{run.name}  ({directory.path})"),
         ("state", run.state + (f": {run.reason}" if run.reason else "")),
         ("where", outcome.get("where")),
-        ("broken", _broken(outcome.get("switches"))),
+        ("broken", _broken(outcome)),
         ("command", meta.get("command")),
         ("settings", _settings(meta.get("settings"))),
         ("started", f"{_when(run.started)} in {meta.get('cwd', '?')}"),
@@ -120,11 +120,15 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
     return "".join(clean(line) + "\n" for line in lines)
 
 
-def _broken(faults: Any) -> str | None:
-    """What was wrong with the loop on purpose."""
-    if not isinstance(faults, list) or not faults:
-        return None
-    return f"on purpose: {', '.join(map(str, faults))}"
+def _broken(outcome: Mapping[str, Any]) -> str | None:
+    """What was wrong with the loop on purpose, and what of it was undone."""
+    faults, undone = outcome.get("switches"), outcome.get("undone")
+    parts = [", ".join(map(str, faults))] if isinstance(faults, list) and faults else []
+    for one in undone if isinstance(undone, list) else ():
+        with contextlib.suppress(TypeError, KeyError, ValueError):
+            names = ", ".join(map(str, one["switches"]))
+            parts.append(f"{names} for batches {one['first']:,} to {one['last']:,}, undone")
+    return f"on purpose: {'; '.join(parts)}" if parts else None
 
 
 def _settings(found: Any) -> str | None:

@@ -177,6 +177,7 @@ class JsonReporter(Reporter):
             not_kept=[] if session.saving is None else list(session.saving.unkept),
             skipped_updates=last.skipped,
             switches=[str(fault) for fault in last.faults_so_far],
+            undone=[one.record for one in last.undone],
         )
         self.output.flush()
 

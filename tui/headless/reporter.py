@@ -13,6 +13,7 @@ from ..terminal.output import FAILED, UNKEPT, Output, complain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...core.protocol.faults import Undone
     from ...core.protocol.snapshot import Change, EpochSummary, Outcome, RunInfo, Snapshot
     from ...core.session.breakpoints import BreakReport
     from ...core.session.session import Session
@@ -146,6 +147,7 @@ class VerdictWatch:
         self._clock = clock
         self._due = clock()  # the first batch may tell
         self._judged: Snapshot | None = None
+        self._undone: tuple[Undone, ...] = ()
         self._rules: set[str] = set()
         """Those whose verdicts have been given."""
 
@@ -156,6 +158,9 @@ class VerdictWatch:
         judged by the later call that it comes with.
         """
         picture = source.latest()
+        if picture is not None and picture.undone != self._undone:  # what was wrong is mended
+            self.verdicts, self._undone, self._due = (), picture.undone, self._clock()
+            self._rules.clear()
         if picture is not None and picture.facts is not None and picture is not self._judged:
             return picture, self.new(source.info, picture)
         if self._clock() >= self._due:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ...core.protocol.parameter_groups import lr_text
 from ...core.protocol.snapshot import Change
 from ...core.protocol.steps import State
-from ..render.faults import break_report, what_to_expect, why_it_happened
+from ..render.faults import break_report, what_to_expect, what_was_broken, why_it_happened
 from ..render.format import (
     clean,
     clock,
@@ -271,8 +271,8 @@ def closing(info: RunInfo, ending: Ending) -> str:
     parts.append(_machine(info))
     if last.skipped:
         parts.append(f"{counted(last.skipped, 'update')} skipped by fp16's GradScaler")
-    if last.faults_so_far:
-        parts.append(f"broken on purpose: {', '.join(s.info.label for s in last.faults_so_far)}")
+    if broken := what_was_broken(last):
+        parts.append(f"broken on purpose: {broken}")
     return "; ".join(parts)
 
 

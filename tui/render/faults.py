@@ -11,6 +11,7 @@ from .layer_table import layer_table
 from .narrator import tensors
 
 if TYPE_CHECKING:
+    from ...core.protocol.snapshot import Snapshot
     from ...core.session.breakpoints import BreakReport
 
 WIDE: Final = 100
@@ -71,6 +72,16 @@ _BY_LABEL: Final = {fault.info.label: short for fault, short in SHORT.items()}
 def in_short(faults: Iterable[Fault]) -> str:
     """The faults' short names: "zero_grad left out, lr ×100"."""
     return ", ".join(SHORT[fault] for fault in faults)
+
+
+def what_was_broken(s: Snapshot) -> str:
+    """What has been broken on purpose, and what of it was undone; "" for nothing."""
+    parts = [in_short(s.faults_so_far)] if s.faults_so_far else []
+    parts += [
+        f"{in_short(one.faults)} for batches {one.first:,} to {one.last:,}, undone"
+        for one in s.undone
+    ]
+    return "; ".join(parts)
 
 
 def change_in_short(text: str) -> str:

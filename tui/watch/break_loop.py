@@ -100,7 +100,7 @@ class BreakItScreen(Dialog):
             note = "  from the next batch on"
         elif now:
             note = "  broken now"
-        elif s is not None and fault in s.faults_so_far:
+        elif s is not None and _has_been(s, fault):
             note = "  has been on"
         style = "bold" if fault in wanted else ""
         return Content.assemble(
@@ -125,7 +125,7 @@ class BreakItScreen(Dialog):
     def _seen(self, fault: Fault) -> bool:
         """Whether it has been on, and long enough to see what it does."""
         s = self._look()
-        if s is None or fault not in s.faults_so_far:
+        if s is None or not _has_been(s, fault):
             return False
         if fault not in s.faults:
             return True
@@ -135,7 +135,7 @@ class BreakItScreen(Dialog):
     def _refresh(self) -> None:
         s = self._look()
         seen = tuple(self._seen(fault) for fault in FAULTS)
-        state = (self._wanted(), s and s.faults, s and s.faults_so_far, seen)
+        state = (self._wanted(), s and s.faults, s and (s.faults_so_far, s.undone), seen)
         if state != self._state:
             self._state = state
             options = self.query_one(OptionList)
@@ -156,3 +156,7 @@ class BreakItScreen(Dialog):
     def action_undo(self) -> None:
         self._undo()
         self._refresh()
+
+
+def _has_been(s: Snapshot, fault: Fault) -> bool:
+    return fault in s.faults_so_far or any(fault in one.faults for one in s.undone)

@@ -8,7 +8,7 @@ from ...core.protocol.diagnosis import Severity, Verdict
 from ...core.protocol.faults import Fault
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
-from ..render.faults import in_short
+from ..render.faults import in_short, what_was_broken
 from ..render.format import clean, clock, count, metric, number, wrap
 from ..render.spans import Line, Span, line, line_width, restyled, sized
 from ..setup.launch import RunLocation
@@ -56,10 +56,8 @@ class OutcomePanel(RunPanel):
         facts = self._facts()
         if facts:
             rows += [line((text, "")) for text in wrap(facts, width)]
-        if self.snapshot is not None and self.snapshot.faults_so_far:
-            rows.append(
-                line((f"✗ broken on purpose: {in_short(self.snapshot.faults_so_far)}", "warn"))
-            )
+        if self.snapshot is not None and (broken := what_was_broken(self.snapshot)):
+            rows += [line((text, "warn")) for text in wrap(f"✗ broken on purpose: {broken}", width)]
         rows += _labelled("kept in", self.location.place, width)
         if outcome.state is not State.FINISHED:
             rows += _labelled("to go on:", self.location.resume_command, width)

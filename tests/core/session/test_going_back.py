@@ -25,6 +25,7 @@ from fivestep.core.protocol.commands import (
 from fivestep.core.protocol.faults import Fault
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
+from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.core.storage.persistence import Persistence
 from fivestep.core.storage.run_directory import RunDirectory
 
@@ -91,8 +92,22 @@ def test_an_undo_does_not_swallow_what_comes_behind_it(make_training):
     assert session.run().reason == "enough"
     end = session.latest()
     assert (end.faults, end.lr_factor, end.batches_done) == ((Fault.NO_STEP,), 0.5, 7)
-    assert end.faults_so_far == (Fault.NO_BACKWARD, Fault.NO_STEP)
+    assert end.faults_so_far == (Fault.NO_STEP,)
+    (undone,) = end.undone
+    assert (undone.faults, undone.first) == ((Fault.NO_BACKWARD,), 3)
+    assert undone.last >= 5
     assert [c.kind for c in end.changes] == ["switch", "rewind", "lr", "stop", "switch"]
+
+
+def test_what_was_undone_stays_on_record_over_a_resume(make_training, tmp_path):
+    at = {2: [SetFault(Fault.NO_BACKWARD, True)], 5: [Undo()]}
+    with RunDirectory.create(tmp_path, "run", "preset") as directory:
+        session = made(make_training(), at, saving=Persistence(directory))
+        session.run()
+        state = CheckpointStore(directory.checkpoints).newest().state
+        assert directory.read_outcome()["undone"][0]["switches"] == ["no-backward"]
+    again = Session(make_training(), state=state)
+    assert again.latest().undone == session.latest().undone != ()
 
 
 def test_a_pause_before_the_way_back_holds_behind_it(make_training):

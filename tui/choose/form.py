@@ -67,7 +67,7 @@ class Labels(Panel):
     """The fields' names; the one that has the focus is marked."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("bar", "bold")
-    DEFAULT_CSS = "Labels { width: 13; height: 8; }"
+    DEFAULT_CSS = "Labels { width: 13; height: 9; }"
     focused: str = ""
 
     def __init__(self, settings: tuple[Setting, ...], *, ascii: bool = False) -> None:
@@ -87,7 +87,7 @@ class Notes(Panel):
     """What is wrong with a field; else what it means, or the names it takes, to be clicked."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("bold", "dim", "hand")
-    DEFAULT_CSS = "Notes { width: 1fr; height: 8; padding: 0 0 0 2; }"
+    DEFAULT_CSS = "Notes { width: 1fr; height: 9; padding: 0 0 0 2; }"
 
     class Picked(Message):
         """A name was clicked."""
@@ -173,7 +173,7 @@ def _hint(setting: Setting, resolved: Resolved, preview: Preview | None) -> str:
         case "optimizer.lr":
             schedule = recipe.scheduler.name
             return "size of an update" if schedule == "none" else f"peak: {schedule}"
-        case "optimizer.name":
+        case "optimizer.name" | "scheduler.name":
             return f"↑ ↓ {len(setting.choices) - 1} others"
         case "seed":
             return "of weights and order"
@@ -191,12 +191,12 @@ class Form(Vertical):
 
     DEFAULT_CSS = """
     Form {
-        height: 10; border: round $border; padding: 0 1;
+        height: 11; border: round $border; padding: 0 1;
         border-title-color: $text-muted; border-title-style: bold;
         border-subtitle-color: $text-muted;
         overflow-y: auto; scrollbar-size-vertical: 1;
-        & > Horizontal { height: 8; }
-        & Vertical { width: 18; height: 8; }
+        & > Horizontal { height: 9; }
+        & Vertical { width: 18; height: 9; }
         &.-ascii { border: ascii $border; }
     }
     """

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ...presets.catalogue import DATASETS, MODELS
+from ...presets.catalogue import DATASETS, MODELS, SCHEDULERS
 from ...presets.components import OPTIMIZERS
 from ...presets.file_settings import FileSetting, read_settings, said
 from ...presets.overrides import flag
@@ -59,6 +59,7 @@ SETTINGS: Final = (
     Setting("batch_size", "batch size", factor=2),
     Setting("optimizer.lr", "lr", factor=2, whole=False),
     Setting("optimizer.name", "optimizer", tuple(OPTIMIZERS)),
+    Setting("scheduler.name", "schedule", tuple(SCHEDULERS)),
     Setting("seed", "seed"),
     Setting("device", "device", ("auto", "cpu", "cuda", "mps")),
 )

@@ -35,6 +35,16 @@ def test_names_are_taken_in_any_case_and_told_in_theirs() -> None:
     assert resolve(PRESET, {"optimizer.name": "sgd"}).overrides == {"optimizer.name": "SGD"}
 
 
+def test_a_schedule_is_chosen_by_its_name() -> None:
+    resolved = resolve(PRESET, {"scheduler.name": "plateau"})
+    assert resolved.recipe is not None
+    assert resolved.recipe.scheduler.options["metric"] == "val_loss"
+    command = command_line(PRESET, resolved.overrides)
+    assert command == f"fivestep train {PRESET} --set scheduler.name=plateau"
+    wrong = resolve(PRESET, {"scheduler.name": "platau"})
+    assert "did you mean plateau?" in wrong.errors["scheduler.name"]
+
+
 def test_another_optimizer_brings_its_own_learning_rate() -> None:
     own = f"{load(PRESET).optimizer.options['lr']}"
     resolved = resolve(PRESET, {"optimizer.name": "SGD"})

@@ -38,12 +38,13 @@ def short_of_room(training: Training, folder: Path, policy: Policy) -> str:
     model = _bytes(training.model.state_dict().values())
     for_good = training.epochs // policy.epochs if policy.epochs is not None else 0
     count = policy.keep + 1 + for_good  # an older one stays until the newer one is whole
-    if count * (1 + MOST) * model + model - there <= free:
+    best = 0 if training.validation is None else model
+    if count * (1 + MOST) * model + best - there <= free:
         return ""
     each = model + _moments(training)
     if training.accumulate > 1:
         each += _bytes(training.model.parameters())
-    needed = count * each + model - there
+    needed = count * each + best - there
     if needed <= free:
         return ""
     what = f"a checkpoint takes about {_size(each)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ from .checkpoint import CheckpointStore
 CheckpointKind = Literal["best", "last", "epoch"]
 ORDER: Final[tuple[CheckpointKind, ...]] = ("best", "last", "epoch")
 """The best one goes first: a resume must not find an older one than the run had."""
+MOMENT: Final = 1.0
+"""Seconds that a wait for the disk takes at a time."""
 WAITING_BYTES: Final = 1 << 30
 """Tensors of waiting epochs, at most: a disk slower than the training must not fill the memory."""
 
@@ -116,7 +119,11 @@ class CheckpointWriter:
         with self._changed:
             self._flushing += 1
             self._try_again()
-            self._changed.wait_for(lambda: not self.busy, timeout)
+            left = math.inf if timeout is None else timeout
+            while self.busy and left > 0:  # of a stop of the whole process, a moment counts
+                before = time.perf_counter()
+                self._changed.wait(min(MOMENT, left))
+                left -= min(MOMENT, time.perf_counter() - before)
             self._flushing -= 1
             return self._writing is None and not self._waiting
 

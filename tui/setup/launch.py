@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import traceback
 from dataclasses import dataclass
@@ -174,5 +175,8 @@ class Launch:
         if self.session is None:
             return False  # loading: there is nothing yet that could be lost
         self.send(Stop(reason))
-        self._thread.join(patience)
+        for _ in range(math.ceil(patience)):  # of a stop of the whole process, a second counts
+            self._thread.join(1.0)
+            if not self._thread.is_alive():
+                break
         return not self._thread.is_alive()

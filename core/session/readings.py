@@ -122,7 +122,9 @@ class Readings:
         loss = progress.loss
         assert loss is not None
         if self._immediate:
-            self._loss, self._lr, self._lrs = loss.item(), self._rate.lr, self._rate.lrs
+            self._loss, self._lr = loss.item(), self._rate.lr
+            if self._rate.groups:
+                self._lrs = self._rate.lrs
             if self._stops and not math.isfinite(self._loss):
                 place = name_bad_value(
                     self._training, progress.features, progress.labels, progress.outputs

@@ -7,11 +7,12 @@ for them, and for what is not known.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from .snapshot import Change, EpochSummary
+from .snapshot import Change, EpochSummary, RunInfo, SavedCheckpoint, Snapshot
 
 Fields = Mapping[str, str]
 """The fields of one kind of record, in order: what each means."""
@@ -178,12 +179,12 @@ RUN: Final[Fields] = {
     "format": "of the run directory: 1; goes up when an older fivestep could misread it",
     "name": "of the run",
     "preset": "what is trained: a recipe's name, or the file's",
-    "kind": "recipe or file",
+    "kind": "recipe, file, or loop: a person's own, under fivestep.watch",
     "file": "path and sha256 of a person's own Python file, and the sha256 of the modules that it "
-    "imports from its folder and the working folder; null for a recipe",
-    "recipe": "the resolved recipe with dotted keys; left out for a file",
-    "changes": "what the command line changed of a file; left out for a recipe",
-    "command": "the command line that started it",
+    "imports from its folder and the working folder; null for a recipe, or if there is none",
+    "recipe": "the resolved recipe with dotted keys; left out for a file or loop",
+    "changes": "what the command line changed of a file; left out for a recipe or loop",
+    "command": "the command line that started it; null in a notebook",
     "started": _TIME,
     "cwd": "the working folder",
     "git": "its commit, 40 or 64 hexadecimal digits; null where there is none",
@@ -192,7 +193,7 @@ RUN: Final[Fields] = {
     "threads": "threads that torch computes with",
     "amp": "bf16 or fp16; null is off",
     "compile": "whether the model is compiled",
-    "epochs": "epochs to train",
+    "epochs": "epochs to train; null for a loop, which alone knows",
     "data": "the data set, in words",
     "model": "name of the model",
     "parameters": "trainable parameters; null while lazy layers wait",
@@ -245,6 +246,38 @@ def change_values(change: Change) -> dict[str, Any]:
     """What the record of a change says, by field."""
     values = asdict(change) | {"batches_done": change.batch}
     return {name: values[name] for name in CHANGE}
+
+
+def outcome_values(info: RunInfo, last: Snapshot, saved: SavedCheckpoint | None) -> dict[str, Any]:
+    """What outcome.json says of a run that has just ended, by field.
+
+    Args:
+        info: of the run.
+        last: its last picture.
+        saved: its newest checkpoint.
+    """
+    outcome, done = last.outcome, last.last
+    assert outcome is not None
+    return {
+        "state": str(outcome.state),
+        "reason": outcome.reason,
+        "where": outcome.where,
+        "advice": outcome.advice,
+        "epochs": done.epoch if done is not None else 0,
+        "batches": last.batches_done,
+        "train_loss": done.train_loss if done is not None else last.epoch_loss,
+        "val_loss": last.val_loss,
+        "metrics": dict(last.metrics),
+        "metric_name": info.metric_name,
+        "best_metric": last.best_metric and last.best_metric.value,
+        "best_epoch": last.best_metric and last.best_metric.epoch,
+        "best_val_loss": last.best_val_loss and last.best_val_loss.value,
+        "switches": [str(fault) for fault in last.faults_so_far],
+        "undone": [one.record for one in last.undone],
+        "saved": saved and asdict(saved),
+        "seconds": last.elapsed,
+        "ended": time.time(),
+    }
 
 
 def template(kind: str, fields: Iterable[str], formats: Sequence[str]) -> str:

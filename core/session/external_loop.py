@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Final, Self
@@ -15,19 +15,21 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from ..inspection.first_batch import stretched
+from ..inspection.first_batch import Shapes, stretched
 from ..protocol.diagnosis import VerdictInputs
 from ..protocol.snapshot import Certainty, Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step, Task
 from ..training.data import Batches, batch_count
 from ..training.device import describe_device
-from ..training.failure import advise
+from ..training.failure import describe_failure, own_line
 from ..training.lazy import learnable
 from ..training.lr import LearningRate
-from ..training.progress import Progress, samples_in, tensors_in
+from ..training.progress import Progress, samples_in
 from .clock import Clock
+from .loop_hooks import LoopHooks, home_of
+from .loop_loss import LoopLoss, Loss
 from .readings import Readback
-from .recorder import Listener, Recorder
+from .recorder import Listener, Log, Recorder
 from .session import describe_data, describe_optimizer
 
 AHEAD: Final = 2
@@ -55,26 +57,41 @@ class WatchedLoader:
         return getattr(self._batches, name)
 
 
+class _Pass:
+    """One time through a loader."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+        self.samples = 0
+        """Of the batch that it gave last."""
+        self.updates = 0
+        """Updates before that batch."""
+
+
 class Watched:
     """A training loop that somebody else drives: `with Watched(...) as watched:` around it, and
     `watched(loader)` in the place of the loader. No number changes; at the end, an exception's
-    too, every hook is gone.
+    too, every hook is gone. Nothing is raised into the loop: where watching fails, it ends.
 
-    Waiting for data, `zero_grad()` of the optimizer and of the model, the model's forward pass in
-    train mode, `backward()` and `optimizer.step()` are seen exactly, wherever they stand. The loss
-    of a batch is what `backward()` is called on: the sum over the calls that reach parameters of
-    this optimizer before its update, an unscaled one where a `GradScaler` has scaled it. It is
-    unknown where `backward()` is called on something that is no single number. The time that
-    computing the loss takes is exact with the criterion, and otherwise inferred: what lies between
-    the forward pass and `backward()`. Forward passes in eval mode count as validation. A phase that
-    never came is unknown.
+    Waiting for data, `zero_grad()` of the optimizer and of the model, the model's forward pass,
+    `backward()` and `optimizer.step()` are seen exactly, wherever they stand. The loss of a batch
+    is what `backward()` is called on: the sum over the calls that reach parameters of this
+    optimizer before its update, see `loop_loss`. It is unknown where `backward()` is called on
+    something that is no single number. The time that computing the loss takes is exact with the
+    criterion, and otherwise inferred: what lies between the forward pass and `backward()`. Forward
+    passes in eval mode that no `backward()` follows count as validation. A phase that never came
+    is unknown.
+
+    Each pass over a loader is an epoch, unless the model was only validated in it, or it goes on
+    beside another one, as in `zip`. A loader that another thread goes through is not waited for
+    here; each update then ends a batch.
 
     Args:
         model: what is trained.
         optimizer: what trains it; of one that wraps another, the one inside is watched.
         criterion: a module that gives the loss; None, or any other callable, if there is none.
         listener: gets every epoch, and every batch whose loss is known, in the loop's thread.
-        tick: called after every batch.
+        tick: called after every batch, and during validation.
 
     Raises:
         TypeError: the model or the optimizer is none.
@@ -96,43 +113,57 @@ class Watched:
         self.device = torch.device("cpu") if parameter is None else parameter.device
         self.progress = Progress()
         self.outcome: Outcome | None = None
-        self.facts: VerdictInputs | None = None
-        """What verdicts need besides a Snapshot, as the criterion's first call has shown it."""
+        self.mistake: Exception | None = None
+        """Of watching itself, which has ended with it; the loop went on."""
+        self.batches_per_epoch: int | None = None
+        """None before the first epoch, and where the loader can't tell."""
+        self.knows_loss = False
+        """Whether a loss was seen so far."""
+        self.should_fall = True
+        """Whether the loss has nothing but data to depend on; not in a GAN, say."""
+        self._stretched: Shapes | None = None
+        """What the criterion's first call has shown, see `first_batch`."""
+        self._looked = criterion is None
+        """Whether it was looked at."""
         self._tick = tick
         self._clock = Clock()
-        self._record = Recorder(Task(), self._clock, listener)
         self._rate = LearningRate(self.optimizer)
-        self._readback: Readback[tuple[int, int, int, float]] = Readback(self.device)
-        self._thread = 0
-        self._hooks: ExitStack | None = None
+        self._record = Recorder(Task(), self._clock, listener, groups=self._rate.groups)
+        self._readback: Readback[tuple[int, int, int, float, tuple[float, ...]]] = Readback(
+            self.device
+        )
+        self._hooks: LoopHooks | None = None
         self._hooked: set[Tensor] = set()
         """Parameters that tell when a gradient has reached them."""
+        self._reached: deque[Tensor] = deque(maxlen=1)
+        """One that a gradient has reached in this backward pass; empty if it is another's."""
         # The phase that runs.
         self._now = (Step.OTHER, perf_counter())
-        self._seen: set[Step] = set()
+        self._depth = 0
+        """Forward passes of the model that are under way, one inside of another."""
+        self._in_backward = False
         self._updating = False
         """Inside of `optimizer.step()`, which may call a closure."""
-        self._guessed = 0.0
-        """Seconds last taken for the loss's, because `backward()` followed."""
+        self._unless: Step | None = None
+        """What the phase that runs was, if no `backward()` follows; None if that is no matter."""
+        self._aside: list[tuple[Step, Step, float]] = []
+        """Seconds that wait for it: whose they are if it follows, and if it does not."""
         # The batches that the loop was given and has not finished, by their numbers of samples.
+        self._leader: _Pass | None = None
+        """The pass over a loader whose batches are counted; None between two of them."""
         self._batches: Batches = ()
         self._given: deque[int] = deque()
         self._worked = False
         """Whether the oldest of them has been in the model."""
-        self._updates_before = 0
+        self._fetched_elsewhere = False
+        """Whether another thread goes through the loader."""
         self._exhausted = False
         """Whether the loader has no more, while the loop still works on what it was given."""
-        # The loss of the batch under way.
-        self._backwards: list[Tensor | None] = []
-        """What `backward()` was called on since the last update; None is no single number."""
-        self._loss: Tensor | None = None
+        self._losses = LoopLoss()
+        self._loss: Loss | None = None
         """Of the last update."""
         self._updated_by: int | None = None
-        self._reached = False
-        self._scaled: tuple[Tensor, Tensor] | None = None
-        """What a GradScaler gave, and what it was given."""
-        self._criterion_gave: tuple[Tensor, Any] | None = None
-        """What the criterion gave, and the node of autograd's graph that it comes from."""
+        """What `batches_done` was at the last update."""
 
     # What a front end uses.
 
@@ -141,7 +172,6 @@ class Watched:
         """What is known of the run, and how surely."""
         task, model, size = Task(), self.model, getattr(self._batches, "batch_size", None)
         inferred = set() if self.criterion is not None else {Step.LOSS}
-        knows_loss = self._record.first_loss is not None
         return RunInfo(
             name="loop",
             data=describe_data(self._batches),
@@ -152,9 +182,10 @@ class Watched:
             higher_is_better=task.higher_is_better,
             optimizer=describe_optimizer(self.optimizer),
             scheduler=None,
+            groups=self._rate.groups,
             batch_size=size if isinstance(size, int) else None,
             epochs=0,
-            batches_per_epoch=batch_count(self._batches),
+            batches_per_epoch=self.batches_per_epoch,
             validation_batches=None,
             device=describe_device(self.device),
             threads=torch.get_num_threads(),
@@ -163,13 +194,13 @@ class Watched:
             exact_clock=self.device.type == "cpu",
             phases=tuple(
                 Certainty.UNKNOWN
-                if step not in self._seen
+                if not self._clock.spent[step]
                 else Certainty.INFERRED
                 if step in inferred or self.device.type != "cpu"
                 else Certainty.EXACT
                 for step in Step
             ),
-            loss=Certainty.EXACT if knows_loss else Certainty.UNKNOWN,
+            loss=Certainty.EXACT if self.knows_loss else Certainty.UNKNOWN,
         )
 
     @property
@@ -184,7 +215,7 @@ class Watched:
 
     def latest(self, *, curves: bool = False) -> Snapshot:
         """A picture of the run; to be asked for in the thread of the loop."""
-        return self._record.snapshot(
+        picture = self._record.snapshot(
             self.progress,
             self._rate,
             state=State.RUNNING if self.outcome is None else self.outcome.state,
@@ -194,6 +225,14 @@ class Watched:
             curves=curves,
             outcome=self.outcome,
         )
+        if not curves:
+            return picture
+        facts = VerdictInputs(first_loss=self._record.first_loss, stretched=self._stretched)
+        return replace(picture, facts=facts)
+
+    def keep(self, log: Log) -> None:
+        """Have every record from now on kept in this log."""
+        self._record.keep(log)
 
     def __call__(self, batches: Batches) -> WatchedLoader:
         """The loader under watch, for one epoch or for many.
@@ -207,61 +246,53 @@ class Watched:
 
     def batches_of(self, batches: Batches) -> Iterator[Any]:
         """The batches of one epoch, as they are; once the watch is over, unwatched."""
-        if self._hooks is None:
+        hooks, one = self._hooks, _Pass(batches)
+        if hooks is None:
             yield from batches
             return
-        self._batches = batches
-        self._finish_epoch()
-        self._gate(Step.DATA)
+
+        def safely(call: Callable[..., None], *args: Any) -> None:
+            if not hooks.over:
+                self._safely(call, one, *args)
+
+        safely(self._pass_begins)
         source = iter(batches)
         while True:
-            # A loop that fetches ahead asks for a batch before it has worked on the last one.
-            if self._worked or len(self._given) > AHEAD:
-                self._end_batch()
-            self._gate(Step.DATA)
+            safely(self._wants_batch)
             try:
                 batch = next(source)
             except StopIteration:
                 break
-            finally:
-                self._gate(Step.OTHER)
-            self._given.append(samples_in(batch))
-            self._updates_before = self.progress.updates
+            safely(self._gets_batch, batch)
             try:
                 yield batch
             except GeneratorExit:  # left by `break` or by an error: which, is seen later
-                if self._hooks is not None:
-                    if self.progress.updates > self._updates_before:
-                        self._end_batch()
-                    self._given.clear()
+                safely(self._pass_is_left)
                 raise
-        self._exhausted = True
-        if not self._given:
-            self._finish_epoch()
+        safely(self._pass_ends)
 
     def __enter__(self) -> Self:
         if self._hooks is not None or self.outcome is not None:
             raise RuntimeError("one watch goes around one loop; make another")
-        self._thread = threading.get_ident()
-        with ExitStack() as hooks:
+        with ExitStack() as undo:
+            hooks = LoopHooks(self._safely)
+            undo.callback(hooks.close)
             model, optimizer = self.model, self.optimizer
-            add = hooks.callback
-            add(model.register_forward_pre_hook(_Hook(self._forward_begins)).remove)
-            forward_ends = _Hook(self._forward_ends)
-            add(model.register_forward_hook(forward_ends, always_call=True).remove)
+            hooks.add(model.register_forward_pre_hook, self._forward_begins)
+            hooks.add(model.register_forward_hook, self._forward_ends)
             if self.criterion is not None:
-                criterion = self.criterion
-                add(criterion.register_forward_pre_hook(_Hook(self._loss_begins)).remove)
-                add(criterion.register_forward_hook(_Hook(self._loss_ends)).remove)
-            add(optimizer.register_step_pre_hook(_Hook(self._update_begins)).remove)
-            add(optimizer.register_step_post_hook(_Hook(self._update_ends)).remove)
+                hooks.add(self.criterion.register_forward_pre_hook, self._loss_begins)
+                hooks.add(self.criterion.register_forward_hook, self._loss_ends)
+            hooks.add(optimizer.register_step_pre_hook, self._update_begins)
+            hooks.add(optimizer.register_step_post_hook, self._update_ends)
             for owner in (optimizer, model):
-                add(_replaced(_home(owner, "zero_grad"), "zero_grad", self._zero_grad))
-            add(_replaced(torch.amp.GradScaler, "scale", self._scale))
-            add(_replaced(torch.autograd, "backward", self._backward))
-            self._hooks = hooks.pop_all()
-        self._clock.start()
-        self._now = (Step.OTHER, perf_counter())
+                hooks.around(home_of(owner, "zero_grad"), "zero_grad", self._zero_grad)
+            hooks.around(torch.amp.GradScaler, "scale", self._scale)
+            hooks.around(torch.autograd, "backward", self._backward)
+            self._clock.start()
+            self._now = (Step.OTHER, perf_counter())
+            self._hooks = hooks
+            undo.pop_all()
         return self
 
     def __exit__(
@@ -270,134 +301,202 @@ class Watched:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._gate(Step.OTHER)
-        assert self._hooks is not None
-        self._hooks.close()
-        self._hooks = None
-        self._take_losses(everything=True)
+        hooks, step = self._hooks, self._now[0]
+        if hooks is None:
+            return
+        try:
+            hooks.close()
+        finally:
+            self._hooks = None
+            self._safely(self._end, error, step)
+            if self.outcome is None:  # a mistake in there
+                self.outcome = Outcome(State.STOPPED, "not watched to its end")
+
+    def _end(self, error: BaseException | None, step: Step) -> None:
+        """Close the books; `error` has ended the loop, during `step`."""
+        if self.mistake is None:
+            self._gate(Step.OTHER)
+            self._take_losses(everything=True)
+            if error is None:
+                self._finish_epoch()
+            self._settle(backward=False)
+        epochs = self.progress.epoch
         if error is None:
-            self._finish_epoch()
-            epochs = self.progress.epoch
             self.outcome = Outcome(State.FINISHED, f"{epochs} epoch{'s' * (epochs != 1)} trained")
+        elif isinstance(error, Exception):
+            failed = describe_failure(error, self.model, self.progress, step)
+            where = failed.where.replace(f", {Step.OTHER.info.name}", "")
+            self.outcome = replace(failed, where=", ".join(filter(None, (where, own_line(error)))))
         elif isinstance(error, (KeyboardInterrupt, GeneratorExit)):
             self.outcome = Outcome(State.STOPPED, "interrupted")
         else:
-            reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-            where = f"epoch {self.progress.epoch + 1}, batch {self.progress.batch + 1}"
-            self.outcome = Outcome(State.FAILED, reason, where, advise(error))
+            self.outcome = Outcome(State.STOPPED, f"left by {type(error).__name__}")
+
+    def _safely(self, call: Callable[..., Any], *args: Any) -> Any:
+        """What `call` gives. A mistake in it ends the watch, and nothing else; it gives None."""
+        try:
+            return call(*args)
+        except Exception as error:
+            self._fail(error)
+            return None
+
+    def _fail(self, mistake: Exception) -> None:
+        """Watching has failed: it ends, the loop does not."""
+        self.mistake = mistake
+        if self._hooks is not None:
+            self._hooks.over = True
 
     # Which phase runs.
 
-    def _gate(self, step: Step) -> None:
+    def _gate(self, step: Step, unless: Step | None = None) -> None:
+        """Let a phase begin, and book the time of the one before, or set it aside.
+
+        Args:
+            step: it.
+            unless: what it was, if no `backward()` follows.
+        """
         here = perf_counter()
-        running, since = self._now
-        if running is Step.LOSS and self.criterion is None:
-            if step is Step.BACKWARD or step is Step.ZERO_GRAD:
-                self._guessed = here - since
-                self._seen.add(Step.LOSS)
-            else:  # no backward pass has followed
-                running = Step.UPDATE if self._updating else Step.OTHER
-        self._clock.spent[running] += here - since
-        self._now = (step, here)
-        if step is not Step.LOSS or self.criterion is not None:
-            self._seen.add(step)
+        (running, since), otherwise = self._now, self._unless
+        self._now, self._unless = (step, here), unless
+        if otherwise is None:
+            self._clock.spent[running] += here - since
+        else:
+            self._aside.append((running, otherwise, here - since))
+
+    def _settle(self, *, backward: bool, but: Step | None = None) -> None:
+        """Book what was set aside: whether a backward pass has followed is known now.
+
+        Args:
+            backward: it has.
+            but: what may be this still waits.
+        """
+        spent, aside, self._aside = self._clock.spent, self._aside, []
+        for running, otherwise, seconds in aside:
+            if otherwise is but:
+                self._aside.append((running, otherwise, seconds))
+            else:
+                spent[running if backward else otherwise] += seconds
 
     def _pause(self) -> None:
         """A phase is over, and what comes next is not known."""
         self._gate(Step.UPDATE if self._updating else Step.OTHER)
 
     def _forward_begins(self, model: nn.Module, _: Any) -> None:
-        self._gate(Step.FORWARD if model.training else Step.VALIDATE)
-        self._worked = self._worked or model.training
+        self._depth += 1
+        if self._in_backward or self._depth > 1:  # computed again for it, or a part of itself
+            return
+        self._compute(Step.FORWARD)
+        if self._aside:  # between two forward passes is no loss
+            self._settle(backward=False, but=Step.VALIDATE)
+        if model.training:
+            self._worked = True
+        else:
+            self.progress.val_batch += 1
+
+    def _compute(self, step: Step) -> None:
+        """A phase begins that is validation in eval mode, unless `backward()` follows."""
+        if self.model.training:
+            self._gate(step)
+        elif torch.is_grad_enabled():
+            self._gate(step, unless=Step.VALIDATE)
+        else:
+            self._gate(Step.VALIDATE)
 
     def _forward_ends(self, model: nn.Module, _: Any, outputs: Any) -> None:
-        learns = model.training and any(t.requires_grad for t in tensors_in(outputs))
+        self._depth = max(0, self._depth - 1)
+        if self._in_backward or self._depth:
+            return
+        learns = torch.is_grad_enabled()
+        if learns:
+            self._losses.in_outputs(outputs)
+        elif not model.training and self._tick is not None:
+            self._tick()
         if learns and self.criterion is None:
-            self._gate(Step.LOSS)
+            self._gate(Step.LOSS, unless=Step.UPDATE if self._updating else Step.OTHER)
         else:
             self._pause()
 
     def _loss_begins(self, *_: Any) -> None:
-        if self.model.training:
-            self._gate(Step.LOSS)
+        if not self._in_backward:
+            self._compute(Step.LOSS)
 
     def _loss_ends(self, criterion: nn.Module, given: Any, loss: Any) -> None:
-        if self.model.training:
-            if self.facts is None and len(given) == 2:
-                self.facts = VerdictInputs()  # while it is called again
-                self.facts = VerdictInputs(stretched=stretched(criterion, *given))
-            if isinstance(loss, Tensor) and loss.numel() == 1 and loss.grad_fn is not None:
-                self._criterion_gave = loss.detach(), loss.grad_fn
+        if not self._in_backward:
+            if not self._looked and self.model.training and len(given) == 2:
+                self._looked = True  # first: a copy of it is called
+                self._stretched = stretched(criterion, *given)
+            self._losses.computed(loss)
             self._pause()
 
     def _zero_grad(self, bare: Callable[..., Any], owner: Any, *args: Any, **options: Any) -> Any:
         if owner is not self.optimizer and owner is not self.model:
             return bare(owner, *args, **options)
-        if not self._updating:
-            self._backwards.clear()
+        self._safely(self._zero_grad_begins)
+        done = bare(owner, *args, **options)
+        self._pause()
+        return done
+
+    def _zero_grad_begins(self) -> None:
         self._gate(Step.ZERO_GRAD)
-        try:
-            return bare(owner, *args, **options)
-        finally:
-            self._pause()
+        if not self._updating and self._losses.forget():
+            self.should_fall = False  # as in a GAN, where the generator's are thrown away
 
     def _scale(self, bare: Callable[..., Any], scaler: Any, outputs: Any) -> Any:
         scaled = bare(scaler, outputs)
         if isinstance(outputs, Tensor):
-            self._scaled = scaled, outputs
+            self._losses.scaled(scaled, outputs)
         return scaled
 
     def _backward(self, bare: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        if torch.compiler.is_compiling() or threading.get_ident() != self._thread:
+        if self._in_backward:  # for gradient checkpoints
             return bare(*args, **options)
-        for group in self.optimizer.param_groups:  # a lazy parameter is none before the first pass
+        # Before: afterwards its graph is gone.
+        loss = self._safely(self._backward_begins, args[0] if args else options.get("tensors"))
+        self._in_backward = True
+        try:
+            done = bare(*args, **options)
+        finally:
+            self._in_backward = False
+        self._safely(self._backward_ends, loss)
+        return done
+
+    def _backward_begins(self, of: Any) -> Loss | None:
+        """Gives the loss."""
+        groups = self.optimizer.param_groups
+        if len(self._hooked) != sum([len(group["params"]) for group in groups]):
+            self._hook_parameters()
+        loss = self._losses.read(of)
+        self._reached.clear()
+        self._gate(Step.BACKWARD)
+        return loss
+
+    def _backward_ends(self, loss: Loss | None) -> None:
+        self._losses.let_go()
+        if self._reached:
+            self._settle(backward=True)
+            self._losses.add(loss)
+            self._worked = True
+        else:  # another optimizer's: no step of this one
+            self._now = (Step.OTHER, self._now[1])
+            self._settle(backward=False)
+            self.should_fall = False
+        self._pause()
+
+    def _hook_parameters(self) -> None:
+        """Have each parameter tell when a gradient has reached it. Lazy ones are none before the
+        first forward pass, frozen ones until they learn.
+        """
+        assert self._hooks is not None
+        for group in self.optimizer.param_groups:
             for p in group["params"]:
                 if p not in self._hooked and p.requires_grad and p.is_leaf and not is_lazy(p):
+                    self._hooks.add_bare(p.register_post_accumulate_grad_hook, self._reached.append)
                     self._hooked.add(p)
-                    handle = p.register_post_accumulate_grad_hook(_Hook(self._gradient_arrives))
-                    assert self._hooks is not None
-                    self._hooks.callback(handle.remove)
-        of = args[0] if args else options.get("tensors")
-        loss = self._loss_in(of)  # before: afterwards its graph is gone
-        self._reached = False
-        self._guessed = 0.0
-        self._gate(Step.BACKWARD)
-        began = self._now[1]
-        try:
-            return bare(*args, **options)
-        finally:
-            self._pause()
-            if self._reached:
-                self._worked = True
-                self._backwards.append(loss)
-            else:  # another optimizer's
-                spent, took = self._clock.spent, self._now[1] - began
-                spent[Step.BACKWARD] -= took
-                spent[Step.LOSS] -= self._guessed
-                spent[Step.OTHER] += took + self._guessed
-            self._criterion_gave = self._scaled = None
-
-    def _gradient_arrives(self, _: Tensor) -> None:
-        self._reached = True
-
-    def _loss_in(self, of: Any) -> Tensor | None:
-        """The loss in what `backward()` is called on, shape (); None if that is no single number.
-
-        A criterion's output that was only scaled (by a GradScaler, or divided by the number of
-        batches that make an update) counts as what the criterion has given.
-        """
-        if not isinstance(of, Tensor) or of.numel() != 1:
-            return None
-        scaled, given = self._scaled, self._criterion_gave
-        loss: Tensor = scaled[1] if scaled is not None and of is scaled[0] else of
-        if given is not None and _multiple_of(loss.grad_fn, given[1]):
-            loss = given[0]
-        return loss.detach().reshape(())
 
     def _update_begins(self, *_: Any) -> None:
         self._gate(Step.UPDATE)
         self._updating = True
-        self._loss = self._loss_so_far()
+        self._loss = self._losses.take()
 
     def _update_ends(self, *_: Any) -> None:
         self._gate(Step.OTHER)
@@ -405,37 +504,90 @@ class Watched:
         self.progress.updates += 1
         self._worked = True
         # What a closure computes first has the weights that the batch began with.
-        inside, self._backwards = self._backwards, []
-        self._loss = inside[0] if inside and self._loss is None else self._loss
+        inside = self._losses.take_first()
+        self._loss = inside if self._loss is None else self._loss
         self._updated_by = self.progress.batches_done
-        if self._exhausted and self._given:
+        if self._given and (self._exhausted or self._fetched_elsewhere):
             self._end_batch()
-            if not self._given:
+            if self._exhausted and not self._given:
                 self._finish_epoch()
 
-    def _loss_so_far(self) -> Tensor | None:
-        """The sum of what `backward()` was called on since this was asked last; None if unknown."""
-        losses, self._backwards = self._backwards, []
-        known = [loss for loss in losses if loss is not None]
-        return torch.stack(known).sum() if known and len(known) == len(losses) else None
-
     # Batches and epochs.
+
+    def _pass_begins(self, one: _Pass) -> None:
+        assert self._hooks is not None
+        self._fetched_elsewhere = not self._hooks.here
+        if self._leader is None:
+            self._lead(one)
+        elif self._worked:  # a validation inside an epoch, say
+            self._end_batch()
+
+    def _lead(self, one: _Pass) -> None:
+        """From now on the batches of this pass are counted."""
+        self._finish_epoch()
+        self._leader, self._batches = one, one.batches
+        self.batches_per_epoch = batch_count(one.batches)
+
+    def _wants_batch(self, one: _Pass) -> None:
+        if self._fetched_elsewhere:
+            return
+        self._depth, self._updating = 0, False  # an error may have been caught in there
+        if one is not self._leader:
+            if not self._worked:
+                return
+            # The loop works on its batches, and the pass before was given up.
+            self._given.clear()
+            self._lead(one)
+            self._given.append(one.samples)
+        # A loop that fetches ahead asks for a batch before it has worked on the last one.
+        if self._worked or len(self._given) > AHEAD:
+            self._end_batch()
+        elif self.progress.val_batch and self._given:
+            self._given.popleft()  # it was no batch to train on
+        self.progress.val_batch = 0
+        if self._aside:
+            self._settle(backward=False)
+        self._gate(Step.DATA)
+
+    def _gets_batch(self, one: _Pass, batch: Any) -> None:
+        one.samples, one.updates = samples_in(batch), self.progress.updates
+        if one is self._leader:
+            self._given.append(one.samples)
+        if not self._fetched_elsewhere:
+            self._gate(Step.OTHER)
+
+    def _pass_is_left(self, one: _Pass) -> None:
+        if one is self._leader:
+            if self.progress.updates > one.updates:
+                self._end_batch()
+            self._given.clear()
+            self._leader = None
+
+    def _pass_ends(self, one: _Pass) -> None:
+        if not self._fetched_elsewhere:
+            self._gate(Step.OTHER)
+        if one is self._leader:
+            self._leader, self._exhausted = None, True
+            if not self._given:
+                self._finish_epoch()
 
     def _end_batch(self) -> None:
         self._gate(Step.OTHER)
         progress = self.progress
         updated = self._updated_by == progress.batches_done  # or it only adds to the gradients
-        loss = self._loss if updated else self._loss_so_far()
+        loss = self._loss if updated else self._losses.take()
         self._loss = self._updated_by = None
         self._worked = False
         progress.end_batch(updated=False)  # the optimizer's own hook has counted
         progress.samples_done += self._given.popleft() if self._given else 0
         if loss is not None:
+            self.knows_loss = True
             place = (progress.epoch + 1, progress.batch, progress.batches_done)
+            rate = self._rate
             if self._readback.immediate:
-                self._record.batch(*place, loss.item(), self._rate.lr, self._now[1])
+                self._record.batch(*place, float(loss), rate.lr, self._now[1], rate.lrs)
             else:
-                self._readback.push((*place, self._rate.lr), loss)
+                self._readback.push((*place, rate.lr, rate.lrs), torch.as_tensor(loss))
                 self._take_losses()
         if self._tick is not None:
             self._tick()
@@ -443,8 +595,9 @@ class Watched:
     def _take_losses(self, *, everything: bool = False) -> None:
         """Record the losses that have arrived from an accelerator."""
         readback = self._readback
-        for (epoch, batch, done, lr), loss in readback.drain() if everything else readback.poll():
-            self._record.batch(epoch, batch, done, loss, lr, perf_counter())
+        losses = readback.drain() if everything else readback.poll()
+        for (epoch, batch, done, lr, lrs), loss in losses:
+            self._record.batch(epoch, batch, done, loss, lr, perf_counter(), lrs)
 
     def _finish_epoch(self) -> None:
         """Close the epoch under way, whichever way it was left."""
@@ -454,25 +607,7 @@ class Watched:
         if self.progress.batch:
             self._take_losses(everything=True)
             self.progress.end_epoch()
-            self._record.epoch(self.progress, self._rate.lr, validated=False)
-
-
-class _Hook:
-    """A hook that stays behind when what it hangs on is copied or pickled."""
-
-    def __init__(self, call: Callable[..., None]) -> None:
-        self._call = call
-
-    def __call__(self, *args: Any) -> None:
-        self._call(*args)
-
-    def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
-        return _idle_hook, ()
-
-
-def _idle_hook() -> Callable[..., None]:
-    """The hook of a copy."""
-    return _Hook(lambda *_: None)
+            self._record.epoch(self.progress, self._rate.lr, self._rate.by_group, validated=False)
 
 
 def _innermost(optimizer: Any) -> Optimizer:
@@ -488,31 +623,3 @@ def _innermost(optimizer: Any) -> Optimizer:
             f"the optimizer must be one torch.optim.Optimizer, not a {type(optimizer).__name__}"
         )
     return optimizer
-
-
-def _home(owner: Any, name: str) -> type:
-    """The class that an object has its method from."""
-    return next(kind for kind in type(owner).__mro__ if name in vars(kind))
-
-
-def _replaced(home: Any, name: str, watching: Callable[..., Any]) -> Callable[[], None]:
-    """Have `watching(bare, ...)` called in the place of a function; gives what undoes it."""
-    bare = getattr(home, name)
-
-    def replacement(*args: Any, **options: Any) -> Any:
-        return watching(bare, *args, **options)
-
-    setattr(home, name, replacement)
-    return lambda: setattr(home, name, bare)
-
-
-def _multiple_of(node: Any, origin: Any) -> bool:
-    """Whether a node of autograd's graph is another one, or only multiplies it by a number."""
-    while node is not None:
-        if node is origin:
-            return True
-        inputs = [inner for inner, _ in node.next_functions if inner is not None]
-        if not node.name().startswith(("Mul", "Div")) or len(inputs) != 1:
-            return False
-        node = inputs[0]
-    return False

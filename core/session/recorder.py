@@ -67,11 +67,12 @@ class LossRecorder:
         curve: gets every loss.
         lr_curves: get every learning rate that differs from the one before, and where that ended:
             the largest, and by name those of several parameter groups.
-        log: gets every block of batches, when it begins.
     """
 
-    def __init__(self, curve: Series, lr_curves: dict[str, Series], log: Log | None = None) -> None:
-        self._curve, self._log = curve, log
+    def __init__(self, curve: Series, lr_curves: dict[str, Series]) -> None:
+        self._curve = curve
+        self.log: Log | None = None
+        """Gets every block of batches, when it begins."""
         self._lr_curves, self._groups = tuple(lr_curves.values()), tuple(lr_curves)[1:]
         self._changed = [0] * len(lr_curves)
         """The batch from which on each learning rate is what it is; 0 before the first."""
@@ -106,8 +107,8 @@ class LossRecorder:
                 0,
                 epoch,
             )
-            if self._log is not None:
-                self._log.batches(self._block)
+            if self.log is not None:
+                self.log.batches(self._block)
         self._next = batches_done + 1 if batches_done % MOST else 0
         block = self._block
         block.losses.append(loss)
@@ -212,12 +213,12 @@ class Recorder:
         log: Log | None = None,
         groups: tuple[str, ...] = (),
     ) -> None:
-        self._task, self._clock, self._log = task, clock, log
+        self._task, self._clock = task, clock
         self._listeners: tuple[Listener, ...] = () if listener is None else (listener,)
         lrs = {name: Series() for name in ("", *groups)}
         self._series = {name: Series() for name in METRIC_SERIES}
         self._series |= {f"lr {name}".strip(): series for name, series in lrs.items()}
-        self._losses = LossRecorder(self._series["loss"], lrs, log)
+        self._losses = LossRecorder(self._series["loss"], lrs)
         self._epoch_began = (0.0, 0, 0.0)
         self._curves: tuple[tuple[str, Curve], ...] = ()
         self._val_seconds = 0.0
@@ -229,6 +230,11 @@ class Recorder:
         """Validations in a row whose metric was worse than the best."""
         self.last: EpochSummary | None = None
         self.changes: tuple[Change, ...] = ()
+        self.keep(log)
+
+    def keep(self, log: Log | None) -> None:
+        """Have every record from now on kept in this log."""
+        self._log = self._losses.log = log
 
     def batch(
         self,

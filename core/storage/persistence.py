@@ -7,11 +7,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
+from ..protocol.record_fields import outcome_values
 from ..protocol.snapshot import RunInfo, SavedCheckpoint, Snapshot
 from .checkpoint import CheckpointError, CheckpointStore
 from .checkpoint_writer import CheckpointKind, CheckpointWriter
@@ -223,33 +224,10 @@ class Persistence:
 
     def ended(self, info: RunInfo, last: Snapshot) -> None:
         """Write down how the run ended, and let the directory go."""
-        outcome, done = last.outcome, last.last
-        assert outcome is not None
         self.log.flush(sync=True)
         why = ""
         try:
-            self.directory.write_outcome(
-                {
-                    "state": str(outcome.state),
-                    "reason": outcome.reason,
-                    "where": outcome.where,
-                    "advice": outcome.advice,
-                    "epochs": done.epoch if done is not None else 0,
-                    "batches": last.batches_done,
-                    "train_loss": done.train_loss if done is not None else last.epoch_loss,
-                    "val_loss": last.val_loss,
-                    "metrics": dict(last.metrics),
-                    "metric_name": info.metric_name,
-                    "best_metric": last.best_metric and last.best_metric.value,
-                    "best_epoch": last.best_metric and last.best_metric.epoch,
-                    "best_val_loss": last.best_val_loss and last.best_val_loss.value,
-                    "switches": [str(fault) for fault in last.faults_so_far],
-                    "undone": [one.record for one in last.undone],
-                    "saved": self.saved and asdict(self.saved),
-                    "seconds": last.elapsed,
-                    "ended": time.time(),
-                }
-            )
+            self.directory.write_outcome(outcome_values(info, last, self.saved))
         except OSError as error:
             why = error.strerror or str(error)
         self._look()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sysconfig
 import traceback
+from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -63,6 +65,20 @@ def failing_layer(model: nn.Module, tb: TracebackType | None) -> str | None:
         found = names.get(id(owner), found)
         tb = tb.tb_next
     return found
+
+
+def own_line(error: BaseException) -> str:
+    """The innermost line of a person's own code that an exception came through, as "file.py line 7:
+    code"; "" if there is none.
+    """
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    libraries = [sysconfig.get_path(name) for name in names]
+    ours = [str(Path(__file__).parents[2] / floor) for floor in ("core", "tui")]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith((*libraries, *ours, "<frozen")):
+            place = f"{Path(frame.filename).name} line {frame.lineno}"
+            return f"{place}: {frame.line}" if frame.line else place
+    return ""
 
 
 def advise(error: BaseException) -> str:

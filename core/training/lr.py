@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -26,6 +27,12 @@ def group_names(optimizer: Optimizer) -> tuple[str, ...]:
     """What each parameter group is called: its "name", else "group 0", "group 1" and so on."""
     groups = enumerate(optimizer.param_groups)
     return unique([str(group.get("name") or f"group {i}")[:60] for i, group in groups])
+
+
+def lr_of(group: Mapping[str, Any]) -> float:
+    """A parameter group's learning rate; NaN where its optimizer has none, or none of its own."""
+    lr = group.get("lr")
+    return math.nan if lr is None else float(lr)
 
 
 def _wanted(plateau: ReduceLROnPlateau) -> str:
@@ -62,7 +69,7 @@ class LearningRate:
         self._scheduler = scheduler if self._plateau is None else None
         self._per, self._metric = per, metric
         self.factor = 1.0
-        self.scheduled = [float(group["lr"]) for group in optimizer.param_groups]
+        self.scheduled = [lr_of(group) for group in optimizer.param_groups]
         """What the schedule says, one value a parameter group."""
         self._began = list(self.scheduled)
         self.groups = group_names(optimizer) if len(self.scheduled) > 1 else ()
@@ -74,8 +81,9 @@ class LearningRate:
         """What the optimizer uses; the largest, where parameter groups differ."""
         if self.groups:
             return max(self.lrs)
-        lr = self._optimizer.param_groups[0]["lr"]
-        return lr if type(lr) is float else float(lr)
+        group = self._optimizer.param_groups[0]
+        lr = group.get("lr")
+        return lr if type(lr) is float else lr_of(group)
 
     @property
     def lrs(self) -> tuple[float, ...]:
@@ -83,7 +91,7 @@ class LearningRate:
         if not self.groups:
             return ()
         groups = self._optimizer.param_groups[: len(self.groups)]  # a person may have added some
-        return tuple([float(group["lr"]) for group in groups])
+        return tuple([lr_of(group) for group in groups])
 
     @property
     def by_group(self) -> GroupLrs:
@@ -154,7 +162,7 @@ class LearningRate:
                     scheduler.step(*metric)
         except Exception as error:
             raise ScheduleError(f"{type(scheduler).__name__}: {error}") from error
-        self.scheduled = [float(group["lr"]) for group in self._optimizer.param_groups]
+        self.scheduled = [lr_of(group) for group in self._optimizer.param_groups]
         if self.factor != 1.0:
             self._set(self.factor)
 

@@ -1,6 +1,6 @@
 """Every benchmark in one table, and as JSON: `make bench`.
 
-    python tests/benchmarks [--pairs N] [--only loop|costs|startup|screen|amp_compile] [--json FILE]
+    python tests/benchmarks [--pairs N] [--only PART] [--json FILE]
 
 Ratios are of pairs measured in turn within one run: their median, and their spread. A quiet
 machine is needed; what else runs on it shows in the spread.
@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import torch
 from rows import HEAD, as_json
 
-PARTS = ("loop", "costs", "startup", "screen", "amp_compile")
+PARTS = ("loop", "costs", "startup", "screen", "amp_compile", "watch")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from ..headless.json_reporter import line
 from ..render.charts import bar
 from ..render.format import clean, count, counted, metric, number
 from ..setup.plan import Plan, RecipePlan
+from ..setup.resume import refuse_loop
 from ..terminal.imports import load_torch
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class TrainedRun:
             RecipeError: it came from a Python file, which has to be named, or its recipe is bad.
         """
         directory = self._directory
+        refuse_loop(directory, directory.read_meta() or {})
         if not self.from_recipe:
             raise RecipeError(
                 f"{directory.name} came from a Python file: name it too, fivestep eval FILE --run "

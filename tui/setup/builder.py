@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ... import __version__
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...presets.errors import RecipeError, printable
-from .metadata import describe, plan_facts, session_facts, write_plan
+from .metadata import describe, info_facts, plan_facts, session_facts, write_plan
 from .options import NOTHING, RunOptions, runs_folder
 from .plan import FilePlan, Plan
 
@@ -207,19 +207,7 @@ class RunBuilder:
     def _write_facts(self, session: Session, trained: Mapping[str, Any], *, rewrite: bool) -> None:
         """Complete run.json with what only the built run knows, and what is trained from now on."""
         assert self.directory is not None
-        info = session.info
-        facts = session_facts(session.training) | {
-            "name": self.name,
-            "epochs": info.epochs,
-            "data": info.data,
-            "model": info.model,
-            "parameters": info.parameters,
-            "metric_name": info.metric_name,
-            "higher_is_better": info.higher_is_better,
-            "optimizer": info.optimizer,
-            "seed": info.seed,
-            "settings": dict(info.settings) or None,
-        }
+        facts = session_facts(session.training) | info_facts(session.info) | {"name": self.name}
         try:
             meta = self.directory.read_meta() or {}
             now = {key: trained[key] for key in trained.keys() & {"recipe", "file", "changes"}}

@@ -16,6 +16,7 @@ from ...core.storage.run_directory import RunDirectory
 from .plan import Plan, RecipePlan
 
 if TYPE_CHECKING:
+    from ...core.protocol.snapshot import RunInfo
     from ...core.training.training import Training
 
 
@@ -161,19 +162,37 @@ def changed_modules(then: Mapping[str, Any], file: Path) -> list[str]:
 
 def describe(directory: RunDirectory, plan: Plan) -> None:
     """Write down what is known before anything is built. Raises OSError if the disk refuses it."""
-    meta: dict[str, Any] = {
+    write_plan(directory, plan)
+    facts = start_facts(plan.name) | {"epochs": plan.preview.epochs}
+    directory.write_meta({"name": directory.name} | facts | plan_facts(plan))
+
+
+def start_facts(preset: str) -> dict[str, Any]:
+    """What is known of any run that starts now."""
+    return {
         "format": 1,
-        "name": directory.name,
-        "preset": plan.name,
+        "preset": preset,
         "started": time.time(),
-        "epochs": plan.preview.epochs,
         "cwd": str(Path.cwd()),
         "git": git_state(Path.cwd()),
         "versions": {"fivestep": __version__},
         "resumes": [],
     }
-    write_plan(directory, plan)
-    directory.write_meta(meta | plan_facts(plan))
+
+
+def info_facts(info: RunInfo) -> dict[str, Any]:
+    """What only the built run knows."""
+    return {
+        "epochs": info.epochs or None,
+        "data": info.data,
+        "model": info.model,
+        "parameters": info.parameters,
+        "metric_name": info.metric_name,
+        "higher_is_better": info.higher_is_better,
+        "optimizer": info.optimizer,
+        "seed": info.seed,
+        "settings": dict(info.settings) or None,
+    }
 
 
 def write_plan(directory: RunDirectory, plan: Plan) -> None:

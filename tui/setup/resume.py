@@ -45,6 +45,7 @@ def resume_run(
     directory = RunDirectory.open(options.folder, name)
     try:
         meta = directory.read_meta() or {}
+        refuse_loop(directory, meta)
         if meta.get("kind") == "file":
             plan: Plan = _from_file(directory, meta, file, epochs, force)
         else:
@@ -55,6 +56,15 @@ def resume_run(
         directory.close()
         raise
     return RunBuilder(plan, options, directory, ResumeRequest(meta, force))
+
+
+def refuse_loop(directory: RunDirectory, meta: Mapping[str, Any]) -> None:
+    """Raises RecipeError: the run is of a person's own loop, of which only numbers are kept."""
+    if meta.get("kind") == "loop":
+        raise RecipeError(
+            f"{directory.name} is a loop of your own, which resumes by itself: fivestep.watch kept "
+            "its numbers, and no checkpoint"
+        )
 
 
 def _from_recipe(

@@ -126,7 +126,9 @@ def test_an_error_in_the_forward_pass_is_told_with_its_batch():
     with contextlib.suppress(RuntimeError), watched:
         loop(model, criterion, optimizer, lambda: watched(wrong))
     assert watched.outcome.state is State.FAILED
-    assert watched.outcome.where == "epoch 1, batch 1"
+    where = watched.outcome.where
+    assert where.startswith("epoch 1, batch 1, forward, layer 0, test_external_loop.py line ")
+    assert where.endswith(": loss = criterion(model(features), labels)")
     assert hooks_of(model, criterion, optimizer) == (0, 0, False)
 
 

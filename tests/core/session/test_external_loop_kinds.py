@@ -6,14 +6,20 @@ loss of each batch.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import inspect
+import math
 import pickle
+import queue
+import threading
 
 import pytest
 import torch
 import torch.nn.functional as F
 from listeners import Keeper  # tests is on the path
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from fivestep.core.protocol.snapshot import Certainty
@@ -240,6 +246,78 @@ def lbfgs(loader, model, optimizer, criterion):
             criterion(model(x + 1), y)  # a test's loss is not the batch's
 
 
+def in_eval_mode(loader, model, optimizer, criterion):
+    """`model.train()` forgotten, or batch norm frozen on purpose."""
+    model.eval()
+    yield from plain(loader, model, optimizer, criterion)
+
+
+def checkpointed(loader, model, optimizer, criterion):
+    """Forward passes come again within the backward pass, and a backward pass in that."""
+    for x, y in loader:
+        optimizer.zero_grad()
+        x.requires_grad_()
+        loss = F.cross_entropy(checkpoint(model, x, use_reentrant=True), y)
+        loss.backward()
+        optimizer.step()
+        yield loss.item()
+
+
+def several_tensors(loader, model, optimizer, criterion):
+    for x, y in loader:
+        optimizer.zero_grad()
+        outputs = model(x)
+        losses = [criterion(outputs, y), outputs.square().mean()]
+        torch.autograd.backward(losses)
+        optimizer.step()
+        yield sum(losses).item()
+
+
+def fetched_by_a_thread(loader, model, optimizer, criterion):
+    """As prefetching generators do it: no batch is asked for in the loop's own thread."""
+    ready = queue.Queue(maxsize=10)
+
+    def fetch():
+        for batch in loader:
+            ready.put(batch)
+        ready.put(None)
+
+    thread = threading.Thread(target=fetch)
+    thread.start()
+    yield from plain(iter(ready.get, None), model, optimizer, criterion)
+    thread.join()
+
+
+def beside_another_loader(loader, model, optimizer, criterion):
+    """Both under watch, if one is."""
+    watched = getattr(loader, "_watched", lambda batches: batches)
+    for (x, y), (noise, _) in zip(loader, watched(data()), strict=True):
+        optimizer.zero_grad()
+        loss = criterion(model(x + 0.1 * noise), y)
+        loss.backward()
+        optimizer.step()
+        yield loss.item()
+
+
+def validating_within(loader, model, optimizer, criterion):
+    """After each batch, with a loader that is under watch, too; gradients are not switched off."""
+    watched = getattr(loader, "_watched", lambda batches: batches)
+    for loss in plain(loader, model, optimizer, criterion):
+        model.eval()
+        for x, y in watched(data()):
+            criterion(model(x), y)
+        model.train()
+        yield loss
+
+
+def calls_itself(loader, model, optimizer, criterion):
+    """As a network over trees does."""
+    bare = model.forward
+    model.forward = lambda x, deep=2: bare(x if not deep else x + model(x, deep - 1).mean())
+    yield from plain(loader, model, optimizer, criterion)
+    model.forward = bare
+
+
 KINDS = [
     (plain, 2, True),
     (zero_grad_before_backward, 2, False),
@@ -257,6 +335,13 @@ KINDS = [
     (discriminator, 1, False),
     (actor_critic, 3, False),
     (lbfgs, 2, True),
+    (in_eval_mode, 2, True),
+    (checkpointed, 2, False),
+    (several_tensors, 2, True),
+    (fetched_by_a_thread, 2, True),
+    (beside_another_loader, 2, True),
+    (validating_within, 2, True),
+    (calls_itself, 2, True),
 ]
 
 
@@ -361,7 +446,7 @@ def test_lazy_layers_are_trained_and_counted_later():
     model = nn.Sequential(nn.LazyLinear(5), nn.LazyLinear(2))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with Watched(model, optimizer, nn.CrossEntropyLoss()) as watched:
-        assert watched.info.parameters == 0
+        assert watched.info.parameters is None
         epochs(plain, watched(data()), model, optimizer, watched.criterion)
     assert watched.info.parameters == 5 * 4 + 5 + 2 * 5 + 2
     assert watched.info.loss is Certainty.EXACT
@@ -427,3 +512,103 @@ def test_nothing_stays_behind_when_a_hook_can_not_be_set():
     assert not model._forward_pre_hooks
     found = (torch.optim.Optimizer.zero_grad, nn.Module.zero_grad, torch.autograd.backward)
     assert found == places
+
+
+def test_eval_mode_counts_as_forward_where_backward_follows_and_else_as_validation():
+    _, _, watched, _ = trained(in_eval_mode, 2, watch=True, knows=True)
+    assert watched.shares[Step.VALIDATE] == 0 < watched.shares[Step.FORWARD]
+    _, _, watched, _ = trained(validating_within, 2, watch=True, knows=True)
+    assert watched.shares[Step.VALIDATE] > 0
+
+
+def test_what_is_recomputed_for_the_backward_pass_belongs_to_it():
+    _, _, watched, _ = trained(checkpointed, 2, watch=True)
+    assert watched.shares[Step.BACKWARD] > watched.shares[Step.FORWARD] > 0
+
+
+def test_a_watch_that_ends_before_another_takes_nothing_from_it_and_all_of_its_own():
+    bare = torch.autograd.backward, torch.optim.Optimizer.zero_grad
+    (model, optimizer), second = built(), Keeper()
+    one, two = Watched(model, optimizer), Watched(model, optimizer, listener=second)
+    with contextlib.ExitStack() as last:
+        with one:
+            last.enter_context(two)
+        losses = epochs(plain, two(data()), model, optimizer, nn.CrossEntropyLoss())
+    assert losses_of(second) == pytest.approx(losses)
+    assert two.shares[Step.ZERO_GRAD] > 0
+    assert bare == (torch.autograd.backward, torch.optim.Optimizer.zero_grad)
+
+
+def test_a_model_pickled_under_watch_needs_no_fivestep():
+    model, optimizer = built()
+    with Watched(model, optimizer):
+        assert b"fivestep" not in pickle.dumps(model)
+        again = pickle.loads(pickle.dumps(model))
+        assert again(torch.ones(1, 4)).shape == (1, 2)
+        # Accelerate looks whether it may pass this on.
+        assert "set_to_none" in inspect.signature(optimizer.zero_grad).parameters
+
+
+def test_a_mistake_in_watching_ends_the_watch_and_not_the_loop():
+    class Failing(Keeper):
+        def batch(self, *at):
+            raise RuntimeError("a listener's")
+
+    bare, expected, _, _ = trained(plain, 2, watch=False)
+    torch.manual_seed(3)
+    model, criterion = net(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Watched(model, optimizer, criterion, Failing()) as watched:
+        assert epochs(plain, watched(data()), model, optimizer, criterion) == bare
+    assert all(map(torch.equal, model.state_dict().values(), expected.state_dict().values()))
+    assert str(watched.mistake) == "a listener's"
+    assert not model._forward_hooks
+
+
+def test_an_optimizer_without_a_learning_rate_of_its_own_is_watched():
+    """As Adafactor's, which makes one for each update."""
+    model, optimizer = built()
+    with Watched(model, optimizer) as watched:
+        del optimizer.param_groups[0]["lr"]
+        assert math.isnan(watched.latest().lr)
+
+
+def test_a_loss_need_not_fall_where_gradients_are_thrown_away():
+    _, _, watched, _ = trained(plain, 2, watch=True)
+    assert watched.should_fall
+    _, _, watched, _ = trained(discriminator, 1, watch=True)
+    assert not watched.should_fall
+
+
+def test_hooks_are_nothing_to_what_is_compiled():
+    model, optimizer = built()
+    whole = torch.compile(model, backend="eager", fullgraph=True)
+    with Watched(model, optimizer) as watched:
+        losses = epochs(plain, watched(data()), whole, optimizer, nn.CrossEntropyLoss())
+    assert watched.latest().loss == losses[-1]
+
+
+def test_a_loss_that_the_model_computes_counts_as_it_was_before_the_loop_divided_it():
+    class WithLoss(nn.Module):
+        """As Hugging Face's, or with a tuple as in small language models."""
+
+        def __init__(self, named):
+            super().__init__()
+            self.inner, self.named = net(), named
+
+        def forward(self, x, y):
+            logits = self.inner(x)
+            loss = F.cross_entropy(logits, y)
+            return {"loss": loss, "logits": logits} if self.named else (logits, loss)
+
+    for named in (True, False):
+        model, told, losses = WithLoss(named), Keeper(), []
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with Watched(model, optimizer, listener=told) as watched:
+            for i, (x, y) in enumerate(watched(data())):
+                loss = model(x, y)["loss" if named else 1]
+                (loss / 3).backward()
+                if i == 2:
+                    optimizer.step()
+                losses.append(loss.item())
+        assert losses_of(told) == losses

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,12 @@ from terminal import Terminal
 from torch import nn
 
 import fivestep
+from fivestep.core.storage.log_file import read_log
+from fivestep.core.storage.run_directory import RunDirectory, RunError
+from fivestep.core.storage.run_index import export_rows, list_runs, summary
 from fivestep.tui.headless import external_loop
+
+from ..conftest import Cli
 
 FLAGS = re.MULTILINE | re.DOTALL
 README = Path(__file__).parents[3] / "README.md"
@@ -139,7 +146,8 @@ def test_a_failure_comes_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         loop()
     out = capsys.readouterr().out
-    assert "failed in epoch 1, batch 3: ValueError: Expected more than 1 value" in out
+    assert "failed in epoch 1, batch 3, forward, layer 1, test_external_loop.py line " in out
+    assert ": model(x).mean().backward(): ValueError: Expected more than 1 value" in out
     assert "drop_last=True in the DataLoader, or another batch_size" in out
 
 
@@ -155,3 +163,140 @@ def test_ctrl_c_passes_through_and_is_told(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(KeyboardInterrupt):
         loop()
     assert "stopped after 0 epochs, 0 batches" in capsys.readouterr().out
+
+
+def parts(lr: float = 0.1) -> tuple[nn.Module, torch.optim.Optimizer, list[torch.Tensor]]:
+    torch.manual_seed(0)
+    model = nn.Linear(2, 1)
+    return model, torch.optim.SGD(model.parameters(), lr=lr), [torch.ones(4, 2)] * 5
+
+
+def trained(watched: Any, model: nn.Module, optimizer: Any, batches: list[torch.Tensor]) -> None:
+    for _ in range(2):
+        for x in watched(batches):
+            optimizer.zero_grad()
+            model(x).square().mean().backward()
+            optimizer.step()
+
+
+def test_a_saved_loop_is_a_run_to_the_other_commands(
+    tmp_path: Path, cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, optimizer, batches = parts()
+    with fivestep.watch(model, optimizer, save="mine", runs_dir=tmp_path) as watched:
+        assert summary(tmp_path / "mine").state == "running"
+        trained(watched, model, optimizer, batches)
+    run = summary(tmp_path / "mine")
+    assert (run.state, run.epochs, run.epochs_planned) == ("finished", 2, None)
+    rows = list(export_rows(RunDirectory.look(tmp_path, "mine"), "batches"))
+    assert [row["batches_done"] for row in rows] == list(range(1, 11))
+    assert rows[-1]["loss"] == watched.latest().loss
+    assert len(list(export_rows(RunDirectory.look(tmp_path, "mine"), "epochs"))) == 2
+    capsys.readouterr()
+    for command in (("resume", "mine"), ("eval", "--run", "mine")):
+        line = cli.refused(*command, "--runs-dir", str(tmp_path))
+        assert line.startswith("mine is a loop of your own, which resumes by itself")
+
+
+def test_a_saved_loop_that_fails_says_where_and_what_was_wrong(tmp_path: Path) -> None:
+    model, optimizer, batches = parts(lr=50.0)
+
+    def loop() -> None:
+        with fivestep.watch(model, optimizer, save="bad", runs_dir=tmp_path) as watched:
+            for _ in range(12):
+                trained(watched, model, optimizer, batches)
+            raise ValueError("my own")
+
+    with pytest.raises(ValueError, match="my own"):
+        loop()
+    directory = RunDirectory.look(tmp_path, "bad")
+    outcome, events = directory.read_outcome(), list(read_log(directory.events))
+    assert outcome is not None
+    assert (outcome["state"], outcome["reason"]) == ("failed", "ValueError: my own")
+    assert re.fullmatch(
+        r"epoch 25, batch 1, test_external_loop.py line \d+: raise ValueError\(\"my own\"\)",
+        outcome["where"],
+    )
+    assert [event["text"].split(";")[0] for event in events] == [
+        "danger: the loss became NaN or infinite by batch 9"
+    ]
+
+
+def test_a_name_that_is_taken_or_unfit_is_refused_before_training(tmp_path: Path) -> None:
+    model, optimizer, _ = parts()
+    with fivestep.watch(model, optimizer, save="mine", runs_dir=tmp_path):
+        pass
+    with (
+        pytest.raises(RunError, match=r"there is a run mine in .*: save= another name"),
+        fivestep.watch(model, optimizer, save="mine", runs_dir=tmp_path),
+    ):
+        pass
+    with pytest.raises(RunError, match="is no name for a run"):
+        fivestep.watch(model, optimizer, save="../mine", runs_dir=tmp_path)
+    assert not model._forward_hooks
+
+
+def test_a_disk_that_takes_no_run_stops_no_loop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    model, optimizer, batches = parts()
+    with fivestep.watch(model, optimizer, save=True, runs_dir=tmp_path / "file") as watched:
+        trained(watched, model, optimizer, batches)
+    out = capsys.readouterr().out
+    assert "nothing is kept: " in out
+    assert "finished after 2 epochs" in out
+
+
+def test_two_watches_are_two_runs_and_each_line_says_whose_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, optimizer, batches = parts()
+    with (
+        fivestep.watch(model, optimizer, save="maker", runs_dir=tmp_path) as one,
+        fivestep.watch(
+            nn.Linear(1, 1),
+            torch.optim.SGD(nn.Linear(1, 1).parameters()),
+            save=True,
+            runs_dir=tmp_path,
+        ) as two,
+    ):
+        trained(lambda batches: one(two(batches)), model, optimizer, batches)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("maker: epoch 1  5 batches  train loss ") for line in lines)
+    assert any(re.match(r"\S+: epoch 1  5 batches  \S+ batches/s$", line) for line in lines)
+    assert {run.state for run in list_runs(tmp_path)} == {"finished"}
+    assert len(list_runs(tmp_path)) == 2
+
+
+def test_output_that_nobody_reads_stops_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.StringIO):
+        def write(self, written: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    model, optimizer, batches = parts()
+    with fivestep.watch(model, optimizer) as watched:
+        trained(watched, model, optimizer, batches)
+    assert watched.progress.batches_done == 10
+    assert watched.mistake is None
+
+
+def test_ctrl_c_while_a_watch_begins_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    bare, stream = torch.autograd.backward, sys.stdout
+    model, optimizer, _ = parts()
+    monkeypatch.setattr(external_loop, "learned", interrupted)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        fivestep.watch(model, optimizer, save="mine", runs_dir=tmp_path),
+    ):
+        pass
+    assert torch.autograd.backward is bare
+    assert sys.stdout is stream
+    assert not model._forward_hooks
+    assert not model._forward_pre_hooks

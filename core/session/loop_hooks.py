@@ -1,0 +1,126 @@
+"""Hooks in a loop of one's own: they raise nothing into it, and all of them go."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from functools import partial, wraps
+from typing import Any, Final
+
+import torch
+
+Watching = Callable[..., Any]
+"""Called in the place of a function, with that function before its arguments; has to call it."""
+
+
+class LoopHooks:
+    """The hooks of one watch. They sleep in other threads, while torch compiles what they hang on,
+    and in copies and pickles of it.
+
+    Args:
+        safely: calls a function with arguments, and raises nothing.
+    """
+
+    def __init__(self, safely: Callable[..., Any]) -> None:
+        self.safely = safely
+        self.over = False
+        """Whether they sleep for good."""
+        self._thread = threading.get_ident()
+        self._undo = ExitStack()
+
+    @property
+    def here(self) -> bool:
+        """Whether this is the thread of the loop."""
+        return threading.get_ident() == self._thread
+
+    def awake(self) -> bool:
+        """Whether a hook may do anything."""
+        if torch.compiler.is_compiling():  # first: what follows is nothing to compile
+            return False
+        return not self.over and threading.get_ident() == self._thread
+
+    def add(self, register: Callable[..., Any], call: Callable[..., None]) -> None:
+        """Have `call` called by what `register` takes hooks for."""
+        self._undo.callback(register(_Hook(self, call)).remove)
+
+    def add_bare(self, register: Callable[..., Any], call: Callable[..., None]) -> None:
+        """The same for a `call` that can't fail and may be called in any thread."""
+        self._undo.callback(register(call).remove)
+
+    def around(self, home: Any, name: str, watching: Watching) -> None:
+        """Have `watching(bare, ...)` called in the place of a function of a class or a module."""
+
+        def call(bare: Callable[..., Any], *args: Any, **options: Any) -> Any:
+            if not self.awake():
+                return bare(*args, **options)
+            return watching(bare, *args, **options)
+
+        self._undo.callback(_replaced(home, name, call))
+
+    def close(self) -> None:
+        """Take all of them away."""
+        self.over = True
+        self._undo.close()
+
+
+class _Hook:
+    """One hook of a module or an optimizer."""
+
+    def __init__(self, hooks: LoopHooks, call: Callable[..., None]) -> None:
+        self._hooks, self._call = hooks, call
+
+    def __call__(self, *args: Any) -> None:
+        hooks = self._hooks
+        if hooks.awake():
+            hooks.safely(self._call, *args)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Does nothing, whatever it is called with, and is loaded where there is no fivestep.
+        return getattr, (nullcontext(), "__exit__")
+
+
+_WATCHERS: Final[dict[tuple[Any, str], list[Watching]]] = {}
+"""Who watches a function that was replaced, by its home and name."""
+
+
+def _replaced(home: Any, name: str, watching: Watching) -> Callable[[], None]:
+    """Have `watching(bare, ...)` called in the place of a function; gives what undoes it.
+
+    Of several watches of one function, whichever ends last puts the bare one back.
+    """
+    watchers = _WATCHERS.get((home, name))
+    if watchers is None:
+        bare, watchers = getattr(home, name), []
+        setattr(home, name, _replacement(bare, watchers))
+        _WATCHERS[home, name] = watchers
+    watchers.append(watching)
+
+    def undo() -> None:
+        watchers.remove(watching)
+        if not watchers:
+            del _WATCHERS[home, name]
+            now = getattr(home, name)
+            if getattr(now, "watchers", None) is watchers:  # or somebody has replaced it since
+                setattr(home, name, now.__wrapped__)
+
+    return undo
+
+
+def _replacement(bare: Callable[..., Any], watchers: list[Watching]) -> Callable[..., Any]:
+    """A function that goes through those who watch another one; without any it is that one."""
+
+    @wraps(bare)
+    def through(*args: Any, **options: Any) -> Any:
+        call = bare
+        for watching in watchers:
+            call = partial(watching, call)
+        return call(*args, **options)
+
+    through.watchers = watchers  # type: ignore[attr-defined]
+    return through
+
+
+def home_of(owner: Any, name: str) -> type:
+    """The class that an object has its method from."""
+    return next(kind for kind in type(owner).__mro__ if name in vars(kind))

@@ -1,0 +1,113 @@
+"""The loss of a loop of one's own: what `backward()` is called on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import add
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Loss = float | Tensor
+"""A float, or a copy, shape (), on an accelerator, which is not waited for."""
+
+
+class LoopLoss:
+    """Adds up what `backward()` is called on until the optimizer's next update.
+
+    A loss that was only multiplied by a number counts as what it was before: for a `GradScaler`'s
+    output, and for what the criterion gave, or the model as its loss, and was then divided by the
+    number of batches that make an update.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[Loss | None] = []
+        self._scaled: tuple[Tensor, Tensor] | None = None
+        """What a GradScaler gave, and what it was given."""
+        self._given: tuple[Tensor, Any] | None = None
+        """A loss that was computed, and the node of autograd's graph that it comes from."""
+
+    def computed(self, loss: Any) -> None:
+        """The criterion has given this."""
+        if isinstance(loss, Tensor) and loss.numel() == 1 and loss.grad_fn is not None:
+            self._given = loss.detach(), loss.grad_fn
+
+    def in_outputs(self, outputs: Any) -> None:
+        """The model has given this: `loss` by name, or the one tensor of shape () of a tuple."""
+        if isinstance(outputs, Tensor):
+            return
+        if isinstance(outputs, Mapping):
+            self.computed(outputs.get("loss"))
+        elif isinstance(outputs, (tuple, list)):
+            numbers = [one for one in outputs if isinstance(one, Tensor) and not one.dim()]
+            if len(numbers) == 1:
+                self.computed(numbers[0])
+        else:
+            self.computed(getattr(outputs, "loss", None))
+
+    def scaled(self, scaled: Tensor, outputs: Tensor) -> None:
+        """A GradScaler has given this for that."""
+        self._scaled = scaled, outputs
+
+    def read(self, of: Any) -> Loss | None:
+        """The loss in what `backward()` is about to be called on: the sum, of several tensors;
+        None if one of them is no single number.
+        """
+        tensors = of if isinstance(of, Sequence) else (of,)
+        return _sum([self._read(tensor) for tensor in tensors])
+
+    def _read(self, of: Any) -> Loss | None:
+        if not isinstance(of, Tensor) or of.numel() != 1 or of.is_complex():
+            return None
+        scaled, given = self._scaled, self._given
+        loss: Tensor = scaled[1] if scaled is not None and of is scaled[0] else of
+        if given is not None and _multiple_of(loss.grad_fn, given[1]):
+            loss = given[0]
+        if loss.device.type == "cpu":
+            return float(loss.item())
+        return loss.detach().reshape(()).to(torch.float32, copy=True)
+
+    def add(self, loss: Loss | None) -> None:
+        """`backward()` on this has reached the parameters."""
+        self._parts.append(loss)
+
+    def let_go(self) -> None:
+        """`backward()` is over: what was computed for it may go."""
+        self._given = self._scaled = None
+
+    def forget(self) -> bool:
+        """The gradients were cleared; whether there were any that no update has used."""
+        unused = bool(self._parts)
+        self._parts.clear()
+        return unused
+
+    def take(self) -> Loss | None:
+        """The sum since it was taken last; None if there is none, or it can't be known."""
+        parts, self._parts = self._parts, []
+        return _sum(parts)
+
+    def take_first(self) -> Loss | None:
+        """The first since something was taken last, of a closure that was called repeatedly."""
+        parts, self._parts = self._parts, []
+        return parts[0] if parts else None
+
+
+def _sum(parts: list[Loss | None]) -> Loss | None:
+    known = [part for part in parts if part is not None]
+    return reduce(add, known) if known and len(known) == len(parts) else None
+
+
+def _multiple_of(node: Any, origin: Any) -> bool:
+    """Whether a node of autograd's graph is another one, or only multiplies it by a number."""
+    while node is not None:
+        if node is origin:
+            return True
+        if not node.name().startswith(("Mul", "Div")):
+            return False
+        inputs = [inner for inner, _ in node.next_functions if inner is not None]
+        if len(inputs) != 1:
+            return False
+        node = inputs[0]
+    return False

@@ -7,6 +7,7 @@ import re
 import stat
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -242,6 +243,17 @@ class RunDirectory:
             self._lock = None
         if self._folder is not None:
             self._folder.close()
+
+    def discard(self) -> None:
+        """Remove the folder of a run that could not begin, and let it go; what holds anything of a
+        run stays.
+        """
+        with suppress(OSError):
+            if is_blank(self.path):
+                _clear(self.path)
+                (self.path / "lock").unlink(missing_ok=True)
+                self.path.rmdir()
+        self.close()
 
     def __enter__(self) -> Self:
         return self

@@ -93,14 +93,14 @@ class TextReporter(Reporter):
         super().announce(builder)
         for line in (builder.plan.headline, *builder.plan.notes):
             self._say(line)
-        self._announced = self.place
-        if self.place:
-            self._say(f"kept in {self.place}")
         self._faults = builder.options.faults
 
     def begin(self, session: Session) -> None:
         self._info = info = session.info
         self._own = frozenset(session.training.metrics)
+        self._announced = self.place
+        if self.place:
+            self._say(f"kept in {self.place}")
         self._say(f"{info.data}; {learned(info.parameters)}; {_machine(info)}")
         picture = session.latest()
         if picture is not None and picture.lrs:

@@ -123,7 +123,8 @@ class RunBuilder:
 
         Raises:
             RecipeError: it can't be built, or its checkpoint is not good; one line.
-                Nothing of an earlier run is changed then, and its lock is released.
+                Nothing of an earlier run is changed then, and its lock is released; nothing of a
+                new one is left.
         """
         from ...core.protocol.commands import SetFault
         from ...core.protocol.conditions import ConditionError
@@ -144,8 +145,7 @@ class RunBuilder:
             )
             session = make() if self.directory is None else self._kept(make, training)
         except BaseException as error:
-            if self.directory is not None:
-                self.directory.close()
+            self._give_up()
             if isinstance(error, StateError):
                 raise RecipeError(f"{self.name}: {error}") from error
             if isinstance(error, UnfitError):
@@ -158,6 +158,13 @@ class RunBuilder:
         for fault in options.faults:
             session.send(SetFault(fault, on=True))
         return session
+
+    def _give_up(self) -> None:
+        """Leave an earlier run as it was, and nothing of a new one."""
+        if self.directory is not None and self.resume is None:
+            self.directory.discard()
+        elif self.directory is not None:
+            self.directory.close()
 
     def _kept(self, make: Callable[..., Session], training: Training) -> Session:
         """The session with its directory; a new run goes without one that can't be written."""

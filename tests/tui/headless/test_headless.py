@@ -65,6 +65,18 @@ def test_people_get_what_runs_each_epoch_and_how_it_ended(cli: Cli) -> None:
     assert "best r2 0.9" in end
 
 
+@pytest.mark.parametrize("wrong", ["device", "file"])
+def test_a_run_that_cannot_be_built_leaves_no_folder(cli: Cli, tmp_path: Path, wrong: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def training(:\n")
+    what = ["line-linear", "--device", "mps"] if wrong == "device" else [str(file)]
+    name = ["--name", "one"] if wrong == "device" else []
+    out, err = cli("train", *what, *name, "--no-ui", code=2)
+    assert "kept in" not in out
+    assert err.count("\n") == 1
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
 def test_a_pipe_gets_no_control_sequence(cli: Cli) -> None:
     out = trained(cli, "--epochs", "2")
     assert "\r" not in out

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ... import __version__
 from ...core.storage.environment import git_state
 from ...core.storage.run_directory import RunDirectory
+from ...presets.catalogue import DATASETS, MODELS
 from .plan import Plan, RecipePlan
 
 if TYPE_CHECKING:
@@ -104,14 +105,27 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]
     keys = sorted(before.keys() | now.keys()) if before else ()
     differences = {}
     for key in keys:
-        if key == SHA256 and key not in now:  # building the run will say what is wrong
-            continue
+        if key == SHA256 and not (key in now and key in before):
+            continue  # building the run says what is wrong; an older version kept none
+        if key not in before and now[key] == _default(key, now):
+            continue  # an older version had no such option
         old, new = before.get(key, "unset"), now.get(key, "unset")
         if old != new and key.split(".")[0] not in UNIMPORTANT:
             differences[key] = f"{key} {old} → {new}"
     if SHA256 in differences:
         differences[SHA256] = "the table in dataset.path"
     return differences
+
+
+def _default(key: str, recipe: Mapping[str, Any]) -> Any:
+    """What an option of the data set or the model is where a recipe says nothing of it."""
+    section, _, name = key.partition(".")
+    named = str(recipe.get(f"{section}.name"))
+    entry = DATASETS.get(named) if section == "dataset" else MODELS.get(named)
+    if entry is None or name not in entry.options:
+        return None
+    value = entry.options[name].default
+    return list(value) if isinstance(value, tuple) else value  # as TOML has it
 
 
 def plan_facts(plan: Plan) -> dict[str, Any]:

@@ -447,6 +447,18 @@ def test_a_table_that_was_moved_or_changed_is_told(
     assert "finished" in shell.resume("table")
 
 
+def test_a_run_of_an_older_version_knows_fewer_options(shell: Shell, table: Path) -> None:
+    later = ("dataset.missing", "dataset.decimal", "dataset.categories", "dataset.sha256")
+    meta = json.loads((run("table") / "run.json").read_text())
+    assert all(meta["recipe"].pop(key) is not None for key in later)
+    (run("table") / "run.json").write_text(json.dumps(meta))
+    recipe = run("table") / "recipe.toml"
+    names = [key.partition(".")[2] for key in later]
+    rows = recipe.read_text().splitlines()
+    recipe.write_text("\n".join(row for row in rows if row.partition(" ")[0] not in names))
+    assert "finished" in shell.resume("table")
+
+
 OWN = """
 import os
 import torch

@@ -174,11 +174,10 @@ class LayerWatch:
 
     def _learning(self) -> dict[Tensor, str]:
         """The parameters that an update can move, with the name of one of several groups."""
-        groups = self._optimizer.param_groups
-        names = group_names(self._optimizer) if len(groups) > 1 else ("",)
+        names = group_names(self._optimizer) or ("",)
         return {
             p: name
-            for name, group in zip(names, groups, strict=True)
+            for name, group in zip(names, self._optimizer.param_groups, strict=True)
             for p in group["params"]
             if p.requires_grad and not is_lazy(p)
         }

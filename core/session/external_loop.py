@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from ..inspection.first_batch import Shapes, stretched
 from ..protocol.diagnosis import VerdictInputs
+from ..protocol.listener import Listener
 from ..protocol.snapshot import Certainty, Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step, Task
 from ..training.data import Batches, batch_count
@@ -29,7 +30,7 @@ from .clock import Clock
 from .loop_hooks import LoopHooks, home_of
 from .loop_loss import LoopLoss, Loss
 from .readings import Readback
-from .recorder import Listener, Log, Recorder
+from .recorder import Log, Recorder
 from .session import describe_data, describe_optimizer
 
 AHEAD: Final = 2

@@ -9,6 +9,7 @@ from functools import reduce
 from operator import add
 from typing import Any, Final, Protocol, TypeGuard
 
+from ..protocol.listener import Listener
 from ..protocol.parameter_groups import GroupLrs
 from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
 from ..protocol.steps import State, Step, Task
@@ -20,29 +21,6 @@ from ..training.resume_data import Loaders
 from ..training.training import Training
 from .clock import WARM_UP, Clock
 from .series import Series
-
-
-class Listener(Protocol):
-    """Gets every record of a run, in the training thread: its time is lost to training."""
-
-    def batch(
-        self,
-        epoch: int,
-        batch: int,
-        batches_done: int,
-        loss: float,
-        lr: float,
-        lrs: tuple[float, ...] = (),
-    ) -> None:
-        """A batch was finished; `epoch` and `batch` are counted from 1, `lr` is what it used, and
-        `lrs`, where there are several parameter groups, what each of them used.
-        """
-
-    def epoch(self, summary: EpochSummary) -> None:
-        """An epoch was finished."""
-
-    def change(self, change: Change) -> None:
-        """A person changed something."""
 
 
 class Log(Protocol):

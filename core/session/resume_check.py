@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from ..protocol.snapshot import Change, EpochSummary
+from ..protocol.listener import Listener
 from ..training.progress import Progress
 from ..training.training import Training
 from .recorder import Recorder
@@ -16,7 +16,7 @@ ROUGH: Final = 1e-2
 """The same of kernels that are chosen anew: on an accelerator, compiled, in half precision."""
 
 
-class ResumeCheck:
+class ResumeCheck(Listener):
     """Compares one loss, the first one, says so if it is another, and listens no more.
 
     Args:
@@ -55,9 +55,3 @@ class ResumeCheck:
                 "buffer of the model, and no checkpoint keeps it"
             )
             self._recorder.change(self._progress, text, "warning")
-
-    def epoch(self, summary: EpochSummary) -> None:
-        """Nothing to compare."""
-
-    def change(self, change: Change) -> None:
-        """Nothing to compare."""

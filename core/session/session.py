@@ -14,6 +14,7 @@ import torch
 from torch.optim import Optimizer
 
 from ..protocol.commands import Command, Show, Suspended
+from ..protocol.listener import Listener
 from ..protocol.snapshot import Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step
 from ..storage.persistence import Persistence
@@ -34,7 +35,7 @@ from .controller import StoppedError, UndoneError
 from .engine import Engine
 from .mailbox import Mailbox
 from .reach import check_batches, check_reach
-from .recorder import Listener, Recorder
+from .recorder import Recorder
 from .recovery import OnNonFinite, Recovery
 from .resume_check import ResumeCheck
 from .state import RunState, put_rng, put_state
@@ -71,7 +72,7 @@ def describe_run(training: Training) -> RunInfo:
         exact_clock=training.device.type == "cpu",
         amp=training.amp,
         compile=training.compile,
-        groups=group_names(optimizer) if len(optimizer.param_groups) > 1 else (),
+        groups=group_names(optimizer),
         settings=tuple((key, _in_short(value)) for key, value in about.settings),
         clips=training.clip_norm is not None or training.scaler.is_enabled(),
     )

@@ -24,9 +24,11 @@ def factor_text(factor: float) -> str:
 
 
 def group_names(optimizer: Optimizer) -> tuple[str, ...]:
-    """What each parameter group is called: its "name", else "group 0", "group 1" and so on."""
-    groups = enumerate(optimizer.param_groups)
-    return unique([str(group.get("name") or f"group {i}")[:60] for i, group in groups])
+    """What each of several parameter groups is called: its "name", else "group 0", "group 1" and
+    so on; empty where there is one.
+    """
+    groups = optimizer.param_groups if len(optimizer.param_groups) > 1 else ()
+    return unique([str(one.get("name") or f"group {i}")[:60] for i, one in enumerate(groups)])
 
 
 def lr_of(group: Mapping[str, Any]) -> float:
@@ -72,8 +74,7 @@ class LearningRate:
         self.scheduled = [lr_of(group) for group in optimizer.param_groups]
         """What the schedule says, one value a parameter group."""
         self._began = list(self.scheduled)
-        self.groups = group_names(optimizer) if len(self.scheduled) > 1 else ()
-        """The names of several parameter groups; empty where there is one."""
+        self.groups = group_names(optimizer)
         self._notices: list[str] = []
 
     @property

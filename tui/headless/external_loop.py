@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TextIO
 
+from ...core.protocol.listener import Listener
 from ...core.protocol.parameter_groups import lr_text
 from ...core.protocol.snapshot import Certainty
 from ...core.protocol.steps import State, Step
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from ...core.protocol.snapshot import Change, EpochSummary
+    from ...core.protocol.snapshot import EpochSummary
     from ...core.storage.kept_log import KeptLog
 
 LIVE: Final = 0.2
@@ -77,7 +78,7 @@ def watch(
     return WatchedInLines(model, optimizer, criterion, save, runs_dir)
 
 
-class WatchedInLines(Watched):
+class WatchedInLines(Watched, Listener):
     """Prints what it sees, in the loop's own thread."""
 
     _watching: ClassVar[list[WatchedInLines]] = []
@@ -169,17 +170,6 @@ class WatchedInLines(Watched):
             what = f"{type(mistake).__name__}: {mistake}"
             self._say(f"fivestep could not go on watching ({what}); the loop goes on without it")
 
-    def batch(
-        self,
-        epoch: int,
-        batch: int,
-        batches_done: int,
-        loss: float,
-        lr: float,
-        lrs: tuple[float, ...] = (),
-    ) -> None:
-        """A batch whose loss is known."""
-
     def epoch(self, summary: EpochSummary) -> None:
         parts = [f"epoch {summary.epoch}", counted(summary.batches, "batch")]
         if self.knows_loss:
@@ -189,9 +179,6 @@ class WatchedInLines(Watched):
         self._notice()
         if perf_counter() - self._judged > JUDGED:
             self._judge()
-
-    def change(self, change: Change) -> None:
-        """Nobody changes anything here; what the run tells of itself was said already."""
 
     def _judge(self) -> None:
         """Say what is wrong by now, and was not before."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from ...core.protocol.listener import Listener
 from ...core.verdicts.verdicts import Verdict, find_verdicts
 from ..render.format import short_time
 from ..terminal.output import FAILED, UNKEPT, Output, complain
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...core.protocol.faults import Undone
-    from ...core.protocol.snapshot import Change, EpochSummary, Outcome, RunInfo, Snapshot
+    from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
     from ...core.session.breakpoints import BreakReport
     from ...core.session.session import Session
     from ..setup.builder import RunBuilder
@@ -31,11 +32,11 @@ class Ending:
     last: Snapshot
 
 
-class Reporter:
+class Reporter(Listener):
     """Follows a run from one thread and gets its records in the training thread.
 
-    This one is silent. All methods but the first three are called by the thread that waits for
-    the run, in the order in which they stand here.
+    This one is silent. The methods that are here are called by the thread that waits for the run,
+    in the order in which they stand.
     """
 
     interval: ClassVar[float] = 0.2
@@ -61,23 +62,6 @@ class Reporter:
     def resume_command(self) -> str:
         """The command that resumes it; "" if it is not kept."""
         return "" if self._builder is None else self._builder.resume_command
-
-    def batch(
-        self,
-        epoch: int,
-        batch: int,
-        batches_done: int,
-        loss: float,
-        lr: float,
-        lrs: tuple[float, ...] = (),
-    ) -> None:
-        """A batch was finished (training thread)."""
-
-    def epoch(self, summary: EpochSummary) -> None:
-        """An epoch was finished (training thread)."""
-
-    def change(self, change: Change) -> None:
-        """A person changed something (training thread)."""
 
     def announce(self, builder: RunBuilder) -> None:
         """Say what is going to run, before torch is loaded."""

@@ -18,7 +18,7 @@ from .options import NOTHING, RunOptions, runs_folder
 from .plan import FilePlan, Plan
 
 if TYPE_CHECKING:
-    from ...core.session.recorder import Listener
+    from ...core.protocol.listener import Listener
     from ...core.session.recovery import OnNonFinite
     from ...core.session.session import Session
     from ...core.training.training import Training

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import fnmatch
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -114,12 +115,8 @@ def build(recipe: Recipe) -> Training:
 def load_data(recipe: Recipe) -> Dataset:
     """The recipe's data set, made by the function of the same name in `data.builtin`."""
     make = getattr(builtin, recipe.dataset.name.replace("-", "_"))
-    try:
+    with _refusing(recipe, "dataset"):
         data: Dataset = make(**recipe.dataset.options)
-    except TableError as error:
-        raise RecipeError(f"{recipe.name}: dataset.{error.option}: {error}") from error
-    except ValueError as error:
-        raise RecipeError(f"{recipe.name}: dataset: {error}") from error
     return data
 
 
@@ -135,7 +132,7 @@ def make_model(recipe: Recipe, inputs: torch.Size, outputs: int) -> nn.Module:
         RecipeError: its options contradict each other, or it is too large.
     """
     make = getattr(models, recipe.model.name)  # one of the catalogue's names, checked before
-    try:
+    with _refusing(recipe, "model"):
         with torch.device("meta"):  # counts without taking memory, or drawing numbers
             size = sum(
                 p.numel() for p in make(inputs, outputs, **recipe.model.options).parameters()
@@ -144,9 +141,17 @@ def make_model(recipe: Recipe, inputs: torch.Size, outputs: int) -> nn.Module:
             raise ValueError(f"expected at most {MOST_PARAMETERS:,} parameters, not {size:,}")
         torch.manual_seed(recipe.seed)
         model: nn.Module = make(inputs, outputs, **recipe.model.options)
-    except ValueError as error:
-        raise RecipeError(f"{recipe.name}: model: {error}") from error
     return model
+
+
+@contextmanager
+def _refusing(recipe: Recipe, section: str) -> Generator[None]:
+    """Turn the ValueError of what can't be made of a section into the recipe's one line."""
+    try:
+        yield
+    except ValueError as error:
+        option = f".{error.option}" if isinstance(error, TableError) else ""
+        raise RecipeError(f"{recipe.name}: {section}{option}: {error}") from error
 
 
 def _freeze(recipe: Recipe, model: nn.Module) -> None:
@@ -194,12 +199,9 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     """
     device = next(model.parameters()).device
     make = optimizer_class(recipe.optimizer.name)
-    try:
-        learned = [p for p in model.parameters() if p.requires_grad]
-        optimizer: Optimizer = make(learned, **optimizer_options(recipe, device))
-    except ValueError as error:
-        raise RecipeError(f"{recipe.name}: optimizer: {error}") from error
-    return optimizer
+    learned = [p for p in model.parameters() if p.requires_grad]
+    with _refusing(recipe, "optimizer"):
+        return make(learned, **optimizer_options(recipe, device))
 
 
 def optimizer_class(name: str) -> Callable[..., Optimizer]:

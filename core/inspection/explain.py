@@ -15,6 +15,7 @@ from ..protocol.faults import LR_FACTOR, Fault
 from ..protocol.inside import BatchFacts, Difference, LayerRow, compare
 from ..protocol.snapshot import Outcome
 from ..protocol.steps import FIVE, Step
+from ..training.device import computing_with
 from ..training.failure import describe_failure
 from ..training.lazy import made_buffers
 from ..training.loop import training_loop
@@ -228,22 +229,18 @@ def explain(training: Training, batches: int = 2, faults: Iterable[Fault] = ()) 
         batches: how many; fewer if the run has no more.
         faults: what is to be wrong with the loop on purpose.
     """
-    threads = torch.get_num_threads()
-    if training.threads is not None:
-        torch.set_num_threads(training.threads)
     if training.seed is not None:
         seed_rng(training.seed)
     walk = _Walk(replace(training, validation=None), frozenset(faults))
     failure: Outcome | None = None
     modes: Modes | None = None
-    try:
-        walk.go(batches)
-        if walk.batches:
-            modes = compare_modes(training, walk.progress.features, walk.progress.labels)
-    except Exception as error:
-        failure = describe_failure(error, training.model, walk.progress, walk.running)
-    finally:
-        torch.set_num_threads(threads)
+    with computing_with(training.threads):
+        try:
+            walk.go(batches)
+            if walk.batches:
+                modes = compare_modes(training, walk.progress.features, walk.progress.labels)
+        except Exception as error:
+            failure = describe_failure(error, training.model, walk.progress, walk.running)
     return Explained(
         tuple(walk.batches),
         tuple(sorted(walk.progress.faults)),

@@ -20,7 +20,7 @@ from ..protocol.steps import State, Step
 from ..storage.persistence import Persistence
 from ..training.compile import COMPILED_ANEW, COMPILING, compile_in_place
 from ..training.data import Batches, TensorBatches, batch_count
-from ..training.device import describe_device
+from ..training.device import computing_with, describe_device
 from ..training.failure import describe_failure, lost_worker
 from ..training.lr import LearningRate, ScheduleError, group_names
 from ..training.nonfinite import NonFiniteError
@@ -275,24 +275,20 @@ class Session:
             KeyboardInterrupt, SystemExit: passed on, once the outcome is there to be read.
         """
         training = self.training
-        threads = torch.get_num_threads()
-        if training.threads is not None:
-            torch.set_num_threads(training.threads)
-        if training.seed is not None:
-            seed_rng(training.seed)
-        self._run.clock.start()
-        self._engine.now = (Step.OTHER, perf_counter())
-        try:
-            self._begin()
-            outcome = self._train()
-        except Exception as error:
-            outcome = self._interrupted(error) or self._failed(error)
-            self._workers.end()
-        except BaseException as error:
-            self._end(self._failed(error))
-            raise
-        finally:
-            torch.set_num_threads(threads)
+        with computing_with(training.threads):
+            if training.seed is not None:
+                seed_rng(training.seed)
+            self._run.clock.start()
+            self._engine.now = (Step.OTHER, perf_counter())
+            try:
+                self._begin()
+                outcome = self._train()
+            except Exception as error:
+                outcome = self._interrupted(error) or self._failed(error)
+                self._workers.end()
+            except BaseException as error:
+                self._end(self._failed(error))
+                raise
         self._end(outcome)
         return outcome
 

@@ -24,19 +24,6 @@ class KeptLog:
         self.directory = directory
         logs = Path(directory.metrics.name), Path(directory.events.name)
         self.log = RunLog(*logs, dir_fd=directory.fd)
-        self._told: str | None = None
-
-    def trouble(self) -> str:
-        """A line on what is wrong with the log by now, or was mended; "" if it was told before."""
-        error, before = self.log.error, self._told
-        self._told = error
-        if error == before:
-            return ""
-        if error:
-            return f"the log can't be written: {error}; training goes on, it is kept in memory"
-        if self.log.lost:
-            return f"the log is written again; {self.log.lost:,} records of it are lost"
-        return "the log is written again, nothing of it is lost"
 
     def ended(self, info: RunInfo, last: Snapshot) -> None:
         """Write down how the run ended, and let the directory go. Raises OSError."""

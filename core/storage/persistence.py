@@ -85,7 +85,6 @@ class Persistence:
         """Why the last state was not fit to be kept; "" if it was."""
         self._failing = ""
         """Why nothing could be saved the last time; "" if it could."""
-        self._log_error: str | None = None
         self._lock = threading.Lock()
         self.unkept: dict[str, str] = {}
         """What is not on the disk at the end, and why: "checkpoint", "log", "outcome"."""
@@ -168,14 +167,8 @@ class Persistence:
         notices = []
         while self._notices:
             notices.append(self._notices.popleft())
-        error = self.log.error
-        if error != self._log_error:
-            self._log_error = error
-            good = "the log is written again, nothing of it is lost"
-            if self.log.lost:
-                good = f"the log is written again; {self.log.lost:,} records of it are lost"
-            bad = f"the log can't be written: {error}; training goes on, it is kept in memory"
-            notices.append(("warning", bad if error else good))
+        if trouble := self.log.trouble():
+            notices.append(("warning", trouble))
         return notices
 
     def newest(self) -> dict[str, Any] | None:

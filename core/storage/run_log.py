@@ -82,6 +82,8 @@ class RunLog:
         except OSError:
             self._metrics.close()
             raise
+        self._told: str | None = None
+        """The error that `trouble` has told of."""
         self._windows = Windows(every)
         self._epochs = 0
         self._waiting: deque[tuple[int, BatchBlock | _FinishedEpoch | LogState]] = deque()
@@ -116,6 +118,18 @@ class RunLog:
     def lost(self) -> int:
         """Records dropped because nothing could be written for too long."""
         return self._metrics.lost + self._events.lost
+
+    def trouble(self) -> str:
+        """A line on what is wrong with the files, or is mended; "" if it was told before."""
+        error, told = self.error, self._told
+        self._told = error
+        if error == told:
+            return ""
+        if error:
+            return f"the log can't be written: {error}; training goes on, it is kept in memory"
+        if self.lost:
+            return f"the log is written again; {self.lost:,} records of it are lost"
+        return "the log is written again, nothing of it is lost"
 
     @property
     def waiting(self) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -177,6 +178,18 @@ def _container_limit() -> float:
         with contextlib.suppress(OSError, ValueError):
             return float(int(Path(path).read_text()))
     return float("inf")
+
+
+@contextlib.contextmanager
+def computing_with(threads: int | None) -> Iterator[None]:
+    """Have torch compute with so many threads in the block; None leaves what the process has."""
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 WORTH_SHARING: Final = 200e6

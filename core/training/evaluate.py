@@ -8,6 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from .device import computing_with
 from .loop import validate
 from .metrics import Meter, errors, meter_for
 from .predictions import chosen_classes, predictions
@@ -106,17 +107,12 @@ def evaluate(training: Training) -> tuple[Evaluation, ...]:
 
     Nothing is trained: weights, buffers and torch's generators stay as they were.
     """
-    threads = torch.get_num_threads()
-    if training.threads is not None:
-        torch.set_num_threads(training.threads)
-    try:
+    with computing_with(training.threads):
         return tuple(
             _evaluate_part(replace(training, validation=batches), part)
             for part, batches in (("validation", training.validation), ("test", training.test))
             if batches is not None
         )
-    finally:
-        torch.set_num_threads(threads)
 
 
 def outputs_for(

@@ -6,10 +6,11 @@ command would, in the same words.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ...presets.catalogue import DATASETS, MODELS, SCHEDULERS
 from ...presets.components import OPTIMIZERS
@@ -17,6 +18,8 @@ from ...presets.file_settings import FileSetting, read_settings, said
 from ...presets.overrides import flag
 from ...presets.recipe import Recipe, RecipeError, load, parse_set
 from ...presets.user_file import CHANGEABLE, ENDING, load_own
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +132,9 @@ def _resolve_file(name: str, edits: Mapping[str, str]) -> Resolved:
         for key, text in edits.items()
         if text.strip() and text.strip() != held.get(key)
     }
-    errors: dict[str, str] = {}
-    problem = ""
-    while True:
-        try:
-            right = dict(load_own(name, right).changes)
-            break
-        except RecipeError as error:
-            text = str(error)
-            problem = problem or text
-            key = next((k for k in right if text.startswith(f"{flag(k)}: ")), None)
-            if key is None:
-                break
-            errors[key] = text.removeprefix(f"{flag(key)}: ")
-            del right[key]
+    own, errors, problem = _load_what_is_right(partial(load_own, name), right)
+    if own is not None:
+        right = dict(own.changes)
     values = held | {key: said(value) for key, value in right.items()}
     return Resolved(name, None, None, errors, problem, right, values, file=True)
 
@@ -154,22 +146,10 @@ def resolve(name: str, edits: Mapping[str, str]) -> Resolved:
     wanted: dict[str, Any] = {
         key: parse_set(f"{key}={text}")[1] for key, text in edits.items() if text.strip()
     }
-    right, problem = dict(wanted), ""
-    errors: dict[str, str] = {}
-    while True:
-        try:
-            recipe = load(name, right)
-            break
-        except RecipeError as error:
-            text = str(error)
-            problem = problem or text
-            key = next((k for k in right if text.startswith(f"{flag(k)}: ")), None)
-            if key is None:
-                return Resolved(name, errors=errors, problem=problem)
-            errors[key] = text.removeprefix(f"{flag(key)}: ")
-            # A model and a data set that don't fit are one mistake, not two.
-            for wrong in (DATASET, MODEL) if key in (DATASET, MODEL) else (key,):
-                right.pop(wrong, None)
+    right = dict(wanted)
+    recipe, errors, problem = _load_what_is_right(partial(load, name), right)
+    if recipe is None:
+        return Resolved(name, errors=errors, problem=problem)
     return Resolved(
         name,
         recipe,
@@ -179,6 +159,33 @@ def resolve(name: str, edits: Mapping[str, str]) -> Resolved:
         _differing(name, right, recipe),
         {setting.key: _text(_value(recipe, setting.key)) for setting in SETTINGS},
     )
+
+
+def _load_what_is_right(
+    load: Callable[[dict[str, Any]], T], right: dict[str, Any]
+) -> tuple[T | None, dict[str, str], str]:
+    """Take out of `right` what can't be loaded, until the rest can.
+
+    Returns:
+        What was loaded; None where it is no edit that is wrong.
+        What is wrong, by key.
+        What the command would say; "" if nothing is wrong.
+    """
+    errors: dict[str, str] = {}
+    problem = ""
+    while True:
+        try:
+            return load(right), errors, problem
+        except RecipeError as error:
+            text = str(error)
+            problem = problem or text
+            key = next((k for k in right if text.startswith(f"{flag(k)}: ")), None)
+            if key is None:
+                return None, errors, problem
+            errors[key] = text.removeprefix(f"{flag(key)}: ")
+            # A model and a data set that don't fit are one mistake, not two.
+            for wrong in (DATASET, MODEL) if key in (DATASET, MODEL) else (key,):
+                right.pop(wrong, None)
 
 
 def nudged(setting: Setting, text: str, by: int) -> str:

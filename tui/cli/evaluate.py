@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -177,7 +178,7 @@ def _as_json(
     own = training.task.metric_name
     parts = []
     for part in found:
-        spread, metrics = part.residuals, dict(part.metrics)
+        metrics = dict(part.metrics)
         parts.append(
             {
                 "part": part.part,
@@ -186,9 +187,7 @@ def _as_json(
                 "metric": metrics.get(own),
                 "metrics": metrics,
                 "confusion": part.confusion,
-                "residuals": None
-                if spread is None
-                else {name: getattr(spread, name) for name in spread.__slots__},
+                "residuals": part.residuals and asdict(part.residuals),
             }
         )
     return line(

@@ -194,7 +194,7 @@ class WatchedInLines(Watched, Listener):
 
     def _notice(self) -> None:
         """Say what has become of the log, if that is worth a word."""
-        if self._kept is not None and (text := self._kept.trouble()):
+        if self._kept is not None and (text := self._kept.log.trouble()):
             self._warn(text)
 
     def _warn(self, text: str) -> None:

@@ -14,6 +14,7 @@ from ...core.protocol.record_fields import (
     change_values,
     epoch_values,
     groups_template,
+    outcome_values,
     template,
 )
 from ..terminal.output import Output
@@ -153,32 +154,20 @@ class JsonReporter(Reporter):
     def end(self, session: Session, ending: Ending) -> None:
         self._write_verdicts(ending.last, self._verdicts.new(session.info, ending.last))
         info, last = session.info, ending.last
-        done, best = last.last, last.best_metric
-        metrics = dict(last.metrics)
-        self._write(
-            "run_end",
-            outcome=ending.word,
-            reason=ending.outcome.reason,
-            where=ending.outcome.where or None,
-            epochs=done.epoch if done is not None else 0,
-            batches=last.batches_done,
-            train_loss=done.train_loss if done is not None else last.epoch_loss,
-            val_loss=last.val_loss,
-            val_metric=metrics.get(info.metric_name),
-            metric_name=info.metric_name,
-            metrics=metrics,
-            best_val_metric=None if best is None else best.value,
-            best_epoch=None if best is None else best.epoch,
-            seconds=last.elapsed,
-            device=str(session.training.device),
-            threads=info.threads,
-            directory=self.place or None,
-            saved=None if last.saved is None else last.saved.batches_done,
-            not_kept=[] if session.saving is None else list(session.saving.unkept),
-            skipped_updates=last.skipped,
-            switches=[str(fault) for fault in last.faults_so_far],
-            undone=[one.record for one in last.undone],
-        )
+        values = outcome_values(info, last, last.saved)
+        values |= {
+            "outcome": ending.word,
+            "where": values["where"] or None,
+            "val_metric": values["metrics"].get(info.metric_name),
+            "best_val_metric": values["best_metric"],
+            "device": str(session.training.device),
+            "threads": info.threads,
+            "directory": self.place or None,
+            "saved": last.saved and last.saved.batches_done,
+            "not_kept": [] if session.saving is None else list(session.saving.unkept),
+            "skipped_updates": last.skipped,
+        }
+        self._write("run_end", **{name: values[name] for name in REPORT["run_end"]})
         self.output.flush()
 
     def _write_verdicts(self, picture: Snapshot, verdicts: tuple[Verdict, ...]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from ...core.session.external_loop import Watched
 from ...core.storage.kept_log import KeptLog
 from ...core.storage.run_directory import RunDirectory, RunError, shown
-from .metadata import file_digest, info_facts, start_facts, versions
+from .metadata import file_digest, info_facts, machine_facts, start_facts
 
 
 def keep_loop(watched: Watched, folder: Path, name: str | None) -> KeptLog:
@@ -60,13 +60,7 @@ def loop_ended(watched: Watched, kept: KeptLog) -> None:
 
 def _watched_facts(watched: Watched) -> dict[str, Any]:
     info = watched.info
-    return info_facts(info) | {
-        "device": str(watched.device),
-        "threads": info.threads,
-        "amp": None,
-        "compile": False,
-        "versions": versions(),
-    }
+    return info_facts(info) | machine_facts(watched.device, info.threads)
 
 
 def _loop_facts(script: Path | None) -> dict[str, Any]:

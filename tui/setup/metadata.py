@@ -17,6 +17,8 @@ from ...presets.catalogue import DATASETS, MODELS
 from .plan import Plan, RecipePlan
 
 if TYPE_CHECKING:
+    import torch
+
     from ...core.protocol.snapshot import RunInfo
     from ...core.training.training import Training
 
@@ -47,11 +49,19 @@ def session_facts(training: Training) -> dict[str, Any]:
     """Where a training runs and with which versions: what may change its numbers' last bits."""
     import torch
 
+    threads = training.threads or torch.get_num_threads()
+    return machine_facts(training.device, threads, training.amp, compile=training.compile)
+
+
+def machine_facts(
+    device: torch.device, threads: int, amp: str | None = None, *, compile: bool = False
+) -> dict[str, Any]:
+    """The same of any run."""
     return {
-        "device": str(training.device),
-        "threads": training.threads or torch.get_num_threads(),
-        "amp": training.amp,
-        "compile": training.compile,
+        "device": str(device),
+        "threads": threads,
+        "amp": amp,
+        "compile": compile,
         "versions": versions(),
     }
 

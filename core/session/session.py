@@ -18,10 +18,11 @@ from ..protocol.listener import Listener
 from ..protocol.snapshot import Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step
 from ..storage.persistence import Persistence
+from ..training.advice import lost_worker
 from ..training.compile import COMPILED_ANEW, COMPILING, compile_in_place
 from ..training.data import Batches, TensorBatches, batch_count
 from ..training.device import computing_with, describe_device
-from ..training.failure import describe_failure, lost_worker
+from ..training.failure import describe_failure
 from ..training.lr import LearningRate, ScheduleError, group_names
 from ..training.nonfinite import NonFiniteError
 from ..training.progress import Progress

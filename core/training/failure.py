@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
 import sysconfig
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import Final
 
-import torch
 from torch import nn
 
 from ..protocol.snapshot import Outcome
 from ..protocol.steps import State, Step
-from .cures import CURES, MEMORY
+from .advice import advise
 from .nonfinite import NonFiniteError, NonFiniteGradientError
 from .progress import Progress
 from .unfit import UnfitError
-
-WORKER: Final = "a data worker died (out of memory?): try fewer; num_workers=0 shows its error"
-
-UNSENDABLE: Final = (
-    "spawned data workers are sent the data set and collate_fn by name: take functions and classes "
-    "of the file's top level, no lambdas"
-)
 
 
 def describe_failure(
@@ -79,30 +69,3 @@ def own_line(error: BaseException) -> str:
             place = f"{Path(frame.filename).name} line {frame.lineno}"
             return f"{place}: {frame.line}" if frame.line else place
     return ""
-
-
-def advise(error: BaseException) -> str:
-    """What a person could try; empty where nothing sensible can be said."""
-    text = str(error)
-    if isinstance(error, UnfitError):
-        return error.advice
-    if isinstance(error, NonFiniteError):
-        return "try a lower learning rate, clip the gradients, or look for NaN in the data"
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return MEMORY
-    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-        return "torch.compile failed (it needs a C++ compiler such as g++): leave out --compile"
-    if lost_worker(error):
-        return WORKER
-    if isinstance(error, pickle.PicklingError) or "local object" in text:
-        return UNSENDABLE
-    return next((cure for signs, cure in CURES if any(sign in text for sign in signs)), "")
-
-
-def lost_worker(error: BaseException) -> bool:
-    """Whether a data worker died, or the other end went away while a batch came from it."""
-    if not isinstance(error, (ConnectionError, EOFError)):
-        return isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error)
-    return any(
-        "multiprocessing" in frame.filename for frame in traceback.extract_tb(error.__traceback__)
-    )

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from ..protocol.parameter_groups import GroupLrs, lr_text, unique
+from ..protocol.parameter_groups import GroupLrs, lr_text
 
 
 class ScheduleError(RuntimeError):
@@ -25,10 +25,11 @@ def factor_text(factor: float) -> str:
 
 def group_names(optimizer: Optimizer) -> tuple[str, ...]:
     """What each of several parameter groups is called: its "name", else "group 0", "group 1" and
-    so on; empty where there is one.
+    so on, with its number behind a name that was there before; empty where there is one.
     """
     groups = optimizer.param_groups if len(optimizer.param_groups) > 1 else ()
-    return unique([str(one.get("name") or f"group {i}")[:60] for i, one in enumerate(groups)])
+    names = [str(one.get("name") or f"group {i}")[:60] for i, one in enumerate(groups)]
+    return tuple(name if name not in names[:i] else f"{name} ({i})" for i, name in enumerate(names))
 
 
 def lr_of(group: Mapping[str, Any]) -> float:

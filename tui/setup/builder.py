@@ -168,8 +168,8 @@ class RunBuilder:
 
     def _kept(self, make: Callable[..., Session], training: Training) -> Session:
         """The session with its directory; a new run goes without one that can't be written."""
+        from ...core.session.disk_space import short_of_space
         from ...core.session.fit import misfit
-        from ...core.session.room import short_of_room
         from ...core.storage.persistence import Persistence, Policy
         from .starting_point import Start, start_of
 
@@ -189,7 +189,7 @@ class RunBuilder:
                 directory.metrics.unlink(missing_ok=True)
             policy = Policy(self.options.seconds, self.options.epochs)
             saving = Persistence(directory, policy, about=about)
-            if short := short_of_room(training, directory.path, policy):
+            if short := short_of_space(training, directory.path, policy):
                 start = replace(start, notes=(*start.notes, short))
             session = make(saving=saving, **start.options)
             # Only now is it known that the checkpoint fits: until here all is as it was.

@@ -20,7 +20,7 @@ MOST: Final = 4
 UNITS: Final = (("GB", 1e9), ("MB", 1e6))
 
 
-def short_of_room(training: Training, folder: Path, policy: Policy) -> str:
+def short_of_space(training: Training, folder: Path, policy: Policy) -> str:
     """What is missing for the checkpoints of a run, in a line with the figures; "" if nothing is.
 
     A quota is not known here, only what the file system has free.

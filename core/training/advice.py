@@ -1,11 +1,24 @@
-"""What to do about errors of torch that people often meet."""
+"""What to do about errors that people often meet."""
 
 from __future__ import annotations
 
+import pickle
+import traceback
 from typing import Final
 
+import torch
+
+from .nonfinite import NonFiniteError
+from .unfit import UnfitError
+
 MEMORY: Final = "try a smaller batch size, with accumulate to make up for it, or a smaller model"
-CURES: Final = (
+WORKER: Final = "a data worker died (out of memory?): try fewer; num_workers=0 shows its error"
+
+UNSENDABLE: Final = (
+    "spawned data workers are sent the data set and collate_fn by name: take functions and classes "
+    "of the file's top level, no lambdas"
+)
+BY_MESSAGE: Final = (
     (("can't allocate memory",), MEMORY),
     (("shapes cannot be multiplied", "size mismatch", "must match"),
      "the shapes of data and model do not fit: compare them in the traceback"),
@@ -42,3 +55,30 @@ CURES: Final = (
      "give the data set a transform that makes tensors, or the DataLoader a collate_fn"),
 )  # fmt: skip
 """What to do, by parts of torch's messages; the first that fits counts."""
+
+
+def advise(error: BaseException) -> str:
+    """What a person could try; empty where nothing sensible can be said."""
+    text = str(error)
+    if isinstance(error, UnfitError):
+        return error.advice
+    if isinstance(error, NonFiniteError):
+        return "try a lower learning rate, clip the gradients, or look for NaN in the data"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return MEMORY
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return "torch.compile failed (it needs a C++ compiler such as g++): leave out --compile"
+    if lost_worker(error):
+        return WORKER
+    if isinstance(error, pickle.PicklingError) or "local object" in text:
+        return UNSENDABLE
+    return next((advice for signs, advice in BY_MESSAGE if any(sign in text for sign in signs)), "")
+
+
+def lost_worker(error: BaseException) -> bool:
+    """Whether a data worker died, or the other end went away while a batch came from it."""
+    if not isinstance(error, (ConnectionError, EOFError)):
+        return isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error)
+    return any(
+        "multiprocessing" in frame.filename for frame in traceback.extract_tb(error.__traceback__)
+    )

@@ -344,7 +344,7 @@ class Engine:
         """The first batch has been through the model: tell its size, and keep it."""
         self.lazy = False
         count = self.run.training.parameters
-        size = "some layers still wait" if count is None else f"{count:,} parameters"
+        size = "some layers still wait" if count is None else f"parameters: {count:,}"
         text = f"the first batch has made the lazy layers: {size}"
         self.run.recorder.change(self.run.progress, text, "model")
         self.controller.saving = self.controller.saving or "due"

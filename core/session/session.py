@@ -307,7 +307,7 @@ class Session:
             if not progress.batch:
                 where = f"the start of epoch {progress.epoch + 1}"
             if progress.epoch >= self.training.epochs:
-                where = f"the end: {progress.epoch} epochs are trained"
+                where = f"the end, behind epoch {progress.epoch}"
             run.recorder.change(progress, f"resumed at {where}", "resumed")
             loss = None if self.saving is None else self.saving.next_loss
             if loss is not None and not self._notes:

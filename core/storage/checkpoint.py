@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from . import files
-from .files import replacing, write_all
+from .files import refusal, replacing, write_all
 
 FORMAT: Final = 1
 """The layout of the state, kept under its key "format". A newer one is refused."""
@@ -109,7 +109,7 @@ def load(path: Path, dir_fd: int | None = None) -> dict[str, Any]:
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from error.__cause__
     except OSError as error:
-        raise CheckpointError(f"{name}: {error.strerror}") from error
+        raise CheckpointError(f"{name}: {refusal(error)}") from error
     except MemoryError as error:
         raise CheckpointError(f"{name}: too large for this machine's memory") from error
     del state["format"]
@@ -311,7 +311,7 @@ class CheckpointStore:
         try:
             found = [self._newest_of(series, skipped, misfit) for series in DIGITS]
         except OSError as error:
-            raise CheckpointError(f"{self.folder.name}: {error.strerror}") from error
+            raise CheckpointError(f"{self.folder.name}: {refusal(error)}") from error
         good = [one for one in found if one is not None]
         if not good:
             raise CheckpointError("; ".join(skipped) or "no checkpoint has been saved yet")

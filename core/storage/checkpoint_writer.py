@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from torch import Tensor
 
 from .checkpoint import CheckpointStore
+from .files import refusal
 
 CheckpointKind = Literal["best", "last", "epoch"]
 ORDER: Final[tuple[CheckpointKind, ...]] = ("best", "last", "epoch")
@@ -200,11 +201,10 @@ class CheckpointWriter:
             self._store.save_epoch(job.state, job.number)
 
     def _complaint(self, job: _Job, error: Exception) -> str:
-        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        why = refusal(error)
         goes_on = "" if self._flushing else "training goes on, "
-        first_line = why.split("\n", 1)[0] or type(error).__name__
         good = self._store.last_good("there is none yet")
-        return f"{_title(job)} could not be saved: {first_line}; {goes_on}{good}"
+        return f"{_title(job)} could not be saved: {why}; {goes_on}{good}"
 
     def _call(self, callback: Callable[..., object], *arguments: object) -> None:
         try:

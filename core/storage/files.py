@@ -136,6 +136,12 @@ def sweep(folder: Path, dir_fd: int | None = None) -> list[Path]:
     return removed
 
 
+def refusal(error: Exception) -> str:
+    """Why the disk refused something, in its own words, on one line."""
+    text = getattr(error, "strerror", None) or str(error)
+    return clean(text.split("\n", 1)[0]) or type(error).__name__
+
+
 def _lock(fd: int) -> bool:
     """Lock an open file for this process; False if another one has."""
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .checkpoint import CheckpointStore
-from .files import clean
+from .files import clean, refusal
 from .run_directory import RunDirectory
 from .run_log import RunLog
 
@@ -40,7 +40,7 @@ class FolderGuard:
             try:
                 back = self._mended()
             except OSError as error:
-                problem = error.strerror or str(error)
+                problem = refusal(error)
                 if problem != self._problem:
                     self._tell(
                         f"the run's folder {_shown(self._directory.path)} is gone or damaged, "
@@ -55,13 +55,16 @@ class FolderGuard:
         directory = self._directory
         before = directory.path
         found = directory.follow()
-        if found == "anew":
-            self._tell(deleted(before, directory.path))
-        elif found == "moved":
-            self._tell(f"the run's folder was moved: it is kept in {_shown(directory.path)} now")
-        back = directory.put_back() + self._log.put_back()
-        if self._store.put_back():
-            back.append("checkpoints")
+        try:
+            back = directory.put_back() + self._log.put_back()
+            if self._store.put_back():
+                back.append("checkpoints")
+        finally:  # what is told has been done
+            if found == "anew":
+                self._tell(deleted(before, directory.path))
+            elif found == "moved":
+                here = _shown(directory.path)
+                self._tell(f"the run's folder was moved: it is kept in {here} now")
         if back and found != "anew":
             self._tell(f"taken out of the run's folder, and put back: {', '.join(back)}")
         return bool(back)
@@ -69,10 +72,7 @@ class FolderGuard:
 
 def deleted(before: Path, here: Path) -> str:
     """What a person is told when a run has got a new folder."""
-    return (
-        f"the run's folder {_shown(before)} was deleted: "
-        f"it is kept in {_shown(here)} now, with its log and last checkpoints"
-    )
+    return f"the run's folder {_shown(before)} was deleted: it is kept in {_shown(here)} now"
 
 
 def _shown(path: Path) -> str:

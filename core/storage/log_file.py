@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 from zlib import crc32
 
-from .files import decode, leads_to, move_aside, open_own, open_regular, plain, put_copy
+from .files import decode, leads_to, move_aside, open_own, open_regular, plain, put_copy, refusal
 
 LogRecord = dict[str, Any]
 """A record: its fields by name, `type` first."""
@@ -205,7 +205,7 @@ class LogFile:
                 if sync:
                     os.fsync(self._fd)
             except OSError as error:
-                self.error = error.strerror or type(error).__name__
+                self.error = refusal(error)
                 return False
             self.error = None
             return True
@@ -311,4 +311,4 @@ class LogFile:
             if not ended:
                 self._put(b"\n")  # only its newline is missing
         except OSError as error:
-            self.error = error.strerror or type(error).__name__
+            self.error = refusal(error)

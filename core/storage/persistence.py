@@ -16,7 +16,7 @@ from ..protocol.record_fields import outcome_values
 from ..protocol.snapshot import RunInfo, SavedCheckpoint, Snapshot
 from .checkpoint import CheckpointError, CheckpointStore
 from .checkpoint_writer import CheckpointKind, CheckpointWriter
-from .files import is_file
+from .files import is_file, refusal
 from .folder_guard import FolderGuard, deleted
 from .log_file import loss_after
 from .run_directory import RunDirectory
@@ -192,7 +192,7 @@ class Persistence:
         try:
             self._store.rewind(state["progress"]["batches_done"])
         except OSError as error:
-            self._notice("warning", f"a checkpoint that was given up stays: {error.strerror}")
+            self._notice("warning", f"a checkpoint that was given up stays: {refusal(error)}")
         self.log.restore(state["log"], rewinding=True)
 
     def leave_out(self, seconds: float) -> None:
@@ -222,7 +222,7 @@ class Persistence:
         try:
             self.directory.write_outcome(outcome_values(info, last, self.saved))
         except OSError as error:
-            why = error.strerror or str(error)
+            why = refusal(error)
         self._look()
         if self.directory.read_outcome() is None:
             self.unkept["outcome"] = why
@@ -231,7 +231,7 @@ class Persistence:
         self.close()
         logs = (self.directory.metrics, self.directory.events)
         if self.log.lost or self.log.error or not all(map(is_file, logs)):
-            lost = f"{self.log.lost:,} records of it are lost"
+            lost = f"records lost: {self.log.lost:,}"
             self.unkept["log"] = self.log.error or (lost if self.log.lost else "it is gone")
         if not self._writer.busy:  # else it still needs the open folder
             self.directory.close()
@@ -276,7 +276,7 @@ class Persistence:
         self._notice("save", f"checkpoint saved at batch {number:,}" if asked else "")
 
     def _on_failed(self, text: str, error: Exception) -> None:
-        why = str(getattr(error, "strerror", None) or error)
+        why = refusal(error)
         if isinstance(error, OSError) and self._look():
             return  # that was why, and it is due again
         with self._lock:

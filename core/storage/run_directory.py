@@ -20,6 +20,7 @@ from .files import (
     is_file,
     read_bounded,
     read_json,
+    refusal,
     sweep,
     sync_folder,
     write_whole,
@@ -89,12 +90,10 @@ class RunDirectory:
             if name is not None:
                 _clear(path)
             sync_folder(folder)
-        except BlockingIOError as error:
-            raise _taken(wanted) from error
+        except BlockingIOError:
+            raise _taken(wanted) from None
         except OSError as error:
-            raise RunError(
-                f"{shown(str(folder))} takes no run: {error.strerror or error}"
-            ) from error
+            raise RunError(f"{shown(str(folder))} takes no run: {refusal(error)}") from error
         return cls(path, ours)
 
     @classmethod
@@ -118,7 +117,7 @@ class RunDirectory:
             by = "another process" if process is None else f"process {process}"
             raise RunError(f"run {clean(path.name)} is being trained by {by}") from error
         except OSError as error:
-            raise RunError(f"{shown(path.name)} can't be opened: {error.strerror}") from error
+            raise RunError(f"{shown(path.name)} can't be opened: {refusal(error)}") from error
         sweep(path)
         return cls(path, ours)
 

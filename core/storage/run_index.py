@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
-from .files import clean, open_regular
+from .files import clean, open_regular, refusal
 from .log_file import LogRecord, lines_backwards, read_log, unseal
 from .run_directory import ENDINGS, RunDirectory, RunError, checked_name, is_run
 
@@ -68,7 +68,7 @@ def _run_at(path: Path) -> RunSummary | None:
     try:
         return summary(path) if is_run(path) else None
     except OSError as error:
-        return RunSummary(path.name, path, reason=error.strerror or str(error))
+        return RunSummary(path.name, path, reason=refusal(error))
 
 
 def newest(folder: Path, *, saved: bool = False) -> str | None:
@@ -218,7 +218,7 @@ def export_rows(run: RunDirectory, kind: ExportKind) -> Iterator[dict[str, float
                 yield make(record)
     except OSError as error:
         raise RunError(
-            f"metrics.jsonl of run {run.name} can't be read: {error.strerror}"
+            f"metrics.jsonl of run {run.name} can't be read: {refusal(error)}"
         ) from error
 
 

@@ -128,7 +128,7 @@ class RunLog:
         if error:
             return f"the log can't be written: {error}; training goes on, it is kept in memory"
         if self.lost:
-            return f"the log is written again; {self.lost:,} records of it are lost"
+            return f"the log is written again; records lost: {self.lost:,}"
         return "the log is written again, nothing of it is lost"
 
     @property
@@ -243,7 +243,7 @@ class RunLog:
                 self._zero = perf_counter() - float(state["elapsed"])
             missing = done - self._windows.batches - (last["batches_done"] if last else 0)
         if missing > 0:
-            text = f"{missing:,} batches before batch {done:,} are not in the log"
+            text = f"missing in the log before batch {done:,}: {missing:,}"
             warning = {"type": "warning", "time": time.time(), "batches_done": done, "text": text}
             self._events.append(line(warning))
         return cut

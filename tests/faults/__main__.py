@@ -39,6 +39,7 @@ FULL: Final = {
     "f15_out_of_memory": 300,
     "f16_two_processes": 1_000,
     "f22_invalid_keys": 1_000,
+    "f23_moved_folder": 240,
 }
 """Trials of each campaign; for F14 batches, for F13 window sizes, for F22 strings of bytes."""
 QUICK: Final = {
@@ -60,6 +61,7 @@ QUICK: Final = {
     "f15_out_of_memory": 1,
     "f16_two_processes": 10,
     "f22_invalid_keys": 40,
+    "f23_moved_folder": 4,
 }
 
 

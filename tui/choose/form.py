@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.widgets import Button, Input, Static
 
 from ...presets.catalogue import DATASETS, MODELS
-from ..render.format import clean, count, fit, wrap
+from ..render.format import clean, counted, fit, wrap
 from ..render.glyphs import plain
 from ..render.keymap import KeyCommand
 from ..render.spans import Line, Span, line
@@ -169,7 +169,8 @@ def _hint(setting: Setting, resolved: Resolved, preview: Preview | None) -> str:
         case "batch_size":
             if preview is None or not preview.samples:
                 return "samples in a batch"
-            return f"{count(-(-preview.samples // recipe.batch_size))} batches an epoch"
+            batches = -(-preview.samples // recipe.batch_size)
+            return f"{counted(batches, 'batch')} an epoch"
         case "optimizer.lr":
             schedule = recipe.scheduler.name
             return "size of an update" if schedule == "none" else f"peak: {schedule}"

@@ -9,7 +9,7 @@ from textual.content import Content
 from ...core.protocol.steps import FIVE
 from ...presets.catalogue import DATASETS, MODELS, DataKind
 from ...presets.recipe import Recipe
-from ..render.format import clean, count, fit, wrap
+from ..render.format import clean, count, counted, fit, wrap
 from ..render.glyphs import plain
 from ..render.spans import EMPTY, Line, centred_rows, line, spread
 from ..widgets.panel import Panel, styles
@@ -187,7 +187,7 @@ class LayersPanel(Panel):
             return [line((text, "bad")) for text in wrap(f"✗ {clean(misfit)}", width)]
         name = recipe.model.name
         size = parameters(self.resolved, self.preview)
-        known = f"{count(size)} parameters" if size is not None else ""
+        known = counted(size, "parameter") if size is not None else ""
         self.set_title(f"model: {name}")
         subtitle(self, known)
         if self.preview is None or not self.preview.layers:

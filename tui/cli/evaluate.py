@@ -104,7 +104,7 @@ class TrainedRun:
         which = "last" if self._last or notes else "best"
         return state, (
             f"the weights of run {self._directory.name}, {which} checkpoint: "
-            f"{at['epoch']} epochs, batch {at['batches_done']:,}{notes}"
+            f"{counted(at['epoch'], 'epoch')}, batch {at['batches_done']:,}{notes}"
         )
 
     def put_weights(self, model: nn.Module, state: Mapping[str, Any]) -> None:

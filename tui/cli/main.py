@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from pathlib import Path
 
 from ..terminal.imports import claim_process, under_way
-from ..terminal.output import on_a_terminal, open_missing_streams
+from ..terminal.output import REFUSED, complain, on_a_terminal, open_missing_streams
 
 
 def main() -> None:
@@ -15,6 +16,11 @@ def main() -> None:
     claim_process()
     open_missing_streams()
     arguments = sys.argv[1:]
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # nor would torch load here
+        complain("the working folder was deleted; change to another one")
+        _leave(REFUSED)
     if not arguments and on_a_terminal() and "WORLD_SIZE" not in os.environ:
         # What `cli` would do, without the time that it takes to read a command line.
         from ..app.open import open_screen

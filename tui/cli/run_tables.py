@@ -14,6 +14,7 @@ from typing import Any, Final, TextIO, cast
 from ...core.storage.log_file import read_log
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import RunSummary, list_runs, newest, summary
+from ...presets.errors import reason
 from ...presets.file_settings import said
 from ..render.format import clean, counted, fit, metric, number, size
 from ..terminal.output import FAILED, NOBODY_READS, Output, complain
@@ -155,9 +156,9 @@ def export(folder: Path, name: str | None, *, epochs: bool, to: str | None) -> i
         return NOBODY_READS
     except OSError as error:
         if to is None:
-            complain(f"some rows could not be written: {error.strerror}")
+            complain(f"some rows could not be written: {reason(error)}")
             return FAILED
-        raise RunError(f"{clean(to)}: can't be written: {error.strerror}") from error
+        raise RunError(f"{clean(to)}: can't be written: {reason(error)}") from error
     return 0
 
 

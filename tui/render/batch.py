@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ...core.protocol.inside import BatchFacts, TensorFact
-from .format import NOTHING, clean, count, fit, number
+from .format import NOTHING, clean, counted, fit, number
 from .spans import Line, Span, line
 
 NAME_WIDTH = 9
@@ -31,11 +31,14 @@ def batch_lines(batch: BatchFacts | None) -> list[Line]:
     rows.append(line(*spans))
     if batch is None:
         return [*rows, line((fit("so far", NAME_WIDTH), "dim"), NOTHING)]
-    done = f"{count(batch.batches_done)} batches, {count(batch.updates)} updates, "
-    return [
-        *rows,
-        line((fit("so far", NAME_WIDTH), "dim"), done + f"{count(batch.samples_done)} samples"),
-    ]
+    done = ", ".join(
+        (
+            counted(batch.batches_done, "batch"),
+            counted(batch.updates, "update"),
+            counted(batch.samples_done, "sample"),
+        )
+    )
+    return [*rows, line((fit("so far", NAME_WIDTH), "dim"), done)]
 
 
 def _tensors(name: str, facts: Sequence[TensorFact]) -> list[Line]:

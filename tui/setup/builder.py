@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ... import __version__
 from ...core.storage.run_directory import RunDirectory, RunError
-from ...presets.errors import RecipeError, printable
+from ...presets.errors import RecipeError, printable, reason
 from .metadata import describe, info_facts, plan_facts, session_facts, write_plan
 from .options import NOTHING, RunOptions, runs_folder
 from .plan import FilePlan, Plan
@@ -74,7 +75,7 @@ class RunBuilder:
                 raise
             self.problem = f"nothing is kept: {error}"
         except OSError as error:
-            self.problem = f"nothing is kept: {printable(str(options.folder))}: {error.strerror}"
+            self.problem = f"nothing is kept: {printable(str(options.folder))}: {reason(error)}"
         return self
 
     @classmethod
@@ -104,8 +105,11 @@ class RunBuilder:
         words = ["fivestep", "resume", self.name]
         if isinstance(self.plan, FilePlan):
             words.append(str(self.plan.run.path))
-        if self.directory.path.parent.absolute() != runs_folder().absolute():
-            words += ["--runs-dir", str(self.directory.path.parent)]
+        folder, usual = self.directory.path.parent, runs_folder()
+        with suppress(FileNotFoundError):  # the working folder was deleted
+            usual = usual.absolute()
+        if folder != usual:
+            words += ["--runs-dir", str(folder)]
         return printable(shlex.join(words), 1000)
 
     def session(
@@ -202,9 +206,9 @@ class RunBuilder:
             if not isinstance(error, OSError):
                 raise
             if resume is not None:
-                text = f"{self.name}: its folder can't be written: {error.strerror}"
+                text = f"{self.name}: its folder can't be written: {reason(error)}"
                 raise RecipeError(text) from error
-            self.problem = f"nothing is kept: {self.place}: {error.strerror}"
+            self.problem = f"nothing is kept: {self.place}: {reason(error)}"
             directory.close()
             self.directory = None
             return make()
@@ -227,7 +231,7 @@ class RunBuilder:
                 meta["resumes"] = [*_listed(meta.get("resumes")), again]
             self.directory.write_meta(meta | facts)
         except OSError as error:
-            self.problem = f"run.json could not be written: {error.strerror}"
+            self.problem = f"run.json could not be written: {reason(error)}"
 
 
 def _listed(value: Any) -> list[Any]:
@@ -237,6 +241,6 @@ def _listed(value: Any) -> list[Any]:
 def _short(path: Path) -> str:
     """Relative to here, where that is shorter."""
     try:
-        return str(path.absolute().relative_to(Path.cwd()))
-    except ValueError:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):  # not in the working folder, or that was deleted
         return str(path)

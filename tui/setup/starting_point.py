@@ -8,7 +8,8 @@ from typing import Any
 
 from ...core.storage.checkpoint import CheckpointError, CheckpointStore
 from ...core.storage.run_directory import RunDirectory
-from ...presets.errors import RecipeError, printable
+from ...presets.errors import RecipeError, printable, reason
+from ..render.format import counted
 from .metadata import DATA, changed
 
 
@@ -85,7 +86,7 @@ def start_of(
     if (at["epoch"], bool(at["batch"])) > (about["epochs"], False):
         part = f" and part of epoch {at['epoch'] + 1}" if at["batch"] else ""
         raise RecipeError(
-            f"{directory.name}: {at['epoch']} epochs{part} are trained already, more than "
+            f"{directory.name}: it has trained {counted(at['epoch'], 'epoch')}{part}, more than "
             f"--epochs {about['epochs']}"
         )
     changes = changed(then.get("recipe") or {}, about["recipe"] or {})
@@ -107,7 +108,7 @@ def _existing(directory: RunDirectory) -> list[str]:
         names = []
     except OSError as error:
         raise RecipeError(
-            f"{directory.name}: its checkpoints can't be read: {error.strerror}"
+            f"{directory.name}: its checkpoints can't be read: {reason(error)}"
         ) from error
     logs = (directory.metrics, directory.outcome)
     return names[:3] + [file.name for file in logs if file.is_file() and file.stat().st_size]
@@ -158,7 +159,7 @@ def _longer(before: int, now: int, schedule: str) -> str:
     if schedule in ("cosine", "onecycle", "warmup-cosine"):
         return (
             f"{text}; {schedule} now reaches its end in epoch {now}: the lr is what a run of "
-            f"{now} epochs would have here"
+            f"{counted(now, 'epoch')} would have here"
         )
     if schedule == "its own":
         return (

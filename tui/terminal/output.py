@@ -203,5 +203,5 @@ def written(output: Output) -> int:
         return NOBODY_READS
     if output.error is None or output.error.errno == errno.EIO:  # EIO: the terminal is gone
         return 0
-    complain(f"some lines could not be written: {output.error.strerror}")
+    complain(f"some lines could not be written: {output.error.strerror or output.error}")
     return FAILED

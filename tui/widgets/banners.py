@@ -9,7 +9,7 @@ from ...core.protocol.faults import Fault
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..render.faults import in_short, what_was_broken
-from ..render.format import clean, clock, count, metric, number, wrap
+from ..render.format import clean, clock, count, counted, metric, number, wrap
 from ..render.spans import Line, Span, line, line_width, restyled, sized
 from ..setup.launch import RunLocation
 from .panel import Panel, RunPanel, styles
@@ -93,7 +93,7 @@ class OutcomePanel(RunPanel):
         if s.best_val_loss is not None:
             best = s.best_val_loss
             facts.append(f"best val loss {number(best.value)} in epoch {best.epoch}")
-        facts.append(f"{count(s.batches_done)} batches in {clock(s.active)}")
+        facts.append(f"{counted(s.batches_done, 'batch')} in {clock(s.active)}")
         return " · ".join(facts)
 
     def _keys(self, outcome: Outcome) -> Line:

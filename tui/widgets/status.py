@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State, Step
 from ..render.charts import track
-from ..render.format import NOTHING, clean, clock, count, fit, percent, rate
+from ..render.format import NOTHING, clean, clock, count, fit, learned, percent, rate
 from ..render.spans import Line, Span, line, line_width, sized, spread
 from .panel import RunPanel
 
@@ -46,7 +46,7 @@ class Header(RunPanel):
             return sized(line(name), room)
         facts = [
             clean(info.data),
-            f"{clean(info.model)}, {count(info.parameters)} parameters",
+            f"{clean(info.model)}, {learned(info.parameters)}",
             clean(info.optimizer) + (f" + {clean(info.scheduler)}" if info.scheduler else ""),
             clean(info.device),
         ]

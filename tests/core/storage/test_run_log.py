@@ -230,7 +230,7 @@ def test_a_log_that_ends_before_the_checkpoint_says_so(tmp_path: Path) -> None:
     log.close()
     (warning,) = read_log(tmp_path / "events.jsonl")
     assert warning["type"] == "warning"
-    assert warning["text"] == "14 batches before batch 25 are not in the log"
+    assert warning["text"] == "missing in the log before batch 25: 14"
 
 
 def test_each_parameter_group_s_learning_rate_is_logged_by_name_and_gone_on_with(

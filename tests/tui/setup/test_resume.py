@@ -17,6 +17,7 @@ from doing import failing
 
 from fivestep.core.protocol.commands import Stop
 from fivestep.core.protocol.record_fields import OUTCOME, RUN
+from fivestep.core.session.session import Session
 from fivestep.core.storage import checkpoint
 from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.core.storage.log_file import read_log
@@ -273,17 +274,17 @@ def test_a_run_that_another_process_trains_is_left_alone(shell: Shell, stopped: 
 def test_a_finished_run_stays_as_it_is(shell: Shell) -> None:
     shell.train("whole")
     shutil.copytree(run("whole"), run("copy"))
-    assert "resumed at the end: 4 epochs are trained" in shell.resume("copy")
+    assert "resumed at the end, behind epoch 4" in shell.resume("copy")
     assert same(run("copy"), run("whole"))
 
 
 def test_less_than_is_trained_is_refused_and_nothing_touched(shell: Shell, stopped: Path) -> None:
     before = files(run("whole"))
-    assert "4 epochs are trained already, more than --epochs 2" in shell.refused(
+    assert "it has trained 4 epochs, more than --epochs 2" in shell.refused(
         "whole", "--epochs", "2"
     )
     assert files(run("whole")) == before
-    assert "1 epochs and part of epoch 2" in shell.refused("stopped", "--epochs", "1")
+    assert "1 epoch and part of epoch 2" in shell.refused("stopped", "--epochs", "1")
 
 
 # A changed recipe.
@@ -334,7 +335,29 @@ def test_a_broken_recipe_is_told(shell: Shell, stopped: Path) -> None:
     (stopped / "recipe.toml").write_text("epochs = ")
     assert "recipe.toml" in shell.refused("stopped")
     (stopped / "recipe.toml").unlink()
-    assert "recipe.toml is missing" in shell.refused("stopped")
+    told = "recipe.toml is missing, which says what it trains"
+    assert told in shell.refused("stopped")
+    assert told in shell("eval", "--run", "stopped", code=2)
+
+
+def test_the_working_folder_may_be_deleted_while_a_run_trains(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("FIVESTEP_RUNS", "runs")
+    start = Session.start
+
+    def starts(session: Session) -> None:
+        shutil.rmtree(here)
+        start(session)
+
+    monkeypatch.setattr(Session, "start", starts)
+    out = shell.train("mine", stop=5)
+    assert f"was deleted: it is kept in {here}/runs/mine now" in out
+    assert f"fivestep resume mine --runs-dir {here}/runs" in out
+    assert CheckpointStore(here / "runs" / "mine" / "checkpoints").newest().batches_done == 5
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_train_anew(

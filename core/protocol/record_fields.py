@@ -93,7 +93,6 @@ METRICS: Final[Mapping[str, Fields]] = {
 """Records of metrics.jsonl, in the order of `batches_done`."""
 EVENTS: Final[Mapping[str, Fields]] = {
     "change": CHANGE,
-    "warning": {"time": _TIME, "batches_done": _DONE, "text": _TEXT},
     "lost": LOST,
 }
 """Records of events.jsonl, in the order of their time; a kind may carry further fields."""
@@ -205,6 +204,21 @@ RUN: Final[Fields] = {
     "resumes": "one entry each time it was resumed: time, batches_done, fivestep",
 }
 """run.json: what the run is."""
+RUN_FORMAT: Final = 1
+RUN_KINDS: Final[Mapping[str, Any]] = (
+    dict.fromkeys(("name", "preset", "kind", "command", "cwd", "device", "amp", "data"), str)
+    | dict.fromkeys(("model", "metric_name", "optimizer"), str)
+    | dict.fromkeys(("format", "threads", "epochs", "parameters", "seed"), int)
+    | dict.fromkeys(("recipe", "changes", "versions", "settings"), dict)
+    | dict.fromkeys(("compile", "higher_is_better"), bool)
+    | {
+        "file": {"path": str, "sha256": str, "modules": dict},
+        "git": {"commit": str},
+        "started": float,
+        "resumes": [dict],
+    }
+)
+"""Of which kind its fields are, as `storage.files.read_fields` checks them."""
 OUTCOME: Final[Fields] = {
     "state": "finished, stopped, failed or interrupted",
     "reason": "why, in one line",
@@ -226,6 +240,20 @@ OUTCOME: Final[Fields] = {
     "ended": _TIME,
 }
 """outcome.json: how the run ended. It is not there while the run goes on."""
+UNDONE: Final[Mapping[str, Any]] = {"switches": [str], "first": int, "last": int}
+OUTCOME_KINDS: Final[Mapping[str, Any]] = (
+    dict.fromkeys(("state", "reason", "where", "advice", "metric_name"), str)
+    | dict.fromkeys(("train_loss", "val_loss", "best_metric", "best_val_loss"), float)
+    | dict.fromkeys(("epochs", "batches", "best_epoch"), int)
+    | dict.fromkeys(("seconds", "ended"), float)
+    | {
+        "metrics": dict,
+        "switches": [str],
+        "undone": [UNDONE],
+        "saved": {"batches_done": int, "time": float},
+    }
+)
+"""Of which kind its fields are."""
 
 
 def epoch_values(fields: Fields, summary: EpochSummary, **others: Any) -> dict[str, Any]:

@@ -419,13 +419,26 @@ class CheckpointStore:
     def _newest_of(
         self, series: str, skipped: list[str], misfit: Callable[[dict[str, Any]], str]
     ) -> LoadedCheckpoint | None:
+        """Names say where to look first; what is in the files decides."""
+        newest: LoadedCheckpoint | None = None
+        renamed: dict[Path, str] = {}
+        key = {"batch": "batches_done", "epoch": "epoch"}[series]
         for number in self._numbers(series):
             loaded = self._load(series, number, skipped)
-            if loaded is not None and (why := misfit(loaded.state)):
+            if loaded is None:
+                continue
+            if why := misfit(loaded.state):
                 skipped.append(f"{loaded.path.name}: {why}")
-            elif loaded is not None:
-                return loaded
-        return None
+                continue
+            progress = loaded.state.get("progress")
+            held = progress.get(key, number) if isinstance(progress, dict) else number
+            if newest is None or loaded.batches_done > newest.batches_done:
+                newest = loaded
+            if held == number:  # so those below it have less behind them
+                break
+            renamed[loaded.path] = f"{loaded.path.name}: what it holds is of {series} {held}"
+        skipped += [why for path, why in renamed.items() if newest is None or path != newest.path]
+        return newest
 
     def _load(self, series: str, number: int, skipped: list[str]) -> LoadedCheckpoint | None:
         path = self.folder / _name(series, number)

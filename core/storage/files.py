@@ -269,13 +269,60 @@ def read_bounded(path: Path, most: int = MOST) -> bytes:
     return found
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a file, its texts clean; None if it is missing, damaged or no object."""
+Kind = type | Mapping[str, "Kind"] | list["Kind"]
+"""What a value read back has to be: of a type, a mapping with such fields, a list of such values.
+null is of every kind: what is not known."""
+
+
+def read_fields(path: Path, kinds: Mapping[str, Kind]) -> tuple[dict[str, Any], str]:
+    """The object in a file, texts clean, without the fields that are not of their kind.
+
+    Returns:
+        Its fields, and what is wrong with the file, in one line; "" if nothing is. A file that is
+        not there has no fields, and nothing is wrong with it.
+    """
     try:
         found = decode(read_bounded(path))
-    except OSError:
-        return None
-    return None if found is None else dict(plain(found))
+    except FileNotFoundError:
+        return {}, ""
+    except OSError as error:
+        return {}, f"{path.name} can't be read: {error.strerror}"
+    if found is None:
+        return {}, f"{path.name} is damaged"
+    fields = dict(plain(found))
+    unlike = [name for name in sorted(kinds) if not _is(fields.get(name), kinds[name])]
+    told = [f'"{name}" is {json.dumps(fields.pop(name))[:60]}' for name in unlike][:2]
+    if len(unlike) > 2:
+        told.append("...")
+    return fields, f"{path.name} is damaged: {', '.join(told)}" if told else ""
+
+
+def _is(value: Any, kind: Kind) -> bool:
+    if value is None:
+        return True
+    if isinstance(kind, Mapping):
+        return isinstance(value, dict) and all(_is(value.get(key), kind[key]) for key in kind)
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_is(one, kind[0]) for one in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def keep_aside(path: Path) -> None:
+    """Rename a file that can't be read, so that nothing is written over it.
+
+    Raises:
+        OSError: it can't be renamed.
+    """
+    path.rename(aside(path))
+    sync_folder(path.parent)
+
+
+def aside(path: Path) -> Path:
+    """What `keep_aside` renames a file to: a name that is not taken."""
+    names = (f"{path.name}.unreadable{f'-{n}' if n > 1 else ''}" for n in count(1))
+    return next(one for name in names if not os.path.lexists(one := path.with_name(name)))
 
 
 def as_json(record: Mapping[str, Any]) -> str:

@@ -114,7 +114,7 @@ class Persistence:
             OSError: it can't be.
         """
         self.next_loss = loss_after(self.directory.metrics, state["progress"]["batches_done"])
-        self.log.restore(state["log"])
+        self._restore_log(state, rewinding=False)
 
     # For the run, at its gates.
 
@@ -193,7 +193,7 @@ class Persistence:
             self._store.rewind(state["progress"]["batches_done"])
         except OSError as error:
             self._notice("warning", f"a checkpoint that was given up stays: {refusal(error)}")
-        self.log.restore(state["log"], rewinding=True)
+        self._restore_log(state, rewinding=True)
 
     def leave_out(self, seconds: float) -> None:
         """The process was stopped for so long, which no save took. Any thread may call this."""
@@ -224,7 +224,7 @@ class Persistence:
         except OSError as error:
             why = refusal(error)
         self._look()
-        if self.directory.read_outcome() is None:
+        if not self.directory.read_outcome()[0]:
             self.unkept["outcome"] = why
             self._notice("warning", f"how the run ended could not be written: {why}")
         self._writer.close(1.0)
@@ -248,6 +248,13 @@ class Persistence:
             self.due = 0.0  # what was put back may be older than the run
             self.wake()
         return back
+
+    def _restore_log(self, state: Mapping[str, Any], *, rewinding: bool) -> None:
+        missing = self.log.restore(state["log"], rewinding=rewinding)
+        if missing:
+            done = state["log"]["batches_done"]
+            text = f"{missing:,} batches before batch {done:,} are missing in metrics.jsonl"
+            self._notice("warning", text)
 
     def _submit_best(self) -> None:
         if self._best is not None:

@@ -12,14 +12,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+from ..protocol.record_fields import OUTCOME_KINDS, RUN_FORMAT, RUN_KINDS
 from .files import (
     UNFINISHED,
     as_json,
+    aside,
     clean,
     files_in,
     is_file,
+    keep_aside,
     read_bounded,
-    read_json,
+    read_fields,
     refusal,
     sweep,
     sync_folder,
@@ -105,9 +108,10 @@ class RunDirectory:
             name_or_path: a name in it, or a path to a run's folder anywhere (it has a slash).
 
         Raises:
-            RunError: there is no such run, or another process is training it.
+            RunError: there is no such run, a newer fivestep kept it, or another process is
+                training it.
         """
-        path = _find(folder, name_or_path)
+        path = cls.look(folder, name_or_path).path
         if (path / "checkpoints").is_symlink():
             raise RunError(f"{shown(path.name)} keeps its checkpoints behind a link: not opened")
         try:
@@ -126,9 +130,11 @@ class RunDirectory:
         """A run that exists, to read only; another process may be training it.
 
         Raises:
-            RunError: there is no such run.
+            RunError: there is no such run, or a newer fivestep kept it.
         """
-        return cls(_find(folder, name_or_path))
+        found = cls(_find(folder, name_or_path))
+        found.check_format()
+        return found
 
     @property
     def running(self) -> bool:
@@ -148,7 +154,7 @@ class RunDirectory:
         try:
             text = read_bounded(self.recipe).decode()
         except FileNotFoundError as error:
-            if (self.read_meta() or {}).get("kind") == "file":
+            if self.read_meta()[0].get("kind") == "file":
                 return None
             why = "recipe.toml is missing, which says what it trains"
             if is_blank(self.path):
@@ -160,25 +166,58 @@ class RunDirectory:
         return text
 
     def write_meta(self, meta: Mapping[str, Any]) -> None:
-        """Keep what the run is: `record_fields.RUN`. Raises OSError if the disk refuses it."""
+        """Keep what the run is: `record_fields.RUN`; a damaged run.json stays beside it.
+
+        Raises:
+            OSError: the disk refuses it.
+        """
+        if self.read_meta()[1]:
+            keep_aside(self.meta)
         self._write(self.meta.name, as_json(meta))
 
-    def read_meta(self) -> dict[str, Any] | None:
-        """What the run is; None if that is missing or damaged. Its types are not checked."""
-        return read_json(self.meta)
+    def read_meta(self) -> tuple[dict[str, Any], str]:
+        """What the run is, by fields of the right types, and what is wrong with run.json, in one
+        line; "" if nothing is, or it is missing.
+        """
+        return read_fields(self.meta, RUN_KINDS)
+
+    def check_format(self) -> None:
+        """Raises RunError: a newer fivestep has kept the run, in a way that could be misread."""
+        found = self.read_meta()[0].get("format") or 0
+        if found > RUN_FORMAT:
+            raise RunError(
+                f"run {self.name} was kept by a newer fivestep (format {str(found)[:20]}, this one "
+                f"knows {RUN_FORMAT})"
+            )
 
     def write_outcome(self, outcome: Mapping[str, Any]) -> None:
         """Keep how it ended: `record_fields.OUTCOME`. Raises OSError if the disk refuses it."""
         self._write(self.outcome.name, as_json(outcome))
 
-    def read_outcome(self) -> dict[str, Any] | None:
-        """How it ended; None if that is missing or damaged. Its types are not checked."""
-        return read_json(self.outcome)
+    def read_outcome(self) -> tuple[dict[str, Any], str]:
+        """How it ended, by fields of the right types, and what is wrong with outcome.json, as for
+        `read_meta`.
+        """
+        return read_fields(self.outcome, OUTCOME_KINDS)
 
     def clear_outcome(self) -> None:
-        """The run resumes: it has no outcome until it ends again. Raises OSError."""
+        """The run resumes: it has no outcome until it ends again; a damaged one stays beside it.
+
+        Raises:
+            OSError: the disk refuses it.
+        """
+        if self.read_outcome()[1]:
+            keep_aside(self.outcome)
         self.outcome.unlink(missing_ok=True)
         sync_folder(self.path)
+
+    def damage(self) -> list[str]:
+        """What is wrong with run.json and outcome.json, a line each, and where they will stay."""
+        read = ((self.meta, self.read_meta()[1]), (self.outcome, self.read_outcome()[1]))
+        told = [f"{why}; it stays as {aside(path).name}" for path, why in read if why]
+        if not os.path.lexists(self.meta):
+            told.append("run.json is missing: when and how the run began is not known")
+        return told
 
     # While it is trained, for whatever somebody does to the folder.
 

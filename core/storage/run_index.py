@@ -29,7 +29,8 @@ class RunSummary:
     preset: str = ""
     state: str = "unreadable"
     """finished, stopped, failed, interrupted; running; crashed: no process trains it and it never
-    ended; or unreadable: run.json or outcome.json is damaged, or the folder can't be read."""
+    ended; or unreadable: run.json or outcome.json is damaged, a newer fivestep kept it, or the
+    folder can't be read."""
     started: float | None = None
     """Seconds since 1970."""
     epochs: int = 0
@@ -80,17 +81,17 @@ def newest(folder: Path, *, saved: bool = False) -> str | None:
 def summary(path: Path) -> RunSummary:
     """One run's folder, summed up. Damage shows in `state`, nothing is raised."""
     run = RunDirectory(path)
+    (meta, damage), (outcome, more) = run.read_meta(), run.read_outcome()
+    try:
+        run.check_format()
+    except RunError as error:
+        return RunSummary(run.name, path, started=_number(meta.get("started")), reason=str(error))
     running = run.running
-    meta, outcome = run.read_meta(), run.read_outcome()
-    damaged = (meta is None and os.path.lexists(run.meta)) or (
-        outcome is None and os.path.lexists(run.outcome)
-    )
-    meta = meta or {}
-    outcome = outcome or {}
-    state = outcome.get("state", "crashed")
+    damage = damage or more
+    state = outcome.get("state") or "crashed"
     if running:
         state = "running"
-    elif damaged or state not in (*ENDINGS, "crashed"):
+    elif damage or state not in (*ENDINGS, "crashed"):
         state = "unreadable"
     if running or not outcome:
         outcome = _so_far(run.metrics)
@@ -110,7 +111,7 @@ def summary(path: Path) -> RunSummary:
         val_loss=_number(outcome.get("val_loss")),
         size=size,
         checkpoints=checkpoints,
-        reason=_text(outcome.get("reason")),
+        reason=damage or _text(outcome.get("reason")),
         resumable=checkpoints > 0 and state in ("stopped", "failed", "interrupted", "crashed"),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -226,7 +225,7 @@ class RunLog:
             rewinding: within one run: `elapsed` goes on instead of going back.
 
         Returns:
-            How many bytes of metrics.jsonl were cut off.
+            How many batches before `state` metrics.jsonl lacks: 0, unless it is not the run's.
 
         Raises:
             OSError: the file can't be read or cut.
@@ -235,18 +234,13 @@ class RunLog:
         done, epochs = int(state["batches_done"]), int(state["epochs"])
         with self._draining:
             self._drain()
-            cut, last = self._metrics.cut_back(lambda record: _belongs(record, done, epochs))
+            _, last = self._metrics.cut_back(lambda record: _belongs(record, done, epochs))
             self._windows.restore(state["window"])
             self._begin(done)
             self._epochs = epochs
             if not rewinding:
                 self._zero = perf_counter() - float(state["elapsed"])
-            missing = done - self._windows.batches - (last["batches_done"] if last else 0)
-        if missing > 0:
-            text = f"missing in the log before batch {done:,}: {missing:,}"
-            warning = {"type": "warning", "time": time.time(), "batches_done": done, "text": text}
-            self._events.append(line(warning))
-        return cut
+            return max(done - self._windows.batches - (last["batches_done"] if last else 0), 0)
 
     def put_back(self) -> list[str]:
         """The files that had lost their names and were put back; see `LogFile.put_back`."""

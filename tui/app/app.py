@@ -85,6 +85,8 @@ class FivestepApp(App[None]):
         self._timer: Timer | None = None
         self._resizing = Resizing()
         self._resize_later: Timer | None = None
+        self._settled: Resize | None = None
+        """A size that has waited."""
 
     def get_driver_class(self) -> type[Driver]:
         """One that no byte from the keyboard can end."""
@@ -92,14 +94,16 @@ class FivestepApp(App[None]):
 
     def on_resize(self, event: Resize) -> None:
         """Take a new size of the window, or wait for the last one of many."""
-        wait = 0.0 if self.is_headless else self._resizing.wait()
+        wait = 0.0
+        if not self.is_headless:
+            wait = self._resizing.wait(settled=event is self._settled)
         if self._resize_later is not None:
             self._resize_later.stop()
         if wait > 0:
             event.prevent_default()
             event.stop()
-            again = Resize(event.size, event.virtual_size, pixel_size=event.pixel_size)
-            self._resize_later = self.set_timer(wait, partial(self.post_message, again))
+            self._settled = Resize(event.size, event.virtual_size, pixel_size=event.pixel_size)
+            self._resize_later = self.set_timer(wait, partial(self.post_message, self._settled))
 
     def on_mount(self) -> None:
         """Open the first screen."""

@@ -14,6 +14,7 @@ from ...presets.recipe import load
 from ..headless.json_reporter import line
 from ..render.charts import bar
 from ..render.format import clean, count, counted, metric, number
+from ..setup.metadata import changed_data, plan_facts
 from ..setup.plan import Plan, RecipePlan
 from ..setup.resume import refuse_loop
 from ..terminal.imports import load_torch
@@ -57,7 +58,7 @@ class TrainedRun:
             RecipeError: it came from a Python file, which has to be named, or its recipe is bad.
         """
         directory = self._directory
-        refuse_loop(directory, directory.read_meta() or {})
+        refuse_loop(directory, directory.read_meta()[0])
         if not self.from_recipe:
             raise RecipeError(
                 f"{directory.name} came from a Python file: name it too, fivestep eval FILE --run "
@@ -67,18 +68,20 @@ class TrainedRun:
 
     def changes(self) -> dict[str, Any]:
         """What was changed of the Python file that it came from."""
-        found = (self._directory.read_meta() or {}).get("changes")
-        return found if isinstance(found, dict) else {}
+        return self._directory.read_meta()[0].get("changes") or {}
 
-    def load_weights(self, training: Training) -> str:
-        """Load the weights into a training of the same recipe; gives a line that says which.
+    def load_weights(self, training: Training, plan: Plan) -> tuple[str, tuple[str, ...]]:
+        """Load the weights into a training that `plan` has built.
+
+        Returns:
+            A line that says which, and what has changed of the plan since they were trained.
 
         Raises:
             RecipeError: there are none, or they are another model's.
         """
         state, weights = self.state()
         self.put_weights(training.model, state)
-        return weights
+        return weights, changed_data(state.get("about"), plan_facts(plan))
 
     def state(self) -> tuple[dict[str, Any], str]:
         """What its checkpoint holds, and a line that says which one that is.
@@ -144,22 +147,30 @@ def evaluate_plan(
     from ...core.training.evaluate import evaluate
 
     training = plan.build()
-    weights = FRESH if trained is None else trained.load_weights(training)
+    nothing: tuple[str, ...] = ()
+    weights, changed = trained.load_weights(training, plan) if trained else (FRESH, nothing)
     found = evaluate(training)
     if not found:
         raise RecipeError(f"{plan.name}: there is neither validation nor test data to judge by")
     room = output.columns if output.is_terminal else WIDEST_MATRIX
     output.write(
-        _as_json(plan, training, found, weights if trained else None)
+        _as_json(plan, training, found, weights if trained else None, changed)
         if json
-        else _as_lines(plan, training, found, room, weights)
+        else _as_lines(plan, training, found, room, weights, changed)
     )
 
 
 def _as_lines(
-    plan: Plan, training: Training, found: tuple[Evaluation, ...], room: int, weights: str
+    plan: Plan,
+    training: Training,
+    found: tuple[Evaluation, ...],
+    room: int,
+    weights: str,
+    changed: tuple[str, ...],
 ) -> str:
     lines = [plan.headline, weights]
+    if changed:
+        lines.append(f"changed since they were trained: {', '.join(changed)}")
     for part in found:
         facts = [counted(part.samples, "sample"), f"loss {number(part.loss)}"]
         facts += [f"{n} {metric(n, v)}" for n, v in part.metrics if n != "val_loss"]
@@ -173,7 +184,11 @@ def _as_lines(
 
 
 def _as_json(
-    plan: Plan, training: Training, found: tuple[Evaluation, ...], weights: str | None
+    plan: Plan,
+    training: Training,
+    found: tuple[Evaluation, ...],
+    weights: str | None,
+    changed: tuple[str, ...],
 ) -> str:
     own = training.task.metric_name
     parts = []
@@ -195,6 +210,7 @@ def _as_json(
         preset=plan.name,
         trained=weights is not None,
         weights=weights,
+        changed=changed,
         parameters=training.parameters,
         task=training.task.name,
         metric_name=own,

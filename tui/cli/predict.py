@@ -60,7 +60,7 @@ def predict_rows(trained: TrainedRun, run: str, rows: str) -> Rows:
     from ...presets.build import make_model
     from ...presets.data.table import Table
 
-    recipe, (state, _) = plan.recipe, trained.state()
+    recipe, state = plan.recipe, trained.state()[0]
     try:
         table = Table.of((state.get("about") or {}).get("table"))
     except ValueError as error:

@@ -86,14 +86,14 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
         RunError: there is no such run.
     """
     directory = RunDirectory.look(folder, _named(folder, name))
-    run, meta = summary(directory.path), directory.read_meta() or {}
-    git = meta.get("git")
-    outcome, events = directory.read_outcome() or {}, list(_events(directory))
+    path = directory.path
+    run, (meta, _), (outcome, _) = summary(path), directory.read_meta(), directory.read_outcome()
+    events = list(_events(directory))
     if as_object:
         whole = _object(run) | {"meta": meta, "outcome": outcome, "events": events}
         return json.dumps(whole, allow_nan=False) + "\n"
     facts = [
-        ("run", f"{run.name}  ({directory.path})"),
+        ("run", f"{run.name}  ({path})"),
         ("state", run.state + (f": {run.reason}" if run.reason else "")),
         ("where", outcome.get("where")),
         ("broken", _broken(outcome)),
@@ -104,8 +104,9 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
         ("best", _best(run)),
         ("val loss", None if run.val_loss is None else number(run.val_loss)),
         ("on", _machine(meta)),
-        ("commit", git.get("commit") if isinstance(git, dict) else None),
-        ("resumed", len(meta["resumes"]) if meta.get("resumes") else None),
+        ("commit", (meta.get("git") or {}).get("commit")),
+        ("missing", ", ".join(_missing(directory, run))),
+        ("resumed", len(meta.get("resumes") or ())),
         ("checkpoints", f"{run.checkpoints}, {size(run.size)} in all"),
         ("to go on", f"fivestep resume {run.name}" if run.resumable else None),
     ]
@@ -123,12 +124,11 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
 
 def _broken(outcome: Mapping[str, Any]) -> str | None:
     """What was wrong with the loop on purpose, and what of it was undone."""
-    faults, undone = outcome.get("switches"), outcome.get("undone")
-    parts = [", ".join(map(str, faults))] if isinstance(faults, list) and faults else []
-    for one in undone if isinstance(undone, list) else ():
-        with contextlib.suppress(TypeError, KeyError, ValueError):
-            names = ", ".join(map(str, one["switches"]))
-            parts.append(f"{names} for batches {one['first']:,} to {one['last']:,}, undone")
+    parts = [", ".join(outcome["switches"])] if outcome.get("switches") else []
+    for one in outcome.get("undone") or ():
+        names = ", ".join(one.get("switches") or ())
+        first, last = one.get("first") or 0, one.get("last") or 0
+        parts.append(f"{names} for batches {first:,} to {last:,}, undone")
     return f"on purpose: {'; '.join(parts)}" if parts else None
 
 
@@ -183,6 +183,16 @@ def _events(directory: RunDirectory) -> Iterator[dict[str, Any]]:
         yield from read_log(directory.events)
 
 
+def _missing(directory: RunDirectory, run: RunSummary) -> list[str]:
+    """The files that a run which has trained has, and this one has not."""
+    if not run.checkpoints and not run.batches_done:
+        return []
+    files = [directory.meta, directory.metrics, directory.events]
+    if directory.read_meta()[0].get("kind") == "recipe":
+        files.append(directory.recipe)
+    return [file.name for file in files if not file.is_file()]
+
+
 def _trained(run: RunSummary) -> str:
     planned = "?" if run.epochs_planned is None else run.epochs_planned
     return f"{run.epochs} of {planned} epochs, {counted(run.batches_done, 'batch')}"
@@ -195,8 +205,7 @@ def _best(run: RunSummary) -> str | None:
 
 
 def _machine(meta: dict[str, Any]) -> str | None:
-    found = meta.get("versions")
-    versions = found if isinstance(found, dict) else {}
+    versions = meta.get("versions") or {}
     threads = meta.get("threads", "?")
     in_words = counted(threads, "thread") if isinstance(threads, int) else f"{threads} threads"
     parts = [

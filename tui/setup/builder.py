@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ... import __version__
+from ...core.protocol.record_fields import RUN_FORMAT
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...presets.errors import RecipeError, printable, reason
 from .metadata import describe, info_facts, plan_facts, session_facts, write_plan
@@ -33,6 +34,8 @@ class ResumeRequest:
     """Its run.json."""
     force: bool = False
     """Train from the start where no checkpoint is good."""
+    damage: tuple[str, ...] = ()
+    """What is wrong with the run's files, a line each."""
 
 
 class RunBuilder:
@@ -187,6 +190,7 @@ class RunBuilder:
             facts = session_facts(training)
             fits = partial(misfit, training)
             start = start_of(directory, resume.meta, facts, about, misfit=fits, force=resume.force)
+            start = replace(start, notes=(*resume.damage, *start.notes))
         saving = None
         try:
             if resume is not None and start.state is None:
@@ -220,22 +224,19 @@ class RunBuilder:
         assert self.directory is not None
         facts = session_facts(session.training) | info_facts(session.info) | {"name": self.name}
         try:
-            meta = self.directory.read_meta() or {}
+            meta, _ = self.directory.read_meta()
             now = {key: trained[key] for key in trained.keys() & {"recipe", "file", "changes"}}
-            meta = {**trained, **meta, **now}  # the command stays the one that began it
+            # The command stays the one that began it.
+            meta = {"format": RUN_FORMAT, **trained, **meta, **now}
             if self.resume is not None:
                 if rewrite:
                     write_plan(self.directory, self.plan)
                 at = session.progress.batches_done
                 again = {"time": time.time(), "batches_done": at, "fivestep": __version__}
-                meta["resumes"] = [*_listed(meta.get("resumes")), again]
+                meta["resumes"] = [*(meta.get("resumes") or ()), again]
             self.directory.write_meta(meta | facts)
         except OSError as error:
             self.problem = f"run.json could not be written: {reason(error)}"
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _short(path: Path) -> str:

@@ -53,7 +53,7 @@ def loop_ended(watched: Watched, kept: KeptLog) -> None:
     """Write down what is known of a loop in the end, and how it ended. Raises OSError."""
     directory = kept.directory
     try:
-        directory.write_meta((directory.read_meta() or {}) | _watched_facts(watched))
+        directory.write_meta(directory.read_meta()[0] | _watched_facts(watched))
     finally:
         kept.ended(watched.info, watched.latest())
 

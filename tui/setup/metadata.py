@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ... import __version__
+from ...core.protocol.record_fields import RUN_FORMAT
 from ...core.storage.environment import git_state
 from ...core.storage.run_directory import RunDirectory
 from ...presets.catalogue import DATASETS, MODELS
+from ...presets.errors import printable
 from .plan import Plan, RecipePlan
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 DATA: Final = ("dataset", "batch_size", "accumulate")
 """Where these change, so do the batches of an epoch."""
+JUDGED: Final = ("dataset", "model", "criterion", "seed")
+"""Where these change, the same weights are judged otherwise."""
 SHA256: Final = "dataset.sha256"
 """Of the table that a recipe reads; not a key of the recipe itself."""
 UNIMPORTANT: Final = ("name", "description", "expect")
@@ -173,15 +177,43 @@ def changed_modules(then: Mapping[str, Any], file: Path) -> list[str]:
         then: `file` in its run.json.
         file: the file as it is named now; it may have been moved with its modules.
     """
-    modules = then.get("modules")
     found = []
-    for place, digest in modules.items() if isinstance(modules, dict) else ():
+    for place, digest in (then.get("modules") or {}).items():
         try:
             if file_digest(file.resolve().parent / place) != digest:
                 found.append(place)
         except (OSError, ValueError):
             found.append(place)
     return found
+
+
+def changed_data(then: Any, now: Mapping[str, Any]) -> tuple[str, ...]:
+    """What has changed of the data and the model since weights were trained, for a person.
+
+    Args:
+        then: what their checkpoint says of itself; anything.
+        now: `plan_facts` of what evaluates them.
+    """
+    then = then if isinstance(then, dict) else {}
+    before, after = ((about.get("recipe") or {}) for about in (then, now))
+    found = changed(before, after) if after else {}
+    told = [one for key, one in found.items() if key.split(".")[0] in JUDGED]
+    return (*told, *changed_files(then.get("file"), now["file"]))
+
+
+def changed_files(then: Any, now: Mapping[str, Any] | None) -> list[str]:
+    """Which of a person's own file and its modules are others than they were, for a person.
+
+    Args:
+        then: `file` as a checkpoint has it; None of a recipe.
+        now: the same of `plan_facts`.
+    """
+    if not now or not then:
+        return []
+    told = [now["path"]] if then.get("sha256") != now["sha256"] else []
+    old, new = then.get("modules") or {}, now["modules"]
+    told += [place for place in sorted(old.keys() & new.keys()) if old[place] != new[place]]
+    return [printable(one) for one in told]
 
 
 def describe(directory: RunDirectory, plan: Plan) -> None:
@@ -194,7 +226,7 @@ def describe(directory: RunDirectory, plan: Plan) -> None:
 def start_facts(preset: str) -> dict[str, Any]:
     """What is known of any run that starts now."""
     return {
-        "format": 1,
+        "format": RUN_FORMAT,
         "preset": preset,
         "started": time.time(),
         "cwd": str(Path.cwd()),

@@ -44,9 +44,10 @@ def resume_run(
             raise RunError(f"there is no run in {where} to go on with; --runs-dir names another")
     directory = RunDirectory.open(options.folder, name)
     try:
-        meta = directory.read_meta() or {}
+        meta, damage = directory.read_meta()[0], directory.damage()
         refuse_loop(directory, meta)
-        if meta.get("kind") == "file":
+        kept = "recipe" if file is None or directory.recipe.exists() else "file"
+        if (meta.get("kind") or kept) == "file":
             plan: Plan = _from_file(directory, meta, file, epochs, force)
         else:
             if file is not None:
@@ -55,7 +56,7 @@ def resume_run(
     except BaseException:
         directory.close()
         raise
-    return RunBuilder(plan, options, directory, ResumeRequest(meta, force))
+    return RunBuilder(plan, options, directory, ResumeRequest(meta, force, tuple(damage)))
 
 
 def refuse_loop(directory: RunDirectory, meta: Mapping[str, Any]) -> None:
@@ -70,10 +71,9 @@ def refuse_loop(directory: RunDirectory, meta: Mapping[str, Any]) -> None:
 def _from_recipe(
     directory: RunDirectory, meta: Mapping[str, Any], epochs: int | None, force: bool
 ) -> Plan:
-    recorded = meta.get("recipe")
     directory.read_recipe()
     plan = RecipePlan(load(str(directory.recipe)))
-    changes = changed(recorded if isinstance(recorded, dict) else {}, recipe_facts(plan))
+    changes = changed(meta.get("recipe") or {}, recipe_facts(plan))
     if changes and not force:
         differences = printable(", ".join(changes.values()), 600)
         raise RecipeError(
@@ -92,19 +92,22 @@ def _from_file(
     epochs: int | None,
     force: bool,
 ) -> Plan:
-    origin = meta.get("file")
-    origin = origin if isinstance(origin, dict) else {}
+    origin = meta.get("file") or {}
     called = printable(str(origin.get("path", "a Python file")), 300)
     if file is None:
         raise RecipeError(
             f"{directory.name} came from {called}, which is run again only if you name it: "
             f"fivestep resume {directory.name} {called}"
         )
-    changes = meta.get("changes")
-    overrides = dict(changes) if isinstance(changes, dict) else {}
+    overrides = dict(meta.get("changes") or {})
     if epochs is not None:
         overrides["epochs"] = epochs
     own = load_own(file, overrides)
+    if not origin.get("sha256") and not force:
+        raise RecipeError(
+            f"{directory.name}: whether it came from {shown(file)} is not known, as run.json does "
+            "not say it; --force goes on with that file"
+        )
     if file_digest(own.path) != origin.get("sha256") and not force:
         raise RecipeError(
             f"{shown(file)} is not the file that {directory.name} came from: it was changed "

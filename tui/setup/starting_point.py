@@ -10,7 +10,7 @@ from ...core.storage.checkpoint import CheckpointError, CheckpointStore
 from ...core.storage.run_directory import RunDirectory
 from ...presets.errors import RecipeError, printable, reason
 from ..render.format import counted
-from .metadata import DATA, changed
+from .metadata import DATA, changed, changed_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,7 @@ def _existing(directory: RunDirectory) -> list[str]:
 
 def _differences(meta: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[str, ...]:
     """What differs from when the run began, and may change the numbers' last bits."""
-    versions = meta.get("versions")
-    then = {**meta, **(versions if isinstance(versions, dict) else {})}
+    then = {**meta, **(meta.get("versions") or {})}
     now = {key: facts[key] for key in ("device", "threads")} | facts["versions"]
     differences = [
         f"{key} {then[key]} → {value}"
@@ -136,16 +135,8 @@ def _changes(
     notes = [
         f"recipe changed: {printable(one, 300)}" for key, one in changes.items() if key != "epochs"
     ]
-    file, own = then.get("file"), now["file"]
-    if file and own and file["sha256"] != own["sha256"]:
-        notes.append(f"{printable(own['path'])} was changed since")
-    if file and own:
-        old, new = file.get("modules", {}), own["modules"]
-        notes += [
-            f"{printable(place)} was changed since"
-            for place in sorted(old.keys() & new.keys())
-            if old[place] != new[place]
-        ]
+    own = now["file"]
+    notes += [f"{one} was changed since" for one in changed_files(then.get("file"), own)]
     before, epochs = then.get("epochs"), now["epochs"]
     if isinstance(before, int) and before != epochs:
         schedule = "its own" if own else now["recipe"].get("scheduler.name", "none")

@@ -17,7 +17,7 @@ from typing import Final
 _lock: Final = threading.Lock()
 _count: Final = threading.Lock()
 _ours = _beginning = False
-_holding = 0
+_holding = _known = 0
 _was_on = True
 
 
@@ -39,7 +39,10 @@ def under_way() -> None:
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """Hold garbage collection; after `claim_process` it never looks at what was imported."""
+    """Hold garbage collection; after `claim_process` it never looks at what was imported.
+
+    Where everything is there already nothing is held back from it: what runs leave behind must go.
+    """
     _hold()
     try:
         yield
@@ -48,10 +51,10 @@ def importing() -> Iterator[None]:
 
 
 def _hold() -> None:
-    global _holding, _was_on  # noqa: PLW0603
+    global _holding, _known, _was_on  # noqa: PLW0603
     with _count:
         if not _holding:
-            _was_on = gc.isenabled()
+            _known, _was_on = len(sys.modules), gc.isenabled()
         _holding += 1
         gc.disable()
 
@@ -60,7 +63,7 @@ def _let_go() -> None:
     global _holding  # noqa: PLW0603
     with _count:
         _holding -= 1
-        if _ours:
+        if _ours and len(sys.modules) > _known:
             gc.freeze()
         if not _holding and _was_on:
             gc.enable()

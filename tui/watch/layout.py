@@ -188,8 +188,7 @@ class Pages:
         """Which picture of what the model knows; "" is the first there is, None shows none."""
 
     def fit(self, size: Size) -> None:
-        for name, on in classes(size).items():
-            self._screen.set_class(on, name)
+        self._set(classes(size))
         self._panels.steps.shows_why = not self._screen.has_class("-wide")
         self._make_room()
 
@@ -252,8 +251,20 @@ class Pages:
         )
 
     def _make_room(self) -> None:
-        screen, narrow = self._screen, self._screen.has_class("-narrow")
-        screen.set_class(self._page == 1 or (self._page == 2 and not narrow), "-inside")
-        screen.set_class(self._page == 2 and narrow, "-code")
-        screen.set_class(self.view is not None, "-view")
+        narrow = self._screen.has_class("-narrow")
+        self._set(
+            {
+                "-inside": self._page == 1 or (self._page == 2 and not narrow),
+                "-code": self._page == 2 and narrow,
+                "-view": self.view is not None,
+            }
+        )
         self._panels.inside.values = narrow
+
+    def _set(self, classes: dict[str, bool]) -> None:
+        """Give the screen these classes; everything is styled anew once, not for each of them."""
+        screen, before = self._screen, self._screen.classes
+        for name, on in classes.items():
+            screen.set_class(on, name, update=False)
+        if screen.classes != before:
+            screen.update_node_styles()

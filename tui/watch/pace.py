@@ -79,12 +79,15 @@ class Pace:
 
 RESIZING_BUDGET: Final = 0.05
 """Largest share of the time since the last size that the screen's thread may have used."""
-LONGEST: Final = 5.0
-"""Seconds until a size is shown all the same."""
+SETTLED: Final = 0.05
+"""Seconds after which a size that no other one has followed is shown, whatever that costs."""
 
 
 class Resizing:
-    """Which of many sizes are shown: 120x36 takes 30 to 150 ms to lay out, 500x200 up to 400."""
+    """Which of many sizes are shown: 120x36 takes 30 to 150 ms to lay out, 500x200 up to 400.
+
+    The last one always is, and soon: until then the terminal shows what was drawn for another.
+    """
 
     def __init__(
         self,
@@ -92,14 +95,19 @@ class Resizing:
         used: Callable[[], float] = time.thread_time,
     ) -> None:
         self._clock, self._used = clock, used
-        self._last = clock() - LONGEST, used()
+        self._last = float("-inf"), used()
 
-    def wait(self) -> float:
-        """Seconds until the next size may be shown; 0 if it may be now, and then it counts."""
+    def wait(self, *, settled: bool = False) -> float:
+        """Seconds until a size may be shown if no other one follows; 0 if it may be now, and then
+        it counts.
+
+        Args:
+            settled: it has waited so long.
+        """
         now, used = self._clock(), self._used()
         last, used_then = self._last
-        left = min(LONGEST, (used - used_then) / RESIZING_BUDGET) - (now - last)
-        if left > 0:
-            return left
+        left = (used - used_then) / RESIZING_BUDGET - (now - last)
+        if left > 0 and not settled:
+            return min(left, SETTLED)
         self._last = now, used
         return 0.0

@@ -105,7 +105,7 @@ def test_what_was_undone_stays_on_record_over_a_resume(make_training, tmp_path):
         session = made(make_training(), at, saving=Persistence(directory))
         session.run()
         state = CheckpointStore(directory.checkpoints).newest().state
-        assert directory.read_outcome()["undone"][0]["switches"] == ["no-backward"]
+        assert directory.read_outcome()[0]["undone"][0]["switches"] == ["no-backward"]
     again = Session(make_training(), state=state)
     assert again.latest().undone == session.latest().undone != ()
 

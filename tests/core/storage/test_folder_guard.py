@@ -76,8 +76,8 @@ def assert_whole(path: Path) -> None:
     """A folder has all of a run, and can be gone on with."""
     assert (path / "recipe.toml").read_text() == RECIPE
     with RunDirectory.open(path.parent, str(path)) as run:
-        assert run.read_meta() == {"format": 1, "name": "mine"}
-        outcome = run.read_outcome()
+        assert run.read_meta()[0] == {"format": 1, "name": "mine"}
+        outcome = run.read_outcome()[0]
         assert outcome is not None
         assert outcome["batches"] == 21
     batches = [r["batches_done"] for r in read_log(path / "metrics.jsonl") if r["type"] == "batch"]

@@ -19,6 +19,7 @@ from faults import f16_two_processes as f16
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fivestep.core.protocol import record_fields
 from fivestep.core.storage import run_directory, run_lock
 from fivestep.core.storage.run_directory import (
     LONGEST,
@@ -123,17 +124,17 @@ def test_a_folder_that_takes_no_run_is_told(tmp_path: Path) -> None:
 
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     with make(tmp_path) as run:
-        assert run.read_meta() is None
+        assert run.read_meta() == ({}, "")
         run.write_recipe('[model]\nname = "mlp"\n')
         run.write_meta({"format": 1, "loss": float("nan"), "cwd": Path("x"), "seeds": (1, 2)})
         run.write_outcome({"state": "finished"})
-        assert run.read_outcome() == {"state": "finished"}
+        assert run.read_outcome() == ({"state": "finished"}, "")
         run.clear_outcome()
         run.clear_outcome()
     again = RunDirectory.look(tmp_path, "mine")
     assert again.read_recipe() == '[model]\nname = "mlp"\n'
-    assert again.read_meta() == {"format": 1, "loss": None, "cwd": "x", "seeds": [1, 2]}
-    assert again.read_outcome() is None
+    assert again.read_meta()[0] == {"format": 1, "loss": None, "cwd": "x", "seeds": [1, 2]}
+    assert again.read_outcome() == ({}, "")
     assert sorted(path.name for path in run.path.iterdir()) == ["lock", "recipe.toml", "run.json"]
 
 
@@ -146,7 +147,7 @@ def test_a_write_that_fails_leaves_the_old_file(
             patch.setattr(os, "fsync", failing(errno.ENOSPC))
             with pytest.raises(OSError, match="No space"):
                 run.write_meta({"seed": 2})
-        assert run.read_meta() == {"seed": 1}
+        assert run.read_meta()[0] == {"seed": 1}
         assert len(list(run.path.iterdir())) == 2
 
 
@@ -172,17 +173,67 @@ def test_what_a_killed_writer_left_goes_at_the_next_start(tmp_path: Path) -> Non
     ],
     ids=["empty", "cut", "list", "nan", "deep", "digits", "large", "no-utf-8"],
 )
-def test_damaged_json_reads_as_nothing(tmp_path: Path, content: bytes) -> None:
+def test_damaged_json_reads_as_nothing_and_is_never_written_over(
+    tmp_path: Path, content: bytes
+) -> None:
     with make(tmp_path) as run:
-        run.meta.write_bytes(content)
-        assert run.read_meta() is None
+        run.outcome.write_bytes(content)
+        for name in ("run.json.unreadable", "run.json.unreadable-2"):
+            run.meta.write_bytes(content)
+            fields, damage = run.read_meta()
+            assert fields == {}
+            assert damage.startswith(("run.json is damaged", "run.json can't be read: larger"))
+            assert run.damage()[0] == f"{damage}; it stays as {name}"
+            run.write_meta({"seed": 2})
+            assert (run.path / name).read_bytes() == content
+        run.clear_outcome()
+        assert (run.path / "outcome.json.unreadable").read_bytes() == content
+        assert run.damage() == []
+
+
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        ('"resumes": 5', '"resumes" is 5'),
+        ('"resumes": [5]', '"resumes" is [5]'),
+        ('"epochs": true', '"epochs" is true'),
+        ('"started": "now"', '"started" is "now"'),
+        ('"file": {"path": 7}', '"file" is {"path": 7}'),
+        ('"versions": "2.13"', '"versions" is "2.13"'),
+    ],
+)
+def test_a_field_of_another_type_is_told_and_left_out(
+    tmp_path: Path, field: str, told: str
+) -> None:
+    with make(tmp_path) as run:
+        run.meta.write_text(f'{{"preset": "mine", "seed": null, {field}}}')
+        assert run.read_meta() == (
+            {"preset": "mine", "seed": None},
+            f"run.json is damaged: {told}",
+        )
+
+
+def test_every_field_has_its_type(tmp_path: Path) -> None:
+    assert record_fields.RUN_KINDS.keys() == record_fields.RUN.keys()
+    assert record_fields.OUTCOME_KINDS.keys() == record_fields.OUTCOME.keys()
+
+
+def test_a_run_of_a_newer_fivestep_is_refused(tmp_path: Path) -> None:
+    with make(tmp_path) as run:
+        run.write_meta({"format": 2})
+    for find in (RunDirectory.open, RunDirectory.look):
+        with pytest.raises(RunError, match=r"mine was kept by a newer fivestep \(format 2, this"):
+            find(tmp_path, "mine")
 
 
 def test_texts_of_hostile_json_come_out_clean(tmp_path: Path) -> None:
     with make(tmp_path) as run:
-        hostile = {"pre\x1bset": ["\x1b]0;x\x07", {"a": "b\u202ec\u009bd\ud800"}], "seed": 1e999}
+        texts = ["\x1b]0;x\x07", {"a": "b\u202ec\u009bd\ud800"}]
+        hostile = {"pre\x1blude": texts, "pre\x1bset": texts, "seed": 1e999}
         run.meta.write_text(json.dumps(hostile).replace("Infinity", "1e999"))
-        assert run.read_meta() == {"preset": ["]0;x", {"a": "bcd"}], "seed": None}
+        fields, damage = run.read_meta()
+        assert fields == {"prelude": ["]0;x", {"a": "bcd"}], "seed": None}
+        assert damage == 'run.json is damaged: "preset" is ["]0;x", {"a": "bcd"}]'
 
 
 def test_links_and_pipes_in_a_run_are_not_read(tmp_path: Path) -> None:
@@ -191,8 +242,8 @@ def test_links_and_pipes_in_a_run_are_not_read(tmp_path: Path) -> None:
         run.meta.symlink_to(tmp_path / "secret")
         os.mkfifo(run.outcome)
         os.mkfifo(run.recipe)
-        assert run.read_meta() is None
-        assert run.read_outcome() is None
+        assert run.read_meta() == ({}, "run.json can't be read: Too many levels of symbolic links")
+        assert run.read_outcome() == ({}, "outcome.json can't be read: not a regular file")
         with pytest.raises(RunError, match="can't be read"):
             run.read_recipe()
 

@@ -164,6 +164,14 @@ def test_a_damaged_run_is_listed_as_unreadable(tmp_path: Path, file: str, conten
     assert (found.name, found.state, found.resumable) == ("one", "unreadable", False)
 
 
+def test_a_run_of_a_newer_fivestep_is_marked_and_does_not_hide_the_others(tmp_path: Path) -> None:
+    make(tmp_path, "new", format=2).close()
+    make(tmp_path, "old", started=1.0).close()
+    new, old = list_runs(tmp_path)
+    assert (new.name, new.state, old.name, old.state) == ("new", "unreadable", "old", "crashed")
+    assert new.reason == "run new was kept by a newer fivestep (format 2, this one knows 1)"
+
+
 def test_a_run_killed_before_it_wrote_anything_is_crashed(tmp_path: Path) -> None:
     RunDirectory.create(tmp_path, "one", "digits-cnn").close()
     (found,) = list_runs(tmp_path)
@@ -182,7 +190,8 @@ def test_values_of_any_type_make_a_clean_summary(
     run.close()
     for _ in range(100):
         with RunDirectory.open(tmp_path, "one") as run:
-            run.write_meta({key: dice.choice(values) for key in record_fields.RUN})
+            meta = {key: dice.choice(values) for key in record_fields.RUN}
+            run.write_meta(meta | {"format": 1})  # a newer one is not opened at all
             run.write_outcome({key: dice.choice(values) for key in record_fields.OUTCOME})
         run.metrics.write_bytes(
             line({key: dice.choice(values) for key in ("type", "epoch", "batches_done")})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -46,6 +48,20 @@ async def test_a_run_is_watched_to_its_end_run_again_and_left_for_another() -> N
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, ChooseScreen))
         assert len(app.screen_stack) == 2
+        await pilot.press("q")
+
+
+async def test_the_run_before_is_let_go_where_it_is_run_again() -> None:
+    app, models = FivestepApp(run()), []
+    async with app.run_test(size=(120, 36)) as pilot:
+        for _ in range(3):
+            await until(pilot, lambda: app.launch is not None and ended(app))
+            models.append(weakref.ref(app.launch.session.training.model))
+            launch = weakref.ref(app.launch)
+            await pilot.press("r")
+            await until(pilot, lambda one=launch: app.launch is not one() and ended(app))
+        gc.collect()
+        assert [model() for model in models[:2]] == [None, None]
         await pilot.press("q")
 
 

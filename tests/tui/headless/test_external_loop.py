@@ -210,7 +210,7 @@ def test_a_saved_loop_that_fails_says_where_and_what_was_wrong(tmp_path: Path) -
     with pytest.raises(ValueError, match="my own"):
         loop()
     directory = RunDirectory.look(tmp_path, "bad")
-    outcome, events = directory.read_outcome(), list(read_log(directory.events))
+    outcome, events = directory.read_outcome()[0], list(read_log(directory.events))
     assert outcome is not None
     assert (outcome["state"], outcome["reason"]) == ("failed", "ValueError: my own")
     assert re.fullmatch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -180,6 +181,71 @@ def test_a_damaged_checkpoint_is_passed_over_loudly(shell: Shell, stopped: Path)
     assert "passed over a damaged checkpoint: batch-000000005.pt: damaged" in told
     assert "resumed at epoch 1, after batch 0" in told or "resumed at the start of epoch 1" in told
     assert same(stopped, run("whole"))
+
+
+def test_what_a_checkpoint_holds_decides_over_its_name(shell: Shell, stopped: Path) -> None:
+    first, last = sorted((stopped / "checkpoints").glob("batch-*.pt"))
+    first.rename(stopped / "aside")
+    last.rename(first)
+    (stopped / "aside").rename(last)
+    assert "last checkpoint: 1 epoch, batch 5" in shell("eval", "--run", "stopped", "--last")
+    told = shell.resume("stopped")
+    assert f"passed over a damaged checkpoint: {last.name}: what it holds is of batch 0" in told
+    assert "resumed at epoch 2, after batch 2" in told
+    assert same(stopped, run("whole"))
+
+
+def test_a_missing_log_is_told(shell: Shell, stopped: Path) -> None:
+    (stopped / "metrics.jsonl").unlink()
+    shell("runs", "show", "stopped")
+    assert re.search(r"^missing +metrics.jsonl$", shell.out, re.MULTILINE)
+    assert "5 batches before batch 5 are missing in metrics.jsonl" in shell.resume("stopped")
+    shell("runs", "show", "stopped")
+    assert "are missing in metrics.jsonl" in shell.out
+
+
+# A run.json that can't be read.
+
+
+@pytest.mark.parametrize(
+    ("field", "told"), [({"resumes": 5}, '"resumes" is 5'), (None, "run.json is damaged")]
+)
+def test_a_damaged_run_json_is_told_and_never_written_over(
+    shell: Shell, stopped: Path, field: dict[str, Any] | None, told: str
+) -> None:
+    file = stopped / "run.json"
+    meta = json.loads(file.read_text())
+    text = "{" if field is None else json.dumps(meta | field)
+    file.write_text(text)
+    for words in (("runs",), ("runs", "show", "stopped")):
+        assert told in shell(*words)
+    out = shell.resume("stopped")
+    assert told in out
+    assert "it stays as run.json.unreadable" in out
+    assert same(stopped, run("whole"))
+    assert (stopped / "run.json.unreadable").read_text() == text
+    now = json.loads(file.read_text())
+    assert [one["batches_done"] for one in now["resumes"]] == [5]
+    assert now.get("started") == (None if field is None else meta["started"])
+    assert now["format"] == 1
+    assert "damaged" not in shell("runs")
+
+
+@pytest.mark.parametrize(
+    "command", [("resume",), ("eval", "--run"), ("runs", "show"), ("export", "--csv")]
+)
+def test_a_run_of_a_newer_fivestep_is_refused_and_stays_as_it_is(
+    shell: Shell, stopped: Path, command: tuple[str, ...]
+) -> None:
+    meta = json.loads((stopped / "run.json").read_text()) | {"format": 99}
+    (stopped / "run.json").write_text(json.dumps(meta))
+    before = files(stopped)
+    told = "run stopped was kept by a newer fivestep (format 99, this one knows 1)"
+    shell(*command, "stopped", code=2)
+    assert shell.err == f"fivestep: {told}\n"
+    assert told in shell("runs")
+    assert "whole" in shell.out
+    assert files(stopped) == before
 
 
 def test_where_all_are_damaged_nothing_is_touched_until_it_is_said_so(
@@ -516,6 +582,18 @@ def own(shell: Shell, tmp_path: Path) -> Iterator[Callable[..., str]]:
     os.chdir("/")
 
 
+def test_weights_judged_on_other_data_than_they_were_trained_on_say_so(
+    shell: Shell, table: Path
+) -> None:
+    assert "changed since" not in shell("eval", "--run", "table")
+    table.write_text(TABLE.replace("39,2,x", "39,4,x"))
+    told = "changed since they were trained: the table in dataset.path"
+    assert told in shell("eval", "--run", "table")
+    assert json.loads(shell("eval", "--run", "table", "--json"))["changed"] == [
+        "the table in dataset.path"
+    ]
+
+
 def test_a_file_of_ones_own_is_asked_for_and_goes_on_exactly(
     shell: Shell, own: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -536,7 +614,13 @@ def test_another_file_or_a_changed_one_is_refused(
     assert "is not the file that own came from" in shell.refused("own", str(other))
     assert "there is no such file" in shell.refused("own", "nowhere.py")
     assert "other.py was changed since" in shell.resume("own", str(other), "--force", stop=7)
-    assert "was changed" not in shell.resume("own", str(other))
+    judge = tmp_path / "judge.py"
+    judge.write_text(OWN.replace("epochs=4", "validation=DataLoader(data, 8)"))
+    told = f"changed since they were trained: {judge}"
+    assert told in shell("eval", str(judge), "--run", "own")
+    (run("own") / "run.json").unlink()
+    assert "is not known, as run.json does not say it" in shell.refused("own", str(other))
+    assert "run.json is missing" in shell.resume("own", str(other), "--force")
 
 
 @pytest.mark.parametrize("carries", [True, False])

@@ -48,3 +48,14 @@ def test_the_collector_is_left_as_it_was(on: bool, monkeypatch: pytest.MonkeyPat
         assert gc.get_freeze_count() == frozen  # the objects of others stay in its sight
     finally:
         gc.enable() if was_on else gc.disable()
+
+
+def test_where_nothing_is_imported_the_collector_keeps_everything_in_sight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loading, "_ours", True)
+    frozen = gc.get_freeze_count()
+    with loading.importing():
+        kept = [[] for _ in range(1000)]
+    assert gc.get_freeze_count() == frozen
+    assert len(kept) == 1000

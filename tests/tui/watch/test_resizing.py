@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fivestep.tui.watch.pace import LONGEST, RESIZING_BUDGET, Resizing
+from fivestep.tui.watch.pace import RESIZING_BUDGET, SETTLED, Resizing
 
 
 def test_a_size_now_and_then_is_shown_at_once() -> None:
@@ -14,21 +14,25 @@ def test_a_size_now_and_then_is_shown_at_once() -> None:
         used[0] += 0.05
 
 
-def test_a_storm_waits_until_the_last_size_is_paid_for() -> None:
+def test_in_a_storm_a_size_is_shown_once_the_one_before_is_paid_for() -> None:
     now, used = [100.0], [5.0]
     sizes = Resizing(lambda: now[0], lambda: used[0])
     assert sizes.wait() == 0
-    now[0] += 0.1
     used[0] += 0.04
-    wait = sizes.wait()
-    assert abs(wait - (0.04 / RESIZING_BUDGET - 0.1)) < 1e-9
-    now[0] += wait + 1e-9
+    for _ in range(15):
+        now[0] += 0.05
+        assert 0 < sizes.wait() <= SETTLED
+    now[0] += 0.05 + 1e-9
+    assert now[0] - 100 >= 0.04 / RESIZING_BUDGET
     assert sizes.wait() == 0
 
 
-def test_nobody_waits_for_ever() -> None:
+def test_the_last_of_many_is_shown_soon_whatever_it_costs() -> None:
     now, used = [100.0], [5.0]
     sizes = Resizing(lambda: now[0], lambda: used[0])
     assert sizes.wait() == 0
     used[0] += 1000.0
-    assert sizes.wait() == LONGEST
+    assert sizes.wait() == SETTLED
+    now[0] += SETTLED
+    assert sizes.wait(settled=True) == 0
+    assert sizes.wait() == 0

@@ -41,6 +41,8 @@ class FileSetting:
     choices: tuple[Any, ...] = ()
     optional: bool = False
     """None is a value, too, and written `none`."""
+    guessed: bool = False
+    """Only its default says what it takes."""
 
     @property
     def expected(self) -> str:
@@ -67,7 +69,9 @@ class FileSetting:
         if self.kind == "float" and isinstance(value, str):
             value = _number(value)
         if not isinstance(value, types) or (isinstance(value, bool) and self.kind != "bool"):
-            raise ValueError(f"expected {self.expected}, not {shown(value)}")
+            wider = self.guessed and self.kind == "int" and isinstance(value, float)
+            hint = f"; {self.name}: float = {self.default} in the file allows it" if wider else ""
+            raise ValueError(f"expected {self.expected}, not {shown(value)}{hint}")
         return value
 
     def argument(self, value: Any) -> Any:
@@ -136,9 +140,9 @@ def _setting(argument: ast.arg, default: ast.expr | None) -> FileSetting:
         value = ast.literal_eval(default)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return FileSetting(argument.arg, ast.unparse(default), kind, choices, optional)
-    if not kind and not choices and type(value).__name__ in _TYPES:
-        kind = type(value).__name__
-    return FileSetting(argument.arg, said(value), kind, choices, optional or value is None)
+    guessed = not kind and not choices and type(value).__name__ in _TYPES
+    kind = type(value).__name__ if guessed else kind
+    return FileSetting(argument.arg, said(value), kind, choices, optional or value is None, guessed)
 
 
 def said(value: Any) -> str:

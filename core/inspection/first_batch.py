@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from ..training.data import last_batch
+from ..training.data import batch_count, last_batch
 from ..training.failure import failing_layer
 from ..training.metrics import meter_for
 from ..training.progress import map_tensors
@@ -112,7 +112,7 @@ def check_measures(training: Training, features: Any, outputs: Any, labels: Any,
         return
     raise UnfitError(
         f'Task("{task.name}") can\'t measure {task.metric_name}: {told}',
-        "or leave the task out, and give the Training metrics of your own",
+        "if it can't, leave the task out, and give the Training metrics of your own",
     ) from told
 
 
@@ -138,10 +138,13 @@ def check_last_batch(training: Training, features: Any) -> None:
     layer = _refusing_norm(training, map_tensors(features, lambda part: part[:1]))
     if layer is None:
         return
+    only = batch_count(training.batches) == 1 or getattr(training.batches, "batch_size", None) == 1
+    which = "each batch" if only else "the last batch of an epoch"
     raise UnfitError(
-        f"the last batch of an epoch is a single sample, and layer {layer}, a batch norm, needs "
-        "two to be trained",
-        "drop_last=True in the DataLoader, or another batch_size",
+        f"{which} is a single sample, and layer {layer}, a batch norm, needs two to be trained",
+        "take larger batches"
+        if only
+        else "drop_last=True in the DataLoader, or another batch_size",
     )
 
 

@@ -95,11 +95,14 @@ def describe_optimizer(optimizer: Optimizer) -> str:
 
 def describe_data(batches: Batches) -> str:
     """A description of data that has none of its own."""
+    if isinstance(batches, (list, tuple)):
+        return f"{len(batches):,} batch{'es' * (len(batches) != 1)}"
     samples = batches.features if isinstance(batches, TensorBatches) else None
     if samples is None:
         samples = getattr(batches, "dataset", None)
     try:
-        return f"{len(samples):,} samples"  # type: ignore[arg-type]
+        count = len(samples)  # type: ignore[arg-type]
+        return f"{count:,} sample{'s' * (count != 1)}"
     except (TypeError, NotImplementedError):
         return "samples without a known end"
 

@@ -155,7 +155,7 @@ class LearningRate:
         if self.factor != 1.0:
             self._set(1.0)
         try:
-            if scheduler.last_epoch:
+            if getattr(scheduler, "last_epoch", True):
                 scheduler.step(*metric)
             else:
                 with warnings.catch_warnings():

@@ -34,8 +34,7 @@ def check_parts(
         raise TypeError(
             f"criterion must be a function of (outputs, labels), not a {type(criterion).__name__}"
         )
-    if not hasattr(optimizer, "param_groups"):
-        raise TypeError(f"optimizer must be one of torch.optim, not a {type(optimizer).__name__}")
+    check_methods("optimizer", optimizer, "torch.optim")
     own = list(model.parameters())
     if isinstance(criterion, nn.Module):
         own += criterion.parameters()
@@ -64,6 +63,17 @@ def check_parts(
                 else "move it, before the optimizer is made, or give the Training its device"
             )
         )
+
+
+def check_methods(name: str, part: Any, family: str) -> None:
+    """Raise TypeError where a part can't be used and kept like one of torch's."""
+    needed = ["step", "state_dict", "load_state_dict"]
+    if name == "optimizer":
+        needed += ["zero_grad", "param_groups", "defaults"]
+    missing = [one for one in needed if not hasattr(part, one)]
+    if missing:
+        lacks = "" if len(missing) == len(needed) else f", which lacks {', '.join(missing)}"
+        raise TypeError(f"{name} must be one of {family}, not a {type(part).__name__}{lacks}")
 
 
 def check_loader(batches: Any, name: str) -> None:

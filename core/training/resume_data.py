@@ -48,7 +48,7 @@ def unrepeatable(batches: Batches) -> str:
     if isinstance(batches, (TensorBatches, Sequence)):
         return ""
     if not isinstance(batches, DataLoader) or isinstance(batches.dataset, IterableDataset):
-        return "they come from a stream, which can't be gone through again"
+        return "its batches come from a stream, which can't be gone through again"
     loader: DataLoader[Any] = batches
     if loader.persistent_workers:
         return "its loader's workers outlive an epoch, and what they drew is not known"

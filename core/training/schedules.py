@@ -9,6 +9,7 @@ from typing import Any, Final
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..protocol.steps import Task
+from .parts import check_methods
 
 FREE: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
@@ -41,6 +42,7 @@ def check_scheduler(
         validates: there is validation data.
 
     Raises:
+        TypeError: it is no schedule.
         ValueError: it waits for validations, and there are none, or none that measures its metric,
             or that metric's best is at the other end; or its step takes what nobody has.
     """
@@ -49,6 +51,7 @@ def check_scheduler(
         needed = required(scheduler)
         if needed:
             raise ValueError(f"scheduler: {name}.step() needs {', '.join(needed)}; nothing has it")
+        check_methods("scheduler", scheduler, "torch.optim.lr_scheduler")
         return
     if not validates:
         raise ValueError(

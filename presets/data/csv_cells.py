@@ -57,6 +57,7 @@ _TIME: Final = re.compile(
     r"[T ]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}(?:[.,][0-9]+)?))?"
     r" ?(?:(Z|UTC)|([+-])([0-9]{2}):?([0-9]{2}))?"
 )
+READ_AS: Final = "but the column is read as"
 SAY_WHICH: Final = 'set dataset.decimal to "." or "," to say which'
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
@@ -105,18 +106,19 @@ class Reading:
         if self.kind == "date":
             days = _days(cell, self.order)
             if days is None:
-                raise CellError(cell, f"is no date{_ORDERS[self.order]}, but others here are")
+                raise CellError(cell, f"is no date{_ORDERS[self.order]}, {READ_AS} dates")
             return days
         amount = _amount(cell)
         number = None if amount is None else amount.by_mark[self.decimal]
         if amount is None or number is None:
-            mark = ' with the decimal mark ","' if self.decimal == "," else ""
-            raise CellError(cell, f"is no number{mark}, but others here are")
+            told = self.decimal == "," or amount is not None
+            mark = f' with the decimal mark "{self.decimal}"' if told else ""
+            raise CellError(cell, f"is no number{mark}, {READ_AS} numbers")
         if _INFINITE.fullmatch(amount.digits):
             raise CellError(cell, "is no finite number")
         if amount.unit != self.unit:
             here = _measured(self.unit)
-            raise CellError(cell, f"is {_measured(amount.unit)}, but others here {here}")
+            raise CellError(cell, f"is {_measured(amount.unit)}, {READ_AS} numbers {here}")
         if abs(number) > LARGEST:
             raise CellError(cell, f"is beyond {LARGEST:g}")
         return number

@@ -46,7 +46,8 @@ def test_a_value_that_fits(tmp_path: Path, parameter: str, typed: Any, argument:
 @pytest.mark.parametrize(
     ("parameter", "typed", "line"),
     [
-        ("x=1", 0.5, "expected a whole number, not 0.5"),
+        ("x=1", 0.5, "expected a whole number, not 0.5; x: float = 1 in the file allows it"),
+        ("x: int = 1", 0.5, "expected a whole number, not 0.5"),
         ("x=1", True, "expected a whole number, not true"),
         ("x=1", "none", 'expected a whole number, not "none"'),
         ("x=0.1", "fast", 'expected a number, not "fast"'),

@@ -210,6 +210,18 @@ def test_batch_norm_and_a_last_batch_of_one_are_refused_before_anything_is_train
         assert torch.equal(value, before[name])
 
 
+@pytest.mark.parametrize(("samples", "size"), [(1, 8), (5, 1)])
+def test_where_each_batch_is_one_sample_dropping_the_last_is_not_advised(
+    samples, size, make_training
+):
+    training = normed(33, make_training)
+    data = torch.utils.data.Subset(training.batches.dataset, range(samples))
+    training.batches = DataLoader(data, size)
+    outcome = Session(training).run()
+    assert "each batch is a single sample, and layer 0, a batch norm" in outcome.reason
+    assert outcome.advice == "take larger batches"
+
+
 def test_what_works_with_a_batch_of_one_is_not_refused(make_training):
     assert Session(normed(33, make_training, drop_last=True)).run().state is State.FINISHED
     assert Session(normed(34, make_training)).run().state is State.FINISHED

@@ -125,3 +125,8 @@ def test_an_iterator_can_not_be_gone_through_again(make_training):
     with pytest.raises(UnfitError, match="validation is a generator"):
         Session(make_training(validation=(batch for batch in batches)))
     finished(make_training(batches=iter(batches), validation=iter(batches), epochs=1))
+
+
+def test_a_list_of_batches_is_counted_in_batches(make_training):
+    batches = [(torch.zeros(2, 6), torch.tensor([0, 1]))] * 3
+    assert finished(make_training(batches=batches)).info.data == "3 batches"

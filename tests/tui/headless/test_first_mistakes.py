@@ -44,6 +44,11 @@ class Model(nn.Module):
         return self.after(self.layer(x))
 
 
+class Wrapping:
+    param_groups = [{"params": [X], "lr": 0.1}]
+    step = zero_grad = state_dict = load_state_dict = print
+
+
 class Broken(Dataset):
     def __init__(self, item):
         self.item = item
@@ -77,6 +82,9 @@ REFUSED = {
     "made(nn.Linear(3, 1).requires_grad_(False))": "no parameter of the optimizer can learn",
     "made(nn.Linear(3, 1, device='meta'))": "the model is on meta and trains on cpu",
     "made(device='cuda')": "device cuda: no CUDA device can be used here",
+    "made(optimizer=[torch.optim.SGD([X])])": "optimizer must be one of torch.optim, not a list",
+    "made(optimizer=Wrapping())": "not a Wrapping, which lacks defaults",
+    "made(scheduler=[None])": "scheduler must be one of torch.optim.lr_scheduler, not a list",
     "made(scheduler=torch.optim.lr_scheduler.StepLR(torch.optim.SGD([X]), 1))": (
         "the scheduler moves another optimizer"
     ),

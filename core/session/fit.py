@@ -13,8 +13,10 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from ..training.lazy import made_parameters
-from ..training.rng import rng_state
+from ..training.progress import COUNTERS
+from ..training.rng import everything_untouched, rng_state, set_rng_state
 from ..training.training import Training
+from .series import Series
 
 
 def misfit(training: Training, state: Mapping[str, Any], *, moments: bool = True) -> str:
@@ -33,9 +35,25 @@ def misfit(training: Training, state: Mapping[str, Any], *, moments: bool = True
             or _unlike(state, {"order": torch.get_rng_state()}, "state", every=False)
             or _unlike(state.get("gradients", {}), own, "gradients", every=False)
             or (moments_misfit(training.optimizer, state["optimizer"]) if moments else "")
+            or _uncounted(state, training.device)
         )
-    except (KeyError, TypeError, AttributeError):
+    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError, ArithmeticError):
         return "it is not made like a run's state"
+
+
+def _uncounted(state: Mapping[str, Any], device: torch.device) -> str:
+    """Which counter is none. Raises what they raise where curves or generators can't go on."""
+    for name in COUNTERS:
+        value = state["progress"][name]
+        if not isinstance(value, int) or value < 0:
+            return f"progress.{name} is no count"
+    for series in state["record"]["series"].values():
+        again = Series()
+        again.restore(series)
+        again.curve()
+    with everything_untouched(device):
+        set_rng_state(state["rng"], device)
+    return ""
 
 
 def moments_misfit(optimizer: Optimizer, saved: Mapping[str, Any]) -> str:

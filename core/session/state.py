@@ -25,16 +25,13 @@ from ..training.carried import Carried
 from ..training.data import batch_count
 from ..training.lazy import UNMADE, made_buffers, unmade
 from ..training.lr import LearningRate
-from ..training.progress import Progress, tensors_in
+from ..training.progress import COUNTERS, Progress, tensors_in
 from ..training.resume_data import Loaders, hidden_generators, unrepeatable
 from ..training.rng import rng_state, set_rng_state
 from ..training.training import Training
 from .clock import Clock
 from .fit import misfit, moments_misfit
 from .recorder import Recorder
-
-COUNTERS: Final = ("epoch", "batch", "batches_done", "samples_done", "updates", "trained")
-
 
 LARGEST: Final = 64 * 2**20
 """Bytes of what a model carries outside of its buffers, at most; more is a cache or the like."""
@@ -242,7 +239,10 @@ def put_state(
             run.clock.restore(state["clock"], progress.batches_done, progress.samples_done)
         run.recorder.restore(state["record"], rewinding=rewinding)
         run.loaders.restore(state["loaders"])
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+    except (
+        *(KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError),
+        ArithmeticError,
+    ) as error:
         raise error if isinstance(error, StateError) else StateError(_unfitting(error)) from error
     if why:
         notes.append(

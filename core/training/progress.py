@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -74,6 +74,10 @@ def tensors_in(part: Any) -> Iterator[Tensor]:
     elif is_dataclass(part):
         for one in fields(part):
             yield from tensors_in(getattr(part, one.name))
+
+
+COUNTERS: Final = ("epoch", "batch", "batches_done", "samples_done", "updates", "trained")
+"""What of it a checkpoint has: whole numbers, none below 0."""
 
 
 @dataclass(slots=True)

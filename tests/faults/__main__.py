@@ -40,6 +40,7 @@ FULL: Final = {
     "f16_two_processes": 1_000,
     "f22_invalid_keys": 1_000,
     "f23_moved_folder": 240,
+    "f24_misfit_checkpoint": 1_000,
 }
 """Trials of each campaign; for F14 batches, for F13 window sizes, for F22 strings of bytes."""
 QUICK: Final = {
@@ -62,6 +63,7 @@ QUICK: Final = {
     "f16_two_processes": 10,
     "f22_invalid_keys": 40,
     "f23_moved_folder": 4,
+    "f24_misfit_checkpoint": 40,
 }
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ... import __version__
 from ...core.protocol.record_fields import RUN_FORMAT
@@ -207,6 +207,9 @@ class RunBuilder:
         except BaseException as error:
             if saving is not None:
                 saving.close()
+            if start.state is not None and type(error) in _SPOILED:
+                text = f"{self.name}: the checkpoint does not fit this run: {error}"
+                raise RecipeError(printable(text, 300)) from error
             if not isinstance(error, OSError):
                 raise
             if resume is not None:
@@ -237,6 +240,12 @@ class RunBuilder:
             self.directory.write_meta(meta | facts)
         except OSError as error:
             self.problem = f"run.json could not be written: {reason(error)}"
+
+
+_SPOILED: Final = frozenset(
+    (TypeError, KeyError, IndexError, AttributeError, ValueError, OverflowError, ZeroDivisionError)
+)
+"""What comes of a value in a checkpoint that no run has written."""
 
 
 def _short(path: Path) -> str:

@@ -62,9 +62,12 @@ def start_of(
 
     def unfit(state: Mapping[str, Any]) -> str:
         then = state.get("about")
-        recipe = then.get("recipe") if isinstance(then, dict) else None
+        then = then if isinstance(then, dict) else {}
+        recipe = then.get("recipe") or {}
+        if not all(isinstance(one, dict) for one in (recipe, then.get("file") or {})):
+            return "it does not say what it is of"
         # A person who has changed the recipe is told what does not fit, and chooses.
-        return "" if changed(recipe or {}, about["recipe"] or {}) else misfit(state)
+        return "" if changed(recipe, about["recipe"] or {}) else misfit(state)
 
     try:
         loaded = CheckpointStore(directory.checkpoints).newest(unfit)

@@ -137,7 +137,7 @@ class Check:
 
     def metric(self, metric: Value | None, task: TaskName) -> None:
         """Refuse a schedule that waits for a metric that the task does not have."""
-        measured = Task(task).metric_names
+        measured = Task(task).schedule_metrics
         if metric is not None and metric not in measured:
             text = f"validation measures {', '.join(measured)} here, no {metric}"
             self.fail("scheduler.metric", text)

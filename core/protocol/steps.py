@@ -187,6 +187,11 @@ class Task:
         return metric not in ("val_loss", "mae", "perplexity")
 
     @property
+    def schedule_metrics(self) -> tuple[str, ...]:
+        """Those that a schedule can wait for: training changes them."""
+        return tuple(name for name in self.metric_names if name != "majority_share")
+
+    @property
     def higher_is_better(self) -> bool:
         """Whether a larger metric means a better model."""
         return self.name in ("classification", "regression")

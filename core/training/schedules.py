@@ -63,7 +63,7 @@ def check_scheduler(
             f'scheduler: {name} is stepped once an epoch is validated, so scheduler_per="update" '
             "can't be; leave it out"
         )
-    measured = dict.fromkeys((*task.metric_names, *metrics))
+    measured = dict.fromkeys((*task.schedule_metrics, *metrics))
     if metric not in measured:
         raise ValueError(
             f"scheduler_metric: there is no {metric!r}; validation measures {', '.join(measured)}"

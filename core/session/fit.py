@@ -5,7 +5,7 @@ which take shapes for granted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -41,13 +41,21 @@ def misfit(training: Training, state: Mapping[str, Any], *, moments: bool = True
         return "it is not made like a run's state"
 
 
+_NUMBERS: Final = ("loss_sum", "loss_count", "lr", "first_loss", "val_loss", "val_seconds")
+
+
 def _uncounted(state: Mapping[str, Any], device: torch.device) -> str:
-    """Which counter is none. Raises what they raise where curves or generators can't go on."""
+    """Which counter or figure is none. Raises what curves or generators raise that can't go on."""
     for name in COUNTERS:
         value = state["progress"][name]
         if not isinstance(value, int) or value < 0:
             return f"progress.{name} is no count"
-    for series in state["record"]["series"].values():
+    record = state["record"]
+    metrics = dict(record["metrics"])
+    for name, value in [*((name, record[name]) for name in _NUMBERS), *metrics.items()]:
+        if value is not None and not isinstance(value, (int, float)):
+            return f"record.{name} is no number"
+    for series in record["series"].values():
         again = Series()
         again.restore(series)
         again.curve()

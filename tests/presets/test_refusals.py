@@ -116,7 +116,7 @@ def test_sections(write: Any, change: str, says: list[str]) -> None:
 
 def test_a_plateau_of_a_metric_that_the_task_does_not_have(write: Any) -> None:
     plateau = '[scheduler]\nname = "plateau"\nmetric = "r2"'
-    says = "scheduler.metric: validation measures accuracy, val_loss, balanced_accuracy, f1, "
+    says = "scheduler.metric: validation measures accuracy, val_loss, balanced_accuracy, f1 here"
     assert says in refusal(write(BASE + plateau))
 
 

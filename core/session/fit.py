@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from ..training.lazy import made_parameters
+from ..training.nonfinite import bad_saved_weights
 from ..training.progress import COUNTERS
 from ..training.rng import everything_untouched, rng_state, set_rng_state
 from ..training.training import Training
@@ -39,6 +40,15 @@ def misfit(training: Training, state: Mapping[str, Any], *, moments: bool = True
         )
     except (LookupError, TypeError, AttributeError, ValueError, RuntimeError, ArithmeticError):
         return "it is not made like a run's state"
+
+
+def resume_misfit(training: Training, state: Mapping[str, Any]) -> str:
+    """The same of a checkpoint: no run has saved one with weights that are NaN or infinite."""
+    unlike = misfit(training, state)
+    if unlike:
+        return unlike
+    bad = bad_saved_weights(training.model, state["model"])
+    return f"model.{bad} holds NaN or infinity" if bad else ""
 
 
 _NUMBERS: Final = ("loss_sum", "loss_count", "lr", "first_loss", "val_loss", "val_seconds")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -151,6 +151,14 @@ def bad_weights(model: nn.Module) -> str:
     """The first parameter, or running average of a norm, that is NaN or infinite; "" if none."""
     for name, value in _learned(model):
         if not _finite(value):
+            return name
+    return ""
+
+
+def bad_saved_weights(model: nn.Module, saved: Mapping[str, Any]) -> str:
+    """The same of a `state_dict` of the model, such as no run has saved."""
+    for name, _ in _learned(model):
+        if not _finite(saved.get(name)):
             return name
     return ""
 

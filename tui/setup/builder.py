@@ -176,7 +176,7 @@ class RunBuilder:
     def _kept(self, make: Callable[..., Session], training: Training) -> Session:
         """The session with its directory; a new run goes without one that can't be written."""
         from ...core.session.disk_space import short_of_space
-        from ...core.session.fit import misfit
+        from ...core.session.fit import resume_misfit
         from ...core.storage.persistence import Persistence, Policy
         from .starting_point import Start, start_of
 
@@ -188,7 +188,7 @@ class RunBuilder:
         start = Start()
         if resume is not None:
             facts = session_facts(training)
-            fits = partial(misfit, training)
+            fits = partial(resume_misfit, training)
             start = start_of(directory, resume.meta, facts, about, misfit=fits, force=resume.force)
             start = replace(start, notes=(*resume.damage, *start.notes))
         saving = None

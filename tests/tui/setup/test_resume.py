@@ -716,6 +716,7 @@ FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
     "no moments": lambda s: moments(s).update(exp_avg=torch.zeros(0)),
     "moments that are missing": lambda s: moments(s).pop("exp_avg"),
     "a weight of another type": lambda s: forge_weight(s, lambda w: w.long()),
+    "a weight that is NaN": lambda s: forge_weight(s, lambda w: w * float("nan")),
     "a weight without numbers": lambda s: forge_weight(s, lambda w: w.to("meta")),
     "a weight that repeats one number": lambda s: forge_weight(
         s, lambda w: torch.zeros(1).expand(3_000_000_000)

@@ -81,7 +81,7 @@ def test_watched_and_looked_into_they_train_as_in_the_bare_loop(make):
     assert session.info.parameters == SIZE
     assert [row.name for row in end.inside.layers if row.parameters] == ["0", "1", "4"]
     assert (
-        f"has made the lazy layers: {SIZE} parameters"
+        f"has made the lazy layers: parameters: {SIZE}"
         in {c.kind: c.text for c in end.changes}["model"]
     )
 

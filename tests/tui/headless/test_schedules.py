@@ -121,7 +121,7 @@ def test_lazy_layers_tell_their_size_once_there_is_one_and_go_on(own: Path, cli:
     file = write(own, model=LAZY, rest="validation=data")
     out = cli("train", file, "--no-ui", "--name", "lazy").out
     assert "; parameters known after the first batch; " in out
-    assert "the first batch has made the lazy layers: 134 parameters" in out
+    assert "the first batch has made the lazy layers: parameters: 134" in out
     longer = cli("resume", "lazy", file, "--no-ui", "--epochs", "4").out
     assert "the lazy layers" not in longer
     assert "24 samples; 134 parameters" in longer

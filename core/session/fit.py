@@ -19,6 +19,16 @@ from ..training.rng import everything_untouched, rng_state, set_rng_state
 from ..training.training import Training
 from .series import Series
 
+SPOILED: Final = (
+    LookupError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    RuntimeError,
+    ArithmeticError,
+)
+"""What comes of a value in a checkpoint that no run has written."""
+
 
 def misfit(training: Training, state: Mapping[str, Any], *, moments: bool = True) -> str:
     """What of a run's state is no such thing of this training, in one line; "" if nothing is.
@@ -38,7 +48,7 @@ def misfit(training: Training, state: Mapping[str, Any], *, moments: bool = True
             or (moments_misfit(training.optimizer, state["optimizer"]) if moments else "")
             or _uncounted(state, training.device)
         )
-    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError, ArithmeticError):
+    except SPOILED:
         return "it is not made like a run's state"
 
 

@@ -414,3 +414,5 @@ class Session:
                 engine.publish(outcome.state, step, outcome, curves=True)
         self.mailbox.settled = True
         self._ended.set()
+        while (command := self.mailbox.next_command()) is not None:
+            self.send(command)  # what was asked for too late for a gate can still be looked at

@@ -30,7 +30,7 @@ from ..training.resume_data import Loaders, hidden_generators, unrepeatable
 from ..training.rng import rng_state, set_rng_state
 from ..training.training import Training
 from .clock import Clock
-from .fit import misfit, moments_misfit
+from .fit import SPOILED, misfit, moments_misfit
 from .recorder import Recorder
 
 LARGEST: Final = 64 * 2**20
@@ -239,10 +239,7 @@ def put_state(
             run.clock.restore(state["clock"], progress.batches_done, progress.samples_done)
         run.recorder.restore(state["record"], rewinding=rewinding)
         run.loaders.restore(state["loaders"])
-    except (
-        *(KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError),
-        ArithmeticError,
-    ) as error:
+    except SPOILED as error:
         raise error if isinstance(error, StateError) else StateError(_unfitting(error)) from error
     if why:
         notes.append(

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from fivestep.core.protocol.snapshot import SavedCheckpoint, Snapshot
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
@@ -27,6 +29,18 @@ def finished(training: Training, *arguments: Any, **options: Any) -> Session:
     session = Session(training, *arguments, **options)
     assert session.run().state is State.FINISHED, session.outcome
     return session
+
+
+def bare(training: Training) -> Training:
+    """The same training by the loop that everybody writes; nobody watches."""
+    torch.manual_seed(training.seed)
+    for _ in range(training.epochs):
+        training.model.train()
+        for features, labels in training.batches:
+            training.optimizer.zero_grad()
+            training.criterion(training.model(features), labels).backward()
+            training.optimizer.step()
+    return training
 
 
 class EveryState:

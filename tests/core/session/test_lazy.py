@@ -8,7 +8,7 @@ import pytest
 import torch
 from digest import digest
 from listeners import Keeper
-from states import EveryState, every_state, finished, until  # tests/core is on the path
+from states import EveryState, bare, every_state, finished, until  # tests/core is on the path
 from torch import nn
 
 from fivestep.core.protocol.commands import (
@@ -42,17 +42,6 @@ def make(make_training):
         return make_training(model=model, optimizer=optimizer, **options)
 
     return make
-
-
-def bare(training):
-    torch.manual_seed(training.seed)
-    for _ in range(training.epochs):
-        training.model.train()
-        for features, labels in training.batches:
-            training.optimizer.zero_grad()
-            training.criterion(training.model(features), labels).backward()
-            training.optimizer.step()
-    return training
 
 
 def assert_same(training, other):

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 from listeners import Keeper  # tests is on the path
-from states import finished, until  # tests/core is on the path
+from states import EveryState, finished, until  # tests/core is on the path
 from torch import nn
 
 from fivestep.core.protocol.commands import (
@@ -18,6 +18,7 @@ from fivestep.core.protocol.commands import (
     Resume,
     ScaleLR,
     SetSpeed,
+    Show,
     Stop,
     Validate,
 )
@@ -134,6 +135,16 @@ def test_a_held_run_shows_the_gradient_norm_of_the_batch_it_stands_at(make_train
         between = until(session, lambda s, b=batch: paused(s) and s.batches_done == b)
         grads = [p.grad for p in session.training.model.parameters()]
         assert between.grad_norm == pytest.approx(float(torch.nn.utils.get_total_norm(grads)))
+
+
+def test_what_is_asked_to_be_shown_while_the_run_ends_is_shown(make_training):
+    class Late(EveryState):
+        def ended(self, info, last):
+            session.send(Show(layers=True))
+
+    session = Session(make_training(epochs=1), saving=Late())
+    session.run()
+    assert until(session, lambda s: bool(s.inside.layers)).state is State.FINISHED
 
 
 def test_a_run_can_be_paused_inside_a_validation(make_training, held):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from digest import digest
 from listeners import Keeper
-from states import EveryState, every_state, finished  # tests/core is on the path
+from states import EveryState, bare, every_state, finished  # tests/core is on the path
 
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
@@ -40,18 +40,6 @@ class Telling(Loader):
         return self.says
 
 
-def bare(training):
-    """The loop as everybody writes it."""
-    torch.manual_seed(training.seed)
-    for _ in range(training.epochs):
-        training.model.train()
-        for features, labels in training.batches:
-            training.optimizer.zero_grad()
-            training.criterion(training.model(features), labels).backward()
-            training.optimizer.step()
-    return training.model
-
-
 @pytest.mark.parametrize(
     ("says", "gives"), [(4, (4,)), (4, (7,)), (4, (3,)), (4, (4, 2, 6)), (None, (4, 2, 6))]
 )
@@ -62,7 +50,7 @@ def test_every_batch_that_comes_is_trained_as_in_the_bare_loop(make_training, sa
 
     keeper = Keeper()
     session = finished(make(), keeper)
-    model = bare(make())
+    model = bare(make()).model
     ours, theirs = session.training.model.state_dict(), model.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     given = [*gives, gives[-1], gives[-1]][:3]

@@ -187,7 +187,7 @@ class Session:
         self._recovery = Recovery(self._engine, saving, on_nonfinite)
         self._thread: threading.Thread | None = None
         self._workers = Workers(training)
-        self._beat = (perf_counter(), self._counted())
+        self._beats = ((perf_counter(), self._counted()),) * 2
         self._ended, self._looking = threading.Event(), threading.Lock()
         self._show = Show()
         self._engine.publish(State.LOADING, Step.DATA, curves=state is not None)
@@ -238,13 +238,14 @@ class Session:
 
     def beat(self) -> None:
         """Note that the process runs. To be called a few times a second, for `awake` to compare."""
-        self._beat = (perf_counter(), self._counted())
+        self._beats = (self._beats[-1], (perf_counter(), self._counted()))
 
     def awake(self, since: float) -> None:
         """The process was stopped by a signal after the last `beat`, and runs again since then
         (`time.perf_counter`). The time between is taken out of training's, and put on record.
         """
-        last, before = self._beat
+        # A stop may end in the middle of a beat, which is then no longer one from before it.
+        last, before = self._beats[self._beats[-1][0] <= since]
         if since - last > BLINK:
             if self.saving is not None:
                 self.saving.leave_out(since - last)

@@ -58,6 +58,18 @@ def test_a_stop_in_the_middle_of_a_phase_is_not_training_time(make_training, tim
     assert told.batch == 8
 
 
+def test_a_stop_that_ends_in_the_middle_of_a_beat_is_told(make_training, time):
+    run = Session(make_training(epochs=1))
+    run.beat()
+    time.now += AWAY
+    since = time()
+    run.beat()  # its caller had looked for the signal just before it came
+    run.awake(since)
+    run.run()
+    (told,) = run.latest().changes
+    assert told.text == "the process was stopped for 60 s, which count as waiting"
+
+
 def test_a_stop_during_a_pause_counts_once(time):
     clock = Clock()
     before = clock.counted(Step.LOSS, time.now)

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import ClassVar, Final, Literal
 
 from textual import events
@@ -39,17 +40,29 @@ class MessageLog:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.now = clock
         """Seconds since 1970."""
-        self._entries: deque[Entry] = deque(maxlen=KEPT)
+        self._entries: deque[Entry] = deque()
+        self._adding = Lock()
         self.added = 0
         """Messages ever added: tells a reader whether there is something new."""
         self.warnings = 0
         """Warnings among them."""
 
     def add(self, text: str, kind: MessageKind = "info", time: float | None = None) -> None:
-        """Append a message; escape sequences and control characters are dropped."""
+        """Append a message; escape sequences and control characters are dropped.
+
+        Args:
+            time: when it came about, if not now: it stands before what came later.
+        """
         text = clean(text[:LONGEST], lines=True).rstrip()
-        if text:
-            self._entries.append(Entry(self.now() if time is None else time, text, kind))
+        if not text:
+            return
+        with self._adding:
+            place = len(self._entries)
+            while time is not None and place and self._entries[place - 1].time > time:
+                place -= 1
+            self._entries.insert(place, Entry(self.now() if time is None else time, text, kind))
+            if len(self._entries) > KEPT:
+                self._entries.popleft()
             self.added += 1
             self.warnings += kind == "warning"
 

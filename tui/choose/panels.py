@@ -282,10 +282,24 @@ ChooseScreen {
         & #start { width: 13; min-width: 13; }
         & Form Vertical { width: 14; }
     }
+    &.-tiny {
+        & #left { width: 26; }
+        & #presets { height: 1fr; max-height: 100%; }
+        & #small, & #look, & #command { display: none; }
+        & #about { height: 2; }
+        & Form { height: 1fr; }
+        & #go { min-height: 3; max-height: 3; }
+        & #start { width: 1fr; height: 3; }
+    }
 }
 """
 
 
 def layout_classes(width: int, height: int) -> dict[str, bool]:
     """The screen's classes for a window of so many cells, and whether each applies."""
-    return {"-narrow": width < 112, "-wide": width >= 160, "-short": height < 30}
+    return {
+        "-narrow": width < 112,
+        "-wide": width >= 160,
+        "-short": height < 30,
+        "-tiny": width < 60 or height < 20,
+    }

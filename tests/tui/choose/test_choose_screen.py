@@ -26,6 +26,8 @@ from fivestep.tui.render.data_pictures import Preview
 from fivestep.tui.widgets.panel import Panel
 from fivestep.tui.widgets.theme import DARK, LIGHT, THEMES
 
+from ..conftest import seen
+
 RECIPES = {
     "digits-cnn": ("digits", "cnn", "AdamW", 0.005),
     "digits-mlp": ("digits", "mlp", "AdamW", 0.003),
@@ -391,3 +393,14 @@ async def test_a_python_files_parameters_are_fields(tmp_path: Path) -> None:
         app.chooser.query_one(PresetList).choose("line-linear")
         await settled(pilot)
         assert app.command == "fivestep train line-linear"
+
+
+@pytest.mark.parametrize("size", [(80, 19), (59, 24), (46, 14)])
+async def test_a_small_window_still_has_start_and_settings(size: tuple[int, int]) -> None:
+    app = Chooser()
+    async with app.run_test(size=size):
+        start = app.screen.query_one("#start").region
+        assert start.height == 3
+        assert app.screen.region.contains_region(start)
+        assert "▶ Start" in seen(app)
+        assert "lr " in seen(app)

@@ -29,6 +29,8 @@ from ..widgets.theme import DARK, THEMES
 
 # What is not imported up here is late: the first picture does without.
 if TYPE_CHECKING:
+    from textual.command import Provider
+
     from ..setup.builder import RunBuilder
     from ..setup.launch import Launch
     from ..setup.plan import Plan
@@ -38,6 +40,12 @@ PATIENCE = 30.0
 """Seconds that leaving waits for the batch under way, and for its checkpoint."""
 GLANCE = 0.5
 """Seconds between two looks whether the terminal is still there."""
+
+
+def _palette() -> type[Provider]:
+    from ..watch.palette import PaletteCommands
+
+    return PaletteCommands
 
 
 class FivestepApp(App[None]):
@@ -53,6 +61,7 @@ class FivestepApp(App[None]):
     TITLE = "fivestep"
     CSS_PATH = Path(__file__).with_name("app.tcss")
     ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar = {_palette}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "leave_at_once", show=False, priority=True),
         Binding("ctrl+z", "suspend_process", show=False, priority=True),

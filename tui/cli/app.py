@@ -47,7 +47,8 @@ app: Final = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help=f"PyTorch training as five visible steps. Without a command: train {registry.DEFAULT}.",
+    help="PyTorch training as five visible steps. Alone, in a terminal, it opens the choosing "
+    f"screen; with options but no command it trains {registry.DEFAULT}.",
 )
 
 
@@ -78,7 +79,10 @@ def train(
     save_every: SaveEveryOption = "30s",
     traceback: TracebackOption = False,
 ) -> None:
-    """Train a preset, the recipe in a file, or a Python file of your own (see: fivestep new)."""
+    """Train a preset, a recipe in a file, or a Python file of your own.
+
+    `fivestep new` writes such a Python file.
+    """
     refuse_ranks()
     options = options_of(ctx)
     if with_screen(ctx) and ctx.meta.get(NO_ARGUMENTS):
@@ -115,7 +119,7 @@ def show(
 
 
 @app.command("eval", cls=Plain)
-@with_options(RECIPE_OPTIONS, after="preset")
+@with_options(RECIPE_OPTIONS, after="preset", without=("epochs",))
 def evaluate(
     ctx: typer.Context,
     preset: PresetOption = registry.DEFAULT,
@@ -129,7 +133,10 @@ def evaluate(
     json: OneObjectOption = False,
     traceback: TracebackOption = False,
 ) -> None:
-    """Evaluate a model on the validation and the test data: untrained, or as a run left it."""
+    """Judge a model on validation and test data.
+
+    It is freshly initialised, or with --run as that run left it.
+    """
     refuse_ranks()
     from ..setup.options import runs_folder
     from .evaluate import TrainedRun, evaluate_plan
@@ -150,7 +157,7 @@ def evaluate(
 
 @app.command(cls=Plain)
 def new(path: Annotated[str, typer.Argument(metavar="FILE", help="Such as my_run.py.")]) -> None:
-    """Write a commented Python file to start a run of your own from."""
+    """Write a commented Python file to start a run of your own."""
     import shlex
 
     from ...presets.user_file import write_starter
@@ -175,7 +182,10 @@ def explain(
     json: OneObjectOption = False,
     traceback: TracebackOption = False,
 ) -> None:
-    """Train a few batches step by step and say what each step did; nothing is kept."""
+    """Train a few batches and say what each step did.
+
+    Nothing is kept.
+    """
     refuse_ranks()
     if not batches.isdecimal() or not 1 <= int(batches) <= MOST_BATCHES:
         raise UsageError(f"--batches: expected a number from 1 to {MOST_BATCHES:,}", ctx)

@@ -12,8 +12,8 @@ from ...core.protocol.faults import Fault
 from ...core.protocol.inside import Difference
 from ...core.protocol.steps import FIVE, STEPS, Step
 from ..render import narrator
-from ..render.format import NOTHING, clean, fit, number, wrap
-from ..render.narrator import share, tensors
+from ..render.format import NOTHING, clean, fit, number, share, wrap
+from ..render.narrator import tensors
 
 if TYPE_CHECKING:
     from ...core.inspection.explain import Batch, Explained, Modes, Phase

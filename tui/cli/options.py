@@ -77,7 +77,7 @@ RUN_OPTIONS: Final[Options] = {
         typer.Option(
             "--break",
             metavar="CONDITION",
-            help='Hold when it becomes true, as "grad_norm > 10"; without a screen: stop, with a '
+            help='Pause when it becomes true, as "grad_norm > 10"; without a screen: stop, with a '
             "report. May be repeated.",
         ),
     ],
@@ -153,5 +153,5 @@ SaveEveryOption = Annotated[
 ]
 RunOption = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME]", help="A run's name or folder; the last run if left out."),
+    typer.Argument(metavar="NAME", help="A run's name or folder; the last run if left out."),
 ]

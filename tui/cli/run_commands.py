@@ -28,7 +28,7 @@ def resume(
     run: RunOption = None,
     file: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE]", help="The Python file, for a run that came from one."),
+        typer.Argument(metavar="FILE", help="The Python file, for a run that came from one."),
     ] = None,
     epochs: EpochsOption = None,
     force: Annotated[
@@ -38,7 +38,10 @@ def resume(
     save_every: SaveEveryOption = "30s",
     traceback: TracebackOption = False,
 ) -> None:
-    """Go on with a run where it was: at the very batch, bit for bit as if never interrupted."""
+    """Train a run on from where it was.
+
+    At the very batch, bit for bit as if never interrupted.
+    """
     from ..setup.resume import resume_run
 
     refuse_ranks()
@@ -52,13 +55,16 @@ def resume(
 
 def runs(
     action: Annotated[
-        str | None, typer.Argument(metavar="[show NAME]", help="Everything about one run.")
+        str | None, typer.Argument(metavar="show", help="Tell all about one run.")
     ] = None,
-    name: Annotated[str | None, typer.Argument(hidden=True)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Which; the last run if left out."),
+    ] = None,
     runs_dir: RunsDirOption = None,
     json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
 ) -> None:
-    """List the runs that were kept, newest first; runs show NAME tells all about one."""
+    """List the runs that were kept, newest first, or show one."""
     from . import run_tables
 
     if action not in (None, "show"):
@@ -75,7 +81,7 @@ def runs(
 
 def export(
     run: RunOption = None,
-    csv: Annotated[bool, typer.Option("--csv", help="As comma-separated values.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", hidden=True)] = True,  # once had to be said
     epochs: Annotated[
         bool, typer.Option("--epochs", help="A row an epoch instead of one a batch.")
     ] = False,
@@ -84,11 +90,12 @@ def export(
     ] = None,
     runs_dir: RunsDirOption = None,
 ) -> None:
-    """Export a run's numbers: a row a batch (beyond 100,000, a row a window of batches)."""
+    """Export a run's numbers as CSV: a row a batch.
+
+    Beyond 100,000 batches: a row a window of batches.
+    """
     from . import run_tables
 
-    if not csv:
-        raise UsageError("say the format: --csv")
     with refusals():
         code = run_tables.export(runs_folder(runs_dir), run, epochs=epochs, to=output_file)
     raise typer.Exit(code)
@@ -111,7 +118,10 @@ def predict(
     runs_dir: RunsDirOption = None,
     traceback: TracebackOption = False,
 ) -> None:
-    """Predict new rows of a table with a run that has learned it: a CSV, predictions behind."""
+    """Predict new rows of a table with a run that learned it.
+
+    The rows come back as CSV with the predictions behind.
+    """
     from .evaluate import TrainedRun
     from .predict import predict_rows, refuse_existing, write_rows
 

@@ -108,7 +108,7 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
         ("missing", ", ".join(_missing(directory, run))),
         ("resumed", len(meta.get("resumes") or ())),
         ("checkpoints", f"{run.checkpoints}, {size(run.size)} in all"),
-        ("to go on", f"fivestep resume {run.name}" if run.resumable else None),
+        ("to resume", f"fivestep resume {run.name}" if run.resumable else None),
     ]
     width = max(len(label) for label, value in facts if value)
     lines = [f"{label:<{width}}  {value}" for label, value in facts if value]

@@ -1,10 +1,10 @@
-"""The command palette's part of the table of commands."""
+"""What the command palette offers: the commands of a run, then those of the program."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Protocol, cast
+from typing import Any, Protocol, runtime_checkable
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
@@ -12,14 +12,18 @@ from ..render.keymap import applying
 from .watch_actions import Actions
 
 
+@runtime_checkable
 class HasActions(Protocol):
     """The watch screen."""
 
     actions: Actions
 
 
-class RunCommands(Provider):
-    """What can be done with the run now."""
+class PaletteCommands(Provider):
+    """What can be done now, in the order of the table of commands.
+
+    One provider, since Textual keeps them in a set and shows them in any order.
+    """
 
     async def discover(self) -> Hits:
         for name, help, run in self._commands():
@@ -32,9 +36,12 @@ class RunCommands(Provider):
             if score > 0:
                 yield Hit(score, matcher.highlight(name), run, help=help)
 
-    def _commands(self) -> Iterator[tuple[str, str, partial[None]]]:
+    def _commands(self) -> Iterator[tuple[str, str, Callable[[], Any]]]:
         """Name, help and what to call, of each."""
-        actions = cast("HasActions", self.screen).actions
-        for command in applying(actions.situation):
-            name = f"{command.label}  ({command.shown})"
-            yield name, command.help, partial(actions.perform, command.id)
+        if isinstance(self.screen, HasActions):
+            actions = self.screen.actions
+            for command in applying(actions.situation):
+                name = f"{command.label}  ({command.shown})"
+                yield name, command.help, partial(actions.perform, command.id)
+        for name, help, run, _ in self.app.get_system_commands(self.screen):
+            yield name, help, run

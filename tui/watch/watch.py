@@ -28,7 +28,6 @@ from . import layout
 from .event_log import EventLog
 from .layout import Pages, Panels
 from .pace import FASTEST, Pace
-from .palette import RunCommands
 from .watch_actions import Actions
 
 if TYPE_CHECKING:
@@ -65,7 +64,6 @@ class WatchScreen(Screen[None]):
 
     CSS = layout.CSS
     AUTO_FOCUS = None
-    COMMANDS = Screen.COMMANDS | {RunCommands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(key, f"press('{key}')", show=False, priority=key == "ctrl+c") for key in KEYS
     ]

@@ -120,7 +120,7 @@ def test_a_failure_has_its_reason_on_stderr(cli: Cli, reporter: list[str]) -> No
     elif not reporter:
         *_, end, resume_command = out.splitlines()
         assert end.startswith("failed after 0 epochs, ")
-        assert resume_command.startswith("saved at batch 0; to go on: fivestep resume ")
+        assert resume_command.startswith("saved at batch 0; to resume: fivestep resume ")
 
 
 def test_a_failures_traceback_on_request(cli: Cli) -> None:

@@ -105,6 +105,7 @@ def build(recipe: Recipe) -> Training:
             recipe.model.name,
             data.label_names,
             None if data.table is None else data.table.facts(),
+            scheduler=recipe.scheduler.name,
         ),
     )
     if amp is not None:

@@ -73,7 +73,8 @@ class Real:
     @property
     def expected(self) -> str:
         low = f"a number {'above' if self.above else 'from'} {self.low:g}"
-        return _or_words(f"{low} {'to below' if self.below else 'to'} {self.high:g}", self.words)
+        to = ", below" if self.below else ", at most" if self.above else " to"
+        return _or_words(f"{low}{to} {self.high:g}", self.words)
 
     def check(self, value: object) -> float | str:
         if isinstance(value, str) and value in self.words:

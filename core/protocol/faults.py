@@ -61,14 +61,14 @@ FAULTS: Final[dict[Fault, FaultInfo]] = {
             Fault.NO_ZERO_GRAD,
             "leave out optimizer.zero_grad()",
             "The gradient norm grows from batch to batch, and the loss becomes restless or rises.",
-            "The backward pass adds to what it finds in .grad. Nobody empties it, so every update "
+            "The backward pass adds to what it finds in .grad. Nobody resets it, so every update "
             "follows the sum of all gradients since, most of them of weights that are long gone.",
         ),
         FaultInfo(
             Fault.LATE_ZERO_GRAD,
             "zero_grad after backward",
             "The loss stops falling at once: it only wavers with the batches. Every .grad is "
-            "empty before the update.",
+            "zero before the update.",
             "zero_grad throws away what the backward pass has just computed, so optimizer.step() "
             "finds no gradient and moves nothing.",
         ),

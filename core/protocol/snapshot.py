@@ -107,7 +107,7 @@ class Change:
     batch: int
     """Batches finished in the whole run when it took effect; 0 is before the first."""
     text: str
-    """What was done, for example "lr ÷2 → 5.0e-4"."""
+    """What was done, for example "lr ÷2 → 0.0005"."""
     kind: str
     """lr, pause, resume, speed, stop, validate, switch, breakpoints; and what the run tells of
     itself: break, compile, model, save, schedule, resumed, rewind, warning."""

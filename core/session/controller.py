@@ -95,14 +95,14 @@ class Controller:
                 self._halt()
             case Resume():
                 if self.paused:
-                    self._note("resumed", "resume")
+                    self._note("went on", "resume")
                 self._go()
             case Advance(unit):
                 self._go()
                 self._advancing, self._advanced_from = unit, self._place()
             case SetSpeed(speed):
                 if speed != self.speed:
-                    pace = "full speed" if speed is None else f"slow motion, {speed:g} phases/s"
+                    pace = "full speed" if speed is None else f"slow motion, {speed:g} steps/s"
                     self._note(pace, "speed")
                     self.speed = speed
                     self._slow_left = 0.0 if speed is None else 1 / speed

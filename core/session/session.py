@@ -59,7 +59,7 @@ def describe_run(training: Training) -> RunInfo:
         metric_name=task.metric_name,
         higher_is_better=task.higher_is_better,
         optimizer=describe_optimizer(optimizer),
-        scheduler=None if scheduler is None else type(scheduler).__name__,
+        scheduler=None if scheduler is None else about.scheduler or type(scheduler).__name__,
         batch_size=batch_size if isinstance(batch_size, int) else None,
         epochs=training.epochs,
         batches_per_epoch=batch_count(training.batches),

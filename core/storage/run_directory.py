@@ -325,7 +325,7 @@ def _make(folder: Path, wanted: str, *, again: bool) -> Path:
 
 
 def _taken(name: str) -> RunError:
-    return RunError(f"there is a run of that name; fivestep resume {name} goes on with it")
+    return RunError(f"there is a run of that name; fivestep resume {name} trains it on")
 
 
 def is_blank(path: Path) -> bool:

@@ -88,6 +88,8 @@ class About:
     a checkpoint keeps; None for other data."""
     settings: tuple[tuple[str, Any], ...] = ()
     """The parameters of the function that made it, with their values."""
+    scheduler: str = ""
+    """What its schedule is called; "" for the name of its class."""
 
 
 @dataclass(slots=True)

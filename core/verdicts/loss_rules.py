@@ -165,7 +165,7 @@ def lr_too_low(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | No
     # Healthy updates are about 1e-3 of the weights until a schedule ends; lr x0.01 made it 2e-4.
     if ratio is not None and 0 < ratio < 3e-4:
         why = f"an update changes the weights by {ratio:.0e} of their size; about 1e-3 is usual"
-    # Labels dealt out at random left 0.97 of the start: that is learned by heart, one by one.
+    # Labels dealt out at random left 0.97 of the start: that is overfitting, one by one.
     elif ratio != 0 and losses.left < 0.97 and change < -2 * error:
         why = f"it falls steadily, but far too slowly (lr = {highest_lr(s):.2g}{_largest(s)})"
     else:
@@ -246,7 +246,7 @@ def overfitting(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | N
         "overfitting",
         "warning",
         f"the validation loss rose from {best:.3g}{epoch} to {points[-1][1]:.3g}",
-        f"the training loss fell on, from {then:.3g} to {losses.now:.3g}: it learns by heart",
+        f"the training loss fell on, from {then:.3g} to {losses.now:.3g}: it overfits",
         "stop at the best epoch; more data, dropout or weight decay, or a smaller model",
     )
 

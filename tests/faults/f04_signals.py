@@ -48,8 +48,8 @@ def trial(kind: str, folder: Path, chance: random.Random) -> str:
     if kind == "loading":
         return ""
     if forced:
-        if "--no-ui" not in words and "to go on: fivestep resume" not in terminal.text:
-            return "nothing tells how to go on"
+        if "--no-ui" not in words and "to resume: fivestep resume" not in terminal.text:
+            return "nothing tells how to resume"
         at_once = took < AT_ONCE and left(folder).checkpoint == 0
         return "" if at_once else f"{took:.1f} s, checkpoint {left(folder).checkpoint}"
     return left(folder).wrong("stopped")

@@ -58,7 +58,7 @@ def _bring_to(kind: str, terminal: Terminal) -> None:
     shown = {
         "choosing": "five steps",
         "loading": "loading torch",
-        "held": "HELD",
+        "held": "PAUSED",
         "json": '"batches_done":10,',
         "no screen": "loss",
     }
@@ -68,7 +68,7 @@ def _bring_to(kind: str, terminal: Terminal) -> None:
         terminal.until("PAUSED")
     if kind == "slow motion":
         terminal.type("<<<<<<<<")
-        terminal.until("RUNNING 1 phase/s")
+        terminal.until("RUNNING 1 step/s")
 
 
 def trial(kind: str, folder: Path, chance: random.Random) -> str:

@@ -88,7 +88,7 @@ def test_top_level_keys(write: Any, line: str, says: list[str]) -> None:
         ("model.width=[3]", ["model.width: an option of gpt, lstm; mlp has", "widths"]),
         ("model.widhts=[3]", ["model.widhts: unknown key; mlp has", "did you mean model.widths?"]),
         ("model.activation=rleu", ["model.activation: expected one of", "did you mean relu?"]),
-        ("model.dropout=1", ["model.dropout: expected a number from 0 to below 1"]),
+        ("model.dropout=1", ["model.dropout: expected a number from 0, below 1"]),
         ("optimizer.lr=0", ["--lr: expected a number above 0", "not 0"]),
         ("optimizer.lr=nan", ["--lr: expected a number above 0", "not nan"]),
         ("optimizer.lr=inf", ["--lr: expected a number above 0", "not inf"]),

@@ -29,6 +29,7 @@ from fivestep.core.protocol.snapshot import (
 )
 from fivestep.core.protocol.steps import State, Step
 from fivestep.core.training.device import DeviceReading
+from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.cli import app
 from fivestep.tui.render.spans import Line
 from fivestep.tui.watch.watch import WatchScreen
@@ -68,8 +69,8 @@ READING = DeviceReading(
 
 CHANGES = (
     Change(NOON + 12, 3, 112, "paused before loss", "pause"),
-    Change(NOON + 15, 3, 112, "resumed", "resume"),
-    Change(NOON + 22, 6, 231, "lr ÷2 → 5.0e-4", "lr"),
+    Change(NOON + 15, 3, 112, "went on", "resume"),
+    Change(NOON + 22, 6, 231, "lr ÷2 → 0.0005", "lr"),
 )
 
 
@@ -166,6 +167,7 @@ class WatchApp(App[None]):
     """Nothing but the watch screen, drawn only when told to."""
 
     CSS_PATH = Path(fivestep.tui.__file__).parent / "app/app.tcss"
+    COMMANDS = FivestepApp.COMMANDS
 
     def __init__(self, source: Any, *, theme: str = DARK.name, **options: Any) -> None:
         super().__init__()

@@ -37,7 +37,7 @@ def open_screen(start: RunBuilder | None, options: RunOptions = NOTHING) -> int:
     def at_once() -> None:
         launch = app.launch if app is not None else None
         command = launch.kept.resume_command if launch is not None else ""
-        settings.restore(f"fivestep: left at once; to go on: {command}\n" if command else "")
+        settings.restore(f"fivestep: left at once; to resume: {command}\n" if command else "")
 
     with Signals(at_once) as signals:
         app = FivestepApp(start, log, options, signals)

@@ -377,7 +377,7 @@ IN_FIELD: Final = (
 
 INTRO: Final = (
     "fivestep trains a PyTorch model and shows the five steps that its training loop takes for "
-    "every batch. Pick a preset, change its settings if you like, and start; then hold the run "
+    "every batch. Pick a preset, change its settings if you like, and start; then pause the run "
     "at any step, walk through a batch, change the learning rate. Nothing is stored or sent "
     "while you choose."
 )

@@ -163,6 +163,8 @@ def layers(recipe: Recipe, data: Dataset) -> tuple[LayerSummary, ...]:
     shapes: dict[nn.Module, str] = {}
 
     def remember(module: nn.Module, _: Any, output: Any) -> None:
+        while isinstance(output, tuple) and output:  # a recurrent layer gives its state as well
+            output = output[0]
         if isinstance(output, Tensor):
             shapes[module] = _shape(output)
 
@@ -174,9 +176,7 @@ def layers(recipe: Recipe, data: Dataset) -> tuple[LayerSummary, ...]:
     rows: list[LayerSummary] = []
     for name, module in _parts("", model):
         count = sum(p.numel() for p in module.parameters())
-        weight = next(module.parameters(), None)
-        shape = shapes.get(module) or ("" if weight is None else f"{tuple(weight.shape)}")
-        rows.append(LayerSummary(name, type(module).__name__, shape, count))
+        rows.append(LayerSummary(name, type(module).__name__, shapes.get(module, ""), count))
     total = sum(p.numel() for p in model.parameters())
     return (*_merged(rows), LayerSummary("total", "", shapes.get(model, ""), total))
 

@@ -280,7 +280,7 @@ def resume_hint(command: str, last: Snapshot) -> str:
     """The command that resumes a run, and from where."""
     if last.saved is None:
         return f"no checkpoint was saved; to start over: {command}"
-    return f"saved at batch {last.saved.batches_done:,}; to go on: {command}"
+    return f"saved at batch {last.saved.batches_done:,}; to resume: {command}"
 
 
 def _machine(info: RunInfo) -> str:

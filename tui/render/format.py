@@ -101,10 +101,21 @@ def tick(value: float) -> str:
 
 
 def learning_rate(value: float | None) -> str:
-    """Always as mantissa and exponent, "1.0e-3", but for "0", where a schedule may end."""
-    if value is None or value == 0 or not math.isfinite(value):
+    """In two digits, as people write it: "0.1", "0.001", "3.5e-4"."""
+    if value is None or not math.isfinite(value):
         return number(value)
-    return short_exponent(f"{value:.1e}")
+    if value == 0 or 1e-3 <= abs(value) < 100:
+        return f"{value:.2g}"
+    return short_exponent(f"{value:.1e}").replace(".0e", "e")
+
+
+def share(ratio: float | None) -> str:
+    """A share in two digits: "24 %", "0.21 %", "3.1e-6 %"."""
+    if ratio is None or not math.isfinite(ratio):
+        return number(ratio)
+    if ratio and not 1e-6 <= ratio < 1e3:
+        return short_exponent(f"{100 * ratio:.1e}") + " %"
+    return f"{100 * ratio:,.0f} %" if ratio == 0 or ratio >= 0.0995 else f"{100 * ratio:.2g} %"
 
 
 def short_exponent(text: str) -> str:

@@ -29,7 +29,7 @@ class Situation:
     kept: bool = False
     """The run is kept on the disk."""
     trouble: bool = False
-    """The run is held by a NaN or an infinity, and waits for an answer."""
+    """The run is paused by a NaN or an infinity, and waits for an answer."""
     leaving: bool = False
     """The screen closes as soon as the run has stopped and is saved."""
     inside: bool = False
@@ -38,7 +38,7 @@ class Situation:
 
     @property
     def live(self) -> bool:
-        """The run goes on, or is held."""
+        """The run goes on, or is paused."""
         return not self.state.ended
 
 
@@ -98,14 +98,14 @@ def _ended(at: Situation) -> bool:
 
 COMMANDS: Final = (
     KeyCommand("pause", ("space",), "space", "pause",
-               "Hold the run at once, inside a batch too", "Steer", _moving, 1),
-    KeyCommand("resume", ("space",), "space", "resume", "Go on", "Steer", _paused, 1),
+               "Pause the run at once, inside a batch too", "Steer", _moving, 1),
+    KeyCommand("resume", ("space",), "space", "go on", "Go on", "Steer", _paused, 1),
     KeyCommand("step", ("s",), "s", "step",
-               "Take one phase, then hold: walk through the five steps", "Steer", _live, 2),
-    KeyCommand("batch", ("b",), "b", "batch", "Train one batch, then hold", "Steer", _live, 3),
-    KeyCommand("epoch", ("e",), "e", "epoch", "Train one epoch, then hold", "Steer", _live, 8),
+               "Take one step, then pause: walk through the five steps", "Steer", _live, 2),
+    KeyCommand("batch", ("b",), "b", "batch", "Train one batch, then pause", "Steer", _live, 3),
+    KeyCommand("epoch", ("e",), "e", "epoch", "Train one epoch, then pause", "Steer", _live, 8),
     KeyCommand("slower", ("less_than_sign", "comma"), "<", "slower",
-               "Slow motion, down to one phase a second", "Steer", _live, 5, ""),
+               "Slow motion, down to one step a second", "Steer", _live, 5, ""),
     KeyCommand("faster", ("greater_than_sign", "full_stop"), ">", "faster",
                "Faster, up to full speed", "Steer", _live, 5, "speed"),
     KeyCommand("lr_up", ("plus", "equals_sign"), "+", "lr ×2",
@@ -126,7 +126,7 @@ COMMANDS: Final = (
                lambda at: at.live and at.broken, 1, style="warn",
                otherwise="nothing is broken on purpose"),
     KeyCommand("breakpoints", ("B",), "B", "breakpoints",
-               "Hold when a condition becomes true, such as grad_norm > 10", "Steer", _live, 9),
+               "Pause when a condition becomes true, such as grad_norm > 10", "Steer", _live, 9),
     KeyCommand("go_back", ("g",), "g", "go back",
                "After NaN or infinity: back to the last checkpoint, with half the lr",
                "Steer", _trouble, 1),
@@ -189,7 +189,7 @@ COMMANDS: Final = (
     KeyCommand("quit", ("q", "ctrl+c"), "q", "quit", "Leave fivestep", "Program",
                lambda at: _ended(at) and not at.leaving, 1),
     KeyCommand("shell", ("ctrl+z",), "ctrl+z", "shell",
-               "To the shell, training held; there fg comes back, bg trains on without a screen",
+               "To the shell, training stops; fg comes back, bg trains on without a screen",
                "Program"),
     KeyCommand("help", ("question_mark", "f1"), "?", "help", "This page", "Program", _always, 1),
 )  # fmt: skip

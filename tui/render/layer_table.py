@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from ...core.protocol.inside import Difference, Histogram, LayerRow
 from .charts import BAD, LEVELS
-from .format import NOTHING, clean, count, number, percent
+from .format import NOTHING, clean, count, number, percent, share
 from .spans import Line, Span, joined, line, line_width, put, sized
 
 USUAL: Final = -3
@@ -100,7 +100,7 @@ def _standing(rows: Sequence[LayerRow]) -> list[_Column]:
         _Column("params", _wide([count(r.parameters) for r in rows], 6, 11), 8, _parameters),
         _Column("weights", 8, 3, lambda r: line(_number(r.weight_norm))),
         _Column("gradient", 8, 1, lambda r: line(_gradient(r))),
-        _Column("update", 7, 2, lambda r: line(_update(r))),
+        _Column("update", 8, 2, lambda r: line(_update(r))),
         _Column(_scale_head(), SCALE, 6, _scale),
     ]
     if any(r.dead_share is not None for r in rows):
@@ -143,7 +143,7 @@ def _stepping(rows: Sequence[LayerRow], known: dict[str, Difference]) -> list[_C
     ]
     if any(d.weights != "unchanged" for d in known.values()):
         columns[2], columns[3] = replace(columns[2], rank=3), replace(columns[3], rank=2)
-        columns.append(_Column("update", 7, 4, lambda r: line(_update(r))))
+        columns.append(_Column("update", 8, 4, lambda r: line(_update(r))))
         columns.append(_Column("against grad", 12, 5, _against))
     return columns
 
@@ -227,14 +227,13 @@ def _update(row: LayerRow) -> Span:
         return ("" if row.weight_norm is None else NOTHING), "dim"
     if not math.isfinite(power):
         return ("0", "dim") if power < 0 else (number(power), "bad")
-    return f"10^{power:.1f}", ""
+    return share(row.update_ratio), ""
 
 
 def _scale_head() -> str:
     cells: list[Span] = [(" ", "")] * SCALE
-    put(cells, 0, str(USUAL - REACH), "")
-    put(cells, SCALE // 2 - 1, str(USUAL), "")
-    put(cells, SCALE - 2, str(USUAL + REACH), "")
+    text = share(10.0**USUAL)
+    put(cells, (SCALE - len(text)) // 2, text, "")
     return "".join(char for char, _ in cells)
 
 
@@ -272,7 +271,7 @@ def _spread(rows: Sequence[LayerRow], spread: str, rank: int) -> list[_Column]:
     if all(of(row) is None for row in rows):
         return []
     head = "gradients" if spread == "grads" else "weights"
-    return [_Column(f"spread of {head}", SPREAD, rank, lambda r: histogram(of(r)), left=True)]
+    return [_Column(f"histogram of {head}", SPREAD, rank, lambda r: histogram(of(r)), left=True)]
 
 
 def histogram(data: Histogram | None) -> Line:

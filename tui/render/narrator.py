@@ -14,7 +14,7 @@ from typing import Final
 from ...core.protocol.faults import Fault
 from ...core.protocol.inside import BatchFacts, Difference, LayerRow, TensorFact
 from ...core.protocol.steps import Step
-from .format import NOTHING, counted, number, short_exponent
+from .format import NOTHING, counted, number, share
 from .spans import Span
 
 SCALED: Final = "The loss was multiplied first: fp16 would lose small gradients."
@@ -251,15 +251,6 @@ def _nothing_changed(layers: Sequence[Difference], buffers: Sequence[str]) -> st
     if norms:
         return f"{text} Batch norm moved its averages, which are no weights ({_few(norms)})."
     return f"{text} Buffers changed: {_few(buffers)}." if buffers else text
-
-
-def share(ratio: float | None) -> str:
-    """A share in two digits: "24 %", "0.21 %", "3.1e-6 %"."""
-    if ratio is None or not math.isfinite(ratio):
-        return number(ratio)
-    if ratio and not 1e-6 <= ratio < 1e3:
-        return short_exponent(f"{100 * ratio:.1e}") + " %"
-    return f"{100 * ratio:,.0f} %" if ratio == 0 or ratio >= 0.0995 else f"{100 * ratio:.2g} %"
 
 
 def tensors(facts: Iterable[TensorFact]) -> str:

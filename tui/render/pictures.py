@@ -26,6 +26,8 @@ from .spans import EMPTY, Line, Span, beside, centred_rows, joined, line, line_w
 
 NAMES: Final = 14
 """Cells of a class's name at most."""
+HEADS: Final = ("true ↓ predicted →", "true↓ pred→")
+"""What stands over the classes' names: as long as there is room for."""
 GAP: Final = 2
 WANTED: Final = 8
 """Images that a larger scale must leave room for."""
@@ -46,8 +48,9 @@ def confusion(picture: ConfusionMatrix, width: int, height: int) -> list[Line]:
         return [head]
     names = [clean(_name(picture.names, number)) for number in picture.classes]
     digits = len(str(max((n for row in picture.counts for n in row), default=0)))
-    gutter = max([9, *(min(NAMES, cell_len(name)) for name in names)])
     cell = max(digits, 3, min(8, max(map(cell_len, names), default=0))) + 1
+    head_of_names = next((h for h in HEADS if len(h) + cell * len(names) <= width), HEADS[-1])
+    gutter = max([len(head_of_names), *(min(NAMES, cell_len(name)) for name in names)])
     room = min(height - 2, (width - gutter) // cell)
     if room < len(names):
         cell = max(digits, 2) + 1
@@ -59,7 +62,7 @@ def confusion(picture: ConfusionMatrix, width: int, height: int) -> list[Line]:
     left_out = len(picture.names) - len(shown)
     rows = [
         line(
-            (fit("is ↓ as →", gutter), "dim"),
+            (fit(head_of_names, gutter), "dim"),
             *((" " + fit(names[i], cell - 1, right=True), "dim") for i in shown),
             ("  right" if recall else "", "dim"),
         )

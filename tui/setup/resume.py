@@ -41,7 +41,7 @@ def resume_run(
         name = newest(options.folder, saved=True)
         if name is None:
             where = shown(str(options.folder))
-            raise RunError(f"there is no run in {where} to go on with; --runs-dir names another")
+            raise RunError(f"there is no run in {where} to resume; --runs-dir names another")
     directory = RunDirectory.open(options.folder, name)
     try:
         meta, damage = directory.read_meta()[0], directory.damage()
@@ -78,7 +78,7 @@ def _from_recipe(
         differences = printable(", ".join(changes.values()), 600)
         raise RecipeError(
             f"{directory.name}: its recipe was changed since: {differences}; "
-            "--force goes on with the changed one"
+            "--force resumes with the changed one"
         )
     if epochs is None:
         return plan
@@ -106,18 +106,18 @@ def _from_file(
     if not origin.get("sha256") and not force:
         raise RecipeError(
             f"{directory.name}: whether it came from {shown(file)} is not known, as run.json does "
-            "not say it; --force goes on with that file"
+            "not say it; --force resumes with that file"
         )
     if file_digest(own.path) != origin.get("sha256") and not force:
         raise RecipeError(
             f"{shown(file)} is not the file that {directory.name} came from: it was changed "
-            "since, or is another one; --force goes on with it"
+            "since, or is another one; --force resumes with it"
         )
     modules = changed_modules(origin, own.path)
     if modules and not force:
         which, were = printable(", ".join(modules), 300), "was" if len(modules) == 1 else "were"
         raise RecipeError(
             f"{which}, which {shown(file)} imports, {were} changed since {directory.name} began; "
-            "--force goes on with what is there now"
+            "--force resumes with what is there now"
         )
     return FilePlan(own)

@@ -80,7 +80,7 @@ def start_of(
                 "--force trains it from the start"
             ) from error
         raise RecipeError(
-            f"{directory.name}: no checkpoint can be gone on from ({error}), though there is "
+            f"{directory.name}: no checkpoint can be resumed from ({error}), though there is "
             f"{', '.join(there)}; --force trains from the start, over what is there"
         ) from error
     at, then = (loaded.state.get(key) for key in ("progress", "about"))

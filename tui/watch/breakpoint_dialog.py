@@ -1,4 +1,4 @@
-"""Breakpoints: conditions that hold the run when they become true."""
+"""Breakpoints: conditions that pause the run when they become true."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class BreakpointsScreen(Dialog):
     def compose(self) -> ComposeResult:
         box = Vertical(
             OptionList(*self._options()),
-            Input(placeholder="hold the run when ...", id="condition"),
+            Input(placeholder="pause the run when ...", id="condition"),
             Static(id="said"),
             VerticalScroll(TextPanel(self._names, ascii=self._ascii), can_focus=False),
         )
-        box.border_title = "breakpoints: hold the run when one becomes true"
+        box.border_title = "breakpoints: pause the run when one becomes true"
         box.border_subtitle = self._plain("enter adds · ↑ then delete removes · esc closes")
         yield box
 

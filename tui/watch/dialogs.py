@@ -96,7 +96,7 @@ class FailureScreen(TextBox):
 INTRO = (
     "Training is five steps, taken again for every batch. The marker ▶ shows which one runs at "
     "this very moment, the bars beside them where the time of the last seconds went. "
-    "Hold the run with space, then walk through a batch with s."
+    "Pause the run with space, then walk through a batch with s."
 )
 KEY = 11
 

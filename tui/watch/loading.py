@@ -37,7 +37,7 @@ class LoadingScreen(Screen[None]):
         yield Static(self._words("space starts it paused, q leaves"), id="what")
 
     def say_paused(self) -> None:
-        text = "it will start paused: s takes the first step, space lets it run"
+        text = "it will start paused: s takes the first step, space goes on"
         self.query_one("#what", Static).update(self._words(text))
 
     def _words(self, keys: str) -> Content:

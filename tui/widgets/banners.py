@@ -60,14 +60,14 @@ class OutcomePanel(RunPanel):
             rows += [line((text, "warn")) for text in wrap(f"✗ broken on purpose: {broken}", width)]
         rows += _labelled("kept in", self.location.place, width)
         if outcome.state is not State.FINISHED:
-            rows += _labelled("to go on:", self.location.resume_command, width)
+            rows += _labelled("to resume:", self.location.resume_command, width)
         rows.append(self._keys(outcome))
         return rows
 
     def _trouble(self, trouble: Outcome, width: int) -> list[Line]:
         """What holds the run, and the answers that it waits for."""
         self.set_title("trouble")
-        head = f"{ICONS[State.PAUSED]} HELD"
+        head = f"{ICONS[State.PAUSED]} PAUSED"
         first, *more = wrap(f"{head}  {clean(trouble.reason)}", width)
         rows = [line((first[: len(head)], "bad"), (first[len(head) :], "bold"))]
         rows += [line((text, "bold")) for text in more[:2]]
@@ -169,7 +169,7 @@ class NoticeBar(Panel):
             what = f"BROKEN ON PURPOSE from the next batch on: {coming}"
             rows.append((what, "u takes it back", "bad"))
         if self.held:
-            rows.append((f"HELD by {self.held}", "space goes on, B edits", "now"))
+            rows.append((f"PAUSED by {self.held}", "space goes on, B edits", "now"))
         return rows
 
     def lines(self, width: int, height: int) -> list[Line]:

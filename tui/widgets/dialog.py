@@ -50,7 +50,7 @@ class TextBox(Dialog):
         align: center middle;
         & > VerticalScroll {
             width: 110; max-width: 96%; height: auto; max-height: 94%;
-            background: $surface; border: round $primary; padding: 0 2;
+            background: $surface; border: round $primary; padding: 0 1 0 2;
             border-title-style: bold; border-title-color: $foreground;
             border-subtitle-color: $text-muted; scrollbar-size-vertical: 1;
         }

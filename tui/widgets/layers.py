@@ -21,7 +21,7 @@ SPREADS: Final[tuple[Spread, ...]] = (None, "weights", "grads")
 ROOM: Final = 112
 """Cells from which on histograms have room beside everything else."""
 HELD: Final = "s takes the next step; here you see what it changes"
-RUNNING: Final = "as of the last quarter second · space holds the run, s takes a step"
+RUNNING: Final = "as of the last quarter second · space pauses the run, s takes a step"
 ENDED: Final = "as the run has left it"
 WENT_BACK: Final = "the run went back: weights and gradients are as they were then"
 NOTHING: Final = "waiting for the first look at the layers …"

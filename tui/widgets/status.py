@@ -80,7 +80,7 @@ def describe(
         state = State.VALIDATING if running is Step.VALIDATE else State.RUNNING
     words = state.upper()
     if snapshot.trouble is not None:
-        return state, f"HELD: {clean(snapshot.trouble.reason).partition(',')[0]}"
+        return state, f"PAUSED: {clean(snapshot.trouble.reason).partition(',')[0]}"
     if state is State.PAUSED:
         words = f"PAUSED before {snapshot.step.info.name}, batch {snapshot.batch + 1}"
         if snapshot.val_batch:
@@ -89,8 +89,8 @@ def describe(
         total = f"/{count(info.validation_batches)}" if info.validation_batches else ""
         words += f" {fit(count(snapshot.val_batch), len(total) - 1, right=True)}{total}"
     elif snapshot.speed is not None:
-        phases = "phase" if snapshot.speed == 1 else "phases"
-        words += f" {rate(snapshot.speed).removesuffix('.00')} {phases}/s"
+        steps = "step" if snapshot.speed == 1 else "steps"
+        words += f" {rate(snapshot.speed).removesuffix('.00')} {steps}/s"
     if snapshot.stopping:
         words = f"STOPPING after this {snapshot.stopping}"
     return state, words

@@ -17,7 +17,7 @@ from .panel import RunPanel
 MARKER: Final = "▶"
 CHOSEN: Final = "•"
 READABLE: Final = 2.0
-"""Seconds of a batch from which on, and phases a second up to which, an explanation can be read."""
+"""Seconds of a batch from which on, and steps a second up to which, an explanation can be read."""
 
 
 class StepsPanel(RunPanel):
@@ -63,7 +63,7 @@ class StepsPanel(RunPanel):
         if s is None or s.state not in (State.RUNNING, State.VALIDATING):
             return ""
         if s.speed is not None:
-            return f"{s.speed:g} phases a second" if s.speed > READABLE else ""
+            return f"{s.speed:g} steps a second" if s.speed > READABLE else ""
         took = sum(p.seconds or 0.0 for p in s.phases if p.step is not Step.VALIDATE)
         return f"a batch takes {short_time(took)}" if took < READABLE else ""
 
@@ -73,6 +73,8 @@ class StepsPanel(RunPanel):
 
     def lines(self, width: int, height: int) -> list[Line]:
         times = {p.step: p for p in self.snapshot.phases} if self.snapshot else {}
+        if Step.UPDATE in times and not times[Step.UPDATE].share:
+            times = {}  # before the first batch is done, shares say nothing about the loop
         code_width = 33 if width >= 54 else max(12, width - 24)
         bar_width = max(0, min(60, width - 4 - code_width - 16))
         why = self._why(width)
@@ -126,7 +128,7 @@ class StepsPanel(RunPanel):
         pace = self._pace()
         keys = line(("↑ ↓", "key"), " explain a step")
         if pace:
-            keys = line(("<", "key"), " slows down   ", ("space", "key"), " holds   ", *keys)
+            keys = line(("<", "key"), " slows down   ", ("space", "key"), " pauses   ", *keys)
         return [line(f"{pace}, too fast to follow"), keys] if pace else [keys]
 
     def on_click(self, event: events.Click) -> None:

@@ -44,7 +44,7 @@ def test_a_breakpoint_ends_the_run_with_a_report_and_the_way_on(cli: Cli) -> Non
     assert rows[start + 2].split()[:2] == ["layer", "type"]
     assert rows[start + 3].split()[:2] == ["1", "Linear"]
     assert rows[start + 4].startswith("stopped after 0 epochs, 4 batches")
-    assert rows[start + 5] == "saved at batch 4; to go on: fivestep resume one"
+    assert rows[start + 5] == "saved at batch 4; to resume: fivestep resume one"
 
 
 def test_a_resumed_run_takes_breakpoints_too_and_goes_on_past_them(cli: Cli) -> None:

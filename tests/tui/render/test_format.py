@@ -94,8 +94,9 @@ def test_number(value: float | None, shown: str) -> None:
 
 
 def test_the_other_forms() -> None:
-    assert text.learning_rate(0.001) == "1.0e-3"
-    assert text.learning_rate(0.0) == "0"
+    rates = (0.0, 0.1, 0.001, 0.00735, 5e-4, 3.46e-5, 12.0, 4096.0)
+    shown = ["0", "0.1", "0.001", "0.0073", "5e-4", "3.5e-5", "12", "4.1e3"]
+    assert [text.learning_rate(rate) for rate in rates] == shown
     assert text.percent(0.431) == "43 %"
     assert text.metric("accuracy", 0.9832) == "98.3 %"
     assert text.metric("r2", 0.9832) == "0.9832"

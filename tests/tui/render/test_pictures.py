@@ -228,7 +228,7 @@ TABLE = ConfusionMatrix(
 def test_a_confusion_matrix_has_its_mistakes_off_the_diagonal() -> None:
     head, columns, *rows = draw_view(TABLE, 60, 14)
     assert texts([head]) == ["94.3 % right  3 wrong of 53 test samples"]
-    assert texts([columns])[0].split() == ["is", "↓", "as", "→", "a", "b", "c", "right"]
+    assert texts([columns])[0].split() == ["true", "↓", "predicted", "→", "a", "b", "c", "right"]
     assert [text.split() for text in texts(rows)] == [
         ["a", "11", "·", "2", "85", "%"],
         ["b", "1", "9", "·", "90", "%"],
@@ -284,7 +284,7 @@ def columns(drawn: list[Line], name: str) -> list[str]:
 def test_a_layer_shows_norms_update_dead_units_and_spread() -> None:
     drawn = layer_table(LAYERS, 140, 20)
     first = texts(drawn)[1]
-    cells = "features.0 Conv2d 20x1x3x3 200 2.733 0.5820 10^-3.2 ····●│·····".split()
+    cells = "features.0 Conv2d 20x1x3x3 200 2.733 0.5820 0.063 % ····●│·····".split()
     assert first.split()[: len(cells)] == cells
     assert first.rstrip()[-4:] == "▁▂▄▇"
     assert columns(drawn, "features.2") == ["features.2", "ReLU", "25", "%"]
@@ -323,7 +323,7 @@ def test_a_step_shows_before_and_after_side_by_side() -> None:
     drawn = layer_table(moved, 60, 9, differences=compare(filled, moved))
     assert columns(drawn, "features.0")[1:] == "2.73300 → 2.73310 moved".split()
     drawn = layer_table(moved, 96, 9, differences=compare(filled, moved))
-    assert columns(drawn, "features.0")[-3:] == ["moved", "10^-3.2", "0.50"]
+    assert columns(drawn, "features.0")[-3:] == ["0.063", "%", "0.50"]
 
 
 NORMS = st.none() | ANY

@@ -120,7 +120,7 @@ def stopped(shell: Shell, trained: Path) -> Path:
     if not trained.exists():
         shell.train("whole")
         shell.train("stopped", stop=5)
-        assert "saved at batch 5; to go on: fivestep resume stopped" in shell.out
+        assert "saved at batch 5; to resume: fivestep resume stopped" in shell.out
         shutil.copytree(run("whole").parent, trained)
     shutil.copytree(trained, run("whole").parent, dirs_exist_ok=True)
     return run("stopped")

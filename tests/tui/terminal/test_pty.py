@@ -84,7 +84,7 @@ def test_ctrl_c_while_torch_loads_leaves_at_once() -> None:
 def test_a_run_that_diverges_is_held_goes_back_and_is_stopped() -> None:
     with Terminal("train", "line-linear", "--lr", "1000", "--set", "optimizer.fused=false") as term:
         text = term.until("noticed before backward")
-        assert "HELD: the loss is" in text
+        assert "PAUSED: the loss is" in text
         term.until("go back to batch 0, with half the learning rate")
         term.until("lower learning rate")  # a frame may come in pieces
         term.type("T")
@@ -93,14 +93,14 @@ def test_a_run_that_diverges_is_held_goes_back_and_is_stopped() -> None:
         term.until(lambda text: "NonFiniteLossError" not in text)
         term.type("g")
         term.until("went back from batch")
-        term.until(lambda text: "HELD" in text and "by hand" in text)  # 500 is too much, too
+        term.until(lambda text: "PAUSED" in text and "by hand" in text)  # 500 is too much, too
         term.type("q")
-        term.until("to go on: fivestep resume")
+        term.until("to resume: fivestep resume")
         term.until("FAILED")
         term.type("q")
         assert term.ended() == 1
         assert "line-linear: failed in epoch 1" in term.text
-        assert "saved at batch 0; to go on: fivestep resume" in term.text
+        assert "saved at batch 0; to resume: fivestep resume" in term.text
 
 
 def test_many_window_sizes_do_not_stop_a_run(tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ async def test_pictures_of_what_it_knows_take_turns(run: Make) -> None:
         await at.until(lambda: at.screen.snapshot.inside.view == "confusion")
         await at.pilot.pause()
         assert "what the model knows: confusion matrix" in seen(at.app)
-        assert "is ↓ as →" in seen(at.app)
+        assert "true ↓ predicted →" in seen(at.app)
         await at.press("p")
         await at.pilot.pause()
         assert "╭─ loss " in seen(at.app)
@@ -307,7 +307,7 @@ async def test_a_breakpoint_from_the_screen_holds_the_run(run: Make) -> None:
         await at.until(lambda: bool(at.screen.panels.notice.held))
         await at.pilot.pause()
         assert at.screen.snapshot.batches_done == 7
-        assert "HELD by breakpoint batches_done >= 7 (batches_done 7)" in seen(at.app)
+        assert "PAUSED by breakpoint batches_done >= 7 (batches_done 7)" in seen(at.app)
         await at.press("s")
         await at.until(lambda: not at.screen.panels.notice.held)
         assert at.screen.snapshot.state is State.PAUSED

@@ -91,7 +91,7 @@ async def test_trouble_asks_and_is_answered() -> None:
     held = picture(state=State.PAUSED, trouble=NAN, saved=SavedCheckpoint(288, 0.0))
     source = FakeSource(held)
     async with watching(source, kept=lambda: KEPT) as (app, pilot):
-        for part in ("HELD: the loss is nan", "epoch 7, layer 2", "try less", "batch 288"):
+        for part in ("PAUSED: the loss is nan", "epoch 7, layer 2", "try less", "batch 288"):
             assert part in seen(app)
         await pilot.press("space", "s", "b", "e", "c", "x", "plus", "minus", "less_than_sign")
         assert source.sent == []
@@ -104,7 +104,7 @@ async def test_trouble_asks_and_is_answered() -> None:
         source.snapshot = picture(changes=(Change(0.0, 7, 288, text, "rewind"),))
         app.watch_screen.tick()
         await pilot.pause()
-        assert "HELD" not in seen(app)
+        assert "PAUSED" not in seen(app)
         assert "go back to" not in seen(app)
         assert "! went back from batch 301" in seen(app)
         assert "went back ▲" in seen(app)  # on the chart
@@ -120,7 +120,7 @@ async def test_at_its_end_the_run_tells_where_it_is_and_how_to_go_on() -> None:
     source.outcome = Outcome(State.STOPPED, "stopped by hand")
     async with watching(source, kept=lambda: KEPT) as (app, _):
         assert "kept in runs/one" in seen(app)
-        assert "to go on: fivestep resume one" in seen(app)
+        assert "to resume: fivestep resume one" in seen(app)
 
 
 async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:

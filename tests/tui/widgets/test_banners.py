@@ -34,7 +34,7 @@ def test_notices_say_what_is_wrong_and_what_to_do() -> None:
         (held, False),
     ):
         bar.take(snapshot)
-        assert ("HELD by breakpoint loss > 3 (loss 3.2)" in text(bar.lines(100, 2))) is shown
+        assert ("PAUSED by breakpoint loss > 3 (loss 3.2)" in text(bar.lines(100, 2))) is shown
 
 
 def test_the_worst_verdict_is_told_and_the_others_are_counted() -> None:

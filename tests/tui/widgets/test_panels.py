@@ -31,7 +31,7 @@ from ..conftest import INFO, curve, picture, text
     ("changes", "words"),
     [
         ({}, "RUNNING"),
-        ({"speed": 2.0}, "RUNNING 2 phases/s"),
+        ({"speed": 2.0}, "RUNNING 2 steps/s"),
         ({"state": State.PAUSED}, "PAUSED before backward, batch 32"),
         ({"state": State.PAUSED, "val_batch": 3}, "PAUSED in validation, batch 4"),
         ({"state": State.VALIDATING, "val_batch": 3}, "VALIDATING  3/12"),
@@ -94,7 +94,7 @@ def test_the_explanation_is_of_the_marked_step_or_says_that_it_moves_too_fast() 
     steps.snapshot = picture(speed=1.0)
     assert "forward: The batch runs through the layers" in text(steps.lines(64, 14))
     steps.snapshot = picture(speed=8.0)
-    assert "8 phases a second, too fast to follow" in text(steps.lines(64, 14))
+    assert "8 steps a second, too fast to follow" in text(steps.lines(64, 14))
     steps.snapshot = picture()
     shown = text(steps.lines(64, 14))
     assert re.search(r"a batch takes \d+ µs, too fast to follow", shown)
@@ -148,8 +148,8 @@ def test_parameter_groups_have_a_row_and_a_curve_each() -> None:
     seen = picture(lr=1e-2, lrs=lrs)
     numbers.snapshot = seen
     rows = [" ".join(row.split()) for row in text(numbers.lines(64, 16)).splitlines()]
-    assert rows[rows.index("lr head 1.0e-2") - 1].startswith("lr body 1.0e-5 schedule")
-    assert "lr body 1.0e-5, head 1.0e-2" in text(numbers.lines(120, 1))
+    assert rows[rows.index("lr head 0.01") - 1].startswith("lr body 1e-5 schedule")
+    assert "lr body 1e-5, head 0.01" in text(numbers.lines(120, 1))
     curves.take(replace(seen, curves=(*seen.curves, *of_groups)))
     while curves.shown != "learning rate":
         curves.next_metric()
@@ -201,7 +201,7 @@ def test_a_failed_run_says_what_where_and_what_to_try() -> None:
     for part in ("FAILED  the loss is nan", "where epoch 7", "try lower the lr", "T traceback"):
         assert part in shown
     assert "kept in runs/7" in shown
-    assert "to go on: fivestep resume 7" in shown
+    assert "to resume: fivestep resume 7" in shown
     assert "best accuracy 91.0 % in epoch 6" in shown
 
 

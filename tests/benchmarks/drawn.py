@@ -21,6 +21,7 @@ from bisect import bisect_left
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from fivestep.core.session.recorder import Recorder
 from fivestep.tui.cli import main as entry
@@ -70,13 +71,11 @@ def finish() -> None:
 batch, tick = Recorder.batch, WatchScreen.tick
 
 
-def timed_batch(
-    self: Recorder, epoch: int, number: int, done: int, loss: float, lr: float, ended: float
-) -> None:
+def timed_batch(self: Recorder, epoch: int, number: int, *more: Any) -> None:
     """As ever, and noted."""
     ends.append(time.perf_counter())
     firsts.append(number == 1)
-    batch(self, epoch, number, done, loss, lr, ended)
+    batch(self, epoch, number, *more)
 
 
 def timed_tick(self: WatchScreen, *, everything: bool = True) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -18,9 +17,10 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Final
 
+from ..core.training.own_code import is_own
+
 __path__: list[str] = []  # a module may only have others in it if it has a path
 
-INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _imported: dict[str, Path | None] = {}
 """Modules of a person's own that the last file imported, each with its file if it has one."""
 _led: list[str] = []
@@ -102,10 +102,7 @@ def end_imports(before: frozenset[str], roots: Sequence[Path]) -> None:
 
 def _is_own(path: Path, roots: Sequence[Path]) -> bool:
     """Whether a path lies in one of these folders, and is not installed there."""
-    path, library = path.resolve(), Path(sysconfig.get_paths()["stdlib"]).resolve()
-    if INSTALLED & set(path.parts) or path.is_relative_to(library):
-        return False
-    return any(path.is_relative_to(root) for root in roots)
+    return is_own(str(path)) and any(path.resolve().is_relative_to(root) for root in roots)
 
 
 def imported_files() -> list[Path]:

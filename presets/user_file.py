@@ -6,7 +6,6 @@ The one place that runs code that somebody wrote, and only because the person na
 from __future__ import annotations
 
 import shlex
-import traceback
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..core.training.own_code import first_line, own_line
 from . import own_module
 from .check import TOP
 from .errors import RecipeError, existing_file, nearest, printable, reason, shown
@@ -85,11 +85,12 @@ class OwnRun:
         """
         import torch
 
+        from ..core.training.layer_misfit import noting_lines
         from ..core.training.training import About, Training
 
         if "seed" in self.changes:
             torch.manual_seed(self.changes["seed"])
-        with _running(self.path):
+        with _running(self.path), noting_lines():
             function = _function(self.path)
             taken = _taken(function)
             arguments = {
@@ -219,18 +220,10 @@ def _running(path: Path) -> Generator[None, None, None]:
 
 def _error_line(error: BaseException, path: Path) -> str:
     """File, line and error, in one line."""
-    folder, file, line = path.resolve().parent, path.resolve(), None
-    if isinstance(error, SyntaxError) and error.filename:
-        file, line = Path(error.filename), error.lineno
-    else:
-        for frame in traceback.extract_tb(error.__traceback__):
-            if Path(frame.filename).parent == folder:
-                file, line = Path(frame.filename), frame.lineno
-    called = _called(path) if file.name == path.name else printable(file.name)
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    first = printable(text.strip().split("\n", 1)[0], 400)
-    where = called if line is None else f"{called}, line {line}"
-    return f"{where}: {type(error).__name__}{f': {first}' if first else ''}"
+    where = own_line(error)
+    return (
+        f"{printable(where, 400) if where else _called(path)}: {printable(first_line(error), 400)}"
+    )
 
 
 def _called(path: Path) -> str:

@@ -151,6 +151,7 @@ REPORT: Final[Mapping[str, Fields]] = {
     "run_end": {
         "outcome": "finished, stopped, failed or interrupted (by a signal)",
         "reason": "why, in one line",
+        "line": "for a failure: the innermost line of a person's own code; else null",
         "where": "for a failure: epoch, batch and phase; else null",
         "epochs": "epochs finished",
         "batches": _DONE,
@@ -222,6 +223,7 @@ RUN_KINDS: Final[Mapping[str, Any]] = (
 OUTCOME: Final[Fields] = {
     "state": "finished, stopped, failed or interrupted",
     "reason": "why, in one line",
+    "line": "for a failure: the innermost line of a person's own code, data.py:34 in __getitem__",
     "where": "for a failure: epoch, batch and phase",
     "advice": "for a failure: what to try",
     "epochs": "epochs finished",
@@ -242,7 +244,7 @@ OUTCOME: Final[Fields] = {
 """outcome.json: how the run ended. It is not there while the run goes on."""
 UNDONE: Final[Mapping[str, Any]] = {"switches": [str], "first": int, "last": int}
 OUTCOME_KINDS: Final[Mapping[str, Any]] = (
-    dict.fromkeys(("state", "reason", "where", "advice", "metric_name"), str)
+    dict.fromkeys(("state", "reason", "line", "where", "advice", "metric_name"), str)
     | dict.fromkeys(("train_loss", "val_loss", "best_metric", "best_val_loss"), float)
     | dict.fromkeys(("epochs", "batches", "best_epoch"), int)
     | dict.fromkeys(("seconds", "ended"), float)
@@ -289,6 +291,7 @@ def outcome_values(info: RunInfo, last: Snapshot, saved: SavedCheckpoint | None)
     return {
         "state": str(outcome.state),
         "reason": outcome.reason,
+        "line": outcome.line,
         "where": outcome.where,
         "advice": outcome.advice,
         "epochs": done.epoch if done is not None else 0,

@@ -143,6 +143,18 @@ class Outcome:
     advice: str = ""
     """For a failure: what to try."""
     traceback: str = ""
+    line: str = ""
+    """For a failure: the innermost line of a person's own code, "data.py:34 in __getitem__"."""
+
+    @property
+    def headline(self) -> str:
+        """The reason; for a failure the own line before it."""
+        return ": ".join(filter(None, (self.line, self.reason)))
+
+    @property
+    def place(self) -> str:
+        """For a failure: the own line, then epoch, batch and phase."""
+        return ", ".join(filter(None, (self.line, self.where)))
 
 
 @dataclass(frozen=True, slots=True)

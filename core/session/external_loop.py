@@ -22,7 +22,7 @@ from ..protocol.snapshot import Certainty, Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step, Task
 from ..training.data import Batches, batch_count
 from ..training.device import describe_device
-from ..training.failure import describe_failure, own_line
+from ..training.failure import describe_failure
 from ..training.lazy import learnable
 from ..training.lr import LearningRate
 from ..training.progress import Progress, samples_in
@@ -327,7 +327,7 @@ class Watched:
         elif isinstance(error, Exception):
             failed = describe_failure(error, self.model, self.progress, step)
             where = failed.where.replace(f", {Step.OTHER.info.name}", "")
-            self.outcome = replace(failed, where=", ".join(filter(None, (where, own_line(error)))))
+            self.outcome = replace(failed, where=where)
         elif isinstance(error, (KeyboardInterrupt, GeneratorExit)):
             self.outcome = Outcome(State.STOPPED, "interrupted")
         else:

@@ -379,10 +379,10 @@ class Session:
 
     def _failed(self, error: BaseException) -> Outcome:
         """The outcome of a failure. A checkpoint is saved where no batch was under way."""
-        engine = self._engine
-        training = self.training
-        between = engine.now[0] in (Step.DATA, Step.VALIDATE)
-        outcome = describe_failure(error, training.model, self.progress, engine.now[0])
+        engine, training = self._engine, self.training
+        step = engine.now[0]
+        between = step in (Step.DATA, Step.VALIDATE)
+        outcome = describe_failure(error, training.model, self.progress, step)
         if isinstance(error, ScheduleError):  # it fails behind a whole update
             # An accumulation that is closed late, after its batches were counted, is not known.
             between = training.accumulate == 1 or batch_count(training.batches) is not None
@@ -391,6 +391,7 @@ class Session:
         if between and isinstance(error, Exception) and not isinstance(error, NonFiniteError):
             with suppress(NonFiniteError):  # seen only now
                 engine.save()  # a batch that failed to come, or a validation, has changed nothing
+        engine.now = (step, perf_counter())
         return outcome
 
     @property

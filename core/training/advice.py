@@ -25,7 +25,7 @@ BY_MESSAGE: Final = (
     (("more than 1 value per channel",),
      ("batch norm can't be trained on a batch of one: drop_last=True in the DataLoader, or "
       "another batch_size")),
-    (("out of bounds", "out of range"),
+    (("is out of bounds.", "index out of range in self"),
      "a label or token lies outside what the model's outputs cover: check the classes"),
     (("got Double and", "Input type (double)"),
      "numbers from NumPy are float64: .float() makes them what the model is"),

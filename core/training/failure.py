@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sysconfig
 import traceback
-from pathlib import Path
+from contextlib import suppress
 from types import TracebackType
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..protocol.snapshot import Outcome
 from ..protocol.steps import State, Step
 from .advice import advise
+from .layer_misfit import LayerMisfit, layer_misfit
 from .nonfinite import NonFiniteError, NonFiniteGradientError
+from .own_code import first_line, own_line
 from .progress import Progress
 from .unfit import UnfitError
 
@@ -26,24 +27,43 @@ def describe_failure(
     where = f"epoch {progress.epoch + 1}, batch {progress.batch + 1}, {step.info.name}"
     if step is Step.VALIDATE:
         where = f"epoch {progress.epoch + 1}, validation batch {progress.val_batch + 1}"
-    told = str(error).strip()
-    if "in DataLoader worker process" in told.split("\n", 1)[0]:
-        told = told.rsplit("\n", 1)[-1].removeprefix(f"{type(error).__name__}: ")
-    first_line = told.split("\n", 1)[0].rstrip(".")
-    if isinstance(error, NonFiniteError):
-        reason = first_line
-        where += f", {error.place}" if error.place else ""
-    elif isinstance(error, UnfitError):
-        reason = first_line
+    advice, line = advise(error), own_line(error)
+    misfit = None if isinstance(error, UnfitError) else _misfit(error, model, progress)
+    if isinstance(error, (NonFiniteError, UnfitError)):
+        reason = str(error).strip().split("\n", 1)[0].rstrip(".")
+        place = error.place if isinstance(error, NonFiniteError) else ""
+    elif misfit is not None:
+        reason, place = misfit.text, ""
+        advice, line = misfit.advice or advice, line or misfit.line
     else:
-        reason = f"{type(error).__name__}: {first_line}".rstrip(": ")
+        reason = first_line(error)
+        if step is Step.LOSS:
+            reason += _shapes(progress)
         layer = failing_layer(model, error.__traceback__)
-        where += f", layer {layer}" if layer is not None else ""
-    text = "".join(traceback.format_exception(error))
-    advice = advise(error)
+        place = f"layer {layer}" if layer is not None else ""
     if not advice and step is Step.LOSS and progress.outputs is None:
         advice = "the model gave None: forward() has to return its outputs"
-    return Outcome(State.FAILED, reason, where, advice, text)
+    text = "".join(traceback.format_exception(error))
+    where += f", {place}" if place else ""
+    return Outcome(State.FAILED, reason, where, advice, text, line)
+
+
+def _misfit(error: BaseException, model: nn.Module, progress: Progress) -> LayerMisfit | None:
+    with suppress(Exception):  # whatever a model of one's own may be, its failure is told
+        return layer_misfit(model, error.__traceback__, progress.features)
+    return None
+
+
+def _shapes(progress: Progress) -> str:
+    """What the criterion was given, where both are single tensors."""
+    outputs, labels = progress.outputs, progress.labels
+    if not isinstance(outputs, Tensor) or not isinstance(labels, Tensor):
+        return ""
+    parts = (
+        f"{name} {tuple(part.shape)} {str(part.dtype).removeprefix('torch.')}"
+        for name, part in (("outputs", outputs), ("labels", labels))
+    )
+    return f" ({', '.join(parts)})"
 
 
 def failing_layer(model: nn.Module, tb: TracebackType | None) -> str | None:
@@ -55,17 +75,3 @@ def failing_layer(model: nn.Module, tb: TracebackType | None) -> str | None:
         found = names.get(id(owner), found)
         tb = tb.tb_next
     return found
-
-
-def own_line(error: BaseException) -> str:
-    """The innermost line of a person's own code that an exception came through, as "file.py line 7:
-    code"; "" if there is none.
-    """
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    libraries = [sysconfig.get_path(name) for name in names]
-    ours = [str(Path(__file__).parents[2] / floor) for floor in ("core", "tui")]
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith((*libraries, *ours, "<frozen")):
-            place = f"{Path(frame.filename).name} line {frame.lineno}"
-            return f"{place}: {frame.line}" if frame.line else place
-    return ""

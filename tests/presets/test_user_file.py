@@ -90,12 +90,18 @@ def test_what_the_file_decides_itself_is_refused_by_name(
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("x = 1\ny = unknown\n", "my_run.py, line 2: NameError: name 'unknown' is not defined"),
-        ("def training(:\n", "my_run.py, line 1: SyntaxError: invalid syntax"),
-        ("def training():\n    import json\n    json.loads('{')", "line 3: JSONDecodeError"),
-        ("import sys\nsys.exit('no')", "my_run.py, line 2: SystemExit: no"),
-        ("raise ValueError('a\\nb\\x1b[31m')", "my_run.py, line 1: ValueError: a"),
-        ("import no_such_thing", "line 1: ModuleNotFoundError: No module named 'no_such_thing'"),
+        ("x = 1\ny = unknown\n", "my_run.py:2: NameError: name 'unknown' is not defined"),
+        ("def training(:\n", "my_run.py:1: SyntaxError: invalid syntax"),
+        (
+            "def training():\n    import json\n    json.loads('{')",
+            "my_run.py:3 in training: JSONDecodeError",
+        ),
+        ("import sys\nsys.exit('no')", "my_run.py:2: SystemExit: no"),
+        ("raise ValueError('a\\nb\\x1b[31m')", "my_run.py:1: ValueError: a"),
+        (
+            "import no_such_thing",
+            "my_run.py:1: ModuleNotFoundError: No module named 'no_such_thing'",
+        ),
         ("", "expected a function training() that gives a Training; there is none"),
         ("training = 3", "expected a function training() that gives a Training; it is a int"),
         (
@@ -210,7 +216,7 @@ def test_settings_that_only_running_the_file_tells_are_passed_on(put: Put) -> No
 def test_an_error_in_a_neighbour_names_it(put: Put) -> None:
     put("a = 1\nb = a.c\n", "beside.py")
     told = refusal(put("import beside"))
-    assert told == "beside.py, line 2: AttributeError: 'int' object has no attribute 'c'"
+    assert told == "beside.py:2: AttributeError: 'int' object has no attribute 'c'"
 
 
 def test_a_folder_and_nothing_are_no_files(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def report(launch: Launch, signal: int | None) -> int:
     """Print how the run ended; the exit code. `signal` is the one that ended the screen."""
     if launch.session is None:
         if signal is None and launch.outcome is not None:
-            complain(launch.outcome.reason)  # it could not be built
+            complain(launch.outcome.headline)  # it could not be built
             return FAILED
         return 128 + signal if signal else 0
     last, outcome = launch.session.latest(), launch.outcome
@@ -47,7 +47,7 @@ def summary(info: RunInfo, last: Snapshot, outcome: Outcome | None) -> tuple[str
         outcome = Outcome(State.STOPPED, "left in the middle of a batch")
     first = f"{info.name}: {closing(info, Ending(outcome.state, outcome, last))}"
     if outcome.state is State.FAILED:
-        first = f"{info.name}: failed in {outcome.where}: {outcome.reason}"
+        first = f"{info.name}: failed in {outcome.place}: {outcome.reason}"
     parts = []
     if last.last is not None:
         parts.append(f"train loss {number(last.last.train_loss)}")

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ...core.storage.run_directory import RunError
+from ...core.training.own_code import first_line, own_line
 from ...presets import registry
 from ...presets.errors import RecipeError, nearest, shown
 from ..render.format import clean
@@ -105,6 +106,7 @@ def run_command(command: Any, arguments: Sequence[str]) -> int:
             complain(in_one_line(error))
             return REFUSED
         print_traceback("".join(traceback.format_exception(error)), "--traceback" in arguments)
-        complain(f"{type(error).__name__}: {error}; --traceback shows where")
+        told = ": ".join(filter(None, (own_line(error), first_line(error))))
+        complain(f"{told}; --traceback shows where")
         return FAILED
     return code if isinstance(code, int) else 0

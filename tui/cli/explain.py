@@ -133,7 +133,7 @@ def explain_plan(
                 batches=_batches(whole),
                 intact=None if intact is None else _batches(intact),
                 modes=whole.modes and asdict(whole.modes),
-                failure=whole.failure and f"{whole.failure.where}: {whole.failure.reason}",
+                failure=whole.failure and f"{whole.failure.place}: {whole.failure.reason}",
             )
         )
     else:
@@ -150,7 +150,7 @@ def explain_plan(
         return 0
     output.flush()
     print_traceback(whole.failure.traceback, show_traceback)
-    complain(": ".join(filter(None, (whole.failure.where, whole.failure.reason))))
+    complain(": ".join(filter(None, (whole.failure.place, whole.failure.reason))))
     return FAILED
 
 

@@ -95,7 +95,7 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
     facts = [
         ("run", f"{run.name}  ({path})"),
         ("state", run.state + (f": {run.reason}" if run.reason else "")),
-        ("where", outcome.get("where")),
+        ("where", ", ".join(filter(None, map(outcome.get, ("line", "where"))))),
         ("broken", _broken(outcome)),
         ("command", meta.get("command")),
         ("settings", _settings(meta.get("settings"))),

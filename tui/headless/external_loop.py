@@ -152,7 +152,7 @@ class WatchedInLines(Watched, Listener):
         assert outcome is not None
         self._judge()
         done = f"{counted(at.epoch, 'epoch')}, {counted(at.batches_done, 'batch')}"
-        why = f" in {outcome.where}: {outcome.reason}" if outcome.state is State.FAILED else ""
+        why = f" in {outcome.place}: {outcome.reason}" if outcome.state is State.FAILED else ""
         took = short_time(self.latest().elapsed)
         self._say(f"{outcome.state}{why} after {done} in {took}")
         self._say(f"time: {self._times()}")

@@ -157,6 +157,7 @@ class JsonReporter(Reporter):
         values = outcome_values(info, last, last.saved)
         values |= {
             "outcome": ending.word,
+            "line": values["line"] or None,
             "where": values["where"] or None,
             "val_metric": values["metrics"].get(info.metric_name),
             "best_val_metric": values["best_metric"],

@@ -111,7 +111,7 @@ def follow(
     reporter.output.flush()
     if outcome.state is State.FAILED:
         print_traceback(outcome.traceback, show_traceback)
-        complain(": ".join(filter(None, (outcome.where, outcome.reason, outcome.advice))))
+        complain(": ".join(filter(None, (outcome.place, outcome.reason, outcome.advice))))
         code = FAILED
     elif interrupted:
         code = signals.exit_code or 0
@@ -175,7 +175,7 @@ def _to_the_end(launch: Launch, reporter: Reporter, signals: Signals, note: str)
     session = launch.session
     if session is None:
         assert launch.outcome is not None
-        complain(launch.outcome.reason)  # it could not be built
+        complain(launch.outcome.headline)  # it could not be built
         return FAILED
     signals.run_begins()
     reporter.begin(session)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from ...core.protocol.commands import Command, Stop
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State, Step
+from ...core.training.own_code import first_line, own_line
 from ...presets.errors import RecipeError
 from ..render.charts import load_plotext
 from ..terminal.imports import importing, load_torch
@@ -103,17 +104,8 @@ class Launch:
 
             session = self.builder.session(None, "ask")
             probe = DeviceProbe(session.training.device)
-        except RecipeError as error:
-            cause = error.__cause__  # of a person's own file: show its traceback
-            own = isinstance(self.plan, FilePlan) and cause is not None
-            text = "".join(traceback.format_exception(cause)) if own else ""
-            advice = "" if own else "n goes back to the settings"
-            self._failed = Outcome(State.FAILED, str(error), "building the run", advice, text)
-            return None
         except Exception as error:
-            text = "".join(traceback.format_exception(error))
-            reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-            self._failed = Outcome(State.FAILED, reason, "building the run", "", text)
+            self._failed = self._not_built(error)
             return None
         with self._lock:
             self.probe = probe.read
@@ -121,6 +113,19 @@ class Launch:
                 session.send(command)
             self.session = session
         return session
+
+    def _not_built(self, error: Exception) -> Outcome:
+        """The outcome of a run that there is nothing of."""
+        told, advice, cause = first_line(error), "", error
+        if isinstance(error, RecipeError):
+            told, advice = str(error), "n goes back to the settings"
+            if isinstance(self.plan, FilePlan) and isinstance(error.__cause__, Exception):
+                advice, cause = "", error.__cause__  # of a person's own file: show its traceback
+        own = cause is not error or not isinstance(error, RecipeError)
+        text = "".join(traceback.format_exception(cause)) if own else ""
+        line = own_line(cause) if own else ""
+        reason = told.removeprefix(f"{line}: ")
+        return Outcome(State.FAILED, reason, "building the run", advice, text, line)
 
     @property
     def kept(self) -> RunLocation:

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import OptionList
@@ -14,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from ...core.protocol.diagnosis import Verdict
 from ...core.protocol.snapshot import Outcome
+from ...core.training.own_code import own_row
 from ..render.format import clean, wrap
 from ..render.keymap import COMMANDS, KeyCommand
 from ..render.spans import Line, line, sized
@@ -80,17 +82,34 @@ class AskStop(ModalScreen[StopAnswer]):
 
 
 class FailureScreen(TextBox):
-    """What failed, where, and the whole traceback."""
+    """What failed, where, and the whole traceback, opened at the line of a person's own code."""
 
     def __init__(self, outcome: Outcome, *, ascii: bool = False) -> None:
-        def lines(width: int) -> list[Line]:
-            width = max(1, width)
-            rows = [line((row, "bad")) for row in wrap(clean(outcome.reason), width)]
-            rows += [line((row, "dim")) for row in wrap(clean(outcome.where), width)]
-            text = clean(outcome.traceback, lines=True).rstrip()
-            return [*rows, (), *(line(row) for row in wrap(text, width))]
+        super().__init__("traceback", self._lines_of, ascii=ascii)
+        self._outcome = outcome
+        self._own = own_row(outcome.traceback, outcome.line)
+        self._opens_at = 0
 
-        super().__init__("traceback", lines, ascii=ascii)
+    def _lines_of(self, width: int) -> list[Line]:
+        width, outcome = max(1, width), self._outcome
+        rows = [line((row, "bad")) for row in wrap(clean(outcome.reason), width)]
+        rows += [line((row, "bold")) for row in wrap(clean(outcome.line), width) if row]
+        rows += [line((row, "dim")) for row in wrap(clean(outcome.where), width)]
+        rows.append(())
+        for i, text in enumerate(outcome.traceback.rstrip().split("\n")):
+            if i == self._own:
+                self._opens_at = len(rows)
+            own = self._own is not None and self._own <= i <= self._own + 1
+            rows += [line((row, "bold" if own else "")) for row in wrap(clean(text), width)]
+        return rows
+
+    def on_mount(self) -> None:
+        """Scroll to the own line, with what leads to it above."""
+        self.call_after_refresh(self._open)
+
+    def _open(self) -> None:
+        box = self.query_one(VerticalScroll)
+        box.scroll_to(y=self._opens_at - box.size.height // 2, animate=False)
 
 
 INTRO = (

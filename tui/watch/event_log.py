@@ -61,7 +61,7 @@ class EventLog:
 
     def end(self, outcome: Outcome) -> None:
         kind: MessageKind = "error" if outcome.state is State.FAILED else "info"
-        self._log.add(f"{outcome.state}: {clean(outcome.reason)}", kind)
+        self._log.add(f"{outcome.state}: {clean(outcome.headline)}", kind)
 
     def judged(self, verdicts: tuple[Verdict, ...]) -> None:
         for verdict in verdicts:

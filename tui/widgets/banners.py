@@ -51,7 +51,7 @@ class OutcomePanel(RunPanel):
         rows = [line((first[: len(head)], style), (first[len(head) :], "bold"))]
         rows += [line((text, "bold")) for text in more[:2]]
         if outcome.state is State.FAILED:
-            rows += _labelled("where", outcome.where, width)
+            rows += _labelled("where", outcome.place, width)
             rows += _labelled("try", outcome.advice.removeprefix("try "), width)
         facts = self._facts()
         if facts:
@@ -71,7 +71,7 @@ class OutcomePanel(RunPanel):
         first, *more = wrap(f"{head}  {clean(trouble.reason)}", width)
         rows = [line((first[: len(head)], "bad"), (first[len(head) :], "bold"))]
         rows += [line((text, "bold")) for text in more[:2]]
-        rows += _labelled("where", trouble.where, width)
+        rows += _labelled("where", trouble.place, width)
         rows += _labelled("try", trouble.advice.removeprefix("try "), width)
         saved = self.snapshot.saved if self.snapshot is not None else None
         place = "the last checkpoint" if saved is None else f"batch {count(saved.batches_done)}"

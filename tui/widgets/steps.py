@@ -16,6 +16,7 @@ from .panel import RunPanel
 
 MARKER: Final = "▶"
 CHOSEN: Final = "•"
+FAILED: Final = "✗"
 READABLE: Final = 2.0
 """Seconds of a batch from which on, and steps a second up to which, an explanation can be read."""
 
@@ -67,6 +68,12 @@ class StepsPanel(RunPanel):
         took = sum(p.seconds or 0.0 for p in s.phases if p.step is not Step.VALIDATE)
         return f"a batch takes {short_time(took)}" if took < READABLE else ""
 
+    def _failed(self) -> Step | None:
+        """The step that has failed, or that trouble holds."""
+        s = self.snapshot
+        wrong = s is not None and (s.state is State.FAILED or s.trouble is not None)
+        return s.step if s is not None and wrong else None
+
     def select(self, offset: int) -> None:
         at = self.rows.index(self.explained) if self.explained in self.rows else 0
         self.selected = self.rows[(at + offset) % len(self.rows)]
@@ -81,6 +88,7 @@ class StepsPanel(RunPanel):
         gap = 1 if height >= 2 * len(self.rows) + len(why) + 1 else 0
         paused = self.snapshot is not None and self.snapshot.state is State.PAUSED
         ended = self.snapshot is not None and self.snapshot.state.ended
+        failed = self._failed()
         label = "next" if paused else "now" if self.exact else "queued now"
         head = fit("" if ended else f"{MARKER} {label}", 4 + code_width)
         rows = [line((head, "dim"), " " * bar_width, (f"{'share':>6}{'per batch':>10}", "dim"))]
@@ -92,6 +100,7 @@ class StepsPanel(RunPanel):
             share = phase.share if phase else 0.0
             here = step is self.now
             mark = MARKER if here else CHOSEN if step is self.selected else " "
+            mark = FAILED if step is failed else mark
             runs = line(
                 f"{mark}{step.info.number or ' '} ",
                 (fit(step.info.code, code_width + 1), "" if step.info.number else "dim"),
@@ -99,7 +108,9 @@ class StepsPanel(RunPanel):
                 fit(percent(share if phase else None), 6, right=True),
                 (fit(short_time(phase.seconds if phase else None), 10, right=True), "dim"),
             )
-            if here:
+            if step is failed:
+                runs = restyled(sized(runs, width), "bad")
+            elif here:
                 runs = restyled(sized(runs, width), "now")
             elif step is self.selected:
                 runs = restyled(sized(runs, width), "mark")

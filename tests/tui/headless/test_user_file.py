@@ -98,7 +98,8 @@ def test_the_screen_trains_it_again_from_the_file_as_it_stands_then(own: str) ->
         terminal.until(lambda text: "326 parameters" in text and "FINISHED" in text.split("\n")[0])
         Path(own).write_text("1 / 0")
         terminal.type("r")
-        terminal.until("line 1: ZeroDivisionError:")
+        terminal.until("own.py:1")
+        terminal.until("ZeroDivisionError:")
         terminal.type("q")
         assert terminal.ended() == 1
 
@@ -109,7 +110,7 @@ def test_an_error_in_the_file_is_one_line_and_a_traceback_if_wanted(
     file = tmp_path / "wrong.py"
     file.write_text("def training():\n    return 1 / 0\n")
     err = cli("train", str(file), "--quiet", code=2).err
-    assert err == f"fivestep: {file}, line 2: ZeroDivisionError: division by zero\n"
+    assert err == f"fivestep: {file}:2 in training: ZeroDivisionError: division by zero\n"
     assert "return 1 / 0" in cli("train", str(file), "--quiet", "--traceback", code=2).err
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pictures import until  # tests is on the path
 
 from fivestep.core.protocol.commands import (
     Advance,
@@ -140,6 +141,26 @@ async def test_a_failure_shows_its_traceback_on_a_key() -> None:
         await pilot.press("escape")
         await pilot.pause()
         assert app.screen is app.watch_screen
+
+
+async def test_the_traceback_opens_at_the_own_line() -> None:
+    frame = '  File "{}/{}.py", line {}, in step\n    call({})\n'
+    inside = "/x/site-packages/torch"
+    trace = "Traceback (most recent call last):\n" + "".join(
+        frame.format(*("/x/y", "mine", 34, "own") if i == 40 else (inside, "deep", i, i))
+        for i in range(80)
+    )
+    source = FakeSource(picture(state=State.FAILED))
+    source.outcome = Outcome(
+        State.FAILED, "boom", "epoch 1", traceback=trace, line="/x/y/mine.py:34 in step"
+    )
+    async with watching(source, size=(80, 24)) as (app, pilot):
+        assert "where /x/y/mine.py:34 in step, epoch 1" in seen(app)
+        await pilot.press("T")
+        await pilot.pause()
+        await until(pilot, lambda: "call(own)" in seen(app))
+        await pilot.press("home")
+        await until(pilot, lambda: "boom" in seen(app) and "call(own)" not in seen(app))
 
 
 async def test_a_failure_before_the_first_picture() -> None:

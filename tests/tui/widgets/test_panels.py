@@ -104,6 +104,21 @@ def test_the_explanation_is_of_the_marked_step_or_says_that_it_moves_too_fast() 
     assert "loss: One number" in text(steps.lines(64, 14))
 
 
+@pytest.mark.parametrize("step", [Step.DATA, Step.LOSS, Step.VALIDATE])
+def test_the_step_that_failed_or_is_held_is_marked(step: Step) -> None:
+    steps = StepsPanel(INFO)
+    trouble = Outcome(State.FAILED, "the loss is nan")
+    for snapshot in (
+        picture(state=State.FAILED, step=step),
+        picture(state=State.PAUSED, step=step, trouble=trouble),
+    ):
+        steps.snapshot = snapshot
+        steps.now = step if snapshot.trouble else None
+        marked = [row for row in text(steps.lines(64, 14)).split("\n") if row.startswith("✗")]
+        assert len(marked) == 1
+        assert step.info.code in marked[0]
+
+
 def test_queued_phases_are_called_so() -> None:
     steps = StepsPanel(replace(INFO, exact_clock=False))
     steps.snapshot = picture()

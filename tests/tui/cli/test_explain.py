@@ -156,7 +156,10 @@ def test_a_python_file_is_explained_too_and_a_failing_step_is_told(
     out, err = cli("explain", str(file), code=1)
     assert "Batch 1 of epoch 1: features float32 (4, 3)" in out
     assert "Batch 2" not in out
-    assert err.startswith("fivestep: epoch 1, batch 2, forward: RuntimeError: mat1 and mat2")
+    assert err == (
+        f"fivestep: {file}:4 in training, epoch 1, batch 2, forward: the model (Linear) expects "
+        "3 features, got 5 from the data: an input of (4, 5)\n"
+    )
 
 
 def test_nothing_is_kept(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

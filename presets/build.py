@@ -33,7 +33,7 @@ from .components import STANDARD
 from .data import builtin
 from .data.csv_table import TableError
 from .data.dataset import Dataset
-from .errors import shown
+from .errors import printable, shown
 from .recipe import Recipe, RecipeError
 
 Schedule = tuple[LRScheduler | None, Literal["update", "epoch"]]
@@ -45,8 +45,12 @@ VALIDATION_BATCH = 4
 """To validate or to test keeps no graph, so these batches may be this many times larger."""
 
 
-def build(recipe: Recipe) -> Training:
+def build(recipe: Recipe, doing: Callable[[str], None] = lambda what: None) -> Training:
     """Everything that the recipe names, ready to run.
+
+    Args:
+        recipe: what to make.
+        doing: is told what is being done, in a few words.
 
     Seeds torch's global generator with the recipe's seed, from which the weights are drawn; the
     order of the batches is drawn from a generator of its own with the same seed.
@@ -60,12 +64,16 @@ def build(recipe: Recipe) -> Training:
         autocast(amp, device)
     except (ValueError, RuntimeError) as error:
         raise RecipeError(f"{recipe.name}: {error}") from error
+    doing(f"reading {printable(str(recipe.dataset.options.get('path', recipe.dataset.name)))}")
     data = load_data(recipe)
+    doing(f"making the model {recipe.model.name}")
     model = make_model(recipe, data.features.shape[1:], data.outputs)
     criterion = make_criterion(recipe)
+    doing("trying the model on a few samples")
     _try_out(recipe, data, model, criterion)
     _freeze(recipe, model)
     model.to(device)
+    doing(f"making the optimizer {recipe.optimizer.name}")
     optimizer = make_optimizer(recipe, model)
     batches = TensorBatches(
         data.features.to(device),

@@ -138,8 +138,8 @@ class FivestepApp(App[None]):
             self._choice = Choice(self._file, plan.run.changes)
         self.launch = launch = Launch(builder)
         launch.start()
-        resumed = builder.name if builder.resume is not None else ""
-        self.push_screen(LoadingScreen(builder.plan.name, resumed))
+        what = plan.name if builder.resume is None else f"going on with {builder.name}"
+        self.push_screen(LoadingScreen(what, lambda: builder.doing, self.messages))
         self._timer = self.set_interval(0.03, self._watch_when_built)
 
     def _watch_when_built(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -66,6 +67,10 @@ class Reporter(Listener):
     def announce(self, builder: RunBuilder) -> None:
         """Say what is going to run, before torch is loaded."""
         self._builder, self.notes = builder, builder.plan.notes
+
+    def loading(self, builder: RunBuilder) -> AbstractContextManager[None]:
+        """In here torch is loaded and the run built."""
+        return nullcontext()
 
     def begin(self, session: Session) -> None:
         """The run is built and about to start."""

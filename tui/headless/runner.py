@@ -43,9 +43,10 @@ def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False
     terminals = Terminals()
     with surviving_streams(), warnings_once(), Signals(reporter.leave, running=False) as signals:
         reporter.announce(builder)
-        load_torch()
         try:
-            session = builder.session(reporter, "stop", on_break="stop")
+            with reporter.loading(builder):
+                load_torch()
+                session = builder.session(reporter, "stop", on_break="stop")
         except (RecipeError, RunError) as error:
             print_traceback("".join(traceback.format_exception(error)), show_traceback)
             complain(str(error))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import ExitStack
-from threading import RLock
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Event, RLock, Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
@@ -95,6 +96,28 @@ class TextReporter(Reporter):
             self._say(line)
         self._faults = builder.options.faults
 
+    @contextmanager
+    def loading(self, builder: RunBuilder) -> Iterator[None]:
+        """Say on a terminal what is being done, and for how long."""
+        if not self._live:
+            yield
+            return
+        begun, over = perf_counter(), Event()
+
+        def tell() -> None:
+            while not over.wait(self.interval):
+                self._rewrite(f"{builder.doing} ... {short_time(perf_counter() - begun)}")
+
+        thread = Thread(target=tell, name="fivestep-loading", daemon=True)
+        with giving_way(self._give_way):
+            thread.start()
+            try:
+                yield
+            finally:
+                over.set()
+                thread.join()
+                self._give_way("")
+
     def begin(self, session: Session) -> None:
         self._info = info = session.info
         self._own = frozenset(session.training.metrics)
@@ -179,8 +202,10 @@ class TextReporter(Reporter):
         picture = session.latest()
         if not self._live or picture is None:
             return
-        room = self._room()
-        line = clean(_joined(self._progress(session, picture), room))
+        self._rewrite(_joined(self._progress(session, picture), self._room()))
+
+    def _rewrite(self, line: str) -> None:
+        line, room = clean(line), self._room()
         line = fit(line, room or len(line)).rstrip()
         with self._drawing:
             if line != self._drawn and not self._in_a_line:

@@ -59,6 +59,8 @@ class RunBuilder:
         self.resume = resume
         self.problem = ""
         """Why nothing is kept, although it should be."""
+        self.doing = "loading torch"
+        """What is being done until there is a session, in a few words. Other threads read it."""
 
     @classmethod
     def begin(cls, plan: Plan, options: RunOptions) -> RunBuilder:
@@ -141,7 +143,7 @@ class RunBuilder:
 
         options = self.options
         try:
-            training = self.plan.build()
+            training = self.plan.build(partial(setattr, self, "doing"))
             make = partial(
                 Session,
                 training,
@@ -189,6 +191,7 @@ class RunBuilder:
         if resume is not None:
             facts = session_facts(training)
             fits = partial(resume_misfit, training)
+            self.doing = "reading the checkpoint"
             start = start_of(directory, resume.meta, facts, about, misfit=fits, force=resume.force)
             start = replace(start, notes=(*resume.damage, *start.notes))
         saving = None

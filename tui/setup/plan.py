@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 
 from ...core.protocol.snapshot import RunInfo
 from ...core.protocol.steps import Task
+from ...presets.errors import printable
 from ...presets.file_settings import said
 from ..render.format import counted
 from ..terminal.imports import load_compiler
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ...core.training.training import Training
     from ...presets.recipe import Recipe
     from ...presets.user_file import OwnRun
+
+    Doing = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,11 @@ class RecipePlan:
             clips=recipe.clip_norm != "off" or recipe.amp == "fp16",
         )
 
-    def build(self) -> Training:
+    def build(self, doing: Doing = lambda what: None) -> Training:
         """Everything the run is made of, anew each time.
+
+        Args:
+            doing: is told what is being done, in a few words.
 
         Raises:
             RecipeError: it can't be built; one line.
@@ -80,8 +88,9 @@ class RecipePlan:
         from ...presets.build import build
 
         if self.recipe.optimizer.name not in OPTIMIZERS:
+            doing("loading torch's compiler")
             load_compiler()
-        return build(self.recipe)
+        return build(self.recipe, doing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +135,10 @@ class FilePlan:
             seed=self.run.number("seed"),
         )
 
-    def build(self) -> Training:
+    def build(self, doing: Doing = lambda what: None) -> Training:
+        doing("loading torch's compiler")
         load_compiler()
+        doing(f"running {printable(str(self.run.path))}")
         return self.run.build()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -11,6 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from ..render.format import clean
+from ..widgets.messages import MessageLog
 
 
 class LoadingScreen(Screen[None]):
@@ -27,23 +30,33 @@ class LoadingScreen(Screen[None]):
     }
     """
 
-    def __init__(self, name: str, resumed: str = "") -> None:
-        """A new run of `name`, or the earlier one that is called `resumed`."""
+    def __init__(self, name: str, doing: Callable[[], str], log: MessageLog) -> None:
+        """Args: what is loaded, what is being done for it now, and the log that takes prints."""
         super().__init__()
-        self._doing = "going on with " if resumed else "building "
-        self._name_of_run = clean(resumed or name)
+        self._name_of_run, self._doing, self._log = clean(name), doing, log
+        self._begun, self._heard = time.monotonic(), log.added
+        self._keys = "space starts it paused, q leaves"
 
     def compose(self) -> ComposeResult:
-        yield Static(self._words("space starts it paused, q leaves"), id="what")
+        yield Static(self._words(), id="what")
+
+    def on_mount(self) -> None:
+        """Keep moving: what is done, and for how long."""
+        self.set_interval(0.1, self._tell)
 
     def say_paused(self) -> None:
-        text = "it will start paused: s takes the first step, space goes on"
-        self.query_one("#what", Static).update(self._words(text))
+        self._keys = "it will start paused: s takes the first step, space goes on"
+        self._tell()
 
-    def _words(self, keys: str) -> Content:
+    def _tell(self) -> None:
+        self.query_one("#what", Static).update(self._words())
+
+    def _words(self) -> Content:
+        said = self._log.entries()[-1].text.split("\n")[-1] if self._log.added > self._heard else ""
+        took = f"{time.monotonic() - self._begun:.1f} s"
         return Content.assemble(
             ("fivestep", "bold $primary"),
-            f"\n\nloading torch and {self._doing}",
+            "\n\n",
             (self._name_of_run, "bold $foreground"),
-            f" ...\n\n{keys}",
+            f"\n{clean(self._doing())} ... {took}\n{said[:200]}\n\n{self._keys}",
         )

@@ -224,8 +224,8 @@ def test_a_record_stays_on_one_line_whatever_a_text_holds() -> None:
 def test_validation_may_be_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     real = building.build
 
-    def without_validation(chosen: recipe.Recipe) -> Any:
-        training = real(chosen)
+    def without_validation(chosen: recipe.Recipe, *doing: Any) -> Any:
+        training = real(chosen, *doing)
         training.validation = None
         return training
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -42,10 +43,10 @@ class FolderGuard:
             except OSError as error:
                 problem = refusal(error)
                 if problem != self._problem:
-                    self._tell(
-                        f"the run's folder {_shown(self._directory.path)} is gone or damaged, "
-                        f"and can't be mended: {problem}; training goes on"
-                    )
+                    full = error.errno in {errno.ENOSPC, errno.EDQUOT}  # nobody has touched it
+                    what = "takes no more" if full else "is gone or damaged, and can't be mended"
+                    here = _shown(self._directory.path)
+                    self._tell(f"the run's folder {here} {what}: {problem}; training goes on")
                 self._problem = problem
                 return False
             self._problem = ""
@@ -60,19 +61,23 @@ class FolderGuard:
             if self._store.put_back():
                 back.append("checkpoints")
         finally:  # what is told has been done
-            if found == "anew":
-                self._tell(deleted(before, directory.path))
+            if found in {"deleted", "taken"}:
+                self._tell(replaced(before, directory.path, found))
             elif found == "moved":
                 here = _shown(directory.path)
                 self._tell(f"the run's folder was moved: it is kept in {here} now")
-        if back and found != "anew":
+        if back and found in {"there", "moved"}:
             self._tell(f"taken out of the run's folder, and put back: {', '.join(back)}")
         return bool(back)
 
 
-def deleted(before: Path, here: Path) -> str:
-    """What a person is told when a run has got a new folder."""
-    return f"the run's folder {_shown(before)} was deleted: it is kept in {_shown(here)} now"
+def replaced(before: Path, here: Path, why: str) -> str:
+    """What a person is told when a run has got a new folder, since the old one was deleted or
+    taken.
+    """
+    what = "was deleted" if why == "deleted" else "is another process's now"
+    made = "a new one was made, and the run is kept in"
+    return f"the run's folder {_shown(before)} {what}: {made} {_shown(here)} now"
 
 
 def _shown(path: Path) -> str:

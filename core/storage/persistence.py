@@ -17,7 +17,7 @@ from ..protocol.snapshot import RunInfo, SavedCheckpoint, Snapshot
 from .checkpoint import CheckpointError, CheckpointStore
 from .checkpoint_writer import CheckpointKind, CheckpointWriter
 from .files import is_file, refusal
-from .folder_guard import FolderGuard, deleted
+from .folder_guard import FolderGuard, replaced
 from .log_file import loss_after
 from .run_directory import RunDirectory
 from .run_log import RunLog
@@ -89,8 +89,9 @@ class Persistence:
         self.unkept: dict[str, str] = {}
         """What is not on the disk at the end, and why: "checkpoint", "log", "outcome"."""
         before = directory.path
-        if directory.follow() == "anew":  # it has gone while torch was loaded
-            self._notice("warning", deleted(before, directory.path))
+        found = directory.follow()  # it may have gone while torch was loaded
+        if found in {"deleted", "taken"}:
+            self._notice("warning", replaced(before, directory.path, found))
         directory.put_back()
         self._store = CheckpointStore(
             Path(directory.checkpoints.name), keep=self.policy.keep, dir_fd=directory.fd

@@ -227,10 +227,11 @@ class RunDirectory:
         assert self._folder is not None
         return self._folder.fd
 
-    def follow(self) -> Literal["there", "moved", "anew"]:
+    def follow(self) -> Literal["there", "moved", "deleted", "taken"]:
         """Find the folder where it is now; make a new one if it is no longer this run's.
 
-        That is so if it was deleted, or if its lock was and another process has put its own there.
+        That is so if it was deleted, or taken: its lock was deleted, and another process has put
+        its own there.
 
         Raises:
             OSError: no new one can be made.
@@ -238,13 +239,13 @@ class RunDirectory:
         assert self._folder is not None
         assert self._lock is not None
         before = self.path
-        mine = self._folder.follow()
-        if mine and not self._lock.in_place:
+        lost: Literal["", "deleted", "taken"] = "" if self._folder.follow() else "deleted"
+        if not lost and not self._lock.in_place:
             try:
                 self._take_lock()
             except BlockingIOError:
-                mine = False
-        if not mine:
+                lost = "taken"
+        if lost:
             self._home.parent.mkdir(parents=True, exist_ok=True)
             self._folder.become(
                 _make(self._home.parent, self._home.name[: LONGEST - 5], again=True)
@@ -252,7 +253,7 @@ class RunDirectory:
             self._take_lock()
             sync_folder(self._folder.path.parent)
         self._is_at(self._folder.path)
-        return "anew" if not mine else "there" if self.path == before else "moved"
+        return lost or ("there" if self.path == before else "moved")
 
     def put_back(self) -> list[str]:
         """Write again what was written for good and is no longer there; the names of the files.

@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType, SimpleNamespace
@@ -109,7 +110,7 @@ def _owners(training: Training) -> Iterator[tuple[str, Any]]:
     criterion = training.criterion
     for path, module in _modules(training):
         yield path, module
-        inner = ((f"{path}.{name}", value) for name, value in vars(module).items())
+        inner = ((f"{path}.{name}", value) for name, value in _attributes(module).items())
         yield from (pair for pair in inner if _is_object(pair[1]))
     for name, value, _ in _variables(training):
         if _is_object(value):
@@ -121,17 +122,34 @@ def _owners(training: Training) -> Iterator[tuple[str, Any]]:
 def _is_object(value: Any) -> bool:
     """Whether it is of a person's own class, or a mere bag of attributes."""
     kind = type(value)
-    if isinstance(value, (nn.Module, type, ModuleType)) or not hasattr(value, "__dict__"):
+    if isinstance(value, (nn.Module, type, ModuleType)):
         return False
     top = kind.__module__.partition(".")[0]
-    return kind is SimpleNamespace or top not in OTHERS
+    own = kind is SimpleNamespace or top not in OTHERS
+    return own and (hasattr(value, "__dict__") or bool(_slots(value)))
+
+
+def _attributes(owner: Any) -> dict[str, Any]:
+    """What an object's own attributes are, those in `__slots__` too."""
+    found = dict(getattr(owner, "__dict__", ()))
+    for name, slot in _slots(owner).items():
+        with suppress(AttributeError):  # nothing yet
+            found[name] = slot.__get__(owner)
+    return found
+
+
+def _slots(owner: Any) -> dict[str, Any]:
+    inherited = [vars(kind).items() for kind in type(owner).__mro__]
+    return {name: one for own in inherited for name, one in own if inspect.ismemberdescriptor(one)}
 
 
 def _places(training: Training) -> Iterator[Place]:
     for path, owner in _owners(training):
-        for name, value in vars(owner).items():
+        for name, value in _attributes(owner).items():
             if name not in _OF_TORCH and _is_state(value):
-                yield f"{path}.{name}", value, partial(setattr, owner, name)
+                # A frozen object of a person's own refuses `setattr`.
+                put: Any = setattr if isinstance(owner, nn.Module) else object.__setattr__
+                yield f"{path}.{name}", value, partial(put, owner, name)
     for name, value, put in _variables(training):
         if _is_state(value):
             yield name, value, put

@@ -74,13 +74,13 @@ class RunBuilder:
             return self
         try:
             self.directory = RunDirectory.create(options.folder, options.name, plan.name)
-            describe(self.directory, plan)
         except RunError as error:
             if not isinstance(error.__cause__, OSError):
                 raise
             self.problem = f"nothing is kept: {error}"
-        except OSError as error:
-            self.problem = f"nothing is kept: {printable(str(options.folder))}: {reason(error)}"
+            return self
+        with suppress(OSError):  # it is written again before the run begins, or told
+            describe(self.directory, plan)
         return self
 
     @classmethod
@@ -219,7 +219,7 @@ class RunBuilder:
                 text = f"{self.name}: its folder can't be written: {reason(error)}"
                 raise RecipeError(text) from error
             self.problem = f"nothing is kept: {self.place}: {reason(error)}"
-            directory.close()
+            directory.discard()
             self.directory = None
             return make()
         self._write_facts(session, trained, rewrite=bool(start.changes))

@@ -91,9 +91,12 @@ def flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     return made
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex. Raises OSError if it can't be read."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def file_digest(path: Path) -> str | None:
+    """SHA-256 of a file, in hex; None if it can't be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError):  # no path at all
+        return None
 
 
 def data_digest(plan: RecipePlan) -> str | None:
@@ -101,10 +104,7 @@ def data_digest(plan: RecipePlan) -> str | None:
     options = plan.recipe.dataset.options
     if plan.recipe.dataset.name != "csv":
         return None
-    try:
-        return file_digest(Path(str(options["data_dir"]), str(options["path"])))
-    except OSError:
-        return None
+    return file_digest(Path(str(options["data_dir"]), str(options["path"])))
 
 
 def recipe_facts(plan: RecipePlan) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _default(key: str, recipe: Mapping[str, Any]) -> Any:
 
 
 def plan_facts(plan: Plan) -> dict[str, Any]:
-    """What is trained, as run.json has it. Raises OSError if a file can't be read."""
+    """What is trained, as run.json has it."""
     if isinstance(plan, RecipePlan):
         return {
             "kind": "recipe",
@@ -177,14 +177,8 @@ def changed_modules(then: Mapping[str, Any], file: Path) -> list[str]:
         then: `file` in its run.json.
         file: the file as it is named now; it may have been moved with its modules.
     """
-    found = []
-    for place, digest in (then.get("modules") or {}).items():
-        try:
-            if file_digest(file.resolve().parent / place) != digest:
-                found.append(place)
-        except (OSError, ValueError):
-            found.append(place)
-    return found
+    folder, modules = file.resolve().parent, then.get("modules") or {}
+    return [place for place, was in modules.items() if file_digest(folder / place) != was]
 
 
 def changed_data(then: Any, now: Mapping[str, Any]) -> tuple[str, ...]:

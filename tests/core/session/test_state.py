@@ -513,6 +513,39 @@ def test_so_does_one_in_an_object_of_ones_own(make_training):
     assert_goes_on_exactly(make, every=1)
 
 
+class Slotted:
+    """Has no table of attributes, and begins empty."""
+
+    __slots__ = ("__hidden",)
+
+    def swap(self, hidden):
+        before = getattr(self, "_Slotted__hidden", None)
+        self.__hidden = hidden
+        return before
+
+
+def test_so_does_one_in_slots(make_training):
+    class Recurrent(nn.Module):
+        __slots__ = ("seen",)
+
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.head, self.memory = nn.GRU(2, 4), nn.Linear(4, 3), Slotted()
+            self.seen = 0
+
+        def forward(self, x):
+            outputs, state = self.rnn(x.unsqueeze(0), self.memory.swap(None))
+            self.memory.swap(state.detach())
+            self.seen += 1
+            return self.head(outputs[0]) / self.seen
+
+    def make():
+        torch.manual_seed(1)
+        return with_hidden(make_training, Recurrent())
+
+    assert_goes_on_exactly(make, every=1)
+
+
 def test_going_back_within_a_run_takes_what_is_carried_along(make_training):
     torch.manual_seed(1)
     model = Recurrent()

@@ -122,7 +122,8 @@ def test_of_a_folder_that_is_deleted_all_is_kept_in_a_new_one(
     run: Run, deed: Callable[[Path], object]
 ) -> None:
     (told,) = run.trained(deed)
-    assert told.startswith(f"the run's folder {run.path} was deleted: it is kept in {run.path} now")
+    new = f"a new one was made, and the run is kept in {run.path} now"
+    assert told == f"the run's folder {run.path} was deleted: {new}"
     assert_whole(run.path)
 
 
@@ -134,7 +135,7 @@ def test_a_run_of_the_same_name_is_never_written_into(run: Run) -> None:
         others.append(RunDirectory.create(path.parent, "mine", "preset"))
 
     (told,) = run.trained(deed)
-    assert f"it is kept in {run.path}-2 now" in told
+    assert f"was deleted: a new one was made, and the run is kept in {run.path}-2 now" in told
     assert sorted(file.name for file in run.path.iterdir()) == ["lock"]
     assert others[0].running
     assert_whole(run.path.with_name("mine-2"))
@@ -148,7 +149,8 @@ def test_one_that_lost_its_lock_to_another_process_leaves_the_folder_to_it(run: 
         others.append(RunDirectory.open(path.parent, "mine"))
 
     (told,) = run.trained(deed)
-    assert f"it is kept in {run.path}-2 now" in told
+    new = f"a new one was made, and the run is kept in {run.path}-2 now"
+    assert told == f"the run's folder {run.path} is another process's now: {new}"
     assert not (run.path / "outcome.json").exists()
     assert_whole(run.path.with_name("mine-2"))
 
@@ -237,6 +239,15 @@ def test_where_no_new_folder_can_be_made_it_says_so_once_and_trains_on(
     assert f"{run.path} is gone or damaged, and can't be mended: File exists" in told[0]
     assert sum("can't be mended" in text for text in told) == 1
     assert sorted(run.saving.unkept) == ["checkpoint", "log", "outcome"]
+
+
+def test_on_a_full_disk_nobody_is_said_to_have_touched_the_folder(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunDirectory, "put_back", failing(errno.ENOSPC))
+    told = run.trained(lambda path: None)
+    full = f"the run's folder {run.path} takes no more: No space left on device; training goes on"
+    assert told == [full]
 
 
 def test_the_best_weights_are_those_that_were_saved(run: Run) -> None:

@@ -421,7 +421,7 @@ def test_the_working_folder_may_be_deleted_while_a_run_trains(
 
     monkeypatch.setattr(Session, "start", starts)
     out = shell.train("mine", stop=5)
-    assert f"was deleted: it is kept in {here}/runs/mine now" in out
+    assert f"was deleted: a new one was made, and the run is kept in {here}/runs/mine now" in out
     assert f"fivestep resume mine --runs-dir {here}/runs" in out
     assert CheckpointStore(here / "runs" / "mine" / "checkpoints").newest().batches_done == 5
 
@@ -820,3 +820,14 @@ def test_a_run_that_could_not_be_kept_whole_has_an_exit_code_of_its_own(
     last = shell.err.splitlines()[-1]
     assert last.startswith("fivestep: not on the disk: ")
     assert "No space left on device" in last
+
+
+def test_a_new_run_that_can_not_be_kept_says_so_and_leaves_nothing(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("write_recipe", "put_back"):
+        monkeypatch.setattr(RunDirectory, name, failing(errno.ENOSPC))
+    told = shell.train("none")
+    assert "nothing is kept: " in told
+    assert "none: No space left on device" in told
+    assert not run("none").exists()

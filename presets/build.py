@@ -112,6 +112,7 @@ def build(recipe: Recipe, doing: Callable[[str], None] = lambda what: None) -> T
             data.about,
             recipe.model.name,
             data.label_names,
+            data.feature_names,
             None if data.table is None else data.table.facts(),
             scheduler=recipe.scheduler.name,
         ),

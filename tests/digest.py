@@ -15,6 +15,7 @@ from fivestep.core.storage.log_file import read_log
 _TIMES: Final = (
     "/clock",
     "/record/epoch_so_far",
+    "/record/epoch_seconds",
     "/record/val_seconds",
     "/record/last/seconds",
     "/record/last/batches_per_second",

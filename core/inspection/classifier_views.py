@@ -171,7 +171,7 @@ class MistakesView(View):
         return Mistakes(
             shown=tuple(
                 ClassifiedImage(
-                    image=_grey(self._images[i]),
+                    image=grey_image(self._images[i]),
                     label=int(true[i]),
                     predicted=int(guess[i]),
                     confidence=float(confidence[i]),
@@ -186,7 +186,7 @@ class MistakesView(View):
         )
 
 
-def _grey(image: Tensor) -> GreyImage:
+def grey_image(image: Tensor) -> GreyImage:
     """(H, W) or (C, H, W) as rows of grey values, the darkest 0 and the brightest 1."""
     grey = image.float().reshape(-1, *image.shape[-2:]).mean(0).nan_to_num()  # (H, W)
     tall, wide = grey.shape

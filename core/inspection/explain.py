@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,9 @@ from ..training.metrics import meter_for
 from ..training.progress import Progress, tensors_in
 from ..training.rng import rng_state, seed_rng, set_rng_state
 from ..training.training import Training
+from .batch_facts import batch_facts
 from .eval_mode import eval_without_trace
-from .inspector import batch_facts
-from .layers import LayerWatch
+from .layers import DROPOUTS, NORMS, LayerWatch
 
 Buffers = dict[str, Tensor]
 """Copies, by qualified name."""
@@ -86,22 +86,13 @@ def compare_modes(training: Training, features: Any, labels: Any) -> Modes:
     )
 
 
-_DROPOUTS: Final = (
-    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout
-)  # fmt: skip
-_NORMS: Final = (
-    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
-    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
-)  # fmt: skip
-
-
 def _two(layer: nn.Module) -> bool:
     """Whether a layer is known to behave in two ways."""
-    if isinstance(layer, _DROPOUTS):
+    if isinstance(layer, DROPOUTS):
         return layer.p > 0
     if isinstance(layer, (nn.RNNBase, nn.MultiheadAttention)):
         return layer.dropout > 0
-    return isinstance(layer, _NORMS) and bool(layer.track_running_stats)
+    return isinstance(layer, NORMS) and bool(layer.track_running_stats)
 
 
 @torch.no_grad()

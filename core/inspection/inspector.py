@@ -3,79 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, Final
 
 from torch import Tensor
 
+from ..protocol.at_hand import AT_HAND, BATCH, PARAMETERS, AtHand, EpochRow, EpochTable
 from ..protocol.commands import Show
 from ..protocol.diagnosis import VerdictInputs
-from ..protocol.inside import (
-    BatchFacts,
-    Difference,
-    Inside,
-    LayerRow,
-    TensorFact,
-    ViewResult,
-    compare,
-)
-from ..protocol.steps import Step
-from ..training.data import TensorBatches
+from ..protocol.inside import Difference, Inside, LayerRow, ViewResult, compare
+from ..protocol.steps import INSIDE_BATCH, Step
+from ..training.data import TensorBatches, batch_count
 from ..training.lazy import UNMADE, unmade
 from ..training.progress import Progress
 from ..training.training import Training
 from .base_view import View
+from .batch_content import batch_content
+from .batch_facts import batch_facts
 from .first_batch import Shapes, check_last_batch, check_loss, check_measures, stretched
 from .layers import LayerWatch
+from .parameters import ParameterWatch
 from .views import views_for
-
-MOST: Final = 8
-"""Tensors described of each of features, labels and outputs."""
-LONGEST: Final = 40
-"""Characters of a key in a nested batch."""
-
-
-def batch_facts(progress: Progress) -> BatchFacts:
-    """Shapes and types of what the loop holds, the loss, the counters. Waits for an accelerator."""
-    return BatchFacts(
-        features=_facts(progress.features),
-        labels=_facts(progress.labels),
-        outputs=_facts(progress.outputs),
-        loss=_value(progress.loss),
-        grad_norm=_value(progress.grad_norm),
-        epoch=progress.epoch,
-        batch=progress.batch,
-        batches_done=progress.batches_done,
-        samples_done=progress.samples_done,
-        updates=progress.updates,
-    )
-
-
-def _value(scalar: Tensor | None) -> float | None:
-    return None if scalar is None else float(scalar.detach())
-
-
-def _facts(part: Any) -> tuple[TensorFact, ...]:
-    return () if part is None else tuple(islice(_walk(part, ""), MOST))
-
-
-def _walk(part: Any, path: str) -> Iterator[TensorFact]:
-    if isinstance(part, Tensor):
-        yield TensorFact(path, str(part.dtype).removeprefix("torch."), tuple(part.shape))
-    elif isinstance(part, Mapping):
-        for key, value in part.items():
-            yield from _walk(value, f"{path}[{repr(key)[:LONGEST]}]")
-    elif isinstance(part, tuple) and hasattr(part, "_fields"):
-        for name, value in zip(part._fields, part, strict=True):
-            yield from _walk(value, f"{path}.{name}")
-    elif isinstance(part, (tuple, list)):
-        for i, value in enumerate(part):
-            yield from _walk(value, f"{path}[{i}]")
-    else:
-        yield TensorFact(path, type(part).__name__[:LONGEST], None)
-
 
 SAMPLED: Final = 0.25
 """Seconds between two looks at the layers of a run that moves."""
@@ -86,12 +35,21 @@ COST: Final = 30
 
 
 class Inspector:
-    """Keeps what was last seen of the inside of a run. Only the training thread touches it."""
+    """Keeps what was last seen of the inside of a run. Only the training thread touches it.
 
-    def __init__(self, training: Training, progress: Progress) -> None:
+    Args:
+        training: of the run.
+        progress: of the run.
+        epochs: gives what came of the last epochs.
+    """
+
+    def __init__(
+        self, training: Training, progress: Progress, epochs: Callable[[], Sequence[EpochRow]]
+    ) -> None:
         self.show = Show()
-        self._training, self._progress = training, progress
+        self._training, self._progress, self._epochs = training, progress, epochs
         self._watch = LayerWatch(training.model, training.optimizer)
+        self._parameters = ParameterWatch(training.model, training.optimizer)
         self._rows: tuple[LayerRow, ...] = ()
         self._differences: tuple[Difference, ...] = ()
         self._exact_at: tuple[Step, int, int] | None = None
@@ -100,9 +58,9 @@ class Inspector:
         """Those of the pause before, and its place."""
         self._asked_anew = False
         self._look_due = float("-inf")
-        self._measuring = False
+        self._measuring = self._summing = self._moving = False
         self._views: tuple[View, ...] | None = None
-        self._picture: ViewResult | None = None
+        self._picture: ViewResult | AtHand | None = None
         self._seen: str | None = None
         self._view_due = float("-inf")
         self._view_place: tuple[Step, int, int] | None = None
@@ -138,16 +96,39 @@ class Inspector:
             self._stretched = stretched(training.criterion, at.outputs, at.labels)
             check_measures(training, at.features, at.outputs, at.labels, at.loss)
 
-    # Around an update, which is when gradients and weights belong together.
+    # Around a backward pass and an update, where gradients and weights belong together.
+
+    @property
+    def at_gates(self) -> bool:
+        """Whether anything is looked at that has to be met at its gate."""
+        return self.show.layers or self.show.view == PARAMETERS
+
+    def before_backward(self) -> None:
+        """At the gate before a backward pass."""
+        self._summing = self.show.view == PARAMETERS
+        if self._summing:
+            self._parameters.before_backward()
+
+    def after_backward(self) -> None:
+        """At the gate behind it: what it has added to gradients that were there."""
+        if self._summing:
+            self._summing = False
+            self._parameters.after_backward()
 
     def before_update(self, here: float, *, every: bool) -> None:
         """At the gate before an update: measure it, if a look is due or `every` one is wanted."""
         if self.show.layers and (every or here >= self._look_due):
             self._watch.before_update()
             self._measuring = True
+        self._moving = self.show.view == PARAMETERS and (every or here >= self._view_due)
+        if self._moving:
+            self._parameters.before_update()
 
     def after_update(self, here: float, *, exact: bool) -> None:
         """At the gate behind an update: what it moved, and all layers with its gradients."""
+        if self._moving:
+            self._moving = False
+            self._parameters.after_update(self._progress.batches_done + 1)
         if self._measuring:
             self._measuring = False
             self._watch.after_update()
@@ -208,7 +189,13 @@ class Inspector:
         now = perf_counter()
         if held and self._picture is not None and place == self._view_place:
             return
-        if now < self._view_due:
+        at_hand = self.show.view in AT_HAND
+        if now < self._view_due and not (held and at_hand):
+            return
+        if at_hand:
+            self._picture, self._seen = self._at_hand(place[0]), self.show.view
+            self._view_error = ""
+            self._seen_until(now, place)
             return
         if self._views is None and unmade(self._training.model):
             self._view_error = f"nothing to see of the model yet: {UNMADE}"
@@ -229,8 +216,25 @@ class Inspector:
             )
         except Exception as error:  # a person's own model; the run itself goes on
             self._view_error = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-        took = perf_counter() - now
-        self._view_due, self._view_place = now + max(VIEWED, COST * took), place
+        self._seen_until(now, place)
+
+    def _seen_until(self, began: float, place: tuple[Step, int, int]) -> None:
+        took = perf_counter() - began
+        self._view_due, self._view_place = began + max(VIEWED, COST * took), place
+
+    def _at_hand(self, step: Step) -> AtHand:
+        """What the loop has in its hands."""
+        training, progress = self._training, self._progress
+        if self.show.view == PARAMETERS:
+            scaled = "fp16: until they are scaled back, gradients are of a multiplied loss"
+            return self._parameters.look(scaled if training.scaler.is_enabled() else "")
+        if self.show.view != BATCH:
+            return EpochTable(tuple(self._epochs()), training.task.metric_name)
+        if step in INSIDE_BATCH or progress.batch:
+            most = batch_count(training.batches) or math.inf
+            number = min(progress.batch + (step in INSIDE_BATCH), most)
+            return batch_content(training, progress, progress.epoch + 1, int(number))
+        return batch_content(training, progress, progress.epoch, progress.length or 0)
 
     # For verdicts.
 

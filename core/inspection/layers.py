@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +32,18 @@ from .layer_stats import (
     real,
 )
 
+DROPOUTS: Final = (
+    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout
+)  # fmt: skip
+NORMS: Final = (
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
+    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A module that owns parameters, or an activation whose units can die."""
+    """A module that owns parameters, an activation whose units can die, or dropout."""
 
     row: LayerRow
     """What is known of it without reading a tensor."""
@@ -48,7 +57,7 @@ def layers_of(model: nn.Module) -> Iterator[Layer]:
     owners: dict[Tensor, str] = {}
     for name, module in model.named_modules():
         own = [p for p in module.parameters(recurse=False) if not is_lazy(p)]
-        if not own and not isinstance(module, RELUS):
+        if not own and not isinstance(module, (*RELUS, *DROPOUTS)):
             continue
         called = name.removeprefix("_orig_mod").removeprefix(".") or "model"
         fresh = [p for p in own if p not in owners]
@@ -56,8 +65,16 @@ def layers_of(model: nn.Module) -> Iterator[Layer]:
         shapes = [*([_shapes(fresh)] if fresh else []), *(f"= {owner}" for owner in shared)]
         owners |= dict.fromkeys(fresh, called)
         count = sum(p.numel() for p in fresh)
-        row = LayerRow(called, type(module).__name__, " + ".join(shapes), count)
-        yield Layer(row, module, fresh)
+        kind, mode = type(module).__name__, _mode(module)
+        yield Layer(LayerRow(called, kind, " + ".join(shapes), count, mode=mode), module, fresh)
+
+
+def _mode(module: nn.Module) -> str:
+    """What its mode makes of a layer that behaves differently in eval mode; "" of any other."""
+    if isinstance(module, DROPOUTS):
+        return f"zeros {module.p:.0%}" if module.training else "off"
+    kept = isinstance(module, NORMS) and module.track_running_stats
+    return "(eval)" if kept and not module.training else ""
 
 
 def _shapes(parameters: Sequence[Tensor]) -> str:

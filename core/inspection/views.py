@@ -196,7 +196,7 @@ def views_for(training: Training) -> tuple[View, ...]:
 def _choose(
     training: Training, samples: Samples, features: Any, outputs: Any, labels: Any
 ) -> tuple[View, ...]:
-    task = _task(training)
+    task = task_of(training)
     if task == "language-model":
         text = TextView.of(training, features, outputs)
         return () if text is None else (text,)
@@ -250,7 +250,7 @@ def _numbers(features: Any) -> bool:
     return isinstance(features, Tensor) and features.is_floating_point() and features.dim() > 0
 
 
-def _task(training: Training) -> str:
+def task_of(training: Training) -> str:
     """The task; where none is named, what the criterion gives away."""
     if training.task.name != "custom":
         return training.task.name

@@ -101,7 +101,8 @@ class Show:
     batch: bool = False
     """Shapes and types of the batch under way."""
     view: str | None = None
-    """The name of a picture of what the model knows; "" for the most telling one."""
+    """The name of a picture of what the model knows, "" for the most telling one; or one of
+    `at_hand.AT_HAND`."""
 
 
 @dataclass(frozen=True, slots=True)

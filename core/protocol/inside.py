@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from .at_hand import AtHand
 from .steps import Step
 
 GreyImage = tuple[tuple[float, ...], ...]
@@ -141,7 +142,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class LayerRow:
-    """A module that owns parameters, or an activation whose units can die."""
+    """A module that owns parameters, an activation whose units can die, or dropout."""
 
     name: str
     """Qualified, such as "features.0"."""
@@ -164,6 +165,9 @@ class LayerRow:
     """Share (0 to 1) of units that gave 0 for every sample of the batch; None if not measured."""
     weights: Histogram | None = None
     grads: Histogram | None = None
+    mode: str = ""
+    """What its mode makes of a layer that behaves differently in train and eval mode: "zeros 20%"
+    or "off" of dropout, "(eval)" of a norm that goes by the averages it has kept."""
     frozen: bool = False
     """None of its parameters learns: they ask for no gradient, or no optimizer has them."""
     groups: frozenset[str] = frozenset()
@@ -284,10 +288,10 @@ class Inside:
     """What changed since the last pause."""
     batch: BatchFacts | None = None
     views: tuple[tuple[str, str], ...] = ()
-    """Name and title of each picture that there can be, the most telling first."""
+    """Name and title of each picture of what the model knows, the most telling first."""
     view: str | None = None
     """The name of `picture`."""
-    picture: ViewResult | None = None
-    """What the model knows now."""
+    picture: ViewResult | AtHand | None = None
+    """What the model knows now, or what the loop has in its hands."""
     problem: str = ""
     """Why there is no picture."""

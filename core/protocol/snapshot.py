@@ -64,6 +64,8 @@ class RunInfo:
     """The names of the optimizer's parameter groups, where there are several."""
     settings: tuple[tuple[str, Any], ...] = ()
     """The parameters of a file's `training()`, with their values: plain ones, or in words."""
+    criterion: str = ""
+    """Its name, such as "CrossEntropyLoss"; "" where nobody can tell."""
     clips: bool = False
     """Whether something is done to the gradients before the update."""
 

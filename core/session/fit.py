@@ -72,7 +72,9 @@ def _uncounted(state: Mapping[str, Any], device: torch.device) -> str:
             return f"progress.{name} is no count"
     record = state["record"]
     metrics = dict(record["metrics"])
-    for name, value in [*((name, record[name]) for name in _NUMBERS), *metrics.items()]:
+    rows = *record.get("epochs", ()), record.get("epoch_seconds", ())
+    epochs = [("epochs", value) for row in rows for value in row]
+    for name, value in [*((name, record[name]) for name in _NUMBERS), *metrics.items(), *epochs]:
         if value is not None and not isinstance(value, (int, float)):
             return f"record.{name} is no number"
     for series in record["series"].values():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from ..inspection.inspector import Inspector, batch_facts
+from ..inspection.batch_facts import batch_facts
+from ..inspection.inspector import Inspector
 from ..protocol.commands import Show
 from ..protocol.conditions import Gate
 from ..protocol.diagnosis import VerdictInputs
@@ -49,7 +50,7 @@ class Probes:
         self.report: BreakReport | None = None
         """Where a breakpoint has ended the run."""
         self._run, self._controller, self._readings = run, controller, readings
-        self._inspector = Inspector(run.training, run.progress)
+        self._inspector = Inspector(run.training, run.progress, lambda: run.recorder.epochs)
         self._stops = stops
         self._validation_trains: bool | None = None
 
@@ -59,7 +60,7 @@ class Probes:
         self._set_active()
 
     def _set_active(self) -> None:
-        self.active = self._first or self.breakpoints.active or self._inspector.show.layers
+        self.active = self._first or self.breakpoints.active or self._inspector.at_gates
 
     def at_gate(self, step: Step, running: Step, here: float) -> bool:
         """Look at what there is to see after `running` and before `step`.
@@ -78,9 +79,12 @@ class Probes:
         inspector, held = self._inspector, self._controller.lasting
         if running is Step.UPDATE:
             inspector.after_update(here, exact=held)
+        elif running is Step.BACKWARD:
+            inspector.after_backward()
         fired = running is Step.DATA and step in FIVE and self.check("begin", step)
         if step is Step.BACKWARD:
             fired = self.check("loss", step) or fired
+            inspector.before_backward()
         elif step is Step.UPDATE:
             fired = self.check("update", step) or fired
             inspector.before_update(here, every=held)

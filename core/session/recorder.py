@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from dataclasses import asdict, astuple
 from functools import reduce
 from operator import add
 from typing import Any, Final, Protocol, TypeGuard
 
+from ..protocol.at_hand import EpochRow
 from ..protocol.listener import Listener
 from ..protocol.parameter_groups import GroupLrs
 from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
@@ -169,6 +171,9 @@ class LossRecorder:
 CHANGES: Final = 200
 """Changes by hand that a Snapshot carries; a listener gets every one."""
 
+KEPT: Final = 500
+"""Epochs that are kept one by one."""
+
 METRIC_SERIES: Final = ("loss", "val_loss", "val_metric", "lr", "grad_norm", "throughput")
 
 
@@ -207,6 +212,8 @@ class Recorder:
         self.val_worse = 0
         """Validations in a row whose metric was worse than the best."""
         self.last: EpochSummary | None = None
+        self.epochs: deque[EpochRow] = deque(maxlen=KEPT)
+        """What came of the last epochs, oldest first."""
         self.changes: tuple[Change, ...] = ()
         self.keep(log)
 
@@ -301,6 +308,9 @@ class Recorder:
         )
         if validated:
             self._note_best(self.last)
+        last = self.last
+        row = EpochRow(last.epoch, last.train_loss, last.val_loss, last.val_metric, seconds)
+        self.epochs.append(row)
         self._losses.begin_epoch()
         self._epoch_began = (active, progress.batches_done, val)
         if self._log is not None:
@@ -345,6 +355,8 @@ class Recorder:
             "best_metric": self.best_metric and astuple(self.best_metric),
             "best_val_loss": self.best_val_loss and astuple(self.best_val_loss),
             "last": self.last and asdict(self.last),
+            "epochs": [row[:-1] for row in self.epochs],
+            "epoch_seconds": [row.seconds for row in self.epochs],
             "changes": [astuple(change) for change in self.changes],
         }
 
@@ -360,6 +372,9 @@ class Recorder:
         self.best_metric = best and Best(*best)
         self.best_val_loss = lowest and Best(*lowest)
         self.last = last and EpochSummary(**last)
+        self.epochs.clear()
+        rows = zip(state.get("epochs", ()), state.get("epoch_seconds", ()), strict=True)
+        self.epochs.extend(EpochRow(*(*row, seconds)) for row, seconds in rows)
         active, before, validating = state["epoch_so_far"]
         clock = self._clock
         self._epoch_began = (

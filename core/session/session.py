@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import torch
 from torch.optim import Optimizer
 
+from ..inspection.batch_content import criterion_name
 from ..protocol.commands import Command, Show, Suspended
 from ..protocol.listener import Listener
 from ..protocol.snapshot import Outcome, RunInfo, Snapshot
@@ -75,6 +76,7 @@ def describe_run(training: Training) -> RunInfo:
         compile=training.compile,
         groups=group_names(optimizer),
         settings=tuple((key, _in_short(value)) for key, value in about.settings),
+        criterion=criterion_name(training.criterion),
         clips=training.clip_norm is not None or training.scaler.is_enabled(),
     )
 

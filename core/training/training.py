@@ -82,7 +82,9 @@ class About:
     model: str = ""
     """For example "cnn"."""
     label_names: tuple[str, ...] = ()
-    """Names of the classes, where there are any."""
+    """Names of the classes, where there are any; of tokens, the vocabulary."""
+    feature_names: tuple[str, ...] = ()
+    """Names of the numbers that a sample has, where they have any."""
     table: Mapping[str, Any] | None = None
     """How rows of a table become features and outputs become predictions, in plain values, which
     a checkpoint keeps; None for other data."""

@@ -72,7 +72,7 @@ def layer_table(
         return []
     known = {d.after.name: d for d in differences}
     if known:
-        rows = [row for row in rows if row.parameters]  # no step changes the others
+        rows = [row for row in rows if row.parameters or row.mode]  # no step changes the others
     if not rows:
         return []
     columns = _stepping(rows, known) if known else _standing(rows)
@@ -180,8 +180,9 @@ def _ending(text: str, width: int) -> str:
 
 
 def _kind(rows: Sequence[LayerRow], rank: int) -> _Column:
-    width = _wide([clean(r.kind) for r in rows], 4, 16)
-    return _Column("type", width, rank, lambda r: line((clean(r.kind), "dim")), left=True)
+    kinds = {r.name: clean(f"{r.kind} {r.mode}".strip()) for r in rows}
+    width = _wide(list(kinds.values()), 4, 18)
+    return _Column("type", width, rank, lambda r: line((kinds[r.name], "dim")), left=True)
 
 
 def _shape(row: LayerRow) -> Line:

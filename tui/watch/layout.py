@@ -207,6 +207,10 @@ class Pages:
         self._screen.remove_class("-messages")
         self._make_room()
 
+    def toggle_view(self, view: str) -> None:
+        """Show this view, or close it where it is seen."""
+        self.show_view(None if view == self.view and self.view_is_seen else view)
+
     def toggle_messages(self) -> None:
         """Show the messages in a narrow window, or hide them."""
         self.uncover()

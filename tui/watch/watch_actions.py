@@ -10,6 +10,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Input
 
 from ...core.protocol import commands
+from ...core.protocol.at_hand import AT_HAND, BATCH, EPOCHS, PARAMETERS
 from ...core.protocol.faults import Fault
 from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import INSIDE_BATCH, State, Step, Task
@@ -101,6 +102,9 @@ class Actions:
             "inside": pages.next_page,
             "spread": panels.inside.next_spread,
             "picture": self._next_view,
+            "batch_content": partial(pages.toggle_view, BATCH),
+            "parameters": partial(pages.toggle_view, PARAMETERS),
+            "epochs": partial(pages.toggle_view, EPOCHS),
             "window": panels.curves.toggle_window,
             "log": panels.curves.toggle_log,
             "smooth": panels.curves.next_smoothing,
@@ -273,8 +277,10 @@ class Actions:
         view, inside = self._pages.view, self.snapshot.inside if self.snapshot else None
         names = [name for name, _ in inside.views] if inside else []
         shown = inside.view if inside and view == "" else view
-        if view is None or not self._pages.view_is_seen:
-            self._pages.show_view(view or "")
+        if view is None or view in AT_HAND:
+            self._pages.show_view("")
+        elif not self._pages.view_is_seen:
+            self._pages.show_view(view)
         elif shown in names and names.index(shown) + 1 < len(names):
             self._pages.show_view(names[names.index(shown) + 1])
         else:
@@ -322,8 +328,10 @@ class Actions:
         self._screen.set_focus(None)
 
     def _scroll(self, pages: int) -> None:
-        """The layers where they are seen, else the messages."""
-        if self._pages.layers_are_seen:
+        """The layers or a table where they are seen, else the messages."""
+        if self._pages.view in AT_HAND and self._pages.view_is_seen:
+            self._panels.view.scroll(pages)
+        elif self._pages.layers_are_seen:
             self._panels.inside.scroll(pages)
         else:
             self._panels.messages.scroll_pages(pages)

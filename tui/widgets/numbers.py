@@ -33,7 +33,8 @@ class NumbersPanel(RunPanel):
         last = s.last if s else None
         epochs = f"{'now':>{COLUMN}}{'epoch':>{COLUMN}}{'best':>{COLUMN}}"
         rows = [line((" " * NAME + epochs, "dim"))]
-        rows.append(_row("train loss", number(_loss(s)), number(_epoch_loss(s))))
+        own = line((f"  {clean(info.criterion)}", "dim"))
+        rows.append((*_row("train loss", number(_loss(s)), number(_epoch_loss(s)))[:3], *own))
         if info.validates:
             rows.append(
                 _row(

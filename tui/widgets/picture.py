@@ -7,11 +7,13 @@ from typing import ClassVar, Final
 
 from rich.style import Style
 
+from ...core.protocol.at_hand import AT_HAND, AtHand
 from ...core.protocol.inside import Inside
+from ..render.at_hand import at_hand, last_row, scrolled
 from ..render.format import clean, wrap
 from ..render.glyphs import GLYPHS, INKS
 from ..render.pictures import draw_view
-from ..render.spans import EMPTY, Line, line, line_width
+from ..render.spans import EMPTY, Line, line, line_width, sized
 from .panel import STYLES, Panel, styles
 
 CLASSES: Final = tuple(f"class-{n}" for n in range(len(GLYPHS)))
@@ -50,30 +52,49 @@ class PicturePanel(Panel):
         return super().get_component_rich_style(*names, partial=partial, default=default)
 
 
-WAITING = "looking at what the model knows …"
+WAITING = "waiting for the first look …"
 
 
 class ViewPanel(PicturePanel):
-    """Draws the view that was asked for, or says why there is none."""
+    """Draws the view that was asked for, or says why there is none: of what the model knows, or of
+    what the loop has in its hands.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES)
     BORDER_TITLE = "what the model knows"
     inside = Inside()
+    first = 0
+    """The first row shown of a table that is too long."""
+    _last = _page = 0
+
+    def scroll(self, pages: int) -> None:
+        """Look further down (above 0) or up."""
+        self.first = max(0, min(self._last, self.first + pages * self._page))
+        self.redraw()
 
     def take(self, inside: Inside) -> bool:
         """A newer look; whether there is anything new to draw."""
         old, self.inside = self.inside, inside
+        if inside.view != old.view:
+            self.first = 0
         return inside.picture is not old.picture or inside.problem != old.problem
 
     def lines(self, width: int, height: int) -> list[Line]:
         inside = self.inside
-        title = dict(inside.views).get(inside.view or "", "")
-        self.set_title(f"what the model knows: {clean(title)}" if title else "what the model knows")
+        view = inside.view or ""
+        title = dict(inside.views).get(view, "")
+        known = f"what the model knows: {clean(title)}" if title else "what the model knows"
+        self.set_title(AT_HAND.get(view, known))
         if inside.problem:
             text = f"no picture: {clean(inside.problem)}"
             return [line((row, "dim")) for row in wrap(text, max(1, width))]
         if inside.picture is None:
             return [EMPTY] * (height // 2) + [line((WAITING.center(width).rstrip(), "dim"))]
+        if isinstance(inside.picture, AtHand):
+            rows = at_hand(inside.picture, width, height, ascii=self.ascii)
+            self._last, self._page = last_row(rows, height), max(1, height - 2)
+            self.first = min(self.first, self._last)
+            return [sized(row, width) for row in scrolled(rows, height, self.first)]
         drawn = draw_view(inside.picture, width, height, ascii=self.ascii)
         wide = max(map(line_width, drawn), default=0)
         pad = " " * ((width - wide) // 2)

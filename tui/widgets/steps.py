@@ -10,7 +10,7 @@ from textual.message import Message
 from ...core.protocol.snapshot import RunInfo
 from ...core.protocol.steps import FIVE, State, Step
 from ..render.charts import bar
-from ..render.format import fit, percent, short_time, wrap
+from ..render.format import clean, fit, percent, short_time, wrap
 from ..render.spans import Line, line, restyled, sized
 from .panel import RunPanel
 
@@ -127,7 +127,10 @@ class StepsPanel(RunPanel):
             return self._how_to_follow(width)
         info = step.info
         head = f"{info.name}: "
-        texts = wrap(head + info.why, max(1, width))
+        why = info.why
+        if step is Step.LOSS and self.info.criterion:
+            why = f"{clean(self.info.criterion)}. {why}"
+        texts = wrap(head + why, max(1, width))
         rows = [line(text) for text in texts]
         if texts and texts[0].startswith(head):
             rows[0] = line((head, "bold"), texts[0].removeprefix(head))

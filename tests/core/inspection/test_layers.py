@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fivestep.core.inspection.inspector import batch_facts
+from fivestep.core.inspection.batch_facts import batch_facts
 from fivestep.core.inspection.layer_stats import BINS
 from fivestep.core.inspection.layers import LayerWatch
 from fivestep.core.inspection.views import views_for
@@ -36,7 +36,7 @@ def words(differences: tuple[Difference, ...]) -> dict[str, str]:
 
 
 def everywhere(word: str) -> dict[str, str]:
-    return {"0": word, "1": word, "2": "unchanged", "4": word}
+    return {"0": word, "1": word, "2": "unchanged", "3": "unchanged", "4": word}
 
 
 class Walk:
@@ -65,9 +65,21 @@ def test_a_row_for_each_layer_says_what_it_is(make_training: MakeTraining) -> No
         ("0", "Linear", "16x6", 112),
         ("1", "BatchNorm1d", "16", 32),
         ("2", "ReLU", "", 0),
+        ("3", "Dropout", "", 0),
         ("4", "Linear", "3x16", 51),
     ]
     assert sum(r.parameters for r in rows) == training.parameters
+
+
+def test_what_dropout_and_batch_norm_do_differently_in_eval_mode_is_told(
+    make_training: MakeTraining,
+) -> None:
+    training = make_training()
+    watch = LayerWatch(training.model, training.optimizer)
+    training.model.train()
+    assert [r.mode for r in watch.look()] == ["", "", "", "zeros 30%", ""]
+    training.model.eval()
+    assert [r.mode for r in watch.look()] == ["", "(eval)", "", "off", ""]
 
 
 def test_norms_are_those_of_weights_and_gradients(make_training: MakeTraining) -> None:

@@ -66,7 +66,7 @@ def train(record: Recorder, first: int, last: int) -> None:
 def plain(record: Recorder) -> str:
     """All that is counted, but for times; tensors in full, NaN equal to itself."""
     last = record.last and replace(record.last, seconds=0.0, batches_per_second=0.0)
-    state = record.state() | {"epoch_so_far": None, "last": last}
+    state = record.state() | {"epoch_so_far": None, "epoch_seconds": None, "last": last}
     torch.set_printoptions(precision=17, threshold=10**6)
     try:
         return repr(state)

@@ -24,7 +24,8 @@ from torch.utils.data import (
 )
 
 from fivestep.core.inspection.eval_mode import eval_without_trace
-from fivestep.core.protocol.commands import ScaleLR, Stop
+from fivestep.core.protocol.at_hand import EPOCHS
+from fivestep.core.protocol.commands import ScaleLR, Show, Stop
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
 from fivestep.core.session.state import StateError, put_state
@@ -386,6 +387,23 @@ def test_the_time_spent_goes_on_counting(make_training):
     end = session.latest()
     assert 1000 < end.elapsed < 1100
     assert 600 < end.active < 700
+
+
+def test_the_list_of_epochs_goes_on(make_training):
+    states, whole = every_state(make_training())
+    middle = next(s for s in states if s["progress"]["epoch"] == 2)
+    again = Session(make_training(), state=middle)
+    again.send(Show(view=EPOCHS))
+    again.run()
+    rows = again.latest().inside.picture.rows
+    last = whole.latest().last
+    assert [row.epoch for row in rows] == [1, 2, 3]
+    assert rows[-1][1:4] == (last.train_loss, last.val_loss, last.val_metric)
+    middle["record"]["epochs"][0] = (1, "0.5", None, None)
+    with pytest.raises(StateError, match=r"record\.epochs is no number"):
+        Session(make_training(), state=middle)
+    del middle["record"]["epochs"], middle["record"]["epoch_seconds"]  # an older one's
+    Session(make_training(), state=middle)
 
 
 def test_an_epoch_that_is_gone_on_with_takes_as_long_as_both_of_its_parts(make_training):

@@ -141,6 +141,11 @@ class RunDirectory:
         """Whether a process is training it now."""
         return self._lock is not None or held(self.path / "lock")
 
+    @property
+    def process(self) -> int | None:
+        """The number of the process that trains it; None if none does, or that is not known."""
+        return holder(self.path / "lock") if self.running else None
+
     def write_recipe(self, text: str) -> None:
         """Keep the resolved recipe. Raises OSError if the disk refuses it."""
         self._write(self.recipe.name, text)

@@ -100,8 +100,8 @@ def trial(kind: str, folder: Path, chance: random.Random) -> str:
         return "" if (code, ended) == (1, "failed") else f"exit code {code}, {ended}"
     if code:
         return f"exit code {code}"
-    if kind != "signal alone" and not any("terminal went away" in w for w in found.warnings):
-        return "nothing is on record"
+    if kind != "signal alone" and not any(f"kill {process.pid}" in w for w in found.warnings):
+        return "it is not on record how to stop it"
     wrong = found.wrong("finished")
     return wrong or ("" if len(found.batches) == BATCHES else "it did not train to its end")
 

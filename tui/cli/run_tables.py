@@ -92,6 +92,7 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
     if as_object:
         whole = _object(run) | {"meta": meta, "outcome": outcome, "events": events}
         return json.dumps(whole, allow_nan=False) + "\n"
+    process = directory.process
     facts = [
         ("run", f"{run.name}  ({path})"),
         ("state", run.state + (f": {run.reason}" if run.reason else "")),
@@ -109,6 +110,7 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
         ("resumed", len(meta.get("resumes") or ())),
         ("checkpoints", f"{run.checkpoints}, {size(run.size)} in all"),
         ("to resume", f"fivestep resume {run.name}" if run.resumable else None),
+        ("to stop", process and f"kill {process} (after the batch under way, and saved)"),
     ]
     width = max(len(label) for label, value in facts if value)
     lines = [f"{label:<{width}}  {value}" for label, value in facts if value]

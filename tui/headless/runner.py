@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import TYPE_CHECKING, Final
@@ -89,7 +90,7 @@ def follow(
         session.beat() if awake is None else session.awake(awake)
         reporter.tick(session)
         if terminals.went_away():
-            session.send(Note("the terminal went away; training goes on"))
+            session.send(Note(f"{GONE}; {_how_to_stop()}"))
         if alone:
             _answer(session)
         if not stopping and (signals.caught or reporter.output.gone):
@@ -130,7 +131,12 @@ def _answer(session: Session) -> None:
     session.send(Stop("nobody is there to be asked") if held else Resume())
 
 
-LOST: Final = "the terminal went away; training goes on without a screen"
+GONE: Final = "the terminal went away; training goes on"
+
+
+def _how_to_stop() -> str:
+    """How somebody stops this process from another terminal."""
+    return f"to stop it after a batch, with a checkpoint: kill {os.getpid()}"
 
 
 def without_terminal(launch: Launch | None, before: Signals) -> int:
@@ -142,7 +148,7 @@ def without_terminal(launch: Launch | None, before: Signals) -> int:
     if launch is None:
         return 128 + HANGUP
     if launch.outcome is None and not is_gone():  # SIGHUP was sent by hand
-        complain(LOST)
+        complain(f"{GONE} without a screen; {_how_to_stop()}")
     let_go()
     if launch.outcome is not None:
         code = FAILED if launch.outcome.state is State.FAILED else 0
@@ -150,7 +156,7 @@ def without_terminal(launch: Launch | None, before: Signals) -> int:
     reporter = Reporter(stdout())
     with Signals(reporter.leave, running=False) as signals:
         signals.caught = before.caught
-        return _to_the_end(launch, reporter, signals, LOST)
+        return _to_the_end(launch, reporter, signals, f"{GONE} without a screen; {_how_to_stop()}")
 
 
 def without_screen(launch: Launch) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from doing import python
 
 import fivestep
+from fivestep.core.storage.run_directory import RunDirectory
 from fivestep.presets import registry
 from fivestep.tui.cli import presets as listing
 from fivestep.tui.terminal.output import Output
@@ -205,3 +207,14 @@ def test_one_of_several_processes_is_refused_and_one_line_says_so(
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setattr("fivestep.tui.cli.arguments.LINGER", 0)
     assert cli(*command, code=2) == ("", "")
+
+
+def test_a_run_under_way_says_how_to_stop_it(tmp_path: Path, cli: Cli) -> None:
+    run = RunDirectory.create(tmp_path, "one", "digits-cnn")
+    try:
+        run.write_meta({"format": 1, "name": "one"})
+        shown = cli("runs", "show", "one", "--runs-dir", str(tmp_path)).out
+    finally:
+        run.close()
+    assert f"to stop      kill {os.getpid()} (after the batch under way, and saved)" in shown
+    assert "to stop" not in cli("runs", "show", "one", "--runs-dir", str(tmp_path)).out

@@ -25,7 +25,7 @@ from ..terminal.signals import Signals
 from ..terminal.terminal import in_background, is_gone, let_go
 from ..watch.pace import Resizing
 from ..widgets.messages import MessageLog
-from ..widgets.theme import DARK, THEMES
+from ..widgets.theme import DARK, themes
 
 # What is not imported up here is late: the first picture does without.
 if TYPE_CHECKING:
@@ -75,9 +75,12 @@ class FivestepApp(App[None]):
         signals: Signals | None = None,
     ) -> None:
         super().__init__()
-        for theme in THEMES:
+        offered = themes(self.console.color_system)
+        for theme in offered:
             self.register_theme(theme)
         self.theme = DARK.name  # before anything is styled: it would be styled twice
+        for name in self.available_themes.keys() - {theme.name for theme in offered}:
+            self.unregister_theme(name)  # nobody has looked whether they can be read
         self.messages = log or MessageLog()
         self.launch: Launch | None = None
         """The run that is watched, or was watched last."""

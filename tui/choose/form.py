@@ -41,8 +41,12 @@ class Field(Input):
     Field {
         background: $panel;
         &.-textual-compact { padding: 0 1; }
-        &:focus { background: $primary 25%; text-style: bold; }
+        &:focus {
+            background: $block-cursor-background; color: $block-cursor-foreground;
+            text-style: bold;
+        }
         &.-wrong { color: $error; text-style: underline; }
+        &.-wrong:focus { color: $block-cursor-foreground; text-style: bold underline; }
     }
     """
 

@@ -9,6 +9,7 @@ from textual.content import Content
 from ...core.protocol.steps import FIVE
 from ...presets.catalogue import DATASETS, MODELS, DataKind
 from ...presets.recipe import Recipe
+from ..render.bars import bar
 from ..render.format import clean, count, counted, fit, wrap
 from ..render.glyphs import plain
 from ..render.spans import EMPTY, Line, centred_rows, line, spread
@@ -228,8 +229,6 @@ def table(layers: tuple[LayerSummary, ...], inputs: str, width: int, height: int
             numbers = max(7, len(count(total.parameters)) + 1)
         kinds = max(8, min(kinds, width - shapes - numbers))
         spare = width - kinds - shapes - numbers
-    from ..render.charts import bar  # the first picture does without
-
     bars = min(24, spare - 2) if spare >= 10 else 0
     gaps = max(0, min(4, (spare - bars - (2 if bars else 0)) // 3))
     kinds, shapes = kinds + gaps, shapes + gaps

@@ -45,7 +45,8 @@ class PresetList(OptionList):
             background: $panel; color: $foreground; text-style: bold;
         }
         &:focus > .option-list--option-highlighted {
-            background: $primary 25%; color: $foreground; text-style: bold;
+            background: $block-cursor-background; color: $block-cursor-foreground;
+            text-style: bold;
         }
         &.-ascii, &.-ascii:focus { border: ascii $border; }
     }

@@ -12,7 +12,7 @@ from ...core.storage.run_index import newest
 from ...presets.errors import RecipeError, printable
 from ...presets.recipe import load
 from ..headless.json_reporter import line
-from ..render.charts import bar
+from ..render.bars import bar
 from ..render.format import clean, count, counted, metric, number
 from ..setup.metadata import changed_data, plan_facts
 from ..setup.plan import Plan, RecipePlan

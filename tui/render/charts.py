@@ -144,30 +144,9 @@ def _styled(row: str, styles: list[str]) -> Line:
     return line(*spans, (row[place:], style))
 
 
-EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 LEVELS: Final = "▁▂▃▄▅▆▇█"
 BAD: Final = "✗"
 HAND: Final = "▲"
-
-
-def bar(share: float, width: int) -> str:
-    """A bar of `width` cells filled from the left by `share` (0 to 1), to an eighth of a cell.
-
-    Something above zero always shows at least a sliver.
-    """
-    if width < 1 or not math.isfinite(share):
-        return " " * max(0, width)
-    eighths = round(min(1.0, max(0.0, share)) * width * 8)
-    if share > 0:
-        eighths = max(1, eighths)
-    full, rest = divmod(eighths, 8)
-    return fit("█" * full + (EIGHTHS[rest] if rest else ""), width)
-
-
-def track(share: float, width: int) -> Line:
-    """A bar on a thin line, so that its end can be seen."""
-    filled = bar(share, width).rstrip()
-    return line((filled, "bar"), ("─" * (width - len(filled)), "dim"))
 
 
 def sparkline(values: Sequence[float], width: int, height: int = 1, style: str = "") -> list[Line]:

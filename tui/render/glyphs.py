@@ -18,8 +18,8 @@ _PLAIN: Final = str.maketrans(
         **dict.fromkeys("▏▎▍", "."),
         **dict(zip("▁▂▃▄▅▆▇", "_..-==*", strict=True)),
         **dict.fromkeys("─╌┬┴┼", "-"),
-        "━": "=",
-        **dict.fromkeys("│┤├", "|"),
+        **{"━": "=", "╸": "-", "▀": "^", "▄": "_"},
+        **dict.fromkeys("│┤├‖", "|"),
         **dict.fromkeys("└┘┌┐", "+"),
         **{
             "▶": ">",

@@ -33,6 +33,8 @@ class Situation:
     leaving: bool = False
     """The screen closes as soon as the run has stopped and is saved."""
     inside: bool = False
+    full: bool = False
+    """One panel fills the screen."""
     broken: bool = False
     """Something is broken on purpose, and can be undone."""
 
@@ -105,9 +107,9 @@ COMMANDS: Final = (
     KeyCommand("batch", ("b",), "b", "batch", "Train one batch, then pause", "Steer", _live, 3),
     KeyCommand("epoch", ("e",), "e", "epoch", "Train one epoch, then pause", "Steer", _live, 8),
     KeyCommand("slower", ("less_than_sign", "comma"), "<", "slower",
-               "Slow motion, down to one step a second", "Steer", _live, 5, ""),
+               "Slow motion, down to one step a second", "Steer", _live, 6, ""),
     KeyCommand("faster", ("greater_than_sign", "full_stop"), ">", "faster",
-               "Faster, up to full speed", "Steer", _live, 5, "speed"),
+               "Faster, up to full speed", "Steer", _live, 6, "speed"),
     KeyCommand("lr_up", ("plus", "equals_sign"), "+", "lr ×2",
                "Double the learning rate, on top of any schedule", "Steer", _live, 4, ""),
     KeyCommand("lr_down", ("minus",), "-", "lr ÷2",
@@ -157,7 +159,7 @@ COMMANDS: Final = (
                otherwise="for the inside of a batch, which i opens"),
     KeyCommand("picture", ("p",), "p", "picture",
                "What the model knows by now, in pictures; then the chart again", "Look",
-               footer=5),
+               footer=6),
     KeyCommand("batch_content", ("a",), "a", "data",
                "The batch at hand: its first samples, what the model makes of them, each loss",
                "Look", footer=6),
@@ -167,6 +169,17 @@ COMMANDS: Final = (
     KeyCommand("epochs", ("E",), "E", "epochs",
                "Every epoch in a row: average loss, validation, metric, seconds", "Look",
                footer=9),
+    KeyCommand("full", ("f",), "f", "full",
+               "Let a panel fill the screen, at first the chart", "Look",
+               lambda at: not at.full, 5),
+    KeyCommand("restore", ("f",), "f", "all panels", "Show all panels again", "Look",
+               lambda at: at.full, 1),
+    KeyCommand("next_full", ("tab",), "tab", "next panel",
+               "While a panel fills the screen: the next one", "Look", lambda at: at.full, 1,
+               otherwise="f lets a panel fill the screen first"),
+    KeyCommand("previous_full", ("shift+tab",), "shift+tab", "panel before",
+               "While a panel fills the screen: the one before", "Look", lambda at: at.full,
+               otherwise="f lets a panel fill the screen first"),
     KeyCommand("verdicts", ("y",), "y", "why",
                "What is wrong with the run, why, and what to try", "Look"),
     KeyCommand("window", ("w",), "w", "recent/whole", "Chart: recent batches or the whole run",

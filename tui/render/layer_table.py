@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from ...core.protocol.inside import Difference, Histogram, LayerRow
 from .charts import BAD, LEVELS
-from .format import NOTHING, clean, count, number, percent, share
+from .format import NOTHING, clean, count, fit, number, percent, share
 from .spans import Line, Span, joined, line, line_width, put, sized
 
 USUAL: Final = -3
@@ -26,6 +26,13 @@ SCALE: Final = 11
 SPREAD: Final = 20
 """Cells of a histogram."""
 GAP: Final = "  "
+UPDATE: Final = "‖update‖/‖w‖"
+NAME: Final = 22
+"""Cells that a name keeps as long as there are columns that tell little."""
+SHORT_NAME: Final = 12
+"""Cells that it keeps beside the others."""
+TELLING: Final = 4
+"""The highest rank of those."""
 _STYLES: Final = {
     "moved": "good",
     "filled": "train",
@@ -41,7 +48,7 @@ class _Column:
     head: str
     width: int
     rank: int
-    """The larger, the sooner it is dropped; 0 stays."""
+    """The larger, the sooner it is dropped."""
     cell: Callable[[LayerRow], Line]
     left: bool = False
 
@@ -77,7 +84,9 @@ def layer_table(
         return []
     columns = _stepping(rows, known) if known else _standing(rows)
     columns += _spread(rows, spread, 1 if keep else 7)
-    _drop(columns, width)
+    if not keep:
+        columns += _spread(rows, "grads", 10)
+    columns = _fitted(columns, rows, width)
     head = _joined(columns, [line((c.head, "dim")) for c in columns])
     room = height - 1
     first = max(0, min(first, len(rows) - room))
@@ -94,13 +103,12 @@ def layer_table(
 def _standing(rows: Sequence[LayerRow]) -> list[_Column]:
     """The columns for a model as it is."""
     columns = [
-        _name(rows),
         _kind(rows, 5),
         _Column("shape", _wide([r.shapes for r in rows], 5, 18), 9, _shape, left=True),
         _Column("params", _wide([count(r.parameters) for r in rows], 6, 11), 8, _parameters),
-        _Column("weights", 8, 3, lambda r: line(_number(r.weight_norm))),
-        _Column("gradient", 8, 1, lambda r: line(_gradient(r))),
-        _Column("update", 8, 2, lambda r: line(_update(r))),
+        _Column("‖w‖", 8, 3, lambda r: line(_number(r.weight_norm))),
+        _Column("‖grad‖", 8, 1, lambda r: line(_gradient(r))),
+        _Column(UPDATE, len(UPDATE), 2, lambda r: line(_update(r))),
         _Column(_scale_head(), SCALE, 6, _scale),
     ]
     if any(r.dead_share is not None for r in rows):
@@ -135,23 +143,43 @@ def _stepping(rows: Sequence[LayerRow], known: dict[str, Difference]) -> list[_C
     weights = sides(lambda r: _number(r.weight_norm, fine), lambda d: d.weights)
     gradient = sides(lambda r: _gradient(r, fine), lambda d: d.grads)
     columns = [
-        _name(rows),
-        _kind(rows, 6),
-        _Column("gradient → now", 19, 2, gradient),
-        _Column("weights → now", 19, 3, weights),
+        _kind(rows, 5),
+        _Column("‖grad‖ → now", 19, 2, gradient),
+        _Column("‖w‖ → now", 19, 3, weights),
         _Column("", 9, 1, word, left=True),
     ]
     if any(d.weights != "unchanged" for d in known.values()):
-        columns[2], columns[3] = replace(columns[2], rank=3), replace(columns[3], rank=2)
-        columns.append(_Column("update", 8, 4, lambda r: line(_update(r))))
-        columns.append(_Column("against grad", 12, 5, _against))
+        columns[1], columns[2] = replace(columns[1], rank=3), replace(columns[2], rank=2)
+        columns.append(_Column(UPDATE, len(UPDATE), 4, lambda r: line(_update(r))))
+        columns.append(_Column("against grad", 12, 6, _against))
     return columns
 
 
-def _drop(columns: list[_Column], width: int) -> None:
-    """Take columns out until the rest fits; the last one is cut."""
-    while len(columns) > 1 and sum(c.width + len(GAP) for c in columns) - len(GAP) > width:
-        columns.remove(max(columns, key=lambda c: c.rank))
+def _fitted(columns: list[_Column], rows: Sequence[LayerRow], width: int) -> list[_Column]:
+    """The name, and those columns that fit beside it: numbers are dropped, but never cut."""
+    names = {row.name: clean(row.name) for row in rows}
+    longest = _wide(list(names.values()), 5, max(5, width))
+    kept, room = list(columns), 0
+    while True:
+        room = width - sum(c.width + len(GAP) for c in kept)
+        telling = all(c.rank <= TELLING for c in kept)
+        if not kept or room >= min(longest, SHORT_NAME if telling else NAME):
+            break
+        kept.remove(max(kept, key=lambda c: c.rank))
+    cells = max(1, min(longest, room))
+    name = _Column("layer", cells, 0, lambda r: line(_shortened(names[r.name], cells)), left=True)
+    return [name, *kept]
+
+
+def _shortened(text: str, width: int) -> str:
+    """Without its middle where it is too long: of a path the end says which layer it is."""
+    if cell_len(text) <= width:
+        return text
+    start = fit(text, max(1, width // 4))
+    end = text
+    while end and cell_len(start) + cell_len(end) > width:
+        end = end[1:]
+    return start + end
 
 
 def _joined(columns: Sequence[_Column], cells: Sequence[Line]) -> Line:
@@ -164,19 +192,6 @@ def _joined(columns: Sequence[_Column], cells: Sequence[Line]) -> Line:
 
 def _wide(texts: Sequence[str], least: int, most: int) -> int:
     return max(least, min(most, max(map(cell_len, texts), default=0)))
-
-
-def _name(rows: Sequence[LayerRow]) -> _Column:
-    names = {r.name: clean(r.name) for r in rows}
-    width = _wide(list(names.values()), 5, 22)
-    # Of a long path the end says which layer it is.
-    return _Column("layer", width, 0, lambda r: line(_ending(names[r.name], width)), left=True)
-
-
-def _ending(text: str, width: int) -> str:
-    while cell_len(text) > width:
-        text = "…" + text.removeprefix("…")[1:]
-    return text
 
 
 def _kind(rows: Sequence[LayerRow], rank: int) -> _Column:
@@ -225,7 +240,8 @@ def _power(row: LayerRow) -> float | None:
 def _update(row: LayerRow) -> Span:
     power = _power(row)
     if power is None:
-        return ("" if row.weight_norm is None else NOTHING), "dim"
+        why = "frozen" if row.frozen else "not seen yet"
+        return ("" if row.weight_norm is None else why), "dim"
     if not math.isfinite(power):
         return ("0", "dim") if power < 0 else (number(power), "bad")
     return share(row.update_ratio), ""

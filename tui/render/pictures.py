@@ -20,9 +20,21 @@ from ...core.protocol.inside import (
     WrittenText,
 )
 from .data_pictures import MOST_SCALE, Images, image_grid
+from .decision_map import decisions
 from .format import clean, count, fit, percent, wrap
-from .plane import decisions, fitted, predictions
-from .spans import EMPTY, Line, Span, beside, centred_rows, joined, line, line_width, sized
+from .plane import fitted, predictions
+from .spans import (
+    EMPTY,
+    Line,
+    Span,
+    beside,
+    centred_rows,
+    first_that_fits,
+    joined,
+    line,
+    line_width,
+    sized,
+)
 
 NAMES: Final = 14
 """Cells of a class's name at most."""
@@ -162,13 +174,19 @@ def _name(names: Sequence[str], number: int) -> str:
     return names[number] if 0 <= number < len(names) else str(number)
 
 
-def draw_view(picture: ViewResult, width: int, height: int, *, ascii: bool = False) -> list[Line]:
-    """The picture in at most `height` lines of at most `width` cells."""
+def draw_view(
+    picture: ViewResult, width: int, height: int, *, ascii: bool = False, blocks: bool = False
+) -> list[Line]:
+    """The picture in at most `height` lines of at most `width` cells.
+
+    Args:
+        blocks: what needs many colours may be drawn in half blocks.
+    """
     if width < 1 or height < 1:
         return []
     match picture:
         case DecisionMap():
-            drawn = decisions(picture, width, height)
+            drawn = decisions(picture, width, height, blocks=blocks)
         case FittedLine():
             drawn = fitted(picture, width, height, ascii=ascii)
         case PredictionsTruth():
@@ -184,8 +202,9 @@ def draw_view(picture: ViewResult, width: int, height: int, *, ascii: bool = Fal
 
 def written(picture: WrittenText, width: int, height: int) -> list[Line]:
     """The prompt, faint, and what the model makes of it."""
-    about = f"faint: the prompt; temperature {picture.temperature:g}, the same luck each time"
-    head = [line((about, "dim"))] if height >= 5 else []
+    about = f"faint: the prompt; temperature {picture.temperature:g}"
+    texts = (f"{about}, the same luck each time", about, "faint: the prompt")
+    head = [line((first_that_fits(texts, width), "dim"))] if height >= 5 else []
     if picture.bad:
         head.append(line(("✗ the model gave NaN or infinity: this text means nothing", "bad")))
     prompt = f"…{clean(picture.prompt, lines=True)}"

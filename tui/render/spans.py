@@ -44,6 +44,21 @@ def sized(spans: Line, cells: int) -> Line:
     return (*kept, (" " * room, "")) if room > 0 else tuple(kept)
 
 
+def first_that_fits(texts: Sequence[str], cells: int) -> str:
+    """The first of some texts, the longest one first, that `cells` hold; else the last, cut."""
+    return next((text for text in texts if cell_len(text) <= cells), fit(texts[-1], cells))
+
+
+def whole(parts: Iterable[Line], cells: int) -> Line:
+    """The parts one after the other, as long as `cells` hold them; the first one in any case."""
+    spans: Line = ()
+    for part in parts:
+        if spans and line_width((*spans, *part)) > cells:
+            break
+        spans = (*spans, *part)
+    return spans
+
+
 def spread(left: Line, right: Line, cells: int) -> Line:
     """`left` at the left edge and `right` at the right one; `left` gives way."""
     room = cells - line_width(right)

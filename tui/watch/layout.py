@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
-from textual.containers import Container, Horizontal, Vertical
+from textual.containers import Container, Vertical
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.widgets import Input
@@ -19,7 +19,7 @@ from ..widgets.footer import CommandBar
 from ..widgets.layers import InsidePanel
 from ..widgets.messages import MessageLog, MessagesPanel
 from ..widgets.numbers import NumbersPanel
-from ..widgets.panel import RunPanel
+from ..widgets.panel import Panel, RunPanel
 from ..widgets.picture import ViewPanel
 from ..widgets.status import Header, ProgressBars
 from ..widgets.steps import StepsPanel
@@ -28,10 +28,9 @@ CSS = """
 WatchScreen {
     layout: vertical; overflow: hidden; background: $background;
 
-    #body { layout: horizontal; height: 1fr; }
+    #body { height: 1fr; }
+    #main { layout: horizontal; height: 1fr; }
     #left { width: 68; }
-    #rest { width: 1fr; }
-    #upper { height: 1fr; }
     #right { width: 1fr; }
     #code { display: none; width: 62; height: 1fr; }
     #inside, #view { display: none; }
@@ -39,7 +38,7 @@ WatchScreen {
     #numbers { height: 1fr; }
     #device { height: 6; }
     #device.-gpu { height: 9; }
-    #curves { height: 2fr; }
+    #curves { height: 3fr; }
     #messages { height: 1fr; min-height: 5; }
     #search { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
     #search.-open { display: block; }
@@ -52,9 +51,9 @@ WatchScreen {
 
     /* 80x24: one column; numbers and device in a line each; messages behind a key. */
     &.-narrow {
-        #body { layout: vertical; }
+        #main { layout: vertical; }
         #left { width: 1fr; height: auto; }
-        #rest { width: 1fr; height: 1fr; }
+        #right { width: 1fr; height: 1fr; }
         #steps { height: 14; }
         #numbers, #device, #device.-gpu { height: 1; border: none; padding: 0 2; }
         #curves { height: 1fr; }
@@ -72,15 +71,19 @@ WatchScreen {
     &.-wide.-view #curves { display: block; height: 1fr; }
     &.-wide.-view #view { height: 1fr; }
 
-    /* Inside a batch: the code above the layers, in the place of chart and messages. */
-    &.-inside #inside { display: block; height: 1fr; }
-    &.-inside #right { display: none; }
-    &.-inside #code { display: block; width: 1fr; }
+    /* Inside a batch: the code beside the steps, the layers below both at full width. */
+    &.-inside {
+        #main { min-height: 11; }
+        #inside { display: block; height: auto; max-height: 50%; }
+        #right, #numbers, #device { display: none; }
+        #steps { height: 1fr; }
+        #code { display: block; width: 1fr; }
+    }
     &.-wide.-inside {
-        #right { display: block; }
+        #inside { max-height: 42%; }
+        #right, #numbers { display: block; }
+        #steps { height: 20; }
         #code { width: 62; }
-        #upper { height: 3fr; }
-        #inside { height: 2fr; }
     }
     &.-wide.-inside.-view #messages { display: none; }
 
@@ -97,7 +100,8 @@ WatchScreen {
     &.-narrow #verdict { height: 1; }
     &.-narrow.-short.-view #left { display: none; }
     &.-narrow.-inside {
-        #left, #upper { display: none; }
+        #main { display: none; }
+        #inside { height: 1fr; max-height: 100%; }
     }
     &.-narrow.-code {
         #left, #right { display: none; }
@@ -106,12 +110,21 @@ WatchScreen {
 
     /* Smaller still: the five steps, and what fits. */
     &.-small {
-        #numbers, #device, #rest { display: none; }
+        #numbers, #device, #right { display: none; }
         #left, #steps { height: 1fr; }
     }
-    &.-small.-messages #rest, &.-small.-inside #rest { display: block; }
-    &.-small.-code #rest, &.-small.-view #rest { display: block; }
+    &.-small.-messages #right, &.-small.-view #right { display: block; }
     &.-small #steps.-boxed { border: none; }
+
+    /* One panel, and the containers that it is in, instead of all others. */
+    &.-full #body * { display: none !important; }
+    &.-full #body #search.-open { display: block !important; }
+    &.-full #body .-filled {
+        display: block !important; width: 1fr !important; height: 1fr !important;
+        max-height: 100% !important;
+    }
+    &.-full #body .-filled.-boxed { border: round $border !important; padding: 0 1 !important; }
+    &.-full #body .-filled.-boxed.-ascii { border: ascii $border !important; }
 }
 """
 
@@ -161,35 +174,47 @@ class Panels:
             self.header, self.progress, self.outcome, self.steps, self.numbers, self.device
         )  # fmt: skip
         """Those that are given every new Snapshot."""
+        self.in_turn: tuple[Panel, ...] = (
+            self.curves, self.steps, self.numbers, self.device, self.messages, self.code,
+            self.inside, self.view,
+        )  # fmt: skip
+        """Those that can fill the screen, the next one after each."""
 
     def compose(self) -> ComposeResult:
         """The panels in their containers; `CSS` says how large each is."""
         yield from (self.header, self.notice, self.progress, self.outcome)
         with Container(id="body"):
-            with Vertical(id="left"):
-                yield from (self.steps, self.numbers, self.device)
-            with Vertical(id="rest"):
-                with Horizontal(id="upper"):
-                    with Vertical(id="right"):
-                        yield from (self.curves, self.view, self.messages, self.search)
-                    yield self.code
-                yield self.inside
+            with Container(id="main"):
+                with Vertical(id="left"):
+                    yield from (self.steps, self.numbers, self.device)
+                with Vertical(id="right"):
+                    yield from (self.curves, self.view, self.messages, self.search)
+                yield self.code
+            yield self.inside
         yield from (self.verdict, self.footer)
 
 
 class Pages:
-    """What a person has opened beside the five steps: layers, code, a view of the model."""
+    """What a person has opened beside the five steps: layers, code, a view of the model; and the
+    panel that fills the screen.
+    """
 
     def __init__(self, screen: Screen[None], panels: Panels) -> None:
         self._screen, self._panels = screen, panels
         self._page = 0
         """1 shows the layers, and the code where it has room; 2 the code alone, if narrow."""
-        self.view: str | None = None
+        self.full: Panel | None = None
+        """The panel that fills the screen."""
+        self._last_full: Panel = panels.curves
+        self._view: str | None = None
+
+    @property
+    def view(self) -> str | None:
         """Which picture of what the model knows; "" is the first there is, None shows none."""
+        return "" if self._view is None and self.full is self._panels.view else self._view
 
     def fit(self, size: Size) -> None:
         self._set(classes(size))
-        self._panels.steps.shows_why = not self._screen.has_class("-wide")
         self._make_room()
 
     def next_page(self) -> None:
@@ -197,15 +222,16 @@ class Pages:
         self._page = (self._page + 1) % (3 if self._screen.has_class("-narrow") else 2)
         if self._page:
             self._screen.remove_class("-messages")
-        self._make_room()
+        self.restore()
 
     def show_view(self, view: str | None) -> None:
         """Show this picture of what the model knows; None shows none."""
-        self.view = view
+        self._view = view
         if not self._screen.has_class("-wide"):
             self._page = 0  # there is room for one of them
         self._screen.remove_class("-messages")
-        self._make_room()
+        if view is None or self.full is not self._panels.view:
+            self.restore()
 
     def toggle_view(self, view: str) -> None:
         """Show this view, or close it where it is seen."""
@@ -220,29 +246,64 @@ class Pages:
 
     def open_messages(self) -> None:
         """Show the messages in a narrow window."""
+        self.restore()
         self._screen.add_class("-messages")
+
+    def fill(self) -> None:
+        """Let what was opened last fill the screen, or what filled it last."""
+        panels, narrow = self._panels, self._screen.has_class("-narrow")
+        opened = {
+            panels.messages: self._screen.has_class("-messages"),
+            panels.code: self._page == 2 and narrow,
+            panels.inside: self.layers_are_seen,
+            panels.view: self.view_is_seen,
+        }
+        self._fill(next((panel for panel, seen in opened.items() if seen), self._last_full))
+
+    def fill_next(self, offset: int) -> None:
+        """Let the next panel fill the screen, or the one before (-1)."""
+        panels = self._panels.in_turn
+        self._fill(panels[(panels.index(self._last_full) + offset) % len(panels)])
+
+    def restore(self) -> None:
+        """Show all panels again."""
+        self._fill(None)
+
+    def _fill(self, panel: Panel | None) -> None:
+        self.full, self._last_full = panel, panel or self._last_full
+        shown = [] if panel is None else panel.ancestors_with_self
+        for node in self._screen.query("#body, #body *"):
+            node.set_class(node in shown, "-filled", update=False)
+        self._make_room()
+        self._screen.update_node_styles()
 
     def uncover(self) -> None:
         """Close whatever hides the five steps."""
         if self.covers:
-            self._page, self.view = 0, None
-            self._make_room()
+            self._page, self._view = 0, None
+        self.restore()
 
     @property
     def covers(self) -> bool:
-        view_covers = self.view is not None and self._screen.has_class("-short")
+        view_covers = self._view is not None and self._screen.has_class("-short")
         return self._screen.has_class("-narrow") and bool(self._page or view_covers)
 
     @property
     def code_is_seen(self) -> bool:
+        if self.full is not None:
+            return self.full is self._panels.code
         return bool(self._page) or self._screen.has_class("-wide")
 
     @property
     def view_is_seen(self) -> bool:
-        return self.view is not None and (not self._page or self._screen.has_class("-wide"))
+        if self.full is not None:
+            return self.full is self._panels.view
+        return self._view is not None and (not self._page or self._screen.has_class("-wide"))
 
     @property
     def layers_are_seen(self) -> bool:
+        if self.full is not None:
+            return self.full is self._panels.inside
         return self._screen.has_class("-inside")
 
     def shown(self) -> Show:
@@ -250,7 +311,7 @@ class Pages:
         return Show(
             layers=self.layers_are_seen,
             histograms=self.layers_are_seen and self._panels.inside.histograms,
-            batch=self.code_is_seen,
+            batch=self.code_is_seen or self.layers_are_seen,
             view=self.view,
         )
 
@@ -260,10 +321,12 @@ class Pages:
             {
                 "-inside": self._page == 1 or (self._page == 2 and not narrow),
                 "-code": self._page == 2 and narrow,
-                "-view": self.view is not None,
+                "-view": self._view is not None,
+                "-full": self.full is not None,
             }
         )
-        self._panels.inside.values = narrow
+        self._panels.inside.values = narrow or self.full is self._panels.inside
+        self._panels.steps.shows_why = bool(self.full) or not self._screen.has_class("-wide")
 
     def _set(self, classes: dict[str, bool]) -> None:
         """Give the screen these classes; everything is styled anew once, not for each of them."""

@@ -303,7 +303,8 @@ class WatchScreen(Screen[None]):
         if fresh and (calm or now >= self._inside_due):
             self._inside_due = now + EVERY
             panels.code.on = panels.inside.on = s.faults
-            panels.inside.inside, panels.inside.ended = s.inside, s.state.ended
+            panels.inside.take(s.inside)
+            panels.inside.ended = s.state.ended
             if pages.code_is_seen:
                 panels.code.redraw()
             if pages.layers_are_seen:

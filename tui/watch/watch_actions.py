@@ -100,6 +100,10 @@ class Actions:
             "previous_step": partial(panels.steps.select, -1),
             "follow": self._follow,
             "inside": pages.next_page,
+            "full": pages.fill,
+            "next_full": partial(pages.fill_next, 1),
+            "previous_full": partial(pages.fill_next, -1),
+            "restore": pages.restore,
             "spread": panels.inside.next_spread,
             "picture": self._next_view,
             "batch_content": partial(pages.toggle_view, BATCH),
@@ -131,6 +135,7 @@ class Actions:
             searching=bool(panels.messages.search)
             or screen.has_class("-messages")
             or self._pages.covers
+            or self._pages.full is not None
             or isinstance(screen.focused, Input),
             narrow=screen.has_class("-narrow"),
             warned=panels.messages.warned,
@@ -138,6 +143,7 @@ class Actions:
             trouble=trouble is not None,
             leaving=getattr(screen.app, "leaving", False),
             inside=self._pages.layers_are_seen,
+            full=self._pages.full is not None,
             broken=s is not None and (s.undo or bool(self.faults)),
         )
 
@@ -315,6 +321,8 @@ class Actions:
         self.end_search()
 
     def _search(self) -> None:
+        if self._pages.full is not self._panels.messages:
+            self._pages.restore()
         if self._screen.has_class("-narrow"):
             self._pages.open_messages()
         search = self._panels.search

@@ -27,6 +27,7 @@ class CurvesPanel(RunPanel):
     """One metric at a time; keys choose which, how much of the run, and how it is drawn."""
 
     BORDER_TITLE = "loss"
+    WEIGHT = "main"
     metric = "loss"
     recent = False
     logarithmic = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..render.charts import track
+from ..render.bars import track
 from ..render.format import clean, fit, percent, size
 from ..render.spans import Line, line
 from .numbers import words
@@ -24,6 +24,7 @@ class DevicePanel(RunPanel):
     """Name, use, memory and GPU; a single line where there is room for no more."""
 
     BORDER_TITLE = "device"
+    WEIGHT = "quiet"
     reading: DeviceReading | None = None
     saved = ""
     """How old the newest checkpoint is; shown in the single line."""

@@ -18,6 +18,7 @@ Spread = Literal["weights", "grads"] | None
 
 SPREADS: Final[tuple[Spread, ...]] = (None, "weights", "grads")
 """What the key goes through; None shows histograms of the weights where there is room."""
+HEADLINES: Final = 2
 ROOM: Final = 112
 """Cells from which on histograms have room beside everything else."""
 HELD: Final = "s takes the next step; here you see what it changes"
@@ -42,6 +43,8 @@ class InsidePanel(Panel):
     values = False
     """Show what the loop has in its hands, too: the code, where it stands, is not shown."""
     _page = 1
+    _most = 0
+    """The most layers so far."""
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, ascii=ascii)
@@ -50,6 +53,16 @@ class InsidePanel(Panel):
     @property
     def histograms(self) -> bool:
         return self.spread is not None or self.content_size.width >= ROOM
+
+    def take(self, inside: Inside) -> None:
+        """A newer look; the panel grows with the number of layers."""
+        grown = len(inside.layers) > self._most
+        self.inside, self._most = inside, max(len(inside.layers), self._most)
+        if grown:
+            self.refresh(layout=True)
+
+    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+        return HEADLINES + 1 + self._most
 
     def next_spread(self) -> None:
         """Histograms of the weights, of the gradients, or none."""
@@ -106,4 +119,4 @@ class InsidePanel(Panel):
             text, style = (ENDED if self.ended else HELD if exact else RUNNING), "dim"
         first, *more = wrap(text, max(1, width))
         second = " ".join(more)
-        return [line((first, style)), line((fit(second, width).rstrip(), style)), EMPTY]
+        return [line((first, style)), line((fit(second, width).rstrip(), style))]

@@ -83,6 +83,7 @@ class MessagesPanel(Panel):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim", "hand", "mark", "warn")
     BORDER_TITLE = "messages"
+    WEIGHT = "quiet"
 
     def __init__(self, log: MessageLog, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, ascii=ascii)

@@ -8,7 +8,7 @@ from ...core.protocol.parameter_groups import MOST, lr_text
 from ...core.protocol.snapshot import Best, Curve, Snapshot
 from ...core.protocol.steps import CLASS_METRICS
 from ..render.format import NOTHING, clean, count, fit, learning_rate, metric, number
-from ..render.spans import Line, line, line_width
+from ..render.spans import Line, line, whole
 from .panel import RunPanel
 
 SHORT = {"balanced_accuracy": "balanced acc", "majority_share": "majority"}
@@ -159,13 +159,7 @@ def _epoch_loss(s: Snapshot | None) -> float | None:
 
 def words(parts: list[tuple[str, str]], cells: int) -> Line:
     """Names and values in one line; the last ones are left out where it is too narrow."""
-    runs: Line = ()
-    for name, value in parts:
-        more = (*runs, *line((f"{name} ", "dim"), f"{value}  "))
-        if runs and line_width(more) > cells + 2:
-            break
-        runs = more
-    return runs
+    return whole((line((f"{name} ", "dim"), f"{value}  ") for name, value in parts), cells + 2)
 
 
 def _row(

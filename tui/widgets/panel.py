@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from rich.segment import Segment
 from rich.style import Style
@@ -18,7 +18,8 @@ from ..render.glyphs import plain
 from ..render.spans import EMPTY, Line, sized
 
 STYLES = frozenset(
-    "dim bold now bar train val good bad warn key hand brand train-range val-range mark".split()
+    "dim bold now bar track train val good bad warn key hand brand train-range val-range "
+    "mark".split()
 )
 """Names that a run may use; what they look like is in `Panel.DEFAULT_CSS`."""
 
@@ -40,6 +41,8 @@ class Panel(Widget):
     """
 
     ALLOW_SELECT = False
+    WEIGHT: ClassVar[Literal["main", "", "quiet"]] = ""
+    """How much its frame asks to be looked at, beside the others."""
     COMPONENT_CLASSES: ClassVar[set[str]] = styles("bad")  # any panel can fail
     DEFAULT_CSS = """
     Panel {
@@ -49,6 +52,10 @@ class Panel(Widget):
             border-title-color: $text-muted; border-title-style: bold;
             border-subtitle-color: $text-muted;
         }
+        &.-main { border: round $secondary 60%; border-title-color: $foreground; }
+        &.-quiet {
+            border: none; border-top: solid $border; border-title-style: none; padding: 0 2;
+        }
     }
     Panel > .line--dim { color: $text-muted; }
     Panel > .line--bold { text-style: bold; }
@@ -56,6 +63,7 @@ class Panel(Widget):
     Panel > .line--now { color: $accent; text-style: bold; }
     Panel > .line--hand { color: $secondary; text-style: bold; }
     Panel > .line--bar { color: $primary; }
+    Panel > .line--track { color: $foreground 20%; }
     Panel > .line--train { color: $primary; }
     Panel > .line--train-range { color: $primary 45%; }
     Panel > .line--val { color: $foreground; text-style: bold; }
@@ -65,7 +73,7 @@ class Panel(Widget):
     Panel > .line--warn { color: $warning; }
     Panel > .line--key { text-style: bold; }
     Panel > .line--mark { text-style: bold underline; }
-    Panel.-ascii.-boxed { border: ascii $border; }
+    Panel.-ascii.-boxed { border: ascii $border; padding: 0 1; }
     """
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
@@ -82,7 +90,8 @@ class Panel(Widget):
         """By name. Textual forgets them at every refresh."""
         self.set_class(ascii, "-ascii", update=False)  # it is styled when it is mounted
         if self.BORDER_TITLE:
-            self.add_class("-boxed", update=False)
+            weight = {f"-{self.WEIGHT}"} if self.WEIGHT else set()
+            self.add_class("-boxed", *weight, update=False)
             self.set_title(self.BORDER_TITLE)
 
     def lines(self, width: int, height: int) -> list[Line]:

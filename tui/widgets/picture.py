@@ -6,22 +6,28 @@ import re
 from typing import ClassVar, Final
 
 from rich.style import Style
+from textual.color import Color
 
 from ...core.protocol.at_hand import AT_HAND, AtHand
 from ...core.protocol.inside import Inside
 from ..render.at_hand import at_hand, last_row, scrolled
+from ..render.decision_map import TINTS
 from ..render.format import clean, wrap
 from ..render.glyphs import GLYPHS, INKS
 from ..render.pictures import draw_view
 from ..render.spans import EMPTY, Line, line, line_width, sized
 from .panel import STYLES, Panel, styles
 
+TINT: Final = 0.3
+"""How much of its colour the ground of a class has at most: points of it stand out."""
 CLASSES: Final = tuple(f"class-{n}" for n in range(len(GLYPHS)))
 FIELDS: Final = tuple(f"field-{n}" for n in range(len(GLYPHS)))
 
 
 class PicturePanel(Panel):
-    """Knows the styles "class-N", "field-N" and "ink-A-B"."""
+    """Knows the styles "class-N", "field-N" and "ink-A-B"; "map-CT-CT" for two pixels of the
+    classes C with tints T, and "dot-N-CT" for a point of class N on such a pixel.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles(*CLASSES, *FIELDS)
     DEFAULT_CSS = """
@@ -42,14 +48,31 @@ class PicturePanel(Panel):
     def get_component_rich_style(
         self, *names: str, partial: bool = False, default: Style | None = None
     ) -> Style:
-        """Also the inks: levels of grey between the background and the foreground."""
+        """Also the inks, levels of grey between the background and the foreground, and tints."""
         if names and (ink := re.fullmatch(r"line--ink-(\d+)-(\d+)", names[0])):
             paper, full = self.styles.background, self.styles.color
             upper, lower = (
                 paper.blend(full, int(level) / (INKS - 1)).rich_color for level in ink.groups()
             )
             return Style(color=upper, bgcolor=lower)
+        if names and (pair := re.fullmatch(r"line--(map|dot)-(\d+)-(\d)(\d)", names[0])):
+            kind, first, known, tint = pair.groups()
+            ground = self._tinted(int(known), int(tint))
+            if kind == "map":
+                return Style(
+                    color=self._tinted(int(first[0]), int(first[1:])).rich_color,
+                    bgcolor=ground.rich_color,
+                )
+            return Style(
+                color=self._of_class(int(first)).rich_color, bgcolor=ground.rich_color, bold=True
+            )
         return super().get_component_rich_style(*names, partial=partial, default=default)
+
+    def _of_class(self, number: int) -> Color:
+        return self.get_component_styles(f"line--class-{number}").color
+
+    def _tinted(self, number: int, tint: int) -> Color:
+        return self.styles.background.blend(self._of_class(number), TINT * tint / TINTS)
 
 
 WAITING = "waiting for the first look …"
@@ -63,6 +86,8 @@ class ViewPanel(PicturePanel):
     COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES)
     BORDER_TITLE = "what the model knows"
     inside = Inside()
+    blocks = False
+    """There are colours enough to draw with half blocks."""
     first = 0
     """The first row shown of a table that is too long."""
     _last = _page = 0
@@ -71,6 +96,10 @@ class ViewPanel(PicturePanel):
         """Look further down (above 0) or up."""
         self.first = max(0, min(self._last, self.first + pages * self._page))
         self.redraw()
+
+    def on_mount(self) -> None:
+        colours = self.app.console.color_system
+        self.blocks = colours in ("256", "truecolor") and not (self.app.no_color or self.ascii)
 
     def take(self, inside: Inside) -> bool:
         """A newer look; whether there is anything new to draw."""
@@ -95,7 +124,7 @@ class ViewPanel(PicturePanel):
             self._last, self._page = last_row(rows, height), max(1, height - 2)
             self.first = min(self.first, self._last)
             return [sized(row, width) for row in scrolled(rows, height, self.first)]
-        drawn = draw_view(inside.picture, width, height, ascii=self.ascii)
+        drawn = draw_view(inside.picture, width, height, ascii=self.ascii, blocks=self.blocks)
         wide = max(map(line_width, drawn), default=0)
         pad = " " * ((width - wide) // 2)
         return [line(pad, *row) for row in drawn] if pad else drawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State, Step
-from ..render.charts import track
+from ..render.bars import track
 from ..render.format import NOTHING, clean, clock, count, fit, learned, percent, rate
 from ..render.spans import Line, Span, line, line_width, sized, spread
 from .panel import RunPanel

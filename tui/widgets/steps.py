@@ -9,7 +9,7 @@ from textual.message import Message
 
 from ...core.protocol.snapshot import RunInfo
 from ...core.protocol.steps import FIVE, State, Step
-from ..render.charts import bar
+from ..render.bars import bar
 from ..render.format import clean, fit, percent, short_time, wrap
 from ..render.spans import Line, line, restyled, sized
 from .panel import RunPanel
@@ -37,6 +37,7 @@ class StepsPanel(RunPanel):
             self.step = step
 
     BORDER_TITLE = "the five steps"
+    WEIGHT = "main"
     now: Step | None = None
     """The phase that runs at this moment; while paused, the one that comes next."""
     selected: Step | None = None

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from textual.theme import Theme
+
+
+def _variables(
+    border: str, muted: str, cursor: tuple[str, str], selection: tuple[str, str]
+) -> dict[str, str]:
+    """What Textual would mix of other colours.
+
+    Args:
+        cursor: text and ground of what is chosen in a list, or typed in.
+        selection: text and ground of what is selected there.
+    """
+    return {
+        **dict.fromkeys(("border", "border-blurred"), border),
+        **dict.fromkeys(("text-muted", "text-disabled"), muted),
+        **dict(zip(("block-cursor-foreground", "block-cursor-background"), cursor, strict=True)),
+        **dict(
+            zip(
+                ("input-selection-foreground", "input-selection-background"), selection, strict=True
+            )
+        ),
+    }
+
 
 DARK: Final = Theme(
     name="fivestep-dark",
@@ -19,7 +42,7 @@ DARK: Final = Theme(
     success="#7fd1a8",
     warning="#e5c07b",
     error="#ff7b85",
-    variables={"border": "#2f3b48", "border-blurred": "#2f3b48"},
+    variables=_variables("#2f3b48", "auto 60%", ("#d3dae3", "#6cb6ff 25%"), ("#0f1419", "#6cb6ff")),
 )
 """Quiet blue-greys; the amber accent means "now" and nothing else."""
 
@@ -34,9 +57,49 @@ LIGHT: Final = Theme(
     surface="#f4f2ec",
     panel="#e8e5dc",
     success="#11713f",
-    warning="#8a6100",
+    warning="#7a5600",
     error="#b3202c",
-    variables={"border": "#c9c4b8", "border-blurred": "#c9c4b8"},
+    variables=_variables("#c9c4b8", "auto 60%", ("#1f2933", "#0b62b8 25%"), ("#fbfaf7", "#0b62b8")),
 )
 
 THEMES: Final = (DARK, LIGHT)
+
+BLACK, WHITE, GREY, DARK_GREY = "#000000", "#ffffff", "#aaaaaa", "#555555"
+FEW: Final = (
+    replace(
+        DARK,
+        primary="#55ffff",
+        secondary=GREY,
+        accent="#ffff55",
+        foreground=WHITE,
+        background=BLACK,
+        surface=BLACK,
+        panel=BLACK,
+        success="#55ff55",
+        warning="#ff55ff",
+        error="#ff5555",
+        variables=_variables(GREY, GREY, (BLACK, WHITE), (BLACK, "#55ffff")),
+    ),
+    replace(
+        LIGHT,
+        primary="#0000aa",
+        secondary="#0000aa",
+        accent="#aa00aa",
+        foreground=BLACK,
+        background=WHITE,
+        surface=WHITE,
+        panel=WHITE,
+        success="#0000aa",
+        warning="#aa0000",
+        error="#aa0000",
+        variables=_variables(DARK_GREY, BLACK, (WHITE, BLACK), (WHITE, "#0000aa")),
+    ),
+)
+"""The same for 16 colours, which each terminal mixes in its own way: only those that can be read
+on black, or on white, in all of them. Yellow, green and cyan can't be read on white.
+"""
+
+
+def themes(color_system: str | None) -> tuple[Theme, Theme]:
+    """The dark and the light theme for what a terminal can show, as `rich.Console` names it."""
+    return FEW if color_system in ("standard", "windows") else THEMES

@@ -15,7 +15,6 @@ from fivestep.tui.render.charts import (
     ChartView,
     Mark,
     Scale,
-    bar,
     chart,
     nice_ticks,
     sparkline,
@@ -32,16 +31,6 @@ def curve(values: list[float]) -> Curve:
     fine = tuple(v if math.isfinite(v) else None for v in values)
     x = tuple(float(i + 1) for i in range(len(values)))
     return Curve(x, fine, fine, fine, tuple(int(v is None) for v in fine))
-
-
-@pytest.mark.parametrize("cells", [0, 1, 2, 7, 80, 200])
-def test_a_bar_has_its_width_and_shows_a_sliver_of_anything(cells: int) -> None:
-    for share in (-1.0, 0.0, 1e-9, 0.33, 1.0, 7.0, math.nan, math.inf):
-        assert len(bar(share, cells)) == cells
-    if cells:
-        assert bar(0.0, cells).strip() == ""
-        assert bar(1e-9, cells)[0] == "▏"
-        assert bar(1.0, cells) == "█" * cells
 
 
 @given(st.lists(ANY, max_size=300), st.integers(1, 200), st.integers(1, 3))

@@ -28,7 +28,7 @@ from fivestep.tui.render.layer_table import layer_table
 from fivestep.tui.render.pictures import draw_view
 from fivestep.tui.render.spans import Line, line_width
 
-from ..conftest import texts
+from ..conftest import text, texts
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 CHANCE = st.floats(0, 1) | st.just(math.nan)
@@ -110,9 +110,9 @@ PICTURES = (
 def assert_fits(drawn: list[Line], wide: int, high: int) -> None:
     assert len(drawn) <= high
     assert all(line_width(row) <= wide for row in drawn)
-    for text in texts(drawn):
-        assert all(char >= " " and not "\x7f" <= char <= "\x9f" for char in text)
-        assert "\u202e" not in text
+    for row in texts(drawn):
+        assert all(char >= " " and not "\x7f" <= char <= "\x9f" for char in row)
+        assert "\u202e" not in row
 
 
 @settings(max_examples=60, deadline=None)
@@ -120,7 +120,7 @@ def assert_fits(drawn: list[Line], wide: int, high: int) -> None:
 def test_any_picture_stays_in_its_panel_and_harmless(
     picture: ViewResult, wide: int, high: int, ascii: bool
 ) -> None:
-    drawn = draw_view(picture, wide, high, ascii=ascii)
+    drawn = draw_view(picture, wide, high, ascii=ascii, blocks=not ascii)
     assert_fits(drawn, wide, high)
     assert bool(drawn) == (wide > 0 and high > 0)
 
@@ -146,6 +146,26 @@ def test_classes_on_a_map_differ_by_glyph_and_ground_and_are_named() -> None:
     assert GLYPHS[0] in "".join(ground[:3])
     assert legend.split() == ["●··", "left", "+::", "right", "×--", "[red]"]
     assert set("".join(texts(draw_view(MAP, 60, 4)))) >= {GLYPHS[0], GLYPHS[1], GLYPHS[2]}
+
+
+def test_a_map_in_half_blocks_has_two_pixels_a_cell_and_is_fainter_where_it_is_unsure() -> None:
+    head, *drawn, legend = draw_view(MAP, 60, 12, blocks=True)
+    assert "fainter: less sure" in text([head])
+    assert ("▀" * 5, "map-03-03") in drawn[3]
+    cells = [style for part, style in drawn[1] for _ in part if style]
+    assert cells[5:10] == ["map-01-01"] * 5  # half sure, of three classes
+    assert text(drawn).count("✗") == 5 * 5 - 1  # a point is on one
+    (point,) = [style for part, style in drawn[0] if part == GLYPHS[0]]
+    assert point == "dot-0-03"
+    assert text([legend]).split() == ["●▀▀", "left", "+▀▀", "right", "×▀▀", "[red]"]
+
+
+@pytest.mark.parametrize("wide", [24, 30, 50, 60, 78, 120])
+def test_captions_are_cut_at_no_width(wide: int) -> None:
+    written = WrittenText("if x", ": pass", 0.8)
+    for picture in (MAP, written, PredictionsTruth(((0.0, 1.0),) * 3, 0.5, 0.1, 3, "test")):
+        for blocks in (False, True):
+            assert "…" not in texts(draw_view(picture, wide, 12, blocks=blocks))[0]
 
 
 def test_more_classes_than_glyphs_are_letters() -> None:
@@ -298,9 +318,28 @@ def test_a_layer_shows_norms_update_dead_units_and_spread() -> None:
 def test_narrow_tables_keep_the_name_and_the_gradient(wide: int) -> None:
     head, first, *_ = texts(layer_table(LAYERS, wide, 20))
     assert head.startswith("layer")
-    assert "gradient" in head
+    assert "‖grad‖" in head
     assert first.startswith("features.0")
     assert "0.5820" in first
+
+
+@pytest.mark.parametrize("wide", [46, 60, 76, 116])
+def test_long_names_lose_their_middle_and_numbers_nothing(wide: int) -> None:
+    name = "transformer.h.0.attn.c_attn"
+    rows = tuple(
+        replace(LAYERS[0], name=name.replace("0", str(i)), kind="Linear") for i in range(12)
+    )
+    head, first, *_, last = texts(layer_table(rows, wide, 20))
+    numbers = ["2.733", "0.5820", "0.063"]
+    assert [cell for cell in first.split() if cell in numbers] == numbers
+    assert head.split()[:1] == ["layer"]
+    assert "‖update‖/‖w‖" in head
+    shown = first.split()[0]
+    start, _, end = shown.partition("…")
+    assert name.startswith(start)
+    assert name.endswith(end)
+    assert (shown == name) == (wide >= 76)
+    assert wide < 76 or "11" in last.split()[0]  # which block it is can be told
 
 
 def test_a_long_table_is_scrolled_and_says_what_is_left() -> None:
@@ -322,7 +361,7 @@ def test_a_step_shows_before_and_after_side_by_side() -> None:
     moved = (replace(filled[0], weight_norm=2.7331, editions=(1, 1)), *filled[1:])
     drawn = layer_table(moved, 60, 9, differences=compare(filled, moved))
     assert columns(drawn, "features.0")[1:] == "2.73300 → 2.73310 moved".split()
-    drawn = layer_table(moved, 96, 9, differences=compare(filled, moved))
+    drawn = layer_table(moved, 100, 9, differences=compare(filled, moved))
     assert columns(drawn, "features.0")[-3:] == ["0.063", "%", "0.50"]
 
 

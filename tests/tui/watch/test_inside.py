@@ -107,7 +107,7 @@ async def test_nan_from_a_broken_loop_is_undone_too(run: Make) -> None:
 
 async def test_the_run_is_asked_for_what_is_seen_and_no_more() -> None:
     source = FakeSource(picture(state=State.PAUSED))
-    async with watching(source) as (app, pilot):
+    async with watching(source, (112, 36)) as (app, pilot):
         screen = app.watch_screen
 
         async def shows(*keys: str) -> list[Any]:

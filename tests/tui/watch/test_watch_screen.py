@@ -15,6 +15,7 @@ from fivestep.core.protocol.commands import (
     Resume,
     ScaleLR,
     SetSpeed,
+    Show,
     Stop,
     Validate,
 )
@@ -273,6 +274,40 @@ async def test_changes_by_hand_are_told_once() -> None:
         said = [entry.text for entry in app.watch_screen.messages.entries()]
         assert sum("lr ÷2" in text for text in said) == 1
         assert sum("went on" in text for text in said) == 1
+
+
+@pytest.mark.parametrize("size", [(120, 36), (80, 24), (40, 16)])
+async def test_a_key_makes_any_panel_fill_the_screen_and_gives_it_back(
+    size: tuple[int, int],
+) -> None:
+    source = FakeSource(picture(state=State.PAUSED))
+    async with watching(source, size) as (app, pilot):
+        screen = app.watch_screen
+
+        async def press(*keys: str) -> str:
+            await pilot.press(*keys)
+            screen.tick()
+            await pilot.pause()
+            return seen(app)
+
+        before = await press()
+        titles = [panel.BORDER_TITLE for panel in screen.panels.in_turn]
+        shown = await press("f")
+        for title, after in zip(titles, [*titles[1:], titles[0]], strict=True):
+            framed = [row for row in shown.splitlines() if row.startswith("╭─ ")]
+            assert [row.startswith(f"╭─ {title}") for row in framed] == [True], shown
+            assert shown.splitlines()[-2].startswith("╰─")
+            assert screen.panels.in_turn[titles.index(title)].outer_size.width == size[0]
+            shown = await press("tab")
+            assert f"╭─ {after}" in shown
+        assert f"╭─ {titles[-1]}" in await press("shift+tab")
+        assert screen.pages.shown() == Show(view="")
+        assert await press("f") == before
+        assert f"╭─ {titles[-1]}" in await press("f")
+        assert await press("escape") == before
+        assert f"╭─ {titles[6]}" in await press("i", "f")
+        assert screen.pages.shown().layers
+        assert all(p.failure is None for p in screen.query(Panel))
 
 
 async def test_any_window_size() -> None:

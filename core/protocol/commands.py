@@ -56,6 +56,21 @@ class ScaleLR:
 
 
 @dataclass(frozen=True, slots=True)
+class SetLR:
+    """Have the largest learning rate be this one now, and go on from there with the schedule.
+
+    Raises:
+        ValueError: it is not a number above 0.
+    """
+
+    lr: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.lr < float("inf"):
+            raise ValueError(f"a learning rate must be above 0, not {self.lr}")
+
+
+@dataclass(frozen=True, slots=True)
 class Validate:
     """Validate now: at the next edge between two batches."""
 
@@ -136,12 +151,36 @@ class KeepGoing:
     """Take back a stop that has not been reached yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A process that steers a run which another one trains."""
+
+    user: str
+    pid: int
+    """0 where the system does not tell."""
+    host: str
+
+    @property
+    def text(self) -> str:
+        """For a person."""
+        return f"{self.user}, process {self.pid}" if self.pid else self.user
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A command from another process; what comes of it is recorded with who sent it."""
+
+    command: Command
+    by: Sender
+
+
 Command = (
     Pause
     | Resume
     | Advance
     | SetSpeed
     | ScaleLR
+    | SetLR
     | Validate
     | Save
     | GoBack
@@ -153,6 +192,7 @@ Command = (
     | Show
     | Stop
     | KeepGoing
+    | Sent
 )
 
 SPEEDS: Final[tuple[float | None, ...]] = (1.0, 2.0, 4.0, 10.0, 30.0, 100.0, 1000.0, None)

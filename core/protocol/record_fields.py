@@ -7,6 +7,7 @@ for them, and for what is not known.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -74,9 +75,10 @@ CHANGE: Final[Fields] = {
     "epoch": _EPOCH,
     "batches_done": _DONE,
     "kind": "what a person changed (stop, lr, pause, resume, speed, validate, switch, "
-    "breakpoints), or what the run tells of itself (break, compile, model, resumed, rewind, "
+    "breakpoints, asked), or what the run tells of itself (break, compile, model, resumed, rewind, "
     "save, schedule, warning)",
     "text": _TEXT,
+    "by": "user, pid and host of the process that asked for it, if another one did; else null",
 }
 LOST: Final[Fields] = {
     "records": "records missing here because the disk took none (it was full, say)",
@@ -276,6 +278,48 @@ def change_values(change: Change) -> dict[str, Any]:
     """What the record of a change says, by field."""
     values = asdict(change) | {"batches_done": change.batch}
     return {name: values[name] for name in CHANGE}
+
+
+STATUS: Final[Fields] = {
+    "name": "of the recipe",
+    "state": "loading, running, paused, validating, finished, stopped or failed",
+    "step": "the phase that is next",
+    "epoch": _EPOCH,
+    "epochs": "epochs to train; 0 if only the loop knows",
+    "batch": "batches finished in this epoch",
+    "batches_done": _DONE,
+    "loss": "of the last finished batch",
+    "epoch_loss": "mean so far in this epoch",
+    "val_loss": "latest",
+    "metrics": "latest validation metrics by name",
+    "lr": "what the optimizer uses, the largest of all parameter groups",
+    "lr_factor": "what of that is by hand: the schedule's value times this",
+    "speed": "slow motion in steps a second; null is full speed",
+    "stopping": "batch or epoch once a stop is asked for; else null",
+    "trouble": "what the run waits to be answered for; null if it does not",
+    "elapsed": "seconds since the run started, pauses included",
+    "eta": "seconds left at the present pace; null if it can't be known",
+    "saved": "batches done in the newest checkpoint; null if there is none",
+}
+"""What `fivestep ctl NAME status --json` prints."""
+
+
+def status_values(info: RunInfo, now: Snapshot) -> dict[str, Any]:
+    """What a run is doing, by field of `STATUS`."""
+    values = {name: getattr(now, name, None) for name in STATUS} | {
+        "name": info.name,
+        "state": str(now.state),
+        "step": now.step.info.name,
+        "epochs": info.epochs,
+        "metrics": {name: _finite(value) for name, value in now.metrics},
+        "trouble": None if now.trouble is None else now.trouble.reason,
+        "saved": None if now.saved is None else now.saved.batches_done,
+    }
+    return {name: _finite(value) for name, value in values.items()}
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def outcome_values(info: RunInfo, last: Snapshot, saved: SavedCheckpoint | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Literal
 
+from .commands import Sender
 from .diagnosis import VerdictInputs
 from .faults import Fault, Undone
 from .inside import Inside
@@ -71,6 +72,19 @@ class RunInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class RunLocation:
+    """Where a run is kept, for a person."""
+
+    place: str = ""
+    """The run's directory; "" if nothing is kept."""
+    resume_command: str = ""
+    problem: str = ""
+    """What could not be kept, although it should be, and why."""
+    notes: tuple[str, ...] = ()
+    """What was understood of the data, in words; a line each."""
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseTime:
     """Where one phase's time goes."""
 
@@ -111,8 +125,15 @@ class Change:
     text: str
     """What was done, for example "lr ÷2 → 0.0005"."""
     kind: str
-    """lr, pause, resume, speed, stop, validate, switch, breakpoints; and what the run tells of
-    itself: break, compile, model, save, schedule, resumed, rewind, warning."""
+    """lr, pause, resume, speed, stop, validate, switch, breakpoints, asked; and what the run tells
+    of itself: break, compile, model, save, schedule, resumed, rewind, warning."""
+    by: Sender | None = None
+    """Who asked for it from another process."""
+
+    @property
+    def line(self) -> str:
+        """What was done, and who asked for it from elsewhere."""
+        return self.text if self.by is None else f"{self.text} ({self.by.text})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +286,8 @@ class Snapshot:
     """Whether there is a state to go back to from before anything was broken."""
     breakpoints: tuple[str, ...] = ()
     """Conditions that hold the run when they become true."""
+    validations: int = 0
+    """How many have ended in this run, in this process."""
     skipped: int = 0
     """Updates that fp16's GradScaler left out, because their gradients were not finite."""
     trouble: Outcome | None = None

@@ -15,8 +15,11 @@ from ..protocol.commands import (
     Resume,
     Save,
     ScaleLR,
+    Sender,
+    Sent,
     SetBreakpoints,
     SetFault,
+    SetLR,
     SetSpeed,
     Show,
     Stop,
@@ -37,6 +40,18 @@ NOT_SCALED: Final = (
     "the loop can't be broken under amp fp16: its GradScaler divides what is left in .grad, and "
     "refuses an update without gradients; amp bf16 or off shows it"
 )
+_ASKED: Final[dict[type, str]] = {
+    Pause: "a pause",
+    Resume: "going on",
+    Save: "a checkpoint",
+    Undo: "to undo",
+    GoBack: "going back",
+    SetFault: "another loop",
+    SetSpeed: "another speed",
+    Stop: "the end",
+    KeepGoing: "going on",
+}
+"""What a command asks for, where nothing tells what came of it."""
 WayOn = Literal["checkpoint", "undo", "stop"]
 """Back to the last good checkpoint, back to before anything was broken on purpose, or no way."""
 
@@ -74,8 +89,13 @@ class Controller:
         """What is to be wrong with the loop from the next batch on."""
         self.healthy: dict[str, Any] | None = None
         """The run's state from before anything was broken; None if nothing is."""
-        self.show = Show()
-        """What a front end shows of the inside of a batch."""
+        self.break_holds = False
+        """Whether somebody has set breakpoints from another process: they hold even a run that
+        they would end."""
+        self._shows: dict[Sender | None, Show] = {}
+        """What each front end shows of the inside of a batch; None is the one in this process."""
+        self._by: Sender | None = None
+        """Who has sent the command that is applied."""
         self.norm_wanted = False
         """Whether to read the norm of the gradients before the next update."""
         self.trouble: Outcome | None = None
@@ -111,6 +131,12 @@ class Controller:
                 by = factor / rate.factor
                 rate.scale(factor)
                 self._note(f"lr {factor_text(by)} by hand → {rate.text}", "lr")
+            case SetLR(lr):
+                rate = self._run.rate
+                if rate.lr > 0:
+                    self.apply(ScaleLR(rate.factor * lr / rate.lr))
+                else:
+                    self._note(f"lr stays: the schedule has it at {rate.lr:g} now", "warning")
             case Validate():
                 self._note("validation asked for", "validate")
                 self.validating = True
@@ -128,7 +154,7 @@ class Controller:
             case SetBreakpoints(conditions):
                 self._set_breakpoints(conditions)
             case Show():
-                self.show = command
+                self._shows[self._by] = command
             case Note(text):
                 self._note(text, "warning")
             case Suspended(seconds, before):
@@ -145,6 +171,39 @@ class Controller:
                 if self.stopping is not None:
                     self._note("going on after all", "stop")
                 self.stopping = None
+            case Sent(inner, by):
+                self._apply_for(inner, by)
+
+    def _apply_for(self, command: Command, by: Sender) -> None:
+        """Do what another process asks for, and put that on record in any case."""
+        recorder, self._by = self._run.recorder, by
+        before = recorder.changes
+        try:
+            self.apply(command)
+            if recorder.changes is before and not isinstance(command, Show):
+                what = _ASKED.get(type(command), type(command).__name__)
+                if isinstance(command, Advance):
+                    what = "one step" if command.unit == "phase" else f"one {command.unit}"
+                self._note(f"{what} asked for", "asked")
+        finally:
+            self._by = None
+        if isinstance(command, SetBreakpoints):
+            self.break_holds = True
+        if command == Show():
+            del self._shows[by]
+
+    @property
+    def show(self) -> Show:
+        """What is shown of the inside of a batch by any front end; of several views the last."""
+        if len(self._shows) == 1:
+            return next(iter(self._shows.values()))
+        shows = self._shows.values()
+        return Show(
+            layers=any(one.layers for one in shows),
+            histograms=any(one.histograms for one in shows),
+            batch=any(one.batch for one in shows),
+            view=next((one.view for one in reversed(shows) if one.view is not None), None),
+        )
 
     def _go(self) -> None:
         self.paused, self._advancing = False, None
@@ -269,4 +328,4 @@ class Controller:
             self.healthy = None
 
     def _note(self, text: str, kind: str) -> None:
-        self._run.recorder.change(self._run.progress, text, kind)
+        self._run.recorder.change(self._run.progress, text, kind, self._by)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from ..protocol.commands import Command
 from ..protocol.snapshot import Outcome, Snapshot
@@ -25,6 +26,11 @@ class Mailbox:
         self.settled = False
         """Whether the newest Snapshot stays true: paused with nothing changing, or ended."""
         self.outcome: Outcome | None = None
+        self.told: Callable[[], None] | None = None
+        """Called, in the run's own thread, after each Snapshot."""
+        self.answered = 0
+        """How many commands had been taken when the newest Snapshot was built."""
+        self._sent = self._taken = 0
         self._commands: deque[Command] = deque()
         self._newest: Snapshot | None = None
         self._curves_wanted = False
@@ -33,11 +39,17 @@ class Mailbox:
 
     # For a front end, in any thread.
 
-    def send(self, command: Command) -> None:
-        """Ask for something; it takes effect at the next gate that allows it."""
+    def send(self, command: Command) -> int:
+        """Ask for something; it takes effect at the next gate that allows it.
+
+        Returns:
+            Its number, to be compared with `answered`.
+        """
         with self._changed:
             self._commands.append(command)
+            self._sent += 1
             self._wake()
+            return self._sent
 
     def poke(self) -> None:
         """Make the run look up (it may be paused) without asking it for anything."""
@@ -48,10 +60,15 @@ class Mailbox:
         self.attention = True
         self._changed.notify_all()
 
+    @property
+    def newest(self) -> Snapshot | None:
+        """The newest Snapshot, without asking for another one."""
+        return self._newest
+
     def latest(self, *, curves: bool = False) -> Snapshot | None:
         """The newest Snapshot, at once; a fresher one is asked for if there can be one."""
         if not self.settled and (not self.wanted or curves):
-            self._ask(curves=curves)
+            self.ask(curves=curves)
         return self._newest
 
     def fresh(self, timeout: float) -> Snapshot:
@@ -61,7 +78,7 @@ class Mailbox:
         Raises:
             TimeoutError: no gate was reached within `timeout` seconds.
         """
-        ticket = self._ask(curves=True)
+        ticket = self.ask(curves=True)
         with self._changed:
             if not self._changed.wait_for(
                 lambda: self._served >= ticket or self.outcome is not None, timeout
@@ -70,7 +87,8 @@ class Mailbox:
             assert self._newest is not None
             return self._newest
 
-    def _ask(self, *, curves: bool) -> int:
+    def ask(self, *, curves: bool) -> int:
+        """Have the next gate build a Snapshot; its number, as `fresh` waits for it."""
         with self._changed:
             self._asked += 1
             self._curves_wanted = self._curves_wanted or curves
@@ -82,7 +100,10 @@ class Mailbox:
 
     def next_command(self) -> Command | None:
         """Remove and return the oldest command that waits; None if there is none."""
-        return self._commands.popleft() if self._commands else None
+        if not self._commands:
+            return None
+        self._taken += 1
+        return self._commands.popleft()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Sleep until `attention` is set, or for `timeout` seconds; whether it is."""
@@ -104,5 +125,7 @@ class Mailbox:
                 return
             self._newest = snapshot
             self.outcome = snapshot.outcome
-            self._served = self._serving
+            self._served, self.answered = self._serving, self._taken
             self._changed.notify_all()
+        if self.told is not None:
+            self.told()

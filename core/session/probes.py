@@ -111,14 +111,15 @@ class Probes:
             return False
         values = breakpoints.known(fired[0])
         text = f"breakpoint {'; '.join(fired)}" + (f" ({values_text(values)})" if values else "")
-        self._controller.break_here(text, stop=self._stops)
-        if self._stops and self.report is None:
+        stops = self._stops and not self._controller.break_holds
+        self._controller.break_here(text, stop=stops)
+        if stops and self.report is None:
             where = (
                 f"epoch {progress.epoch + 1}, batch {progress.batch + 1}, before {step.info.name}"
             )
             layers = self._inspector.layers()
             self.report = BreakReport(fired[0], values, where, batch_facts(progress), layers)
-        if self._stops and not all(math.isfinite(x) for x in (loss, norm) if x is not None):
+        if stops and not all(math.isfinite(x) for x in (loss, norm) if x is not None):
             raise StoppedError(clean=False)
         return True
 

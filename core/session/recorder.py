@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict, astuple
 from functools import reduce
 from operator import add
 from typing import Any, Final, Protocol, TypeGuard
 
 from ..protocol.at_hand import EpochRow
+from ..protocol.commands import Sender
 from ..protocol.listener import Listener
 from ..protocol.parameter_groups import GroupLrs
 from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
@@ -168,6 +170,12 @@ class LossRecorder:
         self._changed = list(state.get("lrs_changed", [0] * len(self._lr_curves)))
 
 
+def _change(saved: Sequence[Any]) -> Change:
+    """A change as a checkpoint has it."""
+    time, epoch, batch, text, kind, by = (*saved, None)[:6]
+    return Change(time, epoch, batch, text, kind, by and Sender(*by))
+
+
 CHANGES: Final = 200
 """Changes by hand that a Snapshot carries; a listener gets every one."""
 
@@ -209,6 +217,8 @@ class Recorder:
         self.metrics: dict[str, float] = {}
         self.best_metric: Best | None = None
         self.best_val_loss: Best | None = None
+        self.validations = 0
+        """How many have ended."""
         self.val_worse = 0
         """Validations in a row whose metric was worse than the best."""
         self.last: EpochSummary | None = None
@@ -266,6 +276,7 @@ class Recorder:
     ) -> None:
         """Record the result of a validation, at an epoch's end or asked for."""
         self.val_loss, self.metrics, self._val_seconds = loss, metrics, seconds
+        self.validations += 1
         if loss is not None:
             self._series["val_loss"].add(batches_done, loss)
         metric = metrics.get(self._task.metric_name)
@@ -333,9 +344,14 @@ class Recorder:
         best = self.best_metric or self.best_val_loss
         return best is not None and best.epoch == summary.epoch
 
-    def change(self, progress: Progress, text: str, kind: str) -> None:
-        """Record what a person changed, or what the run says of itself, with its time and place."""
-        change = Change(time.time(), progress.epoch + 1, progress.batches_done, text, kind)
+    def change(self, progress: Progress, text: str, kind: str, by: Sender | None = None) -> None:
+        """Record what a person changed, or what the run says of itself, with its time and place.
+
+        Args:
+            progress: the place.
+            text, kind, by: see `Change`.
+        """
+        change = Change(time.time(), progress.epoch + 1, progress.batches_done, text, kind, by)
         self.changes = (*self.changes[-CHANGES + 1 :], change)
         if self._log is not None:
             self._log.change(change)
@@ -383,7 +399,7 @@ class Recorder:
             clock.spent[Step.VALIDATE] - validating,
         )
         if not rewinding:
-            self.changes = tuple(Change(*change) for change in state["changes"])
+            self.changes = tuple(map(_change, state["changes"]))
 
     def _epoch_so_far(self) -> tuple[float, int, float]:
         """Seconds of the epoch under way, batches before it, seconds of validation in it."""
@@ -455,6 +471,7 @@ class Recorder:
             faults=tuple(sorted(progress.faults)),
             faults_so_far=progress.faults_so_far,
             undone=progress.undone,
+            validations=self.validations,
             skipped=progress.skipped,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
@@ -16,14 +16,16 @@ from torch.optim import Optimizer
 from ..inspection.batch_content import criterion_name
 from ..protocol.commands import Command, Show, Suspended
 from ..protocol.listener import Listener
-from ..protocol.snapshot import Outcome, RunInfo, Snapshot
+from ..protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
 from ..protocol.steps import State, Step
+from ..serving.server import Introduction, RunServer
 from ..storage.persistence import Persistence
 from ..training.advice import lost_worker
 from ..training.compile import COMPILED_ANEW, COMPILING, compile_in_place
 from ..training.data import Batches, TensorBatches, batch_count
 from ..training.device import computing_with, describe_device
 from ..training.failure import describe_failure
+from ..training.loop import needs_full_loop
 from ..training.lr import LearningRate, ScheduleError, group_names
 from ..training.nonfinite import NonFiniteError
 from ..training.progress import Progress
@@ -192,6 +194,7 @@ class Session:
         self._beats = ((perf_counter(), self._counted()),) * 2
         self._ended, self._looking = threading.Event(), threading.Lock()
         self._show = Show()
+        self._server: RunServer | None = None
         self._engine.publish(State.LOADING, Step.DATA, curves=state is not None)
 
     # What a front end uses; a `Source` has these, wherever the run is.
@@ -256,6 +259,25 @@ class Session:
 
     def _counted(self) -> tuple[float, ...]:
         return self._run.clock.counted(*self._engine.now)
+
+    def serve(self, announce: Callable[[str], None], location: RunLocation) -> None:
+        """Let other processes of the user's look at the run and steer it, until it has ended.
+
+        Args:
+            announce: is told the path of the socket that answers, and each new one.
+            location: where the run is kept.
+
+        Raises:
+            OSError: there is no place for a socket.
+        """
+        about = Introduction(location, needs_full_loop(self.training))
+        self._server = RunServer(self, self.mailbox, announce, about)
+
+    @property
+    def attended(self) -> bool:
+        """Whether somebody steers the run from another process, or is there to be asked."""
+        server = self._server
+        return server is not None and (server.steered or server.watched)
 
     @property
     def outcome(self) -> Outcome | None:
@@ -417,6 +439,8 @@ class Session:
             if self._run.recorder.changes != picture.changes:  # even that could not be written
                 engine.publish(outcome.state, step, outcome, curves=True)
         self.mailbox.settled = True
+        if self._server is not None:
+            self._server.close()
         self._ended.set()
         while (command := self.mailbox.next_command()) is not None:
             self.send(command)  # what was asked for too late for a gate can still be looked at

@@ -29,7 +29,7 @@ from .files import (
     write_whole,
 )
 from .open_folder import OpenFolder
-from .run_lock import RunLock, held, holder
+from .run_lock import RunLock, answers_at, held, holder
 
 FILES: Final = ("run.json", "recipe.toml", "metrics.jsonl", "events.jsonl", "outcome.json", "lock")
 """What shows that a folder is a run's."""
@@ -145,6 +145,18 @@ class RunDirectory:
     def process(self) -> int | None:
         """The number of the process that trains it; None if none does, or that is not known."""
         return holder(self.path / "lock") if self.running else None
+
+    @property
+    def answers_at(self) -> tuple[str, str] | None:
+        """On which host the process that trains it answers, and the path of its socket there; None
+        if it does not.
+        """
+        return answers_at(self.path / "lock")
+
+    def announce(self, address: str) -> None:
+        """Let others know the socket at which this process answers for the run."""
+        if self._lock is not None:
+            self._lock.announce(address)
 
     def write_recipe(self, text: str) -> None:
         """Keep the resolved recipe. Raises OSError if the disk refuses it."""
@@ -274,6 +286,7 @@ class RunDirectory:
     def _take_lock(self) -> None:
         assert self._lock is not None
         lock = RunLock(Path("lock"), self.fd)
+        lock.announce(self._lock.address)
         self._lock.release()
         self._lock = lock
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
+import threading
 import time
 import weakref
 from contextlib import suppress
@@ -34,6 +36,9 @@ class RunLock:
 
     def __init__(self, path: Path, dir_fd: int | None = None) -> None:
         self._locked = False
+        self._signing = threading.Lock()
+        self.address = ""
+        """Where its holder answers; "" if it does not."""
         self._path, self._dir_fd = path, dir_fd
         self._fd = open_own(path, dir_fd=dir_fd)
         try:
@@ -55,11 +60,23 @@ class RunLock:
                 time.sleep(_PAUSE)
             except OSError:  # this file system has no locks: nothing keeps a second process away
                 return
-        try:
+        self._sign()
+
+    def _sign(self) -> None:
+        """Write down whose it is, for messages, and where that process answers."""
+        text = f"{os.getpid()}\n"
+        if self.address:
+            text += f"{socket.gethostname()}\n{self.address}\n"
+        with suppress(OSError):  # a full disk has no room for it
             os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
-        except OSError:
-            pass  # the number is only for messages; a full disk has no room for it
+            os.pwrite(self._fd, os.fsencode(text), 0)
+
+    def announce(self, address: str) -> None:
+        """Write down where the holder answers: the path of a socket. Any thread may call this."""
+        self.address = address
+        with self._signing:
+            if self._fd >= 0:
+                self._sign()
 
     @property
     def in_place(self) -> bool:
@@ -67,7 +84,8 @@ class RunLock:
         return leads_to(self._path, self._fd, self._dir_fd)
 
     def release(self) -> None:
-        self.drop(unlock=True)
+        with self._signing:
+            self.drop(unlock=True)
 
     def drop(self, *, unlock: bool = False) -> None:
         """Close the file; without `unlock` a parent process keeps the lock."""
@@ -128,16 +146,27 @@ def holder(path: Path) -> int | None:
         time.sleep(_PAUSE)
 
 
-def _signed(path: Path) -> int | None:
-    """The number in a lock's file."""
+def answers_at(path: Path) -> tuple[str, str] | None:
+    """The host of the lock's holder, and the path of its socket there; None if it has none."""
+    _, host, address, *_ = (*_lines(path), "", "", "")
+    return (host, address) if address.startswith("/") else None
+
+
+def _lines(path: Path) -> list[str]:
+    """What is written in a lock's file."""
     try:
         fd = os.open(path, os.O_RDONLY | _SAFELY)
         try:
-            text = os.read(fd, 16).decode("ascii", "replace").strip()
+            return os.fsdecode(os.read(fd, 1024)).split("\n")
         finally:
             os.close(fd)
     except OSError:
-        return None
+        return []
+
+
+def _signed(path: Path) -> int | None:
+    """The number in a lock's file."""
+    text, *_ = (*_lines(path), "")
     known = text.isascii() and text.isdecimal() and len(text) <= 10
     return int(text) or None if known else None
 

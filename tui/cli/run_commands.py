@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from ..render.format import clean
 from ..setup.options import runs_folder
 from ..terminal.output import stdout, written
 from .arguments import options_of, refuse_ranks, watch
+from .control import ACTIONS, check, control, status
 from .errors import UsageError, refusals
 from .options import (
     RUN_OPTIONS,
@@ -77,6 +79,45 @@ def runs(
             output.write(run_tables.as_json(folder) if json else run_tables.table(folder, output))
     output.flush()
     raise typer.Exit(written(output))
+
+
+def ctl(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A run's name or folder.")],
+    action: Annotated[
+        str, typer.Argument(metavar="ACTION", help=f"What it is to do: {', '.join(ACTIONS)}.")
+    ],
+    value: Annotated[
+        str | None, typer.Argument(metavar="X", help="For lr: 0.001, or ×0.5 (x0.5, /2).")
+    ] = None,
+    after: Annotated[
+        str, typer.Option("--after", metavar="batch|epoch", help="For stop: after which.")
+    ] = "batch",
+    json: Annotated[bool, typer.Option("--json", help="For status: one object.")] = False,
+    runs_dir: RunsDirOption = None,
+) -> None:
+    """Steer a run that another process trains.
+
+    It answers when the run has done so, in a line.
+    """
+    from ..setup.attach import attach
+
+    if problem := check(action, value):
+        raise UsageError(problem, ctx)
+    if after not in ("batch", "epoch"):
+        raise UsageError(f"--after: expected batch or epoch, not {clean(after)}", ctx)
+    if json and action != "status":
+        raise UsageError("--json is for status", ctx)
+    with refusals():
+        remote = attach(runs_folder(runs_dir), name, watches=False)
+    output = stdout()
+    with contextlib.closing(remote):
+        if action == "status":
+            code = status(remote, output, as_object=json)
+        else:
+            code = control(remote, action, value, after, output)
+    output.flush()
+    raise typer.Exit(code or written(output))
 
 
 def export(

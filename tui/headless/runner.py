@@ -78,7 +78,8 @@ def follow(
         reporter: gets its records.
         signals: in force.
         terminals: those that the process was started on.
-        alone: the run may ask what to do (see `Session`), and nobody is there to answer.
+        alone: the run may ask what to do (see `Session`), and nobody is there to answer, unless
+            somebody attaches.
         show_traceback: print the traceback of a failure.
 
     Returns:
@@ -125,7 +126,7 @@ def follow(
 def _answer(session: Session) -> None:
     """Answer in the place of a person, who is not there, when the run is held or paused."""
     picture = session.latest()
-    if picture is None or picture.state is not State.PAUSED:
+    if picture is None or picture.state is not State.PAUSED or session.attended:
         return
     held = picture.trouble is not None
     session.send(Stop("nobody is there to be asked") if held else Resume())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ... import __version__
 from ...core.protocol.record_fields import RUN_FORMAT
+from ...core.protocol.snapshot import RunLocation
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...presets.errors import RecipeError, printable, reason
 from .metadata import describe, info_facts, plan_facts, session_facts, write_plan
@@ -166,7 +167,18 @@ class RunBuilder:
             raise
         for fault in options.faults:
             session.send(SetFault(fault, on=True))
+        if self.directory is not None:
+            self._serve(session, self.directory)
         return session
+
+    def _serve(self, session: Session, directory: RunDirectory) -> None:
+        """Let the run be looked at and steered from elsewhere; it trains without, too."""
+        place = printable(str(directory.path), 1000)
+        location = RunLocation(place, self.resume_command, notes=self.plan.notes)
+        try:
+            session.serve(directory.announce, location)
+        except OSError as error:
+            self.problem = self.problem or f"nobody can attach to this run: {reason(error)}"
 
     def _give_up(self) -> None:
         """Leave an earlier run as it was, and nothing of a new one."""

@@ -6,11 +6,10 @@ import contextlib
 import math
 import threading
 import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ...core.protocol.commands import Command, Stop
-from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
+from ...core.protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
 from ...core.protocol.steps import State, Step
 from ...core.training.own_code import first_line, own_line
 from ...presets.errors import RecipeError
@@ -45,19 +44,6 @@ class Source(Protocol):
 
     def send(self, command: Command) -> None:
         """Ask the run for something."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunLocation:
-    """Where a run is kept, for a person."""
-
-    place: str = ""
-    """The run's directory; "" if nothing is kept."""
-    resume_command: str = ""
-    problem: str = ""
-    """What could not be kept, although it should be, and why."""
-    notes: tuple[str, ...] = ()
-    """What was understood of the data, in words; a line each."""
 
 
 class Launch:

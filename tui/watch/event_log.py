@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from ...core.protocol.diagnosis import Severity, Verdict
-from ...core.protocol.snapshot import Change, Outcome, RunInfo, Snapshot
+from ...core.protocol.snapshot import Change, Outcome, RunInfo, RunLocation, Snapshot
 from ...core.protocol.steps import State
 from ..render.format import clean, count, metric
-from ..setup.launch import RunLocation
 from ..widgets.messages import MessageKind, MessageLog
 
 KINDS: Final[dict[str, MessageKind]] = {
@@ -52,7 +51,7 @@ class EventLog:
         for change in self._new(snapshot.changes):
             place = "" if change.kind in KINDS else f" · batch {count(change.batch)}"
             kind = KINDS.get(change.kind, "hand")
-            self._log.add(clean(change.text) + place, kind, change.time)
+            self._log.add(clean(change.line) + place, kind, change.time)
         best = snapshot.best_metric
         if best is not None and self._best != (best.epoch, best.value):
             self._best = (best.epoch, best.value)

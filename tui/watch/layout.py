@@ -9,8 +9,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from ...core.protocol.commands import Show
-from ...core.protocol.snapshot import RunInfo
-from ..setup.launch import RunLocation
+from ...core.protocol.snapshot import RunInfo, RunLocation
 from ..widgets.banners import NoticeBar, OutcomePanel, VerdictBar
 from ..widgets.code import CodePanel
 from ..widgets.curves import CurvesPanel

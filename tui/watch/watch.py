@@ -14,13 +14,13 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from ...core.protocol.commands import Show
-from ...core.protocol.snapshot import Outcome, Snapshot
+from ...core.protocol.snapshot import Outcome, RunLocation, Snapshot
 from ...core.protocol.steps import State, Step
 from ..headless.reporter import VerdictWatch
 from ..render.format import ago
 from ..render.glyphs import ascii_only
 from ..render.keymap import KEYS, Situation
-from ..setup.launch import RunLocation, Source
+from ..setup.launch import Source
 from ..widgets.footer import CommandBar
 from ..widgets.messages import MessageLog
 from ..widgets.steps import StepsPanel

@@ -6,12 +6,11 @@ from typing import ClassVar, Final
 
 from ...core.protocol.diagnosis import Severity, Verdict
 from ...core.protocol.faults import Fault
-from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
+from ...core.protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
 from ...core.protocol.steps import State
 from ..render.faults import in_short, what_was_broken
 from ..render.format import clean, clock, count, counted, metric, number, wrap
 from ..render.spans import Line, Span, line, line_width, restyled, sized
-from ..setup.launch import RunLocation
 from .panel import Panel, RunPanel, styles
 from .status import ICONS, STYLE
 

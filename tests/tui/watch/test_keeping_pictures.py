@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from fivestep.core.protocol.snapshot import Change, Outcome, SavedCheckpoint
+from fivestep.core.protocol.snapshot import Change, Outcome, RunLocation, SavedCheckpoint
 from fivestep.core.protocol.steps import State
-from fivestep.tui.setup.launch import RunLocation
 
 from ..conftest import NOON, FakeSource, WatchApp, picture
 

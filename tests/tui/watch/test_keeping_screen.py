@@ -8,11 +8,10 @@ import pytest
 from pictures import Held, until  # tests is on the path
 
 from fivestep.core.protocol.commands import GoBack, Save, Stop
-from fivestep.core.protocol.snapshot import Change, Outcome, SavedCheckpoint
+from fivestep.core.protocol.snapshot import Change, Outcome, RunLocation, SavedCheckpoint
 from fivestep.core.protocol.steps import State, Step
 from fivestep.presets.recipe import load
 from fivestep.tui.setup.builder import RunBuilder
-from fivestep.tui.setup.launch import RunLocation
 from fivestep.tui.setup.options import RunOptions
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.setup.resume import resume_run

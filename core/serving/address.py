@@ -1,0 +1,122 @@
+"""Where a run listens: a Unix socket in a private folder of the user's, and who is at its end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import secrets
+import socket
+import stat
+import struct
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ..protocol.commands import Sender
+
+LONGEST: Final = 100
+"""Bytes of a socket's path that every system takes."""
+WAITING: Final = 16
+"""Connections that may wait to be accepted."""
+UNBORN: Final = 60.0
+"""Seconds after which a socket that never listened belongs to nobody."""
+_SUFFIX: Final = ".sock"
+
+
+def listen() -> tuple[socket.socket, Path]:
+    """A new socket that listens, under a name that no other has ever had, and its path.
+
+    Raises:
+        OSError: no folder is to be had that is the user's alone.
+    """
+    refused: OSError | None = None
+    for folder in _folders():
+        try:
+            _make_private(folder)
+            return _bind(folder)
+        except OSError as error:
+            refused = error
+    return _bind(Path(tempfile.mkdtemp(prefix="fivestep-"))) if refused else _none()
+
+
+def _none() -> tuple[socket.socket, Path]:
+    raise OSError(errno.ENOENT, "there is no folder for sockets")
+
+
+def _folders() -> Iterator[Path]:
+    """Where sockets may be, the best place first; each short enough for a socket's path."""
+    places = [Path(tempfile.gettempdir(), f"fivestep-{os.geteuid()}")]
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if runtime.startswith("/") and Path(runtime).is_dir():
+        places.insert(0, Path(runtime, "fivestep"))
+    for place in places:
+        if len(os.fsencode(place)) + 32 <= LONGEST:
+            yield place
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder that nobody else may enter, or see that it is one. Raises OSError."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    about = folder.lstat()
+    ours = stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
+    if not ours or about.st_mode & 0o077:
+        raise OSError(errno.EACCES, "not a private folder", str(folder))
+
+
+def _bind(folder: Path) -> tuple[socket.socket, Path]:
+    """Listen first, take the final name then: what has one and refuses to connect is dead."""
+    name = secrets.token_hex(8)
+    unborn, path = folder / f".{name}", folder / f"{name}{_SUFFIX}"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        listener.bind(str(unborn))
+        unborn.chmod(0o600)
+        listener.listen(WAITING)
+        unborn.rename(path)
+    except OSError:
+        listener.close()
+        with suppress(OSError):
+            unborn.unlink()
+        raise
+    return listener, path
+
+
+def sweep(folder: Path) -> None:
+    """Remove the sockets of processes that were killed."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            about = path.lstat()
+            unborn = path.name.startswith(".") and time.time() - about.st_mtime > UNBORN
+            named = path.name.endswith(_SUFFIX) and not path.name.startswith(".")
+            if stat.S_ISSOCK(about.st_mode) and (named or unborn) and _is_dead(path):
+                path.unlink(missing_ok=True)
+
+
+def _is_dead(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(str(path)) == errno.ECONNREFUSED
+
+
+def peer(connection: socket.socket) -> Sender | None:
+    """Who is at the other end; None if it is another user.
+
+    Where the system does not tell, the private folder has kept others away, and `pid` is 0.
+    """
+    pid, uid = 0, os.geteuid()
+    if hasattr(socket, "SO_PEERCRED"):
+        told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid, uid, _ = struct.unpack("iII", told)
+    if uid != os.geteuid():
+        return None
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = str(uid)
+    return Sender(user, pid, socket.gethostname())

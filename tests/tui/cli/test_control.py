@@ -1,0 +1,80 @@
+"""`fivestep ctl`: a run in this process, steered as if from another one."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from fivestep.core.protocol.commands import Pause, Stop
+from fivestep.core.protocol.record_fields import STATUS
+from fivestep.core.session.session import Session
+from fivestep.core.storage.log_file import read_log
+from fivestep.presets.recipe import load
+from fivestep.tui.setup.builder import RunBuilder
+from fivestep.tui.setup.options import RunOptions, runs_folder
+from fivestep.tui.setup.plan import RecipePlan
+
+from ..conftest import Cli
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """A run called "one", paused before its first step."""
+    with tempfile.TemporaryDirectory(prefix="run-") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)  # short, as sockets need it
+        plan = RecipePlan(load("line-linear", {"epochs": 100_000}))
+        run = RunBuilder.begin(plan, RunOptions(runs_folder(), "one")).session(None, "stop")
+        run.send(Pause())
+        run.start()
+        yield run
+        run.send(Stop())
+        assert run.join(30)
+
+
+def events() -> list[dict[str, object]]:
+    return [event for event in read_log(runs_folder() / "one" / "events.jsonl") if event["by"]]
+
+
+def test_a_run_is_steered_by_commands_that_answer_when_it_is_done(
+    session: Session, cli: Cli
+) -> None:
+    assert "paused in epoch 1/100000, batch 1, before " in cli("ctl", "one", "step").out
+    assert "by hand → 0.005" in cli("ctl", "one", "lr", "0.005").out
+    assert "lr ÷2 by hand → 0.0025" in cli("ctl", "one", "lr", "×0.5").out
+    assert "line-linear: running in epoch " in cli("ctl", "one", "resume").out
+    assert "r2 " in cli("ctl", "one", "validate").out
+    assert "checkpoint saved at batch " in cli("ctl", "one", "save").out
+    assert "line-linear: paused in epoch " in cli("ctl", "one", "pause").out
+    found = json.loads(cli("ctl", "one", "status", "--json").out)
+    assert list(found) == list(STATUS)
+    assert (found["state"], found["epochs"], found["saved"] > 0) == ("paused", 100_000, True)
+    assert "stopped: stopped by hand" in cli("ctl", "one", "stop", "--after", "epoch").out
+    assert session.join(30)
+    kinds = [event["kind"] for event in events()]
+    assert kinds == ["asked", "lr", "lr", "resume", "validate", "asked", "pause", "stop"]
+    assert events()[0]["by"]["pid"] == os.getpid()  # type: ignore[index]
+    assert "it is stopped; fivestep resume one" in cli.refused("ctl", "one", "pause")
+
+
+def test_what_can_not_be_done_now_says_so(session: Session, cli: Cli) -> None:
+    while session.snapshot().step.info.name != "forward":
+        cli("ctl", "one", "step")
+    assert "paused inside a batch" in cli("ctl", "one", "save", code=1).err
+
+
+def test_words_that_mean_nothing_are_refused(cli: Cli) -> None:
+    assert "expected one of pause" in cli.refused("ctl", "one", "halt")
+    assert "lr needs a value" in cli.refused("ctl", "one", "lr")
+    assert "expected a number above 0" in cli.refused("ctl", "one", "lr", "fast")
+    assert "there is no run one" in cli.refused("ctl", "one", "pause")
+
+
+def test_a_run_on_another_machine_is_named(session: Session, cli: Cli) -> None:
+    lock = runs_folder() / "one" / "lock"
+    pid, _, address = lock.read_text().split()
+    lock.write_text(f"{pid}\nelsewhere\n{address}\n")
+    assert "is being trained on elsewhere" in cli.refused("ctl", "one", "pause")

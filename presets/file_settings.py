@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -61,13 +62,17 @@ class FileSetting:
             guess = nearest(str(value), map(str, self.choices))
             hint = f"; did you mean {guess}?" if guess else ""
             raise ValueError(f"expected {self.expected}, not {shown(value)}{hint}")
+        if isinstance(value, str) and self.kind == "float":
+            value = _number(value)
+        if self.kind in ("", "int", "float") and isinstance(value, float):
+            meant = str(value) in str(self.default).lower()  # the file may be made for infinity
+            if not math.isfinite(value) and not meant:
+                raise ValueError(f"expected {self.expected or 'a number'}, not {value}")
         if not self.kind:
             return value
         types = _TYPES[self.kind][1]
         if self.kind == "str" and isinstance(value, (bool, int, float)):
             value = str(value).lower()  # it looked like a number
-        if self.kind == "float" and isinstance(value, str):
-            value = _number(value)
         if not isinstance(value, types) or (isinstance(value, bool) and self.kind != "bool"):
             wider = self.guessed and self.kind == "int" and isinstance(value, float)
             hint = f"; {self.name}: float = {self.default} in the file allows it" if wider else ""

@@ -10,7 +10,7 @@ from time import perf_counter
 from ..protocol.snapshot import Outcome, Snapshot
 from ..protocol.steps import State, Step, Steps
 from ..storage.persistence import Persistence
-from ..training.data import batch_count
+from ..training.data import batch_count, stream_batches
 from ..training.lazy import UNMADE, unmade
 from ..training.loop import training_loop, validate
 from ..training.nonfinite import bad_weights
@@ -288,10 +288,13 @@ class Engine:
         summary = recorder.epoch(progress, run.rate.lr, run.rate.by_group, validated=validated)
         for notice in run.rate.take_notices():
             recorder.change(progress, notice, "schedule")
-        if progress.promised not in (None, progress.length) and not self._lie_told:
+        promised = progress.promised
+        told = None if promised is None else range(promised, promised + 1)
+        told = told or stream_batches(run.training.batches)
+        if told is not None and progress.length not in told and not self._lie_told:
             self._lie_told = True
             text = (
-                f"the loader's length is {progress.promised:,} batches, but the epoch had "
+                f"the loader's length is {told[len(told) // 2]:,} batches, but the epoch had "
                 f"{progress.length:,}: as many are expected of the next"
             )
             recorder.change(progress, text, "warning")

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import torch
 from torch.optim import Optimizer
+from torch.utils.data import IterableDataset
 
 from ..inspection.batch_content import criterion_name
 from ..protocol.commands import Command, Show, Suspended
@@ -106,7 +107,8 @@ def describe_data(batches: Batches) -> str:
         samples = getattr(batches, "dataset", None)
     try:
         count = len(samples)  # type: ignore[arg-type]
-        return f"{count:,} sample{'s' * (count != 1)}"
+        guessed = "~" * isinstance(samples, IterableDataset)  # nothing but its own word for it
+        return f"{guessed}{count:,} sample{'s' * (count != 1)}"
     except (TypeError, NotImplementedError):
         return "samples without a known end"
 

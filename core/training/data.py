@@ -132,6 +132,23 @@ def batch_count(batches: Batches) -> int | None:
         return None
 
 
+def stream_batches(batches: Batches) -> range | None:
+    """How many batches a stream should give by the length that it tells; None if it tells none.
+
+    Several where workers share it: the last batch of each may not be full.
+    """
+    if not isinstance(batches, DataLoader):
+        return None
+    try:
+        samples = len(cast("Any", batches.dataset))
+    except (TypeError, NotImplementedError):
+        return None
+    size = batches.batch_size or 1
+    count = samples // size if batches.drop_last else -(-samples // size)
+    spare = max(0, batches.num_workers - 1)
+    return range(count - spare, count + spare + 1)
+
+
 def last_batch(batches: Batches, unpack: Unpack) -> int | None:
     """How many samples the last batch of an epoch has; None where only iterating tells."""
     if isinstance(batches, (list, tuple)) and batches:

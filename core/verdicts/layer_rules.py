@@ -168,5 +168,6 @@ def data_bound(info: RunInfo, s: Snapshot, facts: VerdictInputs) -> Verdict | No
         "note",
         f"{share:.0%} of the training time is waiting for data",
         "the model could learn faster than its batches arrive",
-        "DataLoader: num_workers, pin_memory; prepare the samples once, not in every epoch",
+        "DataLoader: num_workers, pin_memory; persistent_workers=True where starting them takes "
+        "its time, as of spawned ones; prepare the samples once, not in every epoch",
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal, NamedTuple
@@ -83,6 +83,10 @@ class Reading:
     """What each number has before or behind it: "$", "%"."""
     grouped: bool = False
     """Whether some numbers have their thousands set apart."""
+    bracketed: bool = False
+    """Whether some are in brackets, for a minus."""
+    zeros: bool = False
+    """Whether some begin with zeros, as ZIP codes do."""
     order: str = ""
     """Of year, month and day: ymd, dmy or mdy."""
     doubtful: str = ""
@@ -138,6 +142,8 @@ class Reading:
             _measured(self.unit) if self.unit else "",
             'decimal ","' if self.decimal == "," else "",
             "thousands set apart" if self.grouped else "",
+            "brackets for a minus" if self.bracketed else "",
+            "leading zeros dropped: dataset.categories keeps them" if self.zeros else "",
         ]
         found = [part for part in parts if part]
         return f"numbers ({', '.join(found)})" if found else ""
@@ -168,9 +174,10 @@ def reading_of(counts: Mapping[str, int], decimal: str = "auto") -> Reading:
         if all(map(_PLAIN[mark].fullmatch, counts)):
             marked = [cell for cell in counts if mark in cell]
             if len(marks) == 1 or not all(map(_GROUPS[mark].fullmatch, marked)):
-                return Reading(decimal=mark)
+                return Reading(decimal=mark, zeros=_zeros(counts))
             if mark == "." or not marked:
-                return Reading(doubtful=marked[0] if marked else "")
+                doubtful = marked[0] if marked else ""
+                return Reading(doubtful=doubtful, zeros=_zeros(counts))
     most = sum(counts.values()) / 2
     amounts = {cell: found for cell in counts if (found := _amount(cell)) is not None}
     if sum(counts[cell] for cell in amounts) > most:
@@ -204,7 +211,12 @@ def _numbers(
     unit = max(units, key=lambda name: units[name], default="")
     between = set(f".,{_SPACES}") - {mark}
     grouped = any(between & set(amount.digits) for amount in finite.values())
-    return Reading("number", mark, unit, grouped, doubtful=doubtful)
+    bracketed, zeros = any(cell[0] == "(" for cell in amounts), _zeros(counts)
+    return Reading("number", mark, unit, grouped, bracketed, zeros, doubtful=doubtful)
+
+
+def _zeros(cells: Iterable[str]) -> bool:
+    return any(cell[0] == "0" and cell[1:2].isdigit() for cell in cells)
 
 
 def _dates(dates: Mapping[str, list[str]], order: str) -> Reading:

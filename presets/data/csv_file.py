@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -137,10 +138,7 @@ def parse_sheet(data: bytes, called: str, *, least: int = 2) -> Sheet:
         raise ValueError(f"{called}: expected a text file in UTF-8; {way}") from error
     delimiter = max(",;\t|", key=lambda mark: _fit(text, mark))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        return _sheet(reader, called, delimiter, least)
-    except csv.Error as error:
-        raise ValueError(f"{called}: row {reader.line_num}: {printable(str(error))}") from error
+    return _sheet(reader, called, delimiter, least)
 
 
 def _fit(text: str, delimiter: str) -> tuple[bool, int]:
@@ -157,8 +155,23 @@ def _fit(text: str, delimiter: str) -> tuple[bool, int]:
     return len(set(widths)) == 1 and widths[0] > 1, widths[0] if widths else 0
 
 
+def _rows(reader: Any, called: str) -> Iterator[list[str]]:
+    """The rows of a file. Raises ValueError, with the line in which it begins, at a broken one."""
+    began = 1
+    try:
+        for row in reader:
+            yield row
+            began = reader.line_num + 1
+    except csv.Error as error:
+        told = printable(str(error))
+        if reader.line_num > began or told == "unexpected end of data":
+            told = 'a quote (") is opened here, and not closed where the cell ends'
+        raise ValueError(f"{called}: row {began}: {told}") from error
+
+
 def _sheet(reader: Any, called: str, delimiter: str, least: int) -> Sheet:
-    names = tuple(name.strip() for name in next(reader, []))
+    rows_of_file = _rows(reader, called)
+    names = tuple(name.strip() for name in next(rows_of_file, []))
     if len(names) < least or not all(names):
         many = "two columns" if least == 2 else "one column"
         raise ValueError(f"{called}: expected a header that names {many} or more")
@@ -169,7 +182,7 @@ def _sheet(reader: Any, called: str, delimiter: str, least: int) -> Sheet:
         raise ValueError(f"{called}: two columns are called {shown(twice)}")
     rows: list[list[str]] = []
     lines: list[int] = []
-    for row in reader:
+    for row in rows_of_file:
         if not row:
             continue  # an empty line
         if len(row) != len(names):

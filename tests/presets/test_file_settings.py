@@ -34,6 +34,8 @@ def settings(tmp_path: Path, parameters: str) -> FileSettings:
         ("x: Optional[float] = 2", 3, 3.0),
         ("x: Literal['relu', 'gelu'] = 'relu'", "gelu", "gelu"),
         ("x=compute()", {"a": 1}, {"a": 1}),
+        ("x: float = math.inf", float("inf"), float("inf")),
+        ("x='a'", float("nan"), "nan"),
     ],
 )
 def test_a_value_that_fits(tmp_path: Path, parameter: str, typed: Any, argument: Any) -> None:
@@ -51,6 +53,10 @@ def test_a_value_that_fits(tmp_path: Path, parameter: str, typed: Any, argument:
         ("x=1", True, "expected a whole number, not true"),
         ("x=1", "none", 'expected a whole number, not "none"'),
         ("x=0.1", "fast", 'expected a number, not "fast"'),
+        ("x=0.1", float("nan"), "expected a number, not nan"),
+        ("x=0.1", "1e999", "expected a number, not inf"),
+        ("x=1", float("-inf"), "expected a whole number, not -inf"),
+        ("x=None", float("nan"), "expected a number, not nan"),
         ("x=True", 1, "expected true or false, not 1"),
         ("x=[1]", 1, "expected a list, not 1"),
         ("x: Path = A", 1, "expected a path, not 1"),

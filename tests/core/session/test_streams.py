@@ -9,6 +9,7 @@ import torch
 from digest import digest
 from listeners import Keeper
 from states import EveryState, bare, every_state, finished  # tests/core is on the path
+from torch.utils.data import DataLoader, IterableDataset
 
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
@@ -60,6 +61,33 @@ def test_every_batch_that_comes_is_trained_as_in_the_bare_loop(make_training, sa
     assert len(lies) == bool(wrong)
     if wrong:
         assert lies[0].startswith(f"the loader's length is 4 batches, but the epoch had {wrong[0]}")
+
+
+class Stream(IterableDataset):
+    """Tells of so many samples, and gives 30."""
+
+    def __init__(self, says):
+        self.says = says
+
+    def __len__(self):
+        return self.says
+
+    def __iter__(self):
+        own = torch.Generator().manual_seed(1)
+        for label in range(30):
+            yield torch.randn(6, generator=own), label % 3
+
+
+@pytest.mark.parametrize("says", [30, 12, 49])
+def test_a_stream_is_taken_at_its_word_until_an_epoch_shows_it_wrong(make_training, says):
+    keeper = Keeper()
+    loader = DataLoader(Stream(says), batch_size=4, drop_last=True)
+    session = finished(make_training(batches=loader, validation=False), keeper)
+    assert f"~{says} samples" in session.info.data
+    wrong = f"the loader's length is {says // 4} batches, but the epoch had 7: as many are expected"
+    told = [change.text for change in keeper.changes if "length" in change.text]
+    assert [text.startswith(wrong) for text in told] == [True] * (says != 30)
+    assert session.latest().batches_per_epoch == 7
 
 
 def test_validation_sees_every_batch_too(make_training):

@@ -31,7 +31,7 @@ def own(tmp_path: Path) -> Own:
             with file.open("w", encoding="utf-8", newline="") as stream:
                 writer = csv.writer(stream, delimiter=delimiter)
                 writer.writerow([*columns, "y"])
-                rows = zip(*columns.values(), range(length), strict=True)
+                rows = zip(*columns.values(), range(1, length + 1), strict=True)
                 writer.writerows([*row, f"{y}5"] for *row, y in rows)
         keys = {"dataset.path": str(file), "dataset.task": "regression"}
         keys |= {f"dataset.{key}": value for key, value in options.items()}
@@ -56,7 +56,11 @@ def refusal(recipe: Recipe) -> str:
     ("cells", "numbers", "said"),
     [
         (["$1,000.50", "-$2", "$3.5"], [1000.5, -2, 3.5], "numbers (in $, thousands set apart)"),
-        (["($1,000)", "$12.5", "+$1"], [-1000, 12.5, 1], "numbers (in $, thousands set apart)"),
+        (
+            ["($1,000)", "$12.5", "+$1"],
+            [-1000, 12.5, 1],
+            "numbers (in $, thousands set apart, brackets for a minus)",
+        ),
         (["5 %", "12.5%", "-1%"], [5, 12.5, -1], "numbers (in %)"),
         (["1.000,50 €", "2 €", "0,5€"], [1000.5, 2, 0.5], None),
         (["EUR 1.5", "EUR 2", "EUR 3"], [1.5, 2, 3], "numbers (in EUR)"),
@@ -67,6 +71,9 @@ def refusal(recipe: Recipe) -> str:
         (["1\u00a0000,5", "2", "3"], [1000.5, 2, 3], None),
         (["\u22125", "1e3", ".5"], [-5, 1000, 0.5], ""),
         (["1.234", "2.345", "3.456"], [1.234, 2.345, 3.456], ""),
+        (["(5)", "6", "(7.5)"], [-5, 6, -7.5], "numbers (brackets for a minus)"),
+        (["01234", "90210", "00501"], [1234, 90210, 501], "numbers (leading zeros dropped: "),
+        (["0", "0.5", "-0.5"], [0, 0.5, -0.5], ""),
         (["1970-01-02", "1971-01-01", "1969-12-31"], [1, 365, -1], "dates, as days since"),
         (
             ["1970-01-01T12:00", "1970-01-02 06:00:00Z", "1970-01-01 01:00+01:00"],

@@ -90,7 +90,7 @@ def _judged(
             guesses, sure = (part.tolist() for part in predicted(chances))
             chosen = [(_named(names, n) if n >= 0 else "NaN") for n in guesses]
             content = replace(content, predicted=tuple(zip(chosen, sure, strict=True)))
-    alone = _each(criterion)
+    alone = None if content.loss is None else _each(criterion)
     if alone is None:
         return content
     with training.autocast():

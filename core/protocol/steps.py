@@ -108,8 +108,8 @@ STEPS: Final[dict[Step, StepInfo]] = {
             Step.VALIDATE,
             "validation",
             "validation",
-            "The model is judged on data it never trains on: eval mode, no gradients, "
-            "nothing is learned from it.",
+            "The model is judged on data it never trains on: eval mode (dropout is off, batch "
+            "norm keeps its averages), no gradients, nothing is learned from it.",
         ),
         StepInfo(
             Step.OTHER,

@@ -70,7 +70,8 @@ def batch(content: BatchContent, width: int, height: int, *, ascii: bool = False
     known = {tensor.name for tensor in content.tensors}
     for name in ("features", "labels", "outputs"):
         if not any(one.startswith(name) for one in known):
-            rows.append(line((fit(name, NAME), "dim"), (f"{NOTHING} not computed yet", "dim")))
+            verb = "computed" if name == "outputs" else "fetched"
+            rows.append(line((fit(name, NAME), "dim"), (f"{NOTHING} not {verb} yet", "dim")))
         rows += [
             line((fit(clean(t.name), max(NAME, len(t.name) + 1)), "dim"), clean(t.told))
             for t in content.tensors
@@ -230,8 +231,8 @@ def epochs(table: EpochTable) -> list[Line]:
     """A row for each epoch, the newest first: average loss, validation, metric, seconds."""
     if not table.rows:
         return [line(("no epoch is finished yet", "dim"))]
-    name = fit(clean(table.metric), 12, right=True)
-    rows = [line((f"{'epoch':>6}{'train loss':>12}  {'val loss':>9} {name}{'seconds':>9}", "dim"))]
+    name = fit(clean(table.metric), 11, right=True)
+    rows = [line((f"epoch train loss    val loss{name} seconds", "dim"))]
     older = [*table.rows[-2::-1], None]
     for row, old in zip(reversed(table.rows), older, strict=True):
         way: Span = ("  ", "")
@@ -239,12 +240,12 @@ def epochs(table: EpochTable) -> list[Line]:
             way = (" ↓", "good") if row.train_loss < old.train_loss else (" ↑", "warn")
         rows.append(
             line(
-                f"{count(row.epoch):>6}",
-                (fit(number(row.train_loss), 12, right=True), "bold"),
+                f"{count(row.epoch):>5}",
+                (fit(number(row.train_loss), 11, right=True), "bold"),
                 way,
-                fit(number(row.val_loss), 9, right=True),
-                " " + fit(metric(table.metric, row.val_metric), 12, right=True),
-                (f"{row.seconds:>9.2f}", "dim"),
+                fit(number(row.val_loss), 10, right=True),
+                fit(metric(table.metric, row.val_metric), 11, right=True),
+                (f"{row.seconds:>8.2f}", "dim"),
             )
         )
     return rows

@@ -45,11 +45,11 @@ class Run:
             await self.pilot.pause()
             self.screen.tick()
 
-    async def advance(self) -> None:
-        """Take one step."""
+    async def advance(self, key: str = "s") -> None:
+        """Take one step, or what another key takes, up to the next pause."""
         s = self.screen.snapshot
         before = (s.step, s.batches_done)
-        await self.press("s")
+        await self.press(key)
         await self.until(
             lambda: (
                 (self.screen.snapshot.step, self.screen.snapshot.batches_done) != before

@@ -102,7 +102,7 @@ def test_a_run_is_made_once(tmp_path: Path) -> None:
     with make(runs) as run:
         assert run.path == runs / "mine"
         assert run.running
-        with pytest.raises(RunError, match="a run of that name; fivestep resume mine goes on"):
+        with pytest.raises(RunError, match="a run of that name; fivestep resume mine trains it on"):
             make(runs)
 
 

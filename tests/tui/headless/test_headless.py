@@ -94,7 +94,7 @@ def test_many_fast_epochs_are_no_flood(cli: Cli) -> None:
 def test_a_long_epoch_shows_a_sign_of_life(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_reporter, "SIGN_OF_LIFE", 0.0)
     monkeypatch.setattr(TextReporter, "interval", 0.001)
-    out = trained(cli, "--epochs", "100")
+    out = trained(cli, "--epochs", "8")
     row = next(row for row in out.splitlines() if "  batch " in row)
     assert row.startswith("epoch ")
     assert "%" in row

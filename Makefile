@@ -7,7 +7,10 @@ TESTS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+# On a terminal pip shows what it fetches, and how far it is.
+QUIET := $(if $(shell test -t 2 && echo yes),,-q)
+PIP := $(BIN)/python -m pip install $(QUIET) --disable-pip-version-check -c constraints.txt
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
@@ -78,8 +81,20 @@ $(VENV)/made:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
+# Without an NVIDIA card PyTorch's CPU build is enough, a tenth as large. pip takes it by itself where
+# its settings say where one lies; elsewhere uv, which knows that, is asked.
+$(VENV)/ready-torch: $(VENV)/made constraints.txt
+	@if [ "$$(uname)" = Linux ] && ! nvidia-smi -L >/dev/null 2>&1 \
+		&& ! $(BIN)/python -m pip index versions torch 2>/dev/null | grep -qF '$(TORCH)+cpu'; then \
+		echo "No NVIDIA card here: installing PyTorch's CPU build ..."; \
+		$(PIP) uv && UV_HTTP_RETRIES=1 $(BIN)/uv pip install $(QUIET) --python $(BIN)/python --no-deps \
+			--torch-backend=cpu torch==$(TORCH) \
+		|| echo "PyTorch's CPU build can't be had: the default one comes with CUDA's gigabytes." >&2; \
+	fi
+	@touch $@
+
 # The build tool is pinned like everything else, so the package is built with it, not in isolation.
-$(VENV)/ready: $(VENV)/made $(PINS)
+$(VENV)/ready: $(VENV)/ready-torch $(PINS)
 	@echo "Installing fivestep and PyTorch into .venv: some minutes, this once (PyTorch is large) ..."
 	@$(PIP) setuptools
 	@$(PIP) --no-build-isolation -e .

@@ -46,7 +46,7 @@ class Header(RunPanel):
             return sized(line(name), room)
         facts = [
             clean(info.data),
-            f"{clean(info.model)}, {learned(info.parameters)}",
+            f"{clean(info.model)}, {learned(info.parameters)}" if info.model else "",
             clean(info.optimizer) + (f" + {clean(info.scheduler)}" if info.scheduler else ""),
             clean(info.device),
         ]

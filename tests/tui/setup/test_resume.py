@@ -7,123 +7,23 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from digest import digest, log_of
 from doing import failing
 
-from fivestep.core.protocol.commands import Stop
 from fivestep.core.protocol.record_fields import OUTCOME, RUN
 from fivestep.core.session.session import Session
 from fivestep.core.storage import checkpoint
 from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_directory import RunDirectory
-from fivestep.tui.cli import app as cli
-from fivestep.tui.headless import json_reporter, text_reporter
+from fivestep.tui.headless import json_reporter
 
-SIZE = ("--epochs", "4", "--batch-size", "30")  # of iris: 3 batches an epoch
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-class Shell:
-    """Types commands, and can stop a run after a batch."""
-
-    def __init__(self, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._capsys, self._patch = capsys, monkeypatch
-        self.out = self.err = ""
-
-    def __call__(self, *arguments: str, stop: int = 0, code: int = 0) -> str:
-        """The command's output, stderr behind it."""
-        with self._patch.context() as patch:
-            if stop:
-                begin, sessions = text_reporter.TextReporter.begin, []
-
-                def begins(reporter: Any, session: Any) -> None:
-                    sessions.append(session)
-                    begin(reporter, session)
-
-                def batch(_: Any, __: int, ___: int, done: int, *____: Any) -> None:
-                    if done == stop:
-                        sessions[0].send(Stop())
-
-                patch.setattr(text_reporter.TextReporter, "begin", begins)
-                patch.setattr(text_reporter.TextReporter, "batch", batch)
-            found = cli.run(list(arguments))
-        self.out, self.err = self._capsys.readouterr()
-        assert found == code, self.out + self.err
-        return self.out + self.err
-
-    def train(self, name: str, *more: str, preset: str = "iris-mlp", stop: int = 0) -> str:
-        return self("train", preset, *SIZE, "--name", name, "--no-ui", *more, stop=stop)
-
-    def resume(self, *arguments: str, code: int = 0, stop: int = 0) -> str:
-        return self("resume", *arguments, "--no-ui", code=code, stop=stop)
-
-    def refused(self, *arguments: str) -> str:
-        """The one line that says why a run can't be gone on with."""
-        self("resume", *arguments, "--no-ui", code=2)
-        assert self.err.count("\n") == 1
-        assert self.err.startswith("fivestep: ")
-        return self.err
-
-
-@pytest.fixture
-def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    return Shell(capsys, monkeypatch)
-
-
-def run(name: str) -> Path:
-    return Path(os.environ["FIVESTEP_RUNS"]) / name
-
-
-def mark(path: Path) -> str:
-    """All that training decides in a run's last checkpoint."""
-    state = CheckpointStore(path / "checkpoints").newest().state
-    left_out = ("about", "log", "clock")
-    return digest({key: value for key, value in state.items() if key not in left_out})
-
-
-def same(one: Path, other: Path) -> bool:
-    return mark(one) == mark(other) and log_of(one) == log_of(other)
-
-
-def damage(file: Path) -> None:
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
-
-
-def files(path: Path) -> dict[str, bytes]:
-    """Everything in a run's folder but the lock."""
-    there = (file for file in path.rglob("*") if file.is_file() and file.name != "lock")
-    return {str(file.relative_to(path)): file.read_bytes() for file in there}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where what `stopped` gives is kept once it was trained."""
-    return tmp_path_factory.mktemp("trained") / "runs"
-
-
-@pytest.fixture
-def stopped(shell: Shell, trained: Path) -> Path:
-    """A run that was stopped in its second epoch, and `whole`, which was not."""
-    if not trained.exists():
-        shell.train("whole")
-        shell.train("stopped", stop=5)
-        assert "saved at batch 5; to resume: fivestep resume stopped" in shell.out
-        shutil.copytree(run("whole").parent, trained)
-    shutil.copytree(trained, run("whole").parent, dirs_exist_ok=True)
-    return run("stopped")
+from .conftest import SIZE, Shell, damage, files, run, same
 
 
 def test_a_run_goes_on_to_the_very_end_that_it_would_have_had(shell: Shell, stopped: Path) -> None:
@@ -152,6 +52,34 @@ def test_a_moved_folder_goes_on_from_anywhere(
     monkeypatch.chdir(place)
     assert "epoch 2, after batch 2" in shell.resume("./renamed")
     assert same(place / "renamed", run("whole"))
+
+
+def deleted(path: Path) -> None:
+    shutil.rmtree(path)
+
+
+def made_again(path: Path) -> None:
+    deleted(path)
+    RunDirectory.create(path.parent, path.name, "another").close()
+
+
+@pytest.mark.parametrize(
+    ("deed", "place"),
+    [
+        (lambda path: path.rename(path.with_name("renamed")), "renamed"),
+        (deleted, "mine"),
+        (made_again, "mine-2"),
+    ],
+)
+def test_a_run_whose_folder_was_moved_or_deleted_while_it_trained_goes_on_to_the_same_end(
+    shell: Shell, deed: Callable[[Path], object], place: str
+) -> None:
+    shell.train("whole")
+    told = shell.train("mine", stop=5, deed=lambda: deed(run("mine")))
+    assert f"kept in {run(place)} now" in told
+    assert f"to resume: fivestep resume {place}" in told
+    shell.resume(place)
+    assert same(run(place), run("whole"))
 
 
 def test_another_folder_of_runs(shell: Shell, stopped: Path, tmp_path: Path) -> None:
@@ -353,59 +281,6 @@ def test_less_than_is_trained_is_refused_and_nothing_touched(shell: Shell, stopp
     assert "1 epoch and part of epoch 2" in shell.refused("stopped", "--epochs", "1")
 
 
-# A changed recipe.
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = (path / "recipe.toml").read_text()
-    assert old in text
-    (path / "recipe.toml").write_text(text.replace(old, new))
-
-
-def test_a_changed_recipe_is_refused_with_the_difference(shell: Shell, stopped: Path) -> None:
-    edit(stopped, "lr = 0.01", "lr = 0.02")
-    before = files(stopped)
-    assert "optimizer.lr 0.01 → 0.02; --force" in shell.refused("stopped")
-    assert files(stopped) == before
-    assert "recipe changed: optimizer.lr 0.01 → 0.02" in shell.resume("stopped", "--force", stop=7)
-    assert "changed" not in shell.resume("stopped")
-    twice = [2 * lr for lr in rates(run("whole"))]
-    assert rates(stopped)[5:] == pytest.approx(twice[5:])
-
-
-def test_other_batches_start_the_epoch_over(shell: Shell, stopped: Path) -> None:
-    edit(stopped, "batch_size = 30", "batch_size = 45")
-    told = shell.resume("stopped", "--force")
-    assert "epoch 2 starts over from its first batch" in told
-    assert "its batches are others now" in told
-
-
-def test_other_batches_have_the_schedule_of_a_run_that_always_had_them(shell: Shell) -> None:
-    cycle = ("--set", "scheduler.name=onecycle")
-    shell.train("run", *cycle, stop=5)
-    shell.train("other", *cycle, "--batch-size", "45")
-    edit(run("run"), "batch_size = 30", "batch_size = 45")
-    assert "finished after 4 epochs" in shell.resume("run", "--force")
-    assert rates(run("run"))[5:] == rates(run("other"))[2:]
-
-
-def test_a_checkpoint_that_does_not_fit_changes_nothing(shell: Shell, stopped: Path) -> None:
-    shell.resume("stopped")
-    edit(stopped, "widths = [16]", "widths = [20]")
-    before = files(stopped)
-    assert "does not fit this run" in shell.refused("stopped", "--force")
-    assert files(stopped) == before
-
-
-def test_a_broken_recipe_is_told(shell: Shell, stopped: Path) -> None:
-    (stopped / "recipe.toml").write_text("epochs = ")
-    assert "recipe.toml" in shell.refused("stopped")
-    (stopped / "recipe.toml").unlink()
-    told = "recipe.toml is missing, which says what it trains"
-    assert told in shell.refused("stopped")
-    assert told in shell("eval", "--run", "stopped", code=2)
-
-
 def test_the_working_folder_may_be_deleted_while_a_run_trains(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -435,268 +310,6 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_train_anew(
     assert {name for name, data in files(stopped).items() if data != before[name]} <= {
         "metrics.jsonl"
     }
-
-
-# Further than it was to go.
-
-SCHEDULES = {
-    "none": "",
-    "step": "",
-    "plateau": "",
-    "cosine": "cosine now reaches its end in epoch 6",
-    "onecycle": "onecycle now reaches its end in epoch 6",
-    "warmup-cosine": "warmup-cosine now reaches its end in epoch 6",
-}
-
-
-def rates(path: Path) -> list[float]:
-    return [record["lr"] for record in log_of(path) if record["type"] == "batch"]
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_trained_further_the_lr_is_that_of_a_run_of_that_length(shell: Shell, name: str) -> None:
-    options = ["--set", f"scheduler.name={name}"]
-    if name == "step":
-        options += ["--set", "scheduler.step_size=2"]
-    if name == "plateau":
-        options += ["--set", "scheduler.patience=0", "--set", "scheduler.threshold=0.9"]
-    shell.train("short", *options)
-    shell.train("long", *options, "--epochs", "6")
-    told = shell.resume("short", "--epochs", "6")
-    assert "epochs 4 → 6" in told
-    assert SCHEDULES[name] in told
-    assert "finished after 6 epochs" in told
-    assert rates(run("short"))[12:] == rates(run("long"))[12:]
-    assert "epochs = 6" in (run("short") / "recipe.toml").read_text()
-
-
-class Killed(BaseException):
-    """In the place of SIGKILL."""
-
-
-def killed_at_the_start(shell: Shell, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    """Go on, and be killed before the first checkpoint of the longer run."""
-    with monkeypatch.context() as patch:
-
-        def kill(_: Any) -> None:
-            raise Killed
-
-        patch.setattr("fivestep.core.session.session.Session.start", kill)
-        with pytest.raises(Killed):
-            cli.run(["resume", *arguments, "--no-ui"])
-    release()
-
-
-def release() -> None:
-    """The locks of a process that is gone are free."""
-    from fivestep.core.storage import run_lock
-
-    for lock in list(run_lock._held):
-        lock.release()
-
-
-@pytest.mark.parametrize("name", ["cosine", "onecycle"])
-def test_killed_before_its_first_checkpoint_a_longer_run_still_has_its_schedule(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    options = ["--set", f"scheduler.name={name}"]
-    shell.train("short", *options)
-    shell.train("long", *options, "--epochs", "6")
-    killed_at_the_start(shell, monkeypatch, "short", "--epochs", "6")
-    shell.resume("short")
-    assert rates(run("short"))[12:] == rates(run("long"))[12:]
-
-
-# Tables, and files of one's own.
-
-TABLE = "a,b,kind\n" + "".join(f"{i},{i * i % 7},{'xyz'[i % 3]}\n" for i in range(40))
-
-
-@pytest.fixture
-def table(shell: Shell, tmp_path: Path) -> Path:
-    file = tmp_path / "table.csv"
-    file.write_text(TABLE)
-    changes = ["dataset.name=csv", "dataset.path=table.csv", "batch_size=8"]
-    sets = [word for change in changes for word in ("--set", change)]
-    shell.train("table", *sets, stop=4)
-    return file
-
-
-def test_a_table_that_was_moved_or_changed_is_told(
-    shell: Shell, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table.rename(tmp_path / "gone.csv")
-    before = files(run("table"))
-    assert "table.csv" in shell.refused("table")
-    table.write_text(TABLE.replace("39,2,x", "39,4,x"))
-    assert "the table in dataset.path" in shell.refused("table")
-    assert files(run("table")) == before
-    table.write_text(TABLE)
-    monkeypatch.chdir("/")
-    assert "finished" in shell.resume("table")
-
-
-def test_a_run_of_an_older_version_knows_fewer_options(shell: Shell, table: Path) -> None:
-    later = ("dataset.missing", "dataset.decimal", "dataset.categories", "dataset.sha256")
-    meta = json.loads((run("table") / "run.json").read_text())
-    assert all(meta["recipe"].pop(key) is not None for key in later)
-    (run("table") / "run.json").write_text(json.dumps(meta))
-    recipe = run("table") / "recipe.toml"
-    names = [key.partition(".")[2] for key in later]
-    rows = recipe.read_text().splitlines()
-    recipe.write_text("\n".join(row for row in rows if row.partition(" ")[0] not in names))
-    assert "finished" in shell.resume("table")
-
-
-OWN = """
-import os
-import torch
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
-from fivestep.core.training.training import Training
-
-def training():
-    torch.manual_seed(0)
-    os.chdir("/")
-    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.3), nn.Linear(8, 3))
-    data = TensorDataset(torch.randn(24, 4), torch.arange(24) % 3)
-    own = torch.Generator().manual_seed(1)
-    return Training(
-        model, nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters(), lr=0.01),
-        DataLoader(data, 8, shuffle=True, generator=own), epochs=4, seed=3, threads=1,
-    )
-"""
-
-
-@pytest.fixture
-def own(shell: Shell, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Trains a file of one's own, under a name."""
-    file = tmp_path / "own.py"
-    file.write_text(OWN)
-
-    def train(name: str, *more: str, stop: int = 0) -> str:
-        os.chdir(tmp_path)
-        return shell("train", str(file), "--name", name, "--no-ui", *more, stop=stop)
-
-    yield train
-    os.chdir("/")
-
-
-def test_weights_judged_on_other_data_than_they_were_trained_on_say_so(
-    shell: Shell, table: Path
-) -> None:
-    assert "changed since" not in shell("eval", "--run", "table")
-    table.write_text(TABLE.replace("39,2,x", "39,4,x"))
-    told = "changed since they were trained: the table in dataset.path"
-    assert told in shell("eval", "--run", "table")
-    assert json.loads(shell("eval", "--run", "table", "--json"))["changed"] == [
-        "the table in dataset.path"
-    ]
-
-
-def test_a_file_of_ones_own_is_asked_for_and_goes_on_exactly(
-    shell: Shell, own: Callable[..., str], tmp_path: Path
-) -> None:
-    file = str(tmp_path / "own.py")
-    own("whole")
-    own("own", stop=5)
-    assert f"only if you name it: fivestep resume own {file}" in shell.refused("own")
-    shell.resume("own", file)
-    assert same(run("own"), run("whole"))
-
-
-def test_another_file_or_a_changed_one_is_refused(
-    shell: Shell, own: Callable[..., str], tmp_path: Path
-) -> None:
-    own("own", stop=5)
-    other = tmp_path / "other.py"
-    other.write_text(OWN + "\n# changed\n")
-    assert "is not the file that own came from" in shell.refused("own", str(other))
-    assert "there is no such file" in shell.refused("own", "nowhere.py")
-    assert "other.py was changed since" in shell.resume("own", str(other), "--force", stop=7)
-    judge = tmp_path / "judge.py"
-    judge.write_text(OWN.replace("epochs=4", "validation=DataLoader(data, 8)"))
-    told = f"changed since they were trained: {judge}"
-    assert told in shell("eval", str(judge), "--run", "own")
-    (run("own") / "run.json").unlink()
-    assert "is not known, as run.json does not say it" in shell.refused("own", str(other))
-    assert "run.json is missing" in shell.resume("own", str(other), "--force")
-
-
-@pytest.mark.parametrize("carries", [True, False])
-def test_a_run_that_carries_what_no_checkpoint_keeps_is_told_at_its_first_batch(
-    shell: Shell, own: Callable[..., str], tmp_path: Path, carries: bool
-) -> None:
-    file = tmp_path / "own.py"
-    counted = OWN.replace("nn.CrossEntropyLoss()", "counted")
-    growing = "next(count)" if carries else "1"
-    counted = counted.replace(
-        "def training():",
-        "def counted(outputs, labels):\n"
-        f"    return nn.functional.cross_entropy(outputs, labels) * {growing}\n\n"
-        "count = iter(range(1, 100))\n\ndef training():",
-    )
-    file.write_text(counted)
-    own("own", "--save-every", "1epochs")
-    checkpoints = run("own") / "checkpoints"
-    for newer in (*checkpoints.glob("batch-*"), *sorted(checkpoints.glob("epoch-*"))[2:]):
-        newer.unlink()  # as if it was killed before they were written
-    told = shell.resume("own", str(file))
-    assert "resumed at the start of epoch 3" in told
-    assert ("not exact: the first batch since the checkpoint has loss" in told) is carries
-
-
-def test_a_module_that_was_changed_is_refused_by_name(
-    shell: Shell, own: Callable[..., str], tmp_path: Path
-) -> None:
-    file, beside = tmp_path / "own.py", tmp_path / "parts" / "beside.py"
-    beside.parent.mkdir()
-    beside.write_text("RATE = 0.3\n")
-    file.write_text(OWN.replace("0.3", "RATE") + "\nfrom parts.beside import RATE\n")
-    own("own", stop=5)
-    meta = json.loads((run("own") / "run.json").read_text())
-    assert list(meta["file"]["modules"]) == ["parts/beside.py"]
-    beside.write_text("RATE = 0.4\n")
-    assert "parts/beside.py, which " in shell.refused("own", str(file))
-    assert "parts/beside.py was changed since" in shell.resume("own", str(file), "--force", stop=7)
-    assert "was changed" not in shell.resume("own", str(file), stop=8)
-    beside.unlink()
-    assert "parts/beside.py, which " in shell.refused("own", str(file))
-
-
-def test_a_file_of_ones_own_stays_as_long_as_it_was_made(
-    shell: Shell, own: Callable[..., str], tmp_path: Path
-) -> None:
-    file = str(tmp_path / "own.py")
-    own("long", "--epochs", "6")
-    own("own")
-    told = shell.resume("own", file, "--epochs", "6", stop=14)
-    assert "the file's own schedule, if there is one, goes on from where it was" in told
-    shell.resume("own", file)
-    assert same(run("own"), run("long"))
-
-
-def test_a_file_that_makes_its_schedule_for_its_epochs_is_trained_further(
-    shell: Shell, own: Callable[..., str], tmp_path: Path
-) -> None:
-    file = tmp_path / "own.py"
-    schedule = "torch.optim.lr_scheduler.OneCycleLR(made, 0.1, total_steps=3 * epochs)"
-    made = OWN.replace("training():", "training(epochs=2):").replace("epochs=4", "epochs=epochs")
-    made = made.replace(
-        "    return Training(",
-        "    made = torch.optim.SGD(model.parameters())\n    return Training(",
-    )
-    made = made.replace("torch.optim.Adam(model.parameters(), lr=0.01)", "made")
-    file.write_text(made.replace("seed=3", f'seed=3, scheduler_per="update", scheduler={schedule}'))
-    own("short")
-    own("long", "--epochs", "4")
-    assert "finished after 4 epochs" in shell.resume("short", str(file), "--epochs", "4")
-    assert rates(run("short"))[6:] == rates(run("long"))[6:]
-
-
-def test_a_recipe_needs_no_file(shell: Shell, stopped: Path, tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(OWN)
-    assert "came from a recipe" in shell.refused("stopped", str(tmp_path / "own.py"))
 
 
 def moments(state: dict[str, Any]) -> dict[str, Any]:

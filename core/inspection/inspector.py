@@ -16,6 +16,7 @@ from ..protocol.inside import Difference, Inside, LayerRow, ViewResult, compare
 from ..protocol.steps import INSIDE_BATCH, Step
 from ..training.data import TensorBatches, batch_count
 from ..training.lazy import UNMADE, unmade
+from ..training.own_code import first_line
 from ..training.progress import Progress
 from ..training.training import Training
 from .base_view import View
@@ -215,7 +216,7 @@ class Inspector:
                 "",
             )
         except Exception as error:  # a person's own model; the run itself goes on
-            self._view_error = f"{type(error).__name__}: {error}".split("\n", 1)[0]
+            self._view_error = first_line(error)
         self._seen_until(now, place)
 
     def _seen_until(self, began: float, place: tuple[Step, int, int]) -> None:

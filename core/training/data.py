@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from itertools import islice
 from typing import Any, cast
@@ -168,6 +170,21 @@ def last_batch(batches: Batches, unpack: Unpack) -> int | None:
     return left if left and not drops else size
 
 
+@contextmanager
+def _leaving_ctrl_c_to_us() -> Iterator[None]:
+    """Processes that a run's thread starts here, data workers, do not get Ctrl+C, which a terminal
+    sends to all: one that is spawned, and still loads torch, would tell of it in a traceback.
+    """
+    if threading.current_thread() is threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Feed:
     """One epoch's batches for the loop, moved to the device one by one.
 
@@ -212,15 +229,16 @@ class Feed:
         """Begun by the first `take`, so that shuffling counts as waiting for data."""
         if isinstance(self._source, TensorBatches):
             return self._source.batches(self._start)
-        if not self._start:
-            return iter(self._source)
-        with everything_untouched(self._device):  # what these drew was drawn the first time
-            if self._order is not None:
-                torch.set_rng_state(self._order)
-            batches = iter(self._source)
-            for _ in islice(batches, self._start):
-                pass
-        return batches
+        with _leaving_ctrl_c_to_us():
+            if not self._start:
+                return iter(self._source)
+            with everything_untouched(self._device):  # what these drew was drawn the first time
+                if self._order is not None:
+                    torch.set_rng_state(self._order)
+                batches = iter(self._source)
+                for _ in islice(batches, self._start):
+                    pass
+            return batches
 
     @property
     def more(self) -> bool:

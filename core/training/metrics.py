@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..protocol.steps import Task
+from .own_code import first_line
 from .predictions import chosen_classes, predictions
 from .progress import samples_in
 from .unfit import UnfitError
@@ -202,8 +203,7 @@ def _value(name: str, measure: Callable[[Any, Any], Any], outputs: Any, labels: 
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        told = str(error).strip().split("\n", 1)[0]
-        raise UnfitError(f"metric {name}: {type(error).__name__}: {told}", advice) from error
+        raise UnfitError(f"metric {name}: {first_line(error)}", advice) from error
     if value.numel() != 1:
         raise UnfitError(f"metric {name}: it gives {tuple(value.shape)}, not a number", advice)
     return value.reshape(())

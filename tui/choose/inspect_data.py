@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...core.protocol.inside import GreyImage
 from ...core.training.device import choose_device
+from ...core.training.own_code import first_line
 from ...presets import build
 from ...presets.catalogue import DATASETS
 from ...presets.data.dataset import Dataset
@@ -221,4 +222,4 @@ def _device(recipe: Recipe) -> tuple[str, str]:
 def _reason(error: Exception) -> str:
     if isinstance(error, RecipeError):
         return str(error)
-    return f"{type(error).__name__}: {error}".split("\n", 1)[0][:300]
+    return first_line(error)[:300]

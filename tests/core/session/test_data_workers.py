@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import threading
 
 import pytest
@@ -75,3 +76,32 @@ def test_workers_that_die_of_the_signal_are_no_failure(run, monkeypatch):
     assert session.join(60)
     outcome = session.outcome
     assert (outcome.state, outcome.reason) == (State.STOPPED, "interrupted by SIGTERM")
+
+
+def deaf():
+    """Whether this thread, or process, gets no Ctrl+C."""
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+class Deaf(Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return torch.full((6,), float(deaf())), torch.tensor(0)
+
+
+def test_ctrl_c_is_not_for_the_workers(make_training):
+    seen = []
+
+    class Noting(nn.Linear):
+        def forward(self, x):
+            seen.append((x.min().item(), deaf()))
+            return super().forward(x)
+
+    loader = DataLoader(Deaf(), 2, num_workers=1)
+    session = Session(make_training(batches=loader, model=Noting(6, 3), validation=False))
+    session.start()
+    assert session.join(60)
+    assert session.outcome.state is State.FINISHED
+    assert set(seen) == {(1.0, False)}

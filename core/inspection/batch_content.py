@@ -39,7 +39,7 @@ def criterion_name(criterion: Any) -> str:
 
 
 @torch.no_grad()
-def batch_content(training: Training, progress: Progress, epoch: int, batch: int) -> BatchContent:
+def batch_content(training: Training, progress: Progress) -> BatchContent:
     """What the loop has in its hands now; waits for an accelerator.
 
     Nothing of the run is touched: the model isn't called, and of torch's own criteria a copy is.
@@ -47,7 +47,6 @@ def batch_content(training: Training, progress: Progress, epoch: int, batch: int
     Args:
         training: of the model.
         progress: has the batch.
-        epoch, batch: which it is, counted from 1.
     """
     parts = (
         ("features", progress.features),
@@ -55,8 +54,8 @@ def batch_content(training: Training, progress: Progress, epoch: int, batch: int
         ("outputs", progress.outputs),
     )
     content = BatchContent(
-        epoch,
-        batch,
+        progress.place[0] + 1,
+        progress.place[1] + 1,
         tuple(tensor for name, part in parts for tensor in _tensors(name, part)),
         training.about.feature_names,
         loss=None if progress.loss is None else float(progress.loss),

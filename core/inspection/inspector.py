@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final
 
@@ -13,8 +14,8 @@ from ..protocol.at_hand import AT_HAND, BATCH, PARAMETERS, AtHand, EpochRow, Epo
 from ..protocol.commands import Show
 from ..protocol.diagnosis import VerdictInputs
 from ..protocol.inside import Difference, Inside, LayerRow, ViewResult, compare
-from ..protocol.steps import INSIDE_BATCH, Step
-from ..training.data import TensorBatches, batch_count
+from ..protocol.steps import Step
+from ..training.data import TensorBatches
 from ..training.lazy import UNMADE, unmade
 from ..training.own_code import first_line
 from ..training.progress import Progress
@@ -33,6 +34,9 @@ VIEWED: Final = 1.0
 """Seconds between two views."""
 COST: Final = 30
 """Views and looks wait for this many times what the last one took, if that is longer."""
+
+UNHARMED: Final = suppress(Exception)
+"""Looks at a person's own optimizer, which may keep anything: the run itself goes on."""
 
 
 class Inspector:
@@ -108,13 +112,15 @@ class Inspector:
         """At the gate before a backward pass."""
         self._summing = self.show.view == PARAMETERS
         if self._summing:
-            self._parameters.before_backward()
+            with UNHARMED:
+                self._parameters.before_backward()
 
     def after_backward(self) -> None:
         """At the gate behind it: what it has added to gradients that were there."""
         if self._summing:
             self._summing = False
-            self._parameters.after_backward()
+            with UNHARMED:
+                self._parameters.after_backward()
 
     def before_update(self, here: float, *, every: bool) -> None:
         """At the gate before an update: measure it, if a look is due or `every` one is wanted."""
@@ -123,13 +129,15 @@ class Inspector:
             self._measuring = True
         self._moving = self.show.view == PARAMETERS and (every or here >= self._view_due)
         if self._moving:
-            self._parameters.before_update()
+            with UNHARMED:
+                self._parameters.before_update()
 
     def after_update(self, here: float, *, exact: bool) -> None:
         """At the gate behind an update: what it moved, and all layers with its gradients."""
         if self._moving:
             self._moving = False
-            self._parameters.after_update(self._progress.batches_done + 1)
+            with UNHARMED:
+                self._parameters.after_update(self._progress.batches_done + 1)
         if self._measuring:
             self._measuring = False
             self._watch.after_update()
@@ -193,37 +201,32 @@ class Inspector:
         at_hand = self.show.view in AT_HAND
         if now < self._view_due and not (held and at_hand):
             return
-        if at_hand:
-            self._picture, self._seen = self._at_hand(place[0]), self.show.view
+        view = None if at_hand else self._find_view()
+        if view is None and not at_hand:
+            return
+        try:
+            picture = self._at_hand() if view is None else view.compute(self._training)
+            self._picture, self._seen = picture, self.show.view if view is None else view.name
             self._view_error = ""
-            self._seen_until(now, place)
-            return
-        if self._views is None and unmade(self._training.model):
-            self._view_error = f"nothing to see of the model yet: {UNMADE}"
-            return
+        except Exception as error:  # a person's own model or batch; the run itself goes on
+            self._view_error = first_line(error)
+        took = perf_counter() - now
+        self._view_due, self._view_place = now + max(VIEWED, COST * took), place
+
+    def _find_view(self) -> View | None:
+        """The one that is wanted, or the most telling one; None where there is none, and why."""
         if self._views is None:
+            if unmade(self._training.model):
+                self._view_error = f"nothing to see of the model yet: {UNMADE}"
+                return None
             self._views = views_for(self._training)
-        wanted = self.show.view
-        view = next((one for one in self._views if one.name == wanted), None)
+        view = next((one for one in self._views if one.name == self.show.view), None)
         view = view or next(iter(self._views), None)
         if view is None:
             self._view_error = "there is no picture for this kind of data"
-            return
-        try:
-            self._picture, self._seen, self._view_error = (
-                view.compute(self._training),
-                view.name,
-                "",
-            )
-        except Exception as error:  # a person's own model; the run itself goes on
-            self._view_error = first_line(error)
-        self._seen_until(now, place)
+        return view
 
-    def _seen_until(self, began: float, place: tuple[Step, int, int]) -> None:
-        took = perf_counter() - began
-        self._view_due, self._view_place = began + max(VIEWED, COST * took), place
-
-    def _at_hand(self, step: Step) -> AtHand:
+    def _at_hand(self) -> AtHand:
         """What the loop has in its hands."""
         training, progress = self._training, self._progress
         if self.show.view == PARAMETERS:
@@ -231,11 +234,7 @@ class Inspector:
             return self._parameters.look(scaled if training.scaler.is_enabled() else "")
         if self.show.view != BATCH:
             return EpochTable(tuple(self._epochs()), training.task.metric_name)
-        if step in INSIDE_BATCH or progress.batch:
-            most = batch_count(training.batches) or math.inf
-            number = min(progress.batch + (step in INSIDE_BATCH), most)
-            return batch_content(training, progress, progress.epoch + 1, int(number))
-        return batch_content(training, progress, progress.epoch, progress.length or 0)
+        return batch_content(training, progress)
 
     # For verdicts.
 

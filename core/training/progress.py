@@ -126,9 +126,12 @@ class Progress:
     grad_norm: Tensor | None = None
     """() as clipping computed it; None where nothing clips."""
 
+    place: tuple[int, int] = (0, 0)
+    """Epoch and batch that features, labels and all else of a batch belong to, counted from 0."""
+
     def begin_batch(self, features: Any, labels: Any) -> None:
         """Show the batch that was just fetched; what the last one left is let go."""
-        self.features, self.labels = features, labels
+        self.features, self.labels, self.place = features, labels, (self.epoch, self.batch)
         self.outputs = self.loss = self.grad_norm = None
 
     def end_batch(self, *, updated: bool) -> None:

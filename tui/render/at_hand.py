@@ -66,7 +66,8 @@ def last_row(rows: list[Line], height: int) -> int:
 def batch(content: BatchContent, width: int, height: int, *, ascii: bool = False) -> list[Line]:
     """Types and shapes, the loss and how it came about, the first samples."""
     place = f"batch {count(content.batch)} of epoch {count(content.epoch)}"
-    rows = [line((f"{place}: {counted(content.samples, 'sample')}", "bold"))]
+    told = f"{place}: {counted(content.samples, 'sample')}" if content.tensors else "no batch yet"
+    rows = [line((told, "bold"))]
     known = {tensor.name for tensor in content.tensors}
     for name in ("features", "labels", "outputs"):
         if not any(one.startswith(name) for one in known):

@@ -26,7 +26,7 @@ def content(of: Training, upto: str = "loss") -> BatchContent:
     if upto == "loss":
         progress.loss = of.criterion(progress.outputs, labels)
     before = torch.get_rng_state()
-    found = batch_content(of, progress, 1, 1)
+    found = batch_content(of, progress)
     assert torch.equal(before, torch.get_rng_state())
     return found
 

@@ -157,6 +157,11 @@ async def test_a_finished_run_can_be_explored(run: Make) -> None:
         assert at.screen.snapshot.phases == ended.phases
         batch = at.screen.snapshot.inside.batch
         assert (batch.loss, batch.batches_done) == (ended.loss, ended.batches_done)
+        await at.press("i", "a")
+        await at.until(lambda: "batch 50 of epoch 1: 32 samples" in seen(at.app))
+        await at.press("E")
+        await at.until(lambda: at.screen.snapshot.inside.view == "epochs")
+        await at.until(lambda: "epoch train loss" in seen(at.app))
 
 
 async def test_histograms_come_while_the_run_is_held(run: Make) -> None:

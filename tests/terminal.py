@@ -73,9 +73,13 @@ class Terminal:
             if self.keep:
                 self.sent += data
             if draw:
-                self._stream.feed(data)
+                self.draw(data)
             return data
         return b""
+
+    def draw(self, data: bytes) -> None:
+        """Let `screen` show what was taken before."""
+        self._stream.feed(data)
 
     def rest(self, seconds: float, *, draw: bool = True) -> None:
         """Do nothing but read for so long."""

@@ -263,8 +263,8 @@ class Snapshot:
     recent: tuple[float, ...]
     """Losses of the last batches, oldest first, at most `history.RECENT`."""
     curves: tuple[tuple[str, Curve], ...]
-    """Whole-run series by name: loss, val_loss, val_metric, lr, grad_norm, throughput; "lr NAME" of
-    each of several parameter groups."""
+    """Whole-run series by name: loss, epoch_loss (its mean over each epoch), val_loss, val_metric,
+    lr, grad_norm, throughput; "lr NAME" of each of several parameter groups."""
     changes: tuple[Change, ...]
     """What was changed by hand, oldest first, at most `session.CHANGES`."""
     batches_per_epoch: int | None = None

@@ -182,7 +182,15 @@ CHANGES: Final = 200
 KEPT: Final = 500
 """Epochs that are kept one by one."""
 
-METRIC_SERIES: Final = ("loss", "val_loss", "val_metric", "lr", "grad_norm", "throughput")
+METRIC_SERIES: Final = (
+    "loss",
+    "epoch_loss",
+    "val_loss",
+    "val_metric",
+    "lr",
+    "grad_norm",
+    "throughput",
+)
 
 
 class Recorder:
@@ -317,6 +325,8 @@ class Recorder:
             lr=lr,
             lrs=lrs,
         )
+        if loss is not None:
+            self._series["epoch_loss"].add(progress.batches_done, loss)
         if validated:
             self._note_best(self.last)
         last = self.last

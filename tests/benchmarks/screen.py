@@ -1,10 +1,12 @@
 """How the screen feels and what it costs, on a real pty: `make bench`.
 
-Key to effect, bytes to the terminal, CPU at rest, time to leave.
+Key to effect, last size of the window to a right picture, bytes to the terminal, CPU at rest, time
+to leave.
 """
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 from collections.abc import Iterator
@@ -44,6 +46,48 @@ def key_to_effect(preset: str, presses: int = 100) -> list[float]:
             terminal.type(" ")
             seconds_until(terminal, "RUNNING")
     return sorted(took)
+
+
+def resized(preset: str, times: int = 30, seed: int = 0) -> tuple[list[float], list[float]]:
+    """Seconds from the last of several sizes of the window until what is on it stays where it is,
+    while the run trains; and the seconds of processor time that the screen's thread takes for it.
+    """
+    chance = random.Random(seed)
+    took, used = [], []
+    with Terminal("train", preset, *ENDLESS) as terminal:
+        seconds_until(terminal, "RUNNING")
+        for _ in range(times):
+            terminal.rest(3.0, draw=False)
+            for _ in range(chance.randint(2, 6)):
+                terminal.rest(chance.uniform(0.01, 0.2), draw=False)
+                terminal.resize(chance.randint(60, 200), chance.randint(20, 50))
+            start, cpu = time.perf_counter(), _screen_seconds(terminal)
+            came = []
+            while time.perf_counter() < start + 2.0:
+                if data := terminal.read(0.01, draw=False):
+                    here = time.perf_counter() - start
+                    came.append((here, _screen_seconds(terminal) - cpu, data))
+            pictures = []
+            for _, _, data in came:
+                terminal.draw(data)
+                pictures.append(_corners(terminal))
+            wrong = [i for i, picture in enumerate(pictures) if picture != pictures[-1]]
+            here, cpu, _ = came[wrong[-1] + 1 if wrong else 0]
+            took.append(here)
+            used.append(cpu)
+    return sorted(took), sorted(used)
+
+
+def _corners(terminal: Terminal) -> list[tuple[int, int]]:
+    """Where panels begin and end."""
+    rows = enumerate(terminal.screen.display)
+    return [(y, x) for y, row in rows for x, cell in enumerate(row) if cell in "╭╮╰╯"]
+
+
+def _screen_seconds(terminal: Terminal) -> float:
+    """Processor time of the command's first thread, which draws."""
+    pid = terminal.process.pid
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def traffic(preset: str, seconds: float = 10.0) -> dict[str, list[float]]:
@@ -93,6 +137,10 @@ def measure(pairs: int) -> Iterator[Row]:
         took = key_to_effect(preset)
         note = f"99th percentile {took[int(0.99 * (len(took) - 1))]:.0f}"
         yield Row.of(f"space to PAUSED at full load, {preset}", took, None, "ms", note)
+    took, used = resized("digits-cnn")
+    note = f"worst {took[-1]:.2f}; over 0.3: {sum(t > 0.3 for t in took)} of {len(took)}"
+    yield Row.of("last of several sizes to a right picture, digits-cnn", took, 0.3, "s", note)
+    yield Row.of("processor time for it", used, None, "s")
     for name, values in traffic("digits-cnn").items():
         reach = {"bytes a second, training": 16384.0, "bytes a second, paused": 0.0}.get(name)
         yield Row.of(f"{name}, digits-cnn", values, reach)

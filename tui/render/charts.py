@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import pairwise
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from ...core.protocol.snapshot import Curve
 from .format import count, fit, tick
@@ -29,13 +28,17 @@ class Scale:
         return cls(min(values, default=1.0), max(values, default=1.0), log)
 
     def __call__(self, value: float) -> float:
+        return self.places((value,))[0]
+
+    def places(self, values: Sequence[float]) -> list[float]:
+        """Where each of the values is, 0 to 1."""
         low, high = self.low, self.high
         if self.log:
-            low, high, value = math.log10(low), math.log10(high), math.log10(value)
-        span = high / 2 - low / 2
+            low, high, values = math.log10(low), math.log10(high), [math.log10(v) for v in values]
+        low, span = low / 2, high / 2 - low / 2
         if not span > 0:
-            return 0.5
-        return min(1.0, max(0.0, (value / 2 - low / 2) / span))
+            return [0.5] * len(values)
+        return [min(1.0, max(0.0, (v / 2 - low) / span)) for v in values]
 
 
 def nice_ticks(scale: Scale, most: int, *, whole: bool = False) -> list[float]:
@@ -75,7 +78,12 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
     return ticks[::stride]
 
 
-_COLOR = re.compile(r"\x1b\[([0-9;]*)m")
+BRAILLE: Final = "braille"
+"""What draws in dots, eight in a cell: two across, four down."""
+BLANK: Final = (" ", "")
+_LEFT = tuple(sum(dot for i, dot in enumerate((1, 2, 4, 64)) if n >> i & 1) for n in range(16))
+_RIGHT = tuple(sum(dot for i, dot in enumerate((8, 16, 32, 128)) if n >> i & 1) for n in range(16))
+"""What four dots, the lowest bit on top, are in the number of a braille character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,61 +95,66 @@ class Stroke:
     style: str
     kind: Literal["line", "pairs", "points"] = "line"
     """"pairs" joins the points 0-1, 2-3, and so on; "points" joins none."""
-    glyph: str = "braille"
-    """A single character, or plotext's name of a fine marker."""
-
-
-@cache
-def load_plotext() -> Any:
-    """Import plotext: for the first chart, or before a run starts, which it would cost time."""
-    import plotext
-
-    plotext.terminal.limit(False, False)
-    return plotext
+    glyph: str = BRAILLE
+    """A single character, or `BRAILLE`."""
 
 
 def paint(strokes: Sequence[Stroke], width: int, height: int) -> list[Line]:
     """The strokes on a canvas of `width` x `height` cells, later ones on top."""
     if width < 1 or height < 1:
         return []
-    plotext = load_plotext()
-    figure = plotext.figure
-    figure.clear()
-    figure.plot_size(width, height)
-    figure.canvas("default")
-    figure.axes(False)
-    for axis in ("x", "y"):
-        figure.ruler(axis).frequency(0)
-        figure.ruler(axis).lim(0.0, 1.0)
-    styles = [""]
+    cells: list[list[Span]] = [[BLANK] * width for _ in range(height)]
     for stroke in strokes:
-        if stroke.style not in styles:
-            styles.append(stroke.style)
-        # The colour is no colour: it carries the number of the style through plotext.
-        pen = plotext.marker(stroke.glyph, plotext.pixel(16 + styles.index(stroke.style)))
-        signal = figure.signal(list(stroke.x), list(stroke.y), marker=pen)
-        if stroke.kind == "line":
-            signal.lines(True)
-        elif stroke.kind == "pairs":
-            for i in range(1, len(stroke.x), 2):
-                signal.line(i)
-        # plotext would look at every point for colours that it must not give to later signals.
-        signal._get_unique_pixels = list
-        figure.draw(signal)
-    rows = figure.build().string().split("\n")[:height]
-    return [_styled(row, styles) for row in rows]
+        fine = stroke.glyph == BRAILLE
+        across, down = (2, 4) if fine else (1, 1)
+        dots = _dots(stroke, width * across, height * down)
+        for column in range(width):
+            left, right = dots[column * across], dots[column * across + across - 1]
+            row = 0
+            while left or right:
+                if fine and (left & 15 or right & 15):
+                    braille = 0x2800 + _LEFT[left & 15] + _RIGHT[right & 15]
+                    cells[row][column] = chr(braille), stroke.style
+                elif not fine and left & 1:
+                    cells[row][column] = stroke.glyph, stroke.style
+                left, right, row = left >> down, right >> down, row + 1
+    for drawn in cells:  # a blank looks the same in any style: one less to change to
+        for column in range(1, width):
+            if drawn[column] is BLANK:
+                drawn[column] = " ", drawn[column - 1][1]
+    return [joined(row) for row in cells]
 
 
-def _styled(row: str, styles: list[str]) -> Line:
-    """A row of plotext's output with its colour codes turned back into style names."""
-    spans: list[tuple[str, str]] = []
-    style, place = "", 0
-    for code in _COLOR.finditer(row):
-        spans.append((row[place : code.start()], style))
-        number = code.group(1).rpartition(";")[2]
-        style = styles[int(number) - 16] if code.group(1).startswith("38;5") else ""
-        place = code.end()
-    return line(*spans, (row[place:], style))
+def _dots(stroke: Stroke, columns: int, rows: int) -> list[int]:
+    """The dots of a stroke: a number for each column, whose bit i is the dot of row i."""
+    dots = [0] * columns
+    xs = [round(x * (columns - 1)) for x in stroke.x]
+    ys = [(1 - y) * (rows - 1) for y in stroke.y]
+    if stroke.kind == "points":
+        for x, y in zip(xs, ys, strict=True):
+            dots[x] |= 1 << round(y)
+        return dots
+    for i in range(1, len(xs), 2 if stroke.kind == "pairs" else 1):
+        x, y, end, last = xs[i - 1], ys[i - 1], xs[i], ys[i]
+        if x > end:
+            x, y, end, last = end, last, x, y
+        if x == end:
+            dots[x] |= _run(round(y), round(last))
+        before = round(y)
+        for column in range(x + 1, end + 1):
+            row = round(y + (last - y) * (column - x) / (end - x))
+            # Each of two columns has its half of what is between them.
+            down = (row > before) - (row < before)
+            middle = (before + row + (down < 0)) // 2
+            dots[column - 1] |= _run(before, middle)
+            dots[column] |= _run(middle + down, row)
+            before = row
+    return dots
+
+
+def _run(a: int, b: int) -> int:
+    """The bits from `a` to `b`, whichever is lower."""
+    return (2 << max(a, b)) - (1 << min(a, b))
 
 
 LEVELS: Final = "▁▂▃▄▅▆▇█"
@@ -176,10 +189,12 @@ class ChartSeries:
 
     curve: Curve
     style: str
-    points: bool = False
-    """Mark the points themselves, which tells the curve from others without colour."""
+    mark: str = ""
+    """Marks the points themselves, which tells the curve from others without colour."""
+    line: bool = True
+    """Join the points."""
     glyph: str = "*"
-    """What draws it where there is nothing but ASCII."""
+    """What draws the line where there is nothing but ASCII."""
     smooth: float = 0.0
     """How much of the last value an exponential mean keeps, 0 to 1; the envelope stays raw."""
 
@@ -200,8 +215,13 @@ class ChartView:
     """The batches shown; None shows all."""
     log: bool = False
     ascii: bool = False
-    label: Callable[[float], str] = tick
-    """Writes the values beside the y axis."""
+    across: str = "batches"
+    """What the x axis counts."""
+
+    @property
+    def floor(self) -> float:
+        """What values have to be above to be drawn."""
+        return 0.0 if self.log else -math.inf
 
 
 def chart(
@@ -219,30 +239,31 @@ def chart(
     view = view or ChartView()
     if width < 1 or height < 1:
         return []
-    curves = [_within(s, view.span) for s in series]
+    # No finer than the canvas can show.
+    most = width * (1 if view.ascii else 2)
+    curves = [replace(s, curve=thinned(_within(s.curve, view.span), most)) for s in series]
     left, right = _span(curves, view.span)
     values = [
         v
         for s in curves
-        for v in (*s.curve.low, *s.curve.high)
-        if v is not None and _drawn(v, view)
+        for row in (s.curve.low, s.curve.high)
+        for v in row
+        if v is not None and view.floor < v < math.inf
     ]
-    if not values and not any(sum(s.curve.bad) for s in curves):
+    bad = sum(sum(s.curve.bad) for s in curves)
+    if not values and not bad:
         return _message("no values yet", width, height)
     scale = Scale.of(values, log=view.log)
-    bad = sum(sum(s.curve.bad) for s in curves)
     marks = [m for m in marks if left <= m.x <= right]
     rows = height - (2 if height >= 4 else 0) - (bad > 0) - bool(marks)
-    ticks = nice_ticks(scale, max(2, min(8, rows // 2)))
-    gutter = max((len(view.label(t)) for t in ticks), default=0) + 1
+    labels = _y_labels(scale, rows)
+    gutter = max(map(len, labels.values()), default=0) + 1
     if bad:
         gutter = max(gutter, len(f"{count(bad)} {BAD}") + 1)
     inner = width - gutter - 1
     if rows < 1 or inner < 4:
         return _message("", width, height)
-
-    def across(x: float) -> float:
-        return 0.5 if right <= left else (x - left) / (right - left)
+    across = Scale(left, right)
 
     def column(x: float) -> int:
         return min(inner - 1, max(0, round(across(x) * (inner - 1))))
@@ -258,60 +279,79 @@ def chart(
                 if n:
                     cells[column(x)] = (BAD, "bad")
         lines.append((_gutter(f"{count(bad)} {BAD}", gutter, " ", "bad"), *joined(cells)))
-    labels = {rows - 1 - round(scale(t) * (rows - 1)): view.label(t) for t in ticks}
     for i, painted in enumerate(paint(strokes, inner, rows)):
         corner = "┤" if i in labels else "│"
-        lines.append((_gutter(labels.get(i, ""), gutter, corner), *sized(painted, inner)))
+        lines.append((_gutter(labels.get(i, ""), gutter, corner), *painted))
     if marks:
         lines.append((_gutter("", gutter, "│"), *_marks(marks, column, inner)))
     if height >= 4:
-        lines += _x_axis(left, right, inner, gutter, column)
+        lines += _x_axis(across, inner, gutter, column, view.across)
     return [sized(row, width) for row in lines]
 
 
+def _y_labels(scale: Scale, rows: int) -> dict[int, str]:
+    """What stands beside which rows: round values, told apart, with a row between two of them."""
+    ticks = nice_ticks(scale, max(2, min(8, rows // 2)))
+    places: dict[int, float] = {}
+    for value in ticks:
+        row = rows - 1 - round(scale(value) * (rows - 1))
+        if rows < 4 or not places.keys() & {row - 1, row, row + 1}:
+            places[row] = value
+    return dict(zip(places, told_apart(list(places.values())), strict=True))
+
+
+def told_apart(values: Sequence[float]) -> list[str]:
+    """Labels of different values, with as many digits as differ."""
+    labels = [tick(v) for v in values]
+    for digits in range(4, 18):
+        if len(set(labels)) == len(values):
+            break
+        labels = [tick(v, digits) for v in values]
+    return labels
+
+
 def _strokes(
-    s: ChartSeries,
-    across: Callable[[float], float],
-    scale: Scale,
-    inner: int,
-    rows: int,
-    view: ChartView,
+    s: ChartSeries, across: Scale, scale: Scale, inner: int, rows: int, view: ChartView
 ) -> list[Stroke]:
-    """The envelope and the mean of one series, no finer than the canvas can show."""
-    curve = thinned(s.curve, inner * (1 if view.ascii else 2))
-    envelope_x: list[float] = []
-    envelope_y: list[float] = []
-    for x, low, high in zip(curve.x, curve.low, curve.high, strict=True):
-        if low is None or high is None or not (_drawn(high, view)):
-            continue
-        bottom, top = scale(low if _drawn(low, view) else high), scale(high)
-        if (top - bottom) * rows * 4 >= 1:
-            envelope_x += (across(x), across(x))
-            envelope_y += (bottom, top)
-    mean_x: list[float] = []
+    """The envelope, the mean and the marks of one series."""
+    c, floor = s.curve, view.floor
+    glyph = s.glyph if view.ascii else BRAILLE
+    strokes: list[Stroke] = []
+    if s.line:
+        kept = [
+            (x, low if low > floor else high, high)
+            for x, low, high in zip(c.x, c.low, c.high, strict=True)
+            if low is not None and high is not None and floor < high < math.inf
+        ]
+        places = zip(
+            across.places([x for x, _, _ in kept]),
+            scale.places([low for _, low, _ in kept]),
+            scale.places([high for _, _, high in kept]),
+            strict=True,
+        )
+        seen = [(x, low, high) for x, low, high in places if (high - low) * rows * 4 >= 1]
+        if seen:
+            xs = [x for x, _, _ in seen for _ in range(2)]
+            ys = [y for _, low, high in seen for y in (low, high)]
+            faint = ":" if view.ascii else glyph
+            strokes.append(Stroke(xs, ys, f"{s.style}-range", "pairs", faint))
+    means = [
+        (x, mean)
+        for x, mean in zip(c.x, c.mean, strict=True)
+        if mean is not None and floor < mean < math.inf
+    ]
+    mean_x = across.places([x for x, _ in means])
     mean_y: list[float] = []
-    level: float | None = None
-    for x, mean in zip(curve.x, curve.mean, strict=True):
-        if mean is None or not _drawn(mean, view):
-            continue
-        # Smoothed as it is seen: on a log scale a mean of the values would trail far above them.
-        place = scale(mean)
-        level = place if level is None else s.smooth * level + (1 - s.smooth) * place
-        mean_x.append(across(x))
-        mean_y.append(level)
-    glyph = s.glyph if view.ascii else "braille"
-    strokes = []
-    if envelope_x:
-        faint = ":" if view.ascii else glyph
-        strokes.append(Stroke(envelope_x, envelope_y, f"{s.style}-range", "pairs", faint))
-    if len(mean_x) > 1:
+    # Smoothed as it is seen: on a log scale a mean of the values would trail far above them.
+    for place in scale.places([mean for _, mean in means]):
+        mean_y.append(s.smooth * mean_y[-1] + (1 - s.smooth) * place if mean_y else place)
+    if s.line and len(means) > 1:
         strokes.append(Stroke(mean_x, mean_y, s.style, "line", glyph))
-    if s.points and mean_x:
-        mark = "o" if view.ascii else "◆"
-        every = -(-len(mean_x) * 4 // inner)  # a mark needs room to be seen as one
-        strokes.append(Stroke(mean_x[::-every], mean_y[::-every], s.style, "points", mark))
-    elif len(mean_x) == 1:
-        strokes.append(Stroke(mean_x, mean_y, s.style, "points", "*" if view.ascii else "•"))
+    if s.mark and means:
+        every = -(-len(means) * 4 // inner)  # a mark needs room to be seen as one
+        strokes.append(Stroke(mean_x[::-every], mean_y[::-every], s.style, "points", s.mark))
+    elif len(means) == 1:
+        strokes.append(Stroke(mean_x, mean_y, s.style, "points", "•"))
     return strokes
 
 
@@ -320,41 +360,35 @@ def thinned(curve: Curve, most: int) -> Curve:
     n = len(curve.x)
     if n <= most or most < 1:
         return curve
-    edges = [i * n // most for i in range(most + 1)]
-    groups = [range(a, b) for a, b in pairwise(edges)]
+    groups = [slice(a, b) for a, b in pairwise(i * n // most for i in range(most + 1))]
 
     def of(
-        row: Sequence[float | None], fold: Callable[[list[float]], float]
+        row: tuple[float | None, ...], fold: Callable[[list[float]], float]
     ) -> tuple[float | None, ...]:
-        kept = ([v for i in g if (v := row[i]) is not None] for g in groups)
+        kept = ([v for v in row[g] if v is not None] for g in groups)
         return tuple(fold(values) if values else None for values in kept)
 
     return Curve(
-        x=tuple(curve.x[g[-1]] for g in groups),
+        x=tuple(curve.x[g.stop - 1] for g in groups),
         low=of(curve.low, min),
-        mean=of(curve.mean, lambda values: sum(v / len(values) for v in values)),
+        mean=of(curve.mean, lambda values: sum([v / len(values) for v in values])),
         high=of(curve.high, max),
-        bad=tuple(sum(curve.bad[i] for i in g) for g in groups),
+        bad=tuple(sum(curve.bad[g]) for g in groups),
     )
 
 
-def _within(s: ChartSeries, span: tuple[float, float] | None) -> ChartSeries:
+def _within(curve: Curve, span: tuple[float, float] | None) -> Curve:
     if span is None:
-        return s
-    keep = [i for i, x in enumerate(s.curve.x) if span[0] <= x <= span[1]]
-    c = s.curve
-    rows = (c.x, c.low, c.mean, c.high, c.bad)
-    cut = Curve(*(tuple(row[i] for i in keep) for row in rows))  # type: ignore[arg-type]
-    return replace(s, curve=cut)
+        return curve
+    part = slice(bisect_left(curve.x, span[0]), bisect_right(curve.x, span[1]))
+    return Curve(
+        curve.x[part], curve.low[part], curve.mean[part], curve.high[part], curve.bad[part]
+    )
 
 
 def _span(curves: Sequence[ChartSeries], span: tuple[float, float] | None) -> tuple[float, float]:
     xs = [x for s in curves for x in (s.curve.x[:1] + s.curve.x[-1:])]
     return span or (min(xs, default=0.0), max(xs, default=1.0))
-
-
-def _drawn(value: float, view: ChartView) -> bool:
-    return math.isfinite(value) and (value > 0 or not view.log)
 
 
 def _gutter(label: str, width: int, corner: str, style: str = "dim") -> Span:
@@ -380,20 +414,23 @@ def _marks(marks: Sequence[Mark], column: Callable[[float], int], inner: int) ->
 
 
 def _x_axis(
-    left: float, right: float, inner: int, gutter: int, column: Callable[[float], int]
+    across: Scale, inner: int, gutter: int, column: Callable[[float], int], name: str
 ) -> list[Line]:
-    """The axis with ticks at round batch numbers, and their labels under it."""
+    """The axis with ticks at round numbers, and under it their labels and its name."""
     axis = ["─"] * inner
     labels: list[Span] = [(" ", "dim")] * inner
+    room = inner - len(name) - 2 if inner >= 3 * len(name) else inner
     free = 0
-    for at in nice_ticks(Scale(left, right), max(2, inner // 8), whole=True):
+    for at in nice_ticks(across, max(2, inner // 8), whole=True):
         place, text = column(at), count(at)
         start = min(inner - len(text), max(0, place - len(text) // 2))
-        if start < free:
+        if start < free or start + len(text) > room:
             continue
         axis[place] = "┬"
         put(labels, start, text, "dim")
         free = start + len(text) + 2
+    if room < inner:
+        put(labels, inner - len(name), name, "dim")
     return [
         line((" " * gutter + "└" + "".join(axis), "dim")),
         line((" " * (gutter + 1), "dim"), *joined(labels)),

@@ -93,11 +93,16 @@ def number(value: float | None) -> str:
     return f"{value:.{digits}f}"
 
 
-def tick(value: float) -> str:
-    """A round number beside an axis: "0.5", "2", "1e-4"."""
+def tick(value: float, digits: int = 3) -> str:
+    """A round number beside an axis: "0.5", "2", "1.5e-4".
+
+    Args:
+        digits: significant ones, at most; small and large whole numbers keep all of theirs.
+    """
     if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:g}"
-    return short_exponent(f"{value:.0e}")
+        return f"{value:.{max(6, digits)}g}"
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.') if digits > 1 else mantissa}e{int(exponent)}"
 
 
 def learning_rate(value: float | None) -> str:

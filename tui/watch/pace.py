@@ -19,10 +19,11 @@ FASTEST: Final = 0.1
 SLOWEST: Final = 2.5
 BUDGET: Final[dict[Drawing, float]] = {"marker": 0.012, "everything": 0.008}
 """Largest share of wall time that each may take; charts come on top of that."""
-CHARTS: Final = 0.003
+CHARTS: Final = 0.004
 """The same for charts."""
-OFTEN, SELDOM = 0.5, 4.0
-"""Seconds between two charts, at least and at most."""
+OFTEN, SELDOM = 0.5, 0.75
+"""Seconds from a chart until curves for the next one are asked for, at least and at most: no chart
+gets older than a second."""
 BYTES: Final = 6144
 """A second, to the terminal, for each of the two."""
 FEW: Final = 5

@@ -37,6 +37,8 @@ HURRY: Final = 0.02
 """Seconds between two looks while a command's effect is awaited."""
 HURRIES: Final = 0.3
 """Seconds after a command that it is awaited."""
+ANSWERED: Final = 0.05
+"""Seconds in which most runs have made the curves that they were asked for."""
 STILL: Final = 0.25
 """Seconds between two looks while nothing moves."""
 EVERY: Final = 0.5
@@ -179,8 +181,18 @@ class WatchScreen(Screen[None]):
     def _tick_in(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.stop()
-        if self._live:
+        if not self._live:
+            return
+        due = self._chart_due - self._clock()
+        if 0 < due < seconds:
+            self._timer = self.set_timer(due, self._ask_for_curves)
+        else:
             self._timer = self.set_timer(seconds, self._tick_and_wait)
+
+    def _ask_for_curves(self) -> None:
+        """A chart is due: it shall be drawn as soon as its curves may be there."""
+        self.source.latest(curves=True)
+        self._tick_in(ANSWERED)
 
     def _look_soon(self) -> None:
         """A command was sent: look for its effect at once, and for a moment more often."""
@@ -196,7 +208,10 @@ class WatchScreen(Screen[None]):
         turned = fresh and (old is None or s is None or old.state is not s.state)
         ended = outcome is not None and panels.header.outcome is not outcome
         moving = s is not None and s.state in (State.RUNNING, State.VALIDATING) and outcome is None
-        if not (everything or verdicts or turned or ended):  # these never wait
+        if s is not None and fresh and (old is None or _jumped(old, s)):
+            self._chart_due = now
+        charted = s is not None and self._curves_came(s, now)
+        if not (everything or verdicts or turned or ended or charted):  # these never wait
             self._move_marker(old, moving, fresh=False)
             return False
         if s is not None and fresh:
@@ -207,15 +222,13 @@ class WatchScreen(Screen[None]):
             panels.notice.take(s)
             panels.code.values = s.inside.batch
             panels.inside.summary.follow(s)
-            if old is None or _jumped(old, s):
-                self._chart_due = now
         if outcome is not None and ended:
             panels.header.outcome = panels.outcome.outcome = outcome
             self._event_log.end(outcome)
             self.add_class("-ended")
             fresh = turned = True
         if s is not None:
-            self._draw_curves(s, now, fresh=fresh, ended=ended)
+            self._draw_curves(s, now, fresh=fresh, charted=charted or ended)
         if verdicts or (fresh and panels.verdict.display):
             self._event_log.judged(verdicts)
             panels.verdict.show(self._verdicts.verdicts)
@@ -238,22 +251,24 @@ class WatchScreen(Screen[None]):
             panels.footer.redraw()
         return True
 
-    def _draw_curves(self, s: Snapshot, now: float, *, fresh: bool, ended: bool) -> None:
-        """The chart, when it is due and curves have come that were asked for since; else the last
-        batches only.
-        """
-        panels, new, due = self.panels, s.curves is not self._curves, now >= self._chart_due
-        self._curves = s.curves
-        if s.curves and (ended or (new and due)):
+    def _curves_came(self, s: Snapshot, now: float) -> bool:
+        """Whether a chart is due, and curves have come that were asked for since."""
+        new, self._curves = s.curves is not self._curves, s.curves
+        due = now >= self._chart_due
+        if due and not new:
+            self.source.latest(curves=True)
+        return due and new and bool(s.curves)
+
+    def _draw_curves(self, s: Snapshot, now: float, *, fresh: bool, charted: bool) -> None:
+        """The chart, or the last batches only."""
+        panels = self.panels
+        if charted and s.curves:
             before = time.thread_time()
             panels.curves.take(s)
             panels.curves.redraw()
             panels.numbers.curves = panels.curves.curves
             self._chart_due = now + self._pace.charted(time.thread_time() - before, s.active)
-            return
-        if due:
-            self.source.latest(curves=True)
-        if fresh:
+        elif fresh:
             panels.curves.follow(s)
 
     def _show_outcome(self, outcome: Outcome | None) -> None:

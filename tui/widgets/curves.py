@@ -119,12 +119,12 @@ class CurvesPanel(RunPanel):
             styles = zip(curves, STYLES, strict=False)
             return [ChartSeries(curve, style, smooth=smooth) for curve, style in styles], span
         if self.metric == "val_metric":
-            return [ChartSeries(main, "val", points=True, glyph=".", smooth=smooth)], span
+            return [ChartSeries(main, "val", mark="◆", glyph=".", smooth=smooth)], span
         series = [ChartSeries(main, "train", smooth=smooth)]
-        if self.metric == "loss":
-            series.append(
-                ChartSeries(self.curves.get("val_loss", EMPTY), "val", points=True, glyph=".")
-            )
+        if self.metric == "loss":  # a line would hide the training loss
+            for name, style, mark in (("epoch_loss", "train", "■"), ("val_loss", "val", "◆")):
+                curve = self.curves.get(name, EMPTY)
+                series.append(ChartSeries(curve, style, mark=mark, line=False))
         return series, span
 
     def _curve(self, name: str) -> Curve:
@@ -147,10 +147,13 @@ class CurvesPanel(RunPanel):
 
     def _legend(self, cells: int) -> Line:
         """Which curve is which, and how they are drawn."""
+        short: Line = ()
         if self.metric == "loss":
-            left = line(("━━ ", "train"), "train")
+            left = line(("━━ ", "train"), "train", ("  ■ ", "train"), "epoch mean")
+            short = line(("━━ ", "train"), "train", ("  ■ ", "train"), "epoch")
             if self.info.validates:
-                left += line(("   ◆ ", "val"), "validation")
+                left += line(("  ◆ ", "val"), "validation")
+                short += line(("  ◆ ", "val"), "val")
         elif groups := self._groups():
             pairs = zip(groups, STYLES, strict=False)
             left = line(
@@ -165,11 +168,20 @@ class CurvesPanel(RunPanel):
             if not self.recent
             else ("recent" if self.metric == "loss" else "last quarter")
         )
-        words = [span, "log" if self.logarithmic else "linear"]
-        if self.smooth:
-            words.append(SMOOTH[self.smooth][0])
-        right = line((" · ".join(words), "dim"))
-        return spread(left, right, cells) if line_width(left) + line_width(right) < cells else left
+        scale = ("log",) if self.logarithmic else ("l: log",) if self._log_helps() else ()
+        words = (span, *scale, SMOOTH[self.smooth][0])
+        for curves, told in ((left, words), (short or left, words), (short or left, words[1:])):
+            right = line((" · ".join(filter(None, told)), "dim"))
+            if line_width(curves) + line_width(right) < cells:
+                return spread(curves, right, cells)
+        return left
+
+    def _log_helps(self) -> bool:
+        """Whether the metric's values, all above 0, are more than two powers of ten apart."""
+        curve = self._curve(self.metric)
+        low = min((v for v in curve.low if v is not None), default=0.0)
+        high = max((v for v in curve.high if v is not None), default=0.0)
+        return 0 < low < high / 100
 
     def _spark(self, cells: int, height: int) -> list[Line]:
         """The last batches' losses, one a column, and the newest value."""

@@ -9,7 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.content import Content
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -84,7 +84,7 @@ class Panel(Widget):
         self._title = ""
         self._lines: list[Line] = []
         """As drawn last, a row each."""
-        self._drawn_size = 0, 0
+        self._drawn_size = Size()
         self._strips: dict[int, Strip] = {}
         self._styles: dict[str, Style] = {}
         """By name. Textual forgets them at every refresh."""
@@ -100,31 +100,40 @@ class Panel(Widget):
 
     def redraw(self) -> None:
         """Compute the lines again and refresh those that differ."""
-        width, height = self.content_size
-        if width < 1 or height < 1 or not self.is_mounted or not self.is_on_screen:
+        size = self.content_size
+        if not size or not self.is_mounted or not self.is_on_screen:
             return  # whatever comes to be seen is drawn in its new size
-        try:
-            new = self.lines(width, height)[:height]
-        except Exception as error:  # one broken panel must not take the screen, or the run, down
-            self.failure = error
-            new = [((f"this panel failed: {type(error).__name__}", "bad"),)]
-        new += [EMPTY] * (height - len(new))
-        if self._drawn_size != (width, height):
-            self._drawn_size = width, height
-            self._lines, self._strips = [], {}
-        old, self._lines = self._lines, new
-        changed = [y for y in range(height) if y >= len(old) or old[y] != new[y]]
+        if self._drawn_size != size:
+            self.refresh()  # which draws it
+            return
+        old, new = self._lines, self._draw(size)
+        changed = [y for y in range(size.height) if old[y] != new[y]]
         for y in changed:
             self._strips.pop(y, None)
         if changed:
             # Without a region, Textual would draw the whole panel again.
-            self.refresh(*(Region(0, y, width, 1) for y in changed))
+            self.refresh(*(Region(0, y, size.width, 1) for y in changed))
+
+    def _draw(self, size: Size) -> list[Line]:
+        """Compute the lines for this size."""
+        try:
+            lines = self.lines(*size)[: size.height]
+        except Exception as error:  # one broken panel must not take the screen, or the run, down
+            self.failure = error
+            lines = [((f"this panel failed: {type(error).__name__}", "bad"),)]
+        self._lines = lines + [EMPTY] * (size.height - len(lines))
+        self._drawn_size = size
+        return self._lines
 
     def render_line(self, y: int) -> Strip:
         """A row of the content, made once and kept until it changes."""
+        size = self.content_size
+        if self._drawn_size != size:  # so that no frame shows lines that were made for another
+            self._strips.clear()
+            self._draw(size)
         strip = self._strips.get(y)
         if strip is None:
-            width = self.content_size.width
+            width = size.width
             row = self._lines[y] if y < len(self._lines) else EMPTY
             segments = [
                 Segment(plain(text) if self.ascii else text, self._style(name))
@@ -155,9 +164,8 @@ class Panel(Widget):
         self._styles.clear()
 
     def on_resize(self, event: events.Resize) -> None:
-        self._drawn_size = 0, 0
-        self.redraw()
-        self.refresh()
+        if self._drawn_size != self.content_size:
+            self.refresh()
 
 
 class RunPanel(Panel):

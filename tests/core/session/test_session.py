@@ -80,6 +80,9 @@ def test_a_run_in_the_callers_thread_ends_finished_with_everything_counted(make_
     assert end.best_val_loss.value == min(e.val_loss for e in keeper.epochs)
     assert end.recent == tuple(r[3] for r in keeper.batches)
     assert dict(end.curves)["val_loss"].x == (7.0, 14.0, 21.0)
+    means = dict(end.curves)["epoch_loss"]
+    assert means.x == (7.0, 14.0, 21.0)
+    assert means.mean[-1] == end.last.train_loss
     assert sum(p.share for p in end.phases) == pytest.approx(1)
 
 

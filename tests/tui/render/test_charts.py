@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -15,8 +17,10 @@ from fivestep.tui.render.charts import (
     ChartView,
     Mark,
     Scale,
+    Stroke,
     chart,
     nice_ticks,
+    paint,
     sparkline,
     thinned,
 )
@@ -63,7 +67,7 @@ def test_a_chart_fits_whatever_it_is_given(
 ) -> None:
     series = [
         ChartSeries(curve(values), "train"),
-        ChartSeries(curve(values[::7]), "val", points=True),
+        ChartSeries(curve(values[::7]), "val", mark="◆", line=False),
     ]
     rows = chart(series, cells, height, ChartView(log=log, ascii=ascii), [Mark(3, "lr ÷2")])
     assert len(rows) == height
@@ -114,10 +118,29 @@ def test_changes_by_hand_are_marked_below() -> None:
     assert "▲ lr ÷2" in marked
 
 
-def test_validation_is_told_from_training_without_colour() -> None:
-    falling = [1 / (i + 1) for i in range(8)]
-    rows = texts(chart([ChartSeries(curve(falling), "val", points=True)], 60, 14))
-    assert sum(row.count("◆") for row in rows) == 8
+def test_validation_is_marks_that_leave_the_training_loss_to_be_seen() -> None:
+    train = ChartSeries(curve([2 / (i + 1) for i in range(400)]), "train")
+    val = ChartSeries(curve([1.9 / (i + 1) for i in range(0, 400, 10)]), "val", "◆", line=False)
+    rows = chart([train, replace(val, curve=replace(val.curve, x=train.curve.x[::10]))], 60, 14)
+    drawn = [(style, char) for row in rows for text, style in row for char in text]
+    marks = [char for style, char in drawn if style == "val" and char != " "]
+    assert set(marks) == {"◆"}
+    assert 10 <= len(marks) <= 15  # one in four cells
+    without = chart([train], 60, 14)
+    whole = [char for row in without for text, style in row for char in text if style == "train"]
+    seen = [char for style, char in drawn if style == "train" and char != " "]
+    assert len(seen) >= len([char for char in whole if char != " "]) - len(marks)
+
+
+def test_a_line_is_drawn_in_dots_and_joined() -> None:
+    (row,) = texts(paint([Stroke([0.0, 1.0], [0.0, 1.0], "train")], 2, 1))
+    assert row == "⡠⠊"
+    (row,) = texts(paint([Stroke([0.0, 1.0, 1.0], [0.5, 0.5, 0.0], "train")], 3, 1))
+    assert row == "⠤⠤⢤"
+    rows = texts(paint([Stroke([0.0, 0.0, 1.0, 1.0], [0, 1, 0, 1], "train", "pairs")], 3, 2))
+    assert rows == ["⡇ ⢸", "⡇ ⢸"]
+    rows = paint([Stroke([0.0, 1.0], [0, 0], "a"), Stroke([1.0], [0], "b", "points", "◆")], 3, 1)
+    assert rows == [(("⣀⣀", "a"), ("◆", "b"))]
 
 
 def test_ascii_charts_are_ascii_but_for_the_frame() -> None:
@@ -145,6 +168,28 @@ def test_thinning_keeps_extremes_and_bad_points(values: list[float], most: int) 
     if fine:
         assert max(v for v in after.high if v is not None) == max(fine)
         assert min(v for v in after.low if v is not None) == min(fine)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1e34, 2.4e35], [1e-9, 3.5e-9], [1.00001, 1.00002], [123456.0, 123461.0], [0.1, 0.7]],
+)
+def test_labels_beside_the_axis_differ_and_do_not_touch(values: list[float]) -> None:
+    rows = texts(chart([ChartSeries(curve(values * 30), "train")], 70, 14))
+    labelled = [(i, row.partition("┤")[0].strip()) for i, row in enumerate(rows) if "┤" in row]
+    assert len(labelled) >= 2
+    assert len({float(label) for _, label in labelled}) == len(labelled)
+    assert all(below - above > 1 for (above, _), (below, _) in pairwise(labelled))
+
+
+def test_the_axis_says_what_it_counts() -> None:
+    losses = [1 / (i + 1) for i in range(1000)]
+    rows = texts(chart([ChartSeries(curve(losses), "train")], 60, 14))
+    assert rows[-1].endswith(" batches")
+    assert re.search(r"\d{3}  +batches$", rows[-1])
+    narrow = texts(chart([ChartSeries(curve(losses), "train")], 22, 8))
+    assert "batches" not in narrow[-1]
+    assert "500" in narrow[-1]
 
 
 def test_ticks_are_round() -> None:

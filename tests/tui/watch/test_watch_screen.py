@@ -39,7 +39,7 @@ from fivestep.tui.watch.pace import (
 )
 from fivestep.tui.widgets.panel import Panel
 
-from ..conftest import FakeSource, WatchApp, picture, seen, watching
+from ..conftest import FakeSource, WatchApp, curve, picture, seen, watching
 
 HOSTILE = "[/] [@click=app.quit]x[/] \x1b]0;t\x07\x1b[31m\u202e漢字\u0000 {0} %s $accent"
 
@@ -188,12 +188,30 @@ async def test_steps_are_chosen_by_key_and_mouse_and_let_go() -> None:
 
 async def test_charts_answer_their_keys() -> None:
     async with watching(FakeSource(picture())) as (app, pilot):
-        assert "whole run · linear" in seen(app)
+        assert "whole run" in seen(app)
+        assert "log" not in seen(app)
         await pilot.press("w", "l", "m")
         assert "recent · log · smooth" in seen(app)
         await pilot.press("t")
         assert "validation accuracy" in seen(app)
         assert healthy(app)
+
+
+async def test_a_log_scale_is_offered_where_it_helps() -> None:
+    falling = curve({float(i + 1): 10.0 ** (3 - i / 30) for i in range(200)})
+    async with watching(FakeSource(picture(curves=(("loss", falling),)))) as (app, pilot):
+        assert "l: log" in seen(app)
+        await pilot.press("l")
+        assert "log" in seen(app)
+        assert "l: log" not in seen(app)
+
+
+async def test_the_mean_loss_of_each_epoch_is_marked() -> None:
+    means = ("epoch_loss", curve({45.0 * (e + 1): 2.0 / (e + 1) for e in range(6)}))
+    source = FakeSource(picture(301, curves=(*picture(301).curves[:1], means)))
+    async with watching(source) as (app, _):
+        assert "■ epoch mean" in seen(app)
+        assert seen(app).count("■") == 1 + 6
 
 
 async def test_messages_are_searched_while_typing() -> None:
@@ -491,8 +509,8 @@ def test_charts_give_way_to_the_run_on_their_own() -> None:
 
 def test_no_chart_of_a_young_run_stays_longer_than_the_run_has_lasted() -> None:
     pace = Pace(lambda: 0.0, lambda: 0)
-    waits = [pace.charted(1.0, age) for age in (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)]
-    assert waits == [OFTEN, 0.5, 1.0, 2.0, SELDOM, SELDOM]
+    waits = [pace.charted(1.0, age) for age in (0.0, 0.5, 0.6, 1.0, 8.0)]
+    assert waits == [OFTEN, 0.5, 0.6, SELDOM, SELDOM]
 
 
 def test_the_frame_rate_gives_way_to_a_slow_line() -> None:
@@ -539,3 +557,18 @@ async def test_a_chart_is_drawn_from_the_curves_that_were_asked_for() -> None:
         assert drawn_after(2, 7960, state=State.PAUSED) == 7960.0
         assert drawn_after(2, 7970) == 7970.0  # resumed
         assert drawn_after(2, 7800) == 7800.0  # undone
+
+
+async def test_no_chart_is_older_than_a_second_at_full_load() -> None:
+    now = [100.0]
+    source = Slow(picture(301))
+    async with watching(source, clock=lambda: now[0]) as (app, _):
+        screen = app.watch_screen
+        for tick in range(1, 60):  # nothing but the marker is due
+            now[0] += 0.1
+            source.coming = picture(301 + 10 * tick)  # 100 batches a second
+            screen.tick(everything=False)
+            behind = source.coming.batches_done - screen.panels.curves.curves["loss"].x[-1]
+            assert behind <= 100
+            if behind == 0:  # chart and numbers are drawn from one picture
+                assert screen.panels.numbers.snapshot.batches_done == 301 + 10 * tick

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from listeners import Keeper
 from offline import OFFLINE
+from served import Served, runtime
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -111,6 +113,39 @@ def watch(training: Training) -> list[float]:
     return [loss for _, _, _, loss, _ in listener.batches]
 
 
+def steer_from_afar(training: Training) -> list[float]:
+    """The same, served, under two clients of which one looks all the time."""
+    listener = Keeper()
+    with runtime():
+        run = Served(training, listener=listener)
+        remote, onlooker, looking = run.attach(), run.attach(), threading.Event()
+
+        def look() -> None:
+            while not looking.is_set():
+                onlooker.picture(onlooker.latest(curves=True))
+                onlooker.now()
+
+        watcher = threading.Thread(target=look)
+        watcher.start()
+        try:
+            for command in (
+                Show(layers=True, histograms=True, batch=True, view=""),
+                *(Advance("phase") for _ in range(9)),
+                Advance("batch"),
+                Validate(),
+                Resume(),
+            ):
+                assert remote.taken(remote.send(command)) == ""
+            looking.set()
+            assert run.session.join(100)
+        finally:
+            looking.set()
+            run.end()
+            watcher.join()
+    assert run.session.outcome.state == "finished", run.session.outcome
+    return [loss for _, _, _, loss, _ in listener.batches]
+
+
 def flat(state: Any) -> dict[str, Any]:
     """An optimizer's or model's state, nested as it is, as one level of name to value."""
     items = state.items() if isinstance(state, dict) else enumerate(state)
@@ -133,9 +168,8 @@ def assert_same(watched: Any, bare: Any) -> None:
             assert value == right[name], name
 
 
-@pytest.mark.parametrize("name", OFFLINE)
-def test_a_watched_run_equals_the_bare_loop_bit_for_bit(
-    name: str, monkeypatch: pytest.MonkeyPatch
+def assert_watching_changes_nothing(
+    name: str, watch: Callable[[Training], list[float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = torch.get_num_threads()
     try:
@@ -153,3 +187,17 @@ def test_a_watched_run_equals_the_bare_loop_bit_for_bit(
     assert_same(watched.model.state_dict(), bare.model.state_dict())
     assert_same(watched.optimizer.state_dict(), bare.optimizer.state_dict())
     assert torch.equal(watched.batches.generator.get_state(), bare.batches.generator.get_state())
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_a_watched_run_equals_the_bare_loop_bit_for_bit(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_watching_changes_nothing(name, watch, monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["digits-cnn", "docs-lstm"])
+def test_so_does_one_that_is_steered_from_another_process(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_watching_changes_nothing(name, steer_from_afar, monkeypatch)

@@ -18,6 +18,8 @@ from .address import peer
 
 PATIENCE: Final = 5.0
 """Seconds in which a run has to answer that somebody has come."""
+MOST_RETURNS: Final = 100
+"""How often a screen connects again in its life."""
 GONE: Final = "the run's process has gone: it was killed, or has left"
 
 
@@ -37,7 +39,7 @@ class RemoteRun:
     """
 
     def __init__(self, address: str, *, watches: bool = True) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._address, self._watches = address, watches
         self._lock = threading.Lock()
         self._come = threading.Condition()
         self._newest: Snapshot | None = None
@@ -45,37 +47,43 @@ class RemoteRun:
         self._asked: bool | None = None
         """Whether with curves a picture was asked for that has not come; None if none was."""
         self._asked_now = self._closed = False
-        self._numbers = 0
+        self._numbers = self._returns = 0
         self._done: dict[int, str] = {}
         self._gone: Outcome | None = None
         self.steerer = ""
         """Who steers; "" if this one does."""
         self.notices: deque[str] = deque(maxlen=20)
         """What the run has to say to whoever looks at it."""
-        self._socket.settimeout(PATIENCE)
+        first = self._connect()
+        self.info: RunInfo = first.info
+        self.location: RunLocation = first.location
+        self.full_loop: bool = first.full_loop
+        self._thread = threading.Thread(target=self._listen, name="fivestep-attached", daemon=True)
+        self._thread.start()
+        self.latest(curves=True)
+
+    def _connect(self) -> wire.Welcome:
+        """Begin a conversation. Raises UnreachableError."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._socket.connect(address)
+            self._socket.settimeout(PATIENCE)
+            self._socket.connect(self._address)
             if peer(self._socket) is None:
                 raise UnreachableError("it is another user's")
-            self._socket.sendall(wire.frame(wire.Hello(wire.VERSION, watches)))
+            self._socket.sendall(wire.frame(wire.Hello(wire.VERSION, self._watches)))
             first = self._read()
+            self._socket.settimeout(None)
         except (OSError, wire.WireError) as error:
             self._socket.close()
             if isinstance(error, UnreachableError):
                 raise
             why = "it does not answer" if isinstance(error, TimeoutError) else "nobody answers"
             raise UnreachableError(f"{why} ({error})") from error
-        if not isinstance(first, wire.Welcome):
-            self._socket.close()
-            why = first.why if isinstance(first, wire.Refused) else "it says something else"
-            raise UnreachableError(f"it refuses: {why}")
-        self.info: RunInfo = first.info
-        self.location: RunLocation = first.location
-        self.full_loop: bool = first.full_loop
-        self._socket.settimeout(None)
-        self._thread = threading.Thread(target=self._listen, name="fivestep-attached", daemon=True)
-        self._thread.start()
-        self.latest(curves=True)
+        if isinstance(first, wire.Welcome):
+            return first
+        self._socket.close()
+        why = first.why if isinstance(first, wire.Refused) else "it says something else"
+        raise UnreachableError(f"it refuses: {why}")
 
     # What a front end uses, as of a `Session`.
 
@@ -184,13 +192,34 @@ class RemoteRun:
         except wire.WireError as error:
             why = f"what the run sends can't be read: {error}"
         except OSError:
-            pass
+            if self._came_back():
+                self._listen()
+                return
         with self._come:
             advice = self.location.resume_command
-            self._gone = Outcome(State.FAILED, why, "the connection", advice)
+            if not self._closed:
+                self._gone = Outcome(State.FAILED, why, "the connection", advice)
             if not self._closed and (self._newest is None or self._newest.outcome is None):
                 self.notices.append(why)
             self._come.notify_all()
+
+    def _came_back(self) -> bool:
+        """Whether the run answers anew: this process may have been stopped for long, and dropped.
+
+        What only sends commands does not come back: it could not tell which were taken.
+        """
+        ended = self._newest is not None and self._newest.outcome is not None
+        if self._closed or ended or not self._watches or self._returns >= MOST_RETURNS:
+            return False
+        self._returns += 1
+        self._socket.close()
+        try:
+            self._connect()
+        except UnreachableError:
+            return False
+        self._asked, self._asked_now = None, False
+        self.latest(curves=True)
+        return True
 
     def _take(self, answer: wire.Answer) -> None:
         match answer:
@@ -208,7 +237,7 @@ class RemoteRun:
                     self.notices.append(problem)
             case wire.Steers(who):
                 if who != self.steerer:
-                    took = f"{who} steers now; o takes over" if who else "you steer this run"
+                    took = f"{who} steers; O takes over" if who else "you steer this run"
                     self.notices.append(took)
                 self.steerer = who
             case _:

@@ -32,7 +32,7 @@ SILENT: Final = 2.0
 """Seconds until a client has to have said what it is."""
 IDLE: Final = 10.0
 """Seconds of silence after which a client gives way to another one."""
-STALLED: Final = 5.0
+STALLED: Final = 30.0
 """Seconds for which a client may take nothing of what waits for it."""
 GLANCE: Final = 5.0
 """Seconds between two looks whether the socket is still there."""

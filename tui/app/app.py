@@ -124,6 +124,10 @@ class FivestepApp(App[None]):
             self._signals.notify(asyncio.get_running_loop(), self._look_around)
             self.set_interval(GLANCE, self._look_around)
             self._look_around()
+        self.open_first()
+
+    def open_first(self) -> None:
+        """Show what there is to be seen at first."""
         if self._start is None:
             self.push_screen(ChooseScreen())
         else:

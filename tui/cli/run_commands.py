@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from ...core.storage.run_directory import RunError
 from ..render.format import clean
 from ..setup.options import runs_folder
-from ..terminal.output import stdout, written
+from ..terminal.imports import importing
+from ..terminal.output import on_a_terminal, stdout, written
 from .arguments import options_of, refuse_ranks, watch
 from .control import ACTIONS, check, control, status
 from .errors import UsageError, refusals
@@ -81,6 +83,39 @@ def runs(
     raise typer.Exit(written(output))
 
 
+def attach(
+    ctx: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="A run's name or folder; left out: the live one."),
+    ] = None,
+    runs_dir: RunsDirOption = None,
+) -> None:
+    """Watch and steer a run that another process trains.
+
+    It goes on whatever becomes of this screen; of several live runs one can be chosen.
+    """
+    from ..setup.attach import attach as attach_to
+    from ..setup.attach import live_runs
+
+    folder = runs_folder(runs_dir)
+    if not on_a_terminal():
+        raise UsageError("attach needs a terminal; fivestep ctl NAME status does not", ctx)
+    remote = None
+    with refusals():
+        runs = [] if name is not None else live_runs(folder)
+        if name is None and not runs:
+            raise RunError(
+                f"no run in {clean(str(folder))} is being trained now, or none can be "
+                "reached from here; fivestep runs lists what there is"
+            )
+        if len(runs) < 2:
+            remote = attach_to(folder, name or runs[0].name)
+    with importing():
+        from ..app.attach import open_attached
+    raise typer.Exit(open_attached(folder, runs, remote))
+
+
 def ctl(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A run's name or folder.")],
@@ -100,7 +135,7 @@ def ctl(
 
     It answers when the run has done so, in a line.
     """
-    from ..setup.attach import attach
+    from ..setup.attach import attach as attach_to
 
     if problem := check(action, value):
         raise UsageError(problem, ctx)
@@ -109,7 +144,7 @@ def ctl(
     if json and action != "status":
         raise UsageError("--json is for status", ctx)
     with refusals():
-        remote = attach(runs_folder(runs_dir), name, watches=False)
+        remote = attach_to(runs_folder(runs_dir), name, watches=False)
     output = stdout()
     with contextlib.closing(remote):
         if action == "status":

@@ -45,7 +45,7 @@ SPACING: Final = 3.0
 LIVE_SPACING: Final = 0.2
 """The same on a terminal."""
 SHOWN_CHANGES: Final = ("compile", "model", "resumed", "rewind", "schedule", "suspended", "warning")
-"""Kinds of changes that deserve a line."""
+"""Kinds of changes that deserve a line; so does whatever another process asks for."""
 SIGN_OF_LIFE: Final = 30.0
 """Seconds after which a line is written in the middle of an epoch, where there is no live one."""
 
@@ -85,7 +85,7 @@ class TextReporter(Reporter):
             self._news.append(summary)
 
     def change(self, change: Change) -> None:
-        if change.kind in SHOWN_CHANGES:
+        if change.kind in SHOWN_CHANGES or change.by is not None:
             self._news.append(change)
 
     # In the thread that waits.
@@ -178,7 +178,7 @@ class TextReporter(Reporter):
         while self._news:
             new = self._news.popleft()
             if isinstance(new, Change):
-                self._say(new.text)
+                self._say(new.line)
             else:
                 parts = _epoch_parts(new, self._info, self._own, picture)
                 self._say(_joined(parts, self._room()))

@@ -37,6 +37,10 @@ class Situation:
     """One panel fills the screen."""
     broken: bool = False
     """Something is broken on purpose, and can be undone."""
+    attached: bool = False
+    """Another process trains the run."""
+    steers: bool = True
+    """This screen steers it; another one does where not."""
 
     @property
     def live(self) -> bool:
@@ -79,11 +83,11 @@ class KeyCommand:
 
 
 def _live(at: Situation) -> bool:
-    return at.live and not at.trouble
+    return at.live and not at.trouble and at.steers
 
 
 def _paused(at: Situation) -> bool:
-    return at.state is State.PAUSED and not at.trouble
+    return at.state is State.PAUSED and _live(at)
 
 
 def _moving(at: Situation) -> bool:
@@ -91,11 +95,15 @@ def _moving(at: Situation) -> bool:
 
 
 def _trouble(at: Situation) -> bool:
-    return at.live and at.trouble
+    return at.live and at.trouble and at.steers
 
 
 def _ended(at: Situation) -> bool:
     return at.state.ended
+
+
+def _mine_ended(at: Situation) -> bool:
+    return at.state.ended and not at.attached
 
 
 COMMANDS: Final = (
@@ -125,7 +133,7 @@ COMMANDS: Final = (
                "Break the loop on purpose, and see what happens", "Steer", _live, 6),
     KeyCommand("undo", ("u",), "u", "undo",
                "Undo what was broken on purpose: back to the batch before it was", "Steer",
-               lambda at: at.live and at.broken, 1, style="warn",
+               lambda at: at.live and at.broken and at.steers, 1, style="warn",
                otherwise="nothing is broken on purpose"),
     KeyCommand("breakpoints", ("B",), "B", "breakpoints",
                "Pause when a condition becomes true, such as grad_norm > 10", "Steer", _live, 9),
@@ -134,16 +142,19 @@ COMMANDS: Final = (
                "Steer", _trouble, 1),
     KeyCommand("give_up", ("q", "ctrl+c"), "q", "stop",
                "After NaN or infinity: end the run as failed",
-               "Steer", lambda at: _trouble(at) and not at.leaving, 1),
+               "Steer", lambda at: _trouble(at) and not at.leaving and not at.attached, 1),
+    KeyCommand("take_over", ("O",), "O", "take over",
+               "Attached, while another screen steers: steer from here", "Steer",
+               lambda at: at.live and not at.steers, 1, style="warn"),
     KeyCommand("traceback", ("T",), "T", "traceback",
                "Show where in the code it failed", "After the run",
                lambda at: at.traceback and (at.trouble or at.state is State.FAILED), 1,
                otherwise="nothing has failed"),
     KeyCommand("again", ("r",), "r", "run again", "The same run from the start",
-               "After the run", _ended, 2,
+               "After the run", _mine_ended, 2,
                otherwise="once the run has ended"),
     KeyCommand("another", ("n",), "n", "another preset", "Back to the choosing screen",
-               "After the run", _ended, 3,
+               "After the run", _mine_ended, 3,
                otherwise="once the run has ended"),
     KeyCommand("next_step", ("down",), "↓", "next step", "Explain the next step", "Look"),
     KeyCommand("previous_step", ("up",), "↑", "previous step", "Explain the previous step", "Look"),
@@ -204,7 +215,10 @@ COMMANDS: Final = (
     KeyCommand("theme", ("d",), "d", "dark/light", "Dark or light colours", "Program", _always, 14),
     KeyCommand("stop", ("q", "ctrl+c"), "q", "stop",
                "Ask: stop after this batch, after this epoch, or go on", "Program",
-               lambda at: _live(at) and not at.leaving, 1),
+               lambda at: _live(at) and not at.leaving and not at.attached, 1),
+    KeyCommand("leave", ("q", "ctrl+c"), "q", "leave",
+               "Attached: ask whether to leave the run, which goes on, or to stop it", "Program",
+               lambda at: at.live and not at.leaving and at.attached, 1),
     KeyCommand("leave_at_once", ("ctrl+c",), "ctrl+c", "leave at once",
                "While leaving waits for a batch or a checkpoint: wait no longer", "Program",
                lambda at: at.leaving, 1),
@@ -239,6 +253,8 @@ def why_not(key: str, at: Situation) -> str:
     reason = command.otherwise
     if command.group == "Steer" and at.state.ended:
         reason = "the run has ended, r runs it again"
+    elif command.group == "Steer" and not at.steers:
+        reason = "another screen steers this run, O takes over"
     elif command.group == "Steer" and at.trouble:
         reason = "the run waits for an answer"
     return f"{command.shown} {command.label}: {reason}" if reason else ""

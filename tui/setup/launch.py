@@ -40,7 +40,7 @@ class Source(Protocol):
     def latest(self, *, curves: bool = False) -> Snapshot | None:
         """The newest picture there is; also asks for a fresh one, with curves when wanted."""
 
-    def send(self, command: Command) -> None:
+    def send(self, command: Command) -> object:
         """Ask the run for something."""
 
 

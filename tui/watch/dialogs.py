@@ -31,12 +31,22 @@ ANSWERS: tuple[tuple[StopAnswer, str, str], ...] = (
     ("go", "g", "go on training"),
 )
 
+ATTACHED: tuple[tuple[StopAnswer, str, str], ...] = (
+    ("leave", "l", "leave: the run goes on without this screen"),
+    ("batch", "b", "stop the run after this batch"),
+    ("epoch", "e", "stop the run after this epoch"),
+    ("go", "g", "stay, and let it go on"),
+)
+"""Of a run in another process; without the right to steer it only can be left."""
+
 
 class AskStop(ModalScreen[StopAnswer]):
-    """How to stop. A second Ctrl+C takes the first answer."""
+    """How to stop, or to leave a run that another process trains. A second Ctrl+C takes the first
+    answer.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+c", "answer('batch')", show=False, priority=True),
+        Binding("ctrl+c", "first", show=False, priority=True),
         Binding("b", "answer('batch')", show=False),
         Binding("e", "answer('epoch')", show=False),
         Binding("l", "answer('leave')", show=False),
@@ -56,29 +66,43 @@ class AskStop(ModalScreen[StopAnswer]):
     }
     """
 
-    def __init__(self, *, stopping: str | None = None, ascii: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        stopping: str | None = None,
+        attached: bool = False,
+        steers: bool = True,
+        ascii: bool = False,
+    ) -> None:
         super().__init__()
         self._stopping = stopping
+        self._answers = ATTACHED if attached else ANSWERS
+        if not steers:
+            self._answers = tuple(one for one in self._answers if one[0] in ("leave", "go"))
         self.set_class(ascii, "-ascii")
 
     def compose(self) -> ComposeResult:
         box = OptionList(
             *(
                 Option(Content.assemble((f" {key}  ", "bold"), text), id=answer)
-                for answer, key, text in ANSWERS
+                for answer, key, text in self._answers
             )
         )
-        box.border_title = (
-            f"stopping after this {self._stopping}" if self._stopping else "stop this run?"
-        )
-        box.border_subtitle = "ctrl+c again: after this batch"
+        leaves = self._answers[0][0] == "leave"
+        box.border_title = "leave this run?" if leaves else "stop this run?"
+        if self._stopping:
+            box.border_title = f"stopping after this {self._stopping}"
+        box.border_subtitle = "ctrl+c again: " + ("leave" if leaves else "after this batch")
         yield box
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.action_answer(event.option_id or "go")
 
     def action_answer(self, answer: str) -> None:
-        self.dismiss(next((a for a, _, _ in ANSWERS if a == answer), "go"))
+        self.dismiss(next((a for a, _, _ in self._answers if a == answer), "go"))
+
+    def action_first(self) -> None:
+        self.dismiss(self._answers[0][0])
 
 
 class FailureScreen(TextBox):

@@ -31,6 +31,7 @@ from .pace import FASTEST, Pace
 from .watch_actions import Actions
 
 if TYPE_CHECKING:
+    from ...core.serving.client import RemoteRun
     from ...core.training.device import DeviceReading
 
 HURRY: Final = 0.02
@@ -60,6 +61,7 @@ class WatchScreen(Screen[None]):
         log: what the run said; the screen adds what happens to it.
         full_loop: the loop with accumulation and clipping is the one that runs.
         kept: where the run is kept.
+        attached: the source again, where another process trains it.
         ascii: draw in ASCII only; None decides by the locale.
         live: draw by itself; otherwise only when `tick` is called.
     """
@@ -78,6 +80,7 @@ class WatchScreen(Screen[None]):
         log: MessageLog | None = None,
         full_loop: bool = False,
         kept: Callable[[], RunLocation] = RunLocation,
+        attached: RemoteRun | None = None,
         ascii: bool | None = None,
         clock: Callable[[], float] = time.perf_counter,
         live: bool = True,
@@ -96,6 +99,7 @@ class WatchScreen(Screen[None]):
             self.panels,
             self.pages,
             kept=bool(location.place),
+            attached=attached,
             look_soon=self._look_soon,
             redraw=self.tick,
             ascii=ascii,

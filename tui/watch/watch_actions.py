@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 from textual.screen import ModalScreen, Screen
@@ -22,6 +23,9 @@ from .break_loop import BreakItScreen
 from .breakpoint_dialog import BreakpointsScreen
 from .dialogs import AskStop, FailureScreen, HelpScreen, StopAnswer, VerdictsScreen
 from .layout import Pages, Panels
+
+if TYPE_CHECKING:
+    from ...core.serving.client import RemoteRun
 
 
 class Again(Message, namespace="watch_screen"):
@@ -42,6 +46,7 @@ class Actions:
     Args:
         screen: dialogs are pushed above it, messages to the app posted from it.
         kept: the run is kept on the disk.
+        attached: the source, where another process trains it.
         look_soon: called when a command was sent, so that its effect is seen at once.
         redraw: called after every command.
     """
@@ -55,12 +60,14 @@ class Actions:
         pages: Pages,
         *,
         kept: bool,
+        attached: RemoteRun | None = None,
         look_soon: Callable[[], None],
         redraw: Callable[[], object],
         ascii: bool,
     ) -> None:
         self._screen, self._source, self._log = screen, source, log
         self._panels, self._pages, self._kept = panels, pages, kept
+        self._attached = attached
         self._look_soon, self._redraw, self._ascii = look_soon, redraw, ascii
         self.snapshot: Snapshot | None = None
         self._lr_factor: float | None = None
@@ -84,11 +91,13 @@ class Actions:
             "go_back": self._go_back,
             "give_up": partial(self.send, commands.Stop()),
             "stop": self._ask_stop,
+            "leave": self._ask_stop,
             "quit": partial(self._post, Quit),
             "leave_at_once": partial(self._run_by_app, "leave_at_once"),
             "shell": partial(self._run_by_app, "suspend_process"),
             "again": partial(self._post, Again),
             "another": partial(self._post, Another),
+            "take_over": self._take_over,
             "break_it": self._break_it,
             "undo": self._undo,
             "breakpoints": self._breakpoints,
@@ -145,6 +154,8 @@ class Actions:
             inside=self._pages.layers_are_seen,
             full=self._pages.full is not None,
             broken=s is not None and (s.undo or bool(self.faults)),
+            attached=self._attached is not None,
+            steers=self._attached is None or not self._attached.steerer,
         )
 
     @property
@@ -218,20 +229,33 @@ class Actions:
 
     def _ask_stop(self) -> None:
         stopping = self.snapshot.stopping if self.snapshot else None
-        self._screen.app.push_screen(AskStop(stopping=stopping, ascii=self._ascii), self._answered)
+        ask = AskStop(
+            stopping=stopping,
+            attached=self._attached is not None,
+            steers=self.situation.steers,
+            ascii=self._ascii,
+        )
+        self._screen.app.push_screen(ask, self._answered)
 
     def _answered(self, answer: StopAnswer | None) -> None:
+        if self._attached is not None and answer == "leave":
+            self._post(Quit)
+            return
         if answer in ("batch", "leave"):
             self.send(commands.Stop("stopped by hand", after="batch"))
         elif answer == "epoch":
             self.send(commands.Stop("stopped by hand", after="epoch"))
-        elif self.snapshot is not None and self.snapshot.stopping:
+        elif self.snapshot is not None and self.snapshot.stopping and self.situation.steers:
             self.send(commands.KeepGoing())
         if answer == "leave":
             self._post(Quit)
 
     def _run_by_app(self, action: str) -> None:
         self._screen.call_later(self._screen.app.run_action, action)
+
+    def _take_over(self) -> None:
+        if self._attached is not None:
+            self._attached.take_over()
 
     # Faults and breakpoints.
 

@@ -6,71 +6,30 @@ import json
 import os
 import socket
 import stat
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from served import HERE, Served, runtime, until  # tests is on the path
 
 from fivestep.core.protocol import commands
-from fivestep.core.protocol.snapshot import RunLocation
 from fivestep.core.protocol.steps import State
 from fivestep.core.serving import wire
-from fivestep.core.serving.client import RemoteRun, UnreachableError
-from fivestep.core.session.session import Session
-from fivestep.presets.build import build
-from fivestep.presets.recipe import load
-
-HERE = RunLocation("runs/one", "fivestep resume one")
-
-
-class Served:
-    """A run in a thread of its own, paused before its first step, and where it is reached."""
-
-    def __init__(self, epochs: int = 3) -> None:
-        self.session = Session(build(load("line-linear", {"epochs": epochs})))
-        self.addresses: list[str] = []
-        self.session.serve(self.addresses.append, HERE)
-        self.clients: list[RemoteRun] = []
-        self.session.send(commands.Pause())
-        self.session.start()
-
-    @property
-    def address(self) -> str:
-        return self.addresses[-1]
-
-    def attach(self, *, watches: bool = True) -> RemoteRun:
-        self.clients.append(RemoteRun(self.address, watches=watches))
-        return self.clients[-1]
-
-    def end(self) -> None:
-        self.session.send(commands.Stop())
-        assert self.session.join(30)
-        for client in self.clients:
-            client.close()
+from fivestep.core.serving.client import UnreachableError
 
 
 @pytest.fixture
-def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A short path, as sockets need it."""
-    with tempfile.TemporaryDirectory(prefix="run-") as folder:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
-        yield Path(folder)
+def folder() -> Iterator[Path]:
+    with runtime() as made:
+        yield made
 
 
 @pytest.fixture
-def served(runtime: Path) -> Iterator[Served]:
+def served(folder: Path) -> Iterator[Served]:
     run = Served()
     yield run
     run.end()
-
-
-def until(remote: RemoteRun, state: State) -> object:
-    picture = remote.picture(None)
-    while picture.state is not state:
-        picture = remote.picture(picture)
-    return picture
 
 
 def test_a_client_sees_the_run_and_steers_it_to_its_end(served: Served) -> None:
@@ -138,12 +97,12 @@ def test_a_dead_process_leaves_no_socket_in_the_way(served: Served) -> None:
         another.end()
 
 
-def test_a_folder_that_others_may_enter_is_not_used(runtime: Path) -> None:
-    (runtime / "fivestep").mkdir()
-    (runtime / "fivestep").chmod(0o755)
+def test_a_folder_that_others_may_enter_is_not_used(folder: Path) -> None:
+    (folder / "fivestep").mkdir()
+    (folder / "fivestep").chmod(0o755)
     run = Served()
     try:
-        assert not run.address.startswith(str(runtime))
+        assert not run.address.startswith(str(folder))
         run.attach().picture(None)
     finally:
         run.end()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 
 import pytest
+from served import runtime  # tests is on the path
 
 from fivestep.core.protocol.commands import Pause, Stop
 from fivestep.core.protocol.record_fields import STATUS
@@ -22,10 +22,9 @@ from ..conftest import Cli
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+def session() -> Iterator[Session]:
     """A run called "one", paused before its first step."""
-    with tempfile.TemporaryDirectory(prefix="run-") as folder:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)  # short, as sockets need it
+    with runtime():
         plan = RecipePlan(load("line-linear", {"epochs": 100_000}))
         run = RunBuilder.begin(plan, RunOptions(runs_folder(), "one")).session(None, "stop")
         run.send(Pause())

@@ -1,0 +1,118 @@
+"""The attached screen: a run elsewhere, watched and steered like one of its own, and left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pictures import until  # tests is on the path
+from served import Served, runtime
+
+from fivestep.core.protocol.commands import Stop
+from fivestep.core.protocol.steps import State
+from fivestep.presets.build import build
+from fivestep.presets.recipe import load
+from fivestep.tui.app.attach import AttachApp
+from fivestep.tui.setup.attach import live_runs
+from fivestep.tui.setup.builder import RunBuilder
+from fivestep.tui.setup.options import RunOptions, runs_folder
+from fivestep.tui.setup.plan import RecipePlan
+from fivestep.tui.terminal.signals import Signals
+from fivestep.tui.watch.dialogs import AskStop
+from fivestep.tui.watch.watch import WatchScreen
+from fivestep.tui.widgets.messages import MessageLog
+
+from ..conftest import seen
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    with runtime():
+        run = Served(build(load("line-linear", {"epochs": 100_000})))
+        yield run
+        run.end()
+
+
+def screen_of(served: Served) -> AttachApp:
+    return AttachApp(Path(), [], served.attach(), MessageLog(), Signals())
+
+
+def state(app: AttachApp) -> State | None:
+    screen = app.screen
+    snapshot = screen.snapshot if isinstance(screen, WatchScreen) else None
+    return None if snapshot is None else snapshot.state
+
+
+async def test_a_run_elsewhere_is_steered_and_left_alone(served: Served) -> None:
+    app = screen_of(served)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: state(app) is State.PAUSED)
+        await pilot.press("minus", "space")
+        await until(pilot, lambda: state(app) is State.RUNNING)
+        assert "q leave" in seen(app)
+        await until(pilot, lambda: "lr ÷2 by hand" in seen(app))
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, AskStop))
+        await pilot.press("l")
+    assert served.session.outcome is None
+    assert served.session.snapshot().lr_factor == 0.5
+
+
+async def test_it_can_be_stopped_from_there_and_shows_how_it_ended(served: Served) -> None:
+    app = screen_of(served)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: state(app) is State.PAUSED)
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, AskStop))
+        await pilot.press("b")
+        await until(pilot, lambda: "STOPPED" in seen(app))
+        await pilot.press("r")  # nothing: the run is not this process's to start again
+        await pilot.press("q")
+    assert served.session.outcome.state is State.STOPPED
+
+
+async def test_the_second_screen_takes_over_and_the_first_is_told(served: Served) -> None:
+    first = served.attach()
+    app = screen_of(served)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: state(app) is State.PAUSED and bool(app.remote.steerer))
+        await pilot.press("space")
+        await until(pilot, lambda: "O take over" in seen(app))
+        assert state(app) is State.PAUSED
+        await pilot.press("O")
+        await until(pilot, lambda: app.remote.steerer == "" and first.steerer != "")
+        assert "O takes over" in first.notices[-1]
+        await pilot.press("space")
+        await until(pilot, lambda: state(app) is State.RUNNING)
+
+
+async def test_a_run_whose_process_is_killed_says_so(served: Served) -> None:
+    app = screen_of(served)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: state(app) is State.PAUSED)
+        app.remote._address = "/nowhere"
+        served.session._server._drop(next(iter(served.session._server._clients.values())))
+        await until(pilot, lambda: "the run's process has gone" in seen(app))
+
+
+async def test_of_several_live_runs_one_is_chosen() -> None:
+    with runtime():
+        sessions = []
+        for name in ("one", "two"):
+            plan = RecipePlan(load("line-linear", {"epochs": 100_000}))
+            builder = RunBuilder.begin(plan, RunOptions(runs_folder(), name))
+            sessions.append(builder.session(None, "stop"))
+            sessions[-1].start()
+        runs = live_runs(runs_folder())
+        assert {run.name for run in runs} == {"one", "two"}
+        app = AttachApp(runs_folder(), runs, None, MessageLog(), Signals())
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(pilot, lambda: "attach to which run?" in seen(app))
+            await pilot.press("down", "enter")
+            await until(pilot, lambda: state(app) is State.RUNNING)
+            assert Path(app.remote.location.place).name == runs[1].name
+        app.remote.close()
+        for session in sessions:
+            session.send(Stop())
+            assert session.join(60)

@@ -1,0 +1,168 @@
+"""`fivestep attach`: the watching screen of a run that another process trains."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from ...core.protocol.steps import State
+from ...core.serving.client import RemoteRun
+from ...core.storage.run_directory import RunError
+from ...core.storage.run_index import RunSummary
+from ..render.format import clean, counted
+from ..setup.attach import attach
+from ..terminal.capture import captured
+from ..terminal.output import FAILED, warnings_once
+from ..terminal.signals import HANGUP, Signals
+from ..terminal.terminal import Settings, is_gone, let_go
+from ..watch.watch import WatchScreen
+from ..widgets.messages import MessageLog
+from .app import FivestepApp
+from .report import summary
+
+
+class RunsScreen(Screen[None]):
+    """Which of several runs to attach to."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,escape,ctrl+c", "app.leave", show=False, priority=True)
+    ]
+    DEFAULT_CSS = """
+    RunsScreen {
+        align: center middle;
+        & > OptionList { width: 76; max-width: 96%; height: auto; max-height: 90%; }
+    }
+    """
+
+    def __init__(self, runs: list[RunSummary]) -> None:
+        super().__init__()
+        self._runs = runs
+
+    class Chosen(Message):
+        """Attach to this run."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.post_message(self.Chosen(event.option_id or ""))
+
+    def compose(self) -> ComposeResult:
+        box = OptionList(*(Option(_row(run), id=run.name) for run in self._runs))
+        box.border_title = "attach to which run?"
+        yield box
+
+
+def _row(run: RunSummary) -> Content:
+    planned = f" of {run.epochs_planned}" if run.epochs_planned else ""
+    told = f"  {run.preset}, {run.epochs}{planned} epochs, {counted(run.batches_done, 'batch')}"
+    return Content.assemble((run.name, "bold"), clean(told))
+
+
+class AttachApp(FivestepApp):
+    """Watches a run that goes on whatever becomes of this screen.
+
+    Args:
+        folder: the runs folder.
+        runs: what there is to attach to; of several one is chosen.
+        remote: attached to already.
+        log: takes what there is to say.
+        signals: in force while the screen is open.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        runs: list[RunSummary],
+        remote: RemoteRun | None,
+        log: MessageLog,
+        signals: Signals,
+    ) -> None:
+        super().__init__(None, log, signals=signals)
+        self._folder, self._runs, self.remote = folder, runs, remote
+
+    def open_first(self) -> None:
+        if self.remote is not None:
+            self._watch(self.remote)
+        else:
+            self.push_screen(RunsScreen(self._runs))
+
+    def on_runs_screen_chosen(self, event: RunsScreen.Chosen) -> None:
+        try:
+            self.remote = attach(self._folder, event.name)
+        except RunError as error:
+            self.notify(str(error), severity="error")
+        else:
+            self._watch(self.remote)
+
+    def _watch(self, remote: RemoteRun) -> None:
+        self._tell()
+        self.set_interval(0.1, self._tell)
+        self.push_screen(
+            WatchScreen(
+                remote,
+                log=self.messages,
+                full_loop=remote.full_loop,
+                kept=lambda: remote.location,
+                attached=remote,
+            )
+        )
+
+    def _tell(self) -> None:
+        """Pass on what the run has to say to this screen."""
+        notices = self.remote.notices if self.remote is not None else ()
+        while notices:
+            text = clean(notices.popleft())
+            self.messages.add(text, "warning")
+            self.notify(text)
+
+
+def open_attached(folder: Path, runs: list[RunSummary], remote: RemoteRun | None) -> int:
+    """Watch a run of another process until the person leaves.
+
+    Args:
+        folder, runs, remote: as `AttachApp`.
+
+    Returns:
+        The exit code: 0 left, or the run has finished or stopped; 1 it has failed, or its process
+        is gone; 129, 130 and 143 after a signal to this screen.
+    """
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
+    log = MessageLog()
+    with Signals(partial(Settings().restore, "")) as signals:
+        app = AttachApp(folder, runs, remote, log, signals)
+        with captured(log.add), warnings_once():
+            app.run()
+        lost = signals.hung_up or is_gone()
+        remote = app.remote
+        if remote is not None:
+            remote.close()
+        if lost:
+            let_go()
+            return 128 + HANGUP
+        code = signals.exit_code or 0
+        return code if remote is None else _left(remote) or code
+
+
+def _left(remote: RemoteRun) -> int:
+    """Say what has become of the run, or how to come back to it; the exit code."""
+    last, outcome = remote.latest(), remote.outcome
+    name = Path(remote.location.place).name
+    if outcome is not None and last is not None:
+        for line in summary(remote.info, last, outcome):
+            print(clean(line))
+        return FAILED if outcome.state is State.FAILED else 0
+    print(clean(f"{remote.info.name} goes on; to come back: fivestep attach {name}"))
+    return 0

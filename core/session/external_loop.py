@@ -254,7 +254,10 @@ class Watched:
 
         def safely(call: Callable[..., None], *args: Any) -> None:
             if not hooks.over:
-                self._safely(call, one, *args)
+                try:
+                    call(one, *args)
+                except Exception as error:
+                    self._fail(error)
 
         safely(self._pass_begins)
         source = iter(batches)
@@ -276,7 +279,7 @@ class Watched:
         if self._hooks is not None or self.outcome is not None:
             raise RuntimeError("one watch goes around one loop; make another")
         with ExitStack() as undo:
-            hooks = LoopHooks(self._safely)
+            hooks = LoopHooks(self._fail)
             undo.callback(hooks.close)
             model, optimizer = self.model, self.optimizer
             hooks.add(model.register_forward_pre_hook, self._forward_begins)
@@ -349,14 +352,17 @@ class Watched:
 
     # Which phase runs.
 
-    def _gate(self, step: Step, unless: Step | None = None) -> None:
+    def _gate(self, step: Step | None = None, unless: Step | None = None) -> None:
         """Let a phase begin, and book the time of the one before, or set it aside.
 
         Args:
-            step: it.
+            step: it; None where what comes next is not known.
             unless: what it was, if no `backward()` follows.
         """
+        # Each batch comes through here twelve times.
         here = perf_counter()
+        if step is None:
+            step = Step.UPDATE if self._updating else Step.OTHER
         (running, since), otherwise = self._now, self._unless
         self._now, self._unless = (step, here), unless
         if otherwise is None:
@@ -378,27 +384,22 @@ class Watched:
             else:
                 spent[running if backward else otherwise] += seconds
 
-    def _pause(self) -> None:
-        """A phase is over, and what comes next is not known."""
-        self._gate(Step.UPDATE if self._updating else Step.OTHER)
-
     def _forward_begins(self, model: nn.Module, _: Any) -> None:
         self._depth += 1
         if self._in_backward or self._depth > 1:  # computed again for it, or a part of itself
             return
-        self._compute(Step.FORWARD)
-        if self._aside:  # between two forward passes is no loss
-            self._settle(backward=False, but=Step.VALIDATE)
         if model.training:
             self._worked = True
+            self._gate(Step.FORWARD)
         else:
             self.progress.val_batch += 1
+            self._compute_in_eval(Step.FORWARD)
+        if self._aside:  # between two forward passes is no loss
+            self._settle(backward=False, but=Step.VALIDATE)
 
-    def _compute(self, step: Step) -> None:
-        """A phase begins that is validation in eval mode, unless `backward()` follows."""
-        if self.model.training:
-            self._gate(step)
-        elif torch.is_grad_enabled():
+    def _compute_in_eval(self, step: Step) -> None:
+        """A phase begins that is validation, unless `backward()` follows."""
+        if torch.is_grad_enabled():
             self._gate(step, unless=Step.VALIDATE)
         else:
             self._gate(Step.VALIDATE)
@@ -409,17 +410,22 @@ class Watched:
             return
         learns = torch.is_grad_enabled()
         if learns:
-            self._losses.in_outputs(outputs)
+            if not isinstance(outputs, Tensor):
+                self._losses.in_outputs(outputs)
         elif not model.training and self._tick is not None:
             self._tick()
         if learns and self.criterion is None:
             self._gate(Step.LOSS, unless=Step.UPDATE if self._updating else Step.OTHER)
         else:
-            self._pause()
+            self._gate()
 
     def _loss_begins(self, *_: Any) -> None:
-        if not self._in_backward:
-            self._compute(Step.LOSS)
+        if self._in_backward:
+            return
+        if self.model.training:
+            self._gate(Step.LOSS)
+        else:
+            self._compute_in_eval(Step.LOSS)
 
     def _loss_ends(self, criterion: nn.Module, given: Any, loss: Any) -> None:
         if not self._in_backward:
@@ -427,20 +433,17 @@ class Watched:
                 self._looked = True  # first: a copy of it is called
                 self._stretched = stretched(criterion, *given)
             self._losses.computed(loss)
-            self._pause()
+            self._gate()
 
     def _zero_grad(self, bare: Callable[..., Any], owner: Any, *args: Any, **options: Any) -> Any:
         if owner is not self.optimizer and owner is not self.model:
             return bare(owner, *args, **options)
-        self._safely(self._zero_grad_begins)
-        done = bare(owner, *args, **options)
-        self._pause()
-        return done
-
-    def _zero_grad_begins(self) -> None:
         self._gate(Step.ZERO_GRAD)
         if not self._updating and self._losses.forget():
             self.should_fall = False  # as in a GAN, where the generator's are thrown away
+        done = bare(owner, *args, **options)
+        self._gate()
+        return done
 
     def _scale(self, bare: Callable[..., Any], scaler: Any, outputs: Any) -> Any:
         scaled = bare(scaler, outputs)
@@ -463,8 +466,10 @@ class Watched:
 
     def _backward_begins(self, of: Any) -> Loss | None:
         """Gives the loss."""
-        groups = self.optimizer.param_groups
-        if len(self._hooked) != sum([len(group["params"]) for group in groups]):
+        count = 0
+        for group in self.optimizer.param_groups:
+            count += len(group["params"])
+        if count != len(self._hooked):
             self._hook_parameters()
         loss = self._losses.read(of)
         self._reached.clear()
@@ -472,16 +477,17 @@ class Watched:
         return loss
 
     def _backward_ends(self, loss: Loss | None) -> None:
-        self._losses.let_go()
         if self._reached:
-            self._settle(backward=True)
+            if self._aside:
+                self._settle(backward=True)
             self._losses.add(loss)
             self._worked = True
         else:  # another optimizer's: no step of this one
+            self._losses.let_go()
             self._now = (Step.OTHER, self._now[1])
             self._settle(backward=False)
             self.should_fall = False
-        self._pause()
+        self._gate()
 
     def _hook_parameters(self) -> None:
         """Have each parameter tell when a gradient has reached it. Lazy ones are none before the
@@ -573,22 +579,25 @@ class Watched:
                 self._finish_epoch()
 
     def _end_batch(self) -> None:
-        self._gate(Step.OTHER)
+        if self._now[0] is not Step.OTHER:
+            self._gate(Step.OTHER)
         progress = self.progress
         updated = self._updated_by == progress.batches_done  # or it only adds to the gradients
         loss = self._loss if updated else self._losses.take()
         self._loss = self._updated_by = None
         self._worked = False
-        progress.end_batch(updated=False)  # the optimizer's own hook has counted
+        progress.batch += 1
+        progress.batches_done += 1
         progress.samples_done += self._given.popleft() if self._given else 0
         if loss is not None:
             self.knows_loss = True
             place = (progress.epoch + 1, progress.batch, progress.batches_done)
             rate = self._rate
+            lrs = rate.lrs if rate.groups else ()
             if self._readback.immediate:
-                self._record.batch(*place, float(loss), rate.lr, self._now[1], rate.lrs)
+                self._record.batch(*place, float(loss), rate.lr, perf_counter(), lrs)
             else:
-                self._readback.push((*place, rate.lr, rate.lrs), torch.as_tensor(loss))
+                self._readback.push((*place, rate.lr, lrs), torch.as_tensor(loss))
                 self._take_losses()
         if self._tick is not None:
             self._tick()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from functools import partial, wraps
+from threading import get_ident
 from typing import Any, Final
 
-import torch
+from torch.compiler import is_dynamo_compiling
 
 Watching = Callable[..., Any]
 """Called in the place of a function, with that function before its arguments; has to call it."""
@@ -19,26 +19,21 @@ class LoopHooks:
     and in copies and pickles of it.
 
     Args:
-        safely: calls a function with arguments, and raises nothing.
+        fail: is told of what a hook has raised.
     """
 
-    def __init__(self, safely: Callable[..., Any]) -> None:
-        self.safely = safely
+    def __init__(self, fail: Callable[[Exception], None]) -> None:
+        self.fail = fail
         self.over = False
         """Whether they sleep for good."""
-        self._thread = threading.get_ident()
+        self.thread = get_ident()
+        """The loop's."""
         self._undo = ExitStack()
 
     @property
     def here(self) -> bool:
         """Whether this is the thread of the loop."""
-        return threading.get_ident() == self._thread
-
-    def awake(self) -> bool:
-        """Whether a hook may do anything."""
-        if torch.compiler.is_compiling():  # first: what follows is nothing to compile
-            return False
-        return not self.over and threading.get_ident() == self._thread
+        return get_ident() == self.thread
 
     def add(self, register: Callable[..., Any], call: Callable[..., None]) -> None:
         """Have `call` called by what `register` takes hooks for."""
@@ -52,7 +47,7 @@ class LoopHooks:
         """Have `watching(bare, ...)` called in the place of a function of a class or a module."""
 
         def call(bare: Callable[..., Any], *args: Any, **options: Any) -> Any:
-            if not self.awake():
+            if is_dynamo_compiling() or self.over or get_ident() != self.thread:
                 return bare(*args, **options)
             return watching(bare, *args, **options)
 
@@ -72,8 +67,13 @@ class _Hook:
 
     def __call__(self, *args: Any) -> None:
         hooks = self._hooks
-        if hooks.awake():
-            hooks.safely(self._call, *args)
+        # Compiling comes first: what follows is nothing to compile.
+        if is_dynamo_compiling() or hooks.over or get_ident() != hooks.thread:
+            return
+        try:
+            self._call(*args)
+        except Exception as error:
+            hooks.fail(error)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Does nothing, whatever it is called with, and is loaded where there is no fivestep.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -26,18 +26,22 @@ class LoopLoss:
         self._parts: list[Loss | None] = []
         self._scaled: tuple[Tensor, Tensor] | None = None
         """What a GradScaler gave, and what it was given."""
-        self._given: tuple[Tensor, Any] | None = None
-        """A loss that was computed, and the node of autograd's graph that it comes from."""
+        self._given: tuple[Loss, Any] | None = None
+        """A loss that was computed, as it was then (a loop may divide it in place), and the node of
+        autograd's graph that it comes from."""
 
     def computed(self, loss: Any) -> None:
         """The criterion has given this."""
-        if isinstance(loss, Tensor) and loss.numel() == 1 and loss.grad_fn is not None:
-            self._given = loss.detach(), loss.grad_fn
+        if _is_number(loss) and (node := loss.grad_fn) is not None:
+            try:
+                self._given = _value(loss), node
+            except RuntimeError:  # it has no value: inside of vmap, or of an export
+                self._given = None
 
     def in_outputs(self, outputs: Any) -> None:
-        """The model has given this: `loss` by name, or the one tensor of shape () of a tuple."""
-        if isinstance(outputs, Tensor):
-            return
+        """The model has given this, no tensor: `loss` by name, or the one tensor of shape () of a
+        tuple.
+        """
         if isinstance(outputs, Mapping):
             self.computed(outputs.get("loss"))
         elif isinstance(outputs, (tuple, list)):
@@ -55,26 +59,26 @@ class LoopLoss:
         """The loss in what `backward()` is about to be called on: the sum, of several tensors;
         None if one of them is no single number.
         """
-        tensors = of if isinstance(of, Sequence) else (of,)
-        return _sum([self._read(tensor) for tensor in tensors])
+        if isinstance(of, Tensor):
+            return self._read(of)
+        return _sum([self._read(tensor) for tensor in of]) if isinstance(of, Sequence) else None
 
     def _read(self, of: Any) -> Loss | None:
-        if not isinstance(of, Tensor) or of.numel() != 1 or of.is_complex():
-            return None
         scaled, given = self._scaled, self._given
-        loss: Tensor = scaled[1] if scaled is not None and of is scaled[0] else of
-        if given is not None and _multiple_of(loss.grad_fn, given[1]):
-            loss = given[0]
-        if loss.device.type == "cpu":
-            return float(loss.item())
-        return loss.detach().reshape(()).to(torch.float32, copy=True)
+        loss = scaled[1] if scaled is not None and of is scaled[0] else of
+        if given is not None and isinstance(loss, Tensor):
+            node = loss.grad_fn
+            if node is given[1] or _multiple_of(node, given[1]):
+                return given[0]
+        return _value(loss) if _is_number(loss) else None
 
     def add(self, loss: Loss | None) -> None:
-        """`backward()` on this has reached the parameters."""
+        """`backward()` on this has reached the parameters; what was computed for it may go."""
         self._parts.append(loss)
+        self._given = self._scaled = None
 
     def let_go(self) -> None:
-        """`backward()` is over: what was computed for it may go."""
+        """`backward()` has reached none: what was computed for it may go."""
         self._given = self._scaled = None
 
     def forget(self) -> bool:
@@ -86,12 +90,22 @@ class LoopLoss:
     def take(self) -> Loss | None:
         """The sum since it was taken last; None if there is none, or it can't be known."""
         parts, self._parts = self._parts, []
-        return _sum(parts)
+        return parts[0] if len(parts) == 1 else _sum(parts)
 
     def take_first(self) -> Loss | None:
         """The first since something was taken last, of a closure that was called repeatedly."""
         parts, self._parts = self._parts, []
         return parts[0] if parts else None
+
+
+def _is_number(loss: Any) -> TypeGuard[Tensor]:
+    return isinstance(loss, Tensor) and loss.numel() == 1 and not loss.is_complex()
+
+
+def _value(loss: Tensor) -> Loss:
+    if loss.is_cpu:
+        return float(loss.item())
+    return loss.detach().reshape(()).to(torch.float32, copy=True)
 
 
 def _sum(parts: list[Loss | None]) -> Loss | None:

@@ -55,7 +55,9 @@ def samples_in(*parts: Any) -> int:
     Args:
         parts: features, labels: tensors (B, ...), or tuples, lists and dicts of them.
     """
-    first = parts[0] if parts else None
+    first: Any = parts
+    while isinstance(first, (tuple, list)) and first:
+        first = first[0]
     if isinstance(first, Tensor) and first.dim():  # the usual case, ten times a millisecond
         return first.size(0)
     return next((len(t) for part in parts for t in tensors_in(part) if t.dim()), 0)

@@ -108,6 +108,30 @@ def accumulation_with_autocast(loader, model, optimizer, criterion):
         yield loss.item()
 
 
+def accumulation_divided_in_place(loader, model, optimizer, criterion):
+    for i, (x, y) in enumerate(loader):
+        loss = criterion(model(x), y)
+        whole = loss.item()
+        loss /= 3
+        loss.backward()
+        if i % 3 == 2:
+            optimizer.step()
+            optimizer.zero_grad()
+        yield whole
+
+
+def ensemble_on_the_side(loader, model, optimizer, criterion):
+    """Losses inside of `vmap` have no value that could be read."""
+    many = torch.func.vmap(lambda x, y: criterion(model(x), y), randomness="same")
+    for x, y in loader:
+        many(x[None], y[None])
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        yield loss.item()
+
+
 def grad_scaler(loader, model, optimizer, criterion):
     scaler = torch.amp.GradScaler("cpu", init_scale=128.0)
     for x, y in loader:
@@ -326,6 +350,8 @@ KINDS = [
     (mean_of_losses, 2, False),
     (judged_in_between, 2, True),
     (accumulation_with_autocast, 2, True),
+    (accumulation_divided_in_place, 2, True),
+    (ensemble_on_the_side, 2, True),
     (grad_scaler, 2, False),
     (closure_in_step, 2, False),
     (fetches_ahead, 2, False),

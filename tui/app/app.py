@@ -23,7 +23,7 @@ from ..terminal.capture import print_to_descriptors
 from ..terminal.keyboard import forgiving
 from ..terminal.signals import Signals
 from ..terminal.terminal import in_background, is_gone, let_go
-from ..watch.pace import Resizing
+from ..watch.pace import SETTLED, Resizing
 from ..widgets.messages import MessageLog
 from ..widgets.theme import DARK, themes
 
@@ -108,7 +108,8 @@ class FivestepApp(App[None]):
         """Take a new size of the window, or wait for the last one of many."""
         wait = 0.0
         if not self.is_headless:
-            wait = self._resizing.wait(settled=event is self._settled)
+            came = time.monotonic() - event.time  # the screen may have been busy since
+            wait = self._resizing.wait(SETTLED if event is self._settled else came)
         if self._resize_later is not None:
             self._resize_later.stop()
         if wait > 0:

@@ -98,17 +98,17 @@ class Resizing:
         self._clock, self._used = clock, used
         self._last = float("-inf"), used()
 
-    def wait(self, *, settled: bool = False) -> float:
+    def wait(self, waited: float = 0.0) -> float:
         """Seconds until a size may be shown if no other one follows; 0 if it may be now, and then
         it counts.
 
         Args:
-            settled: it has waited so long.
+            waited: seconds since it came.
         """
         now, used = self._clock(), self._used()
         last, used_then = self._last
         left = (used - used_then) / RESIZING_BUDGET - (now - last)
-        if left > 0 and not settled:
-            return min(left, SETTLED)
+        if left > 0 and waited < SETTLED:
+            return min(left, SETTLED - waited)
         self._last = now, used
         return 0.0

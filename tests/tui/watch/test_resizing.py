@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fivestep.tui.watch.pace import RESIZING_BUDGET, SETTLED, Resizing
 
 
@@ -34,5 +36,15 @@ def test_the_last_of_many_is_shown_soon_whatever_it_costs() -> None:
     used[0] += 1000.0
     assert sizes.wait() == SETTLED
     now[0] += SETTLED
-    assert sizes.wait(settled=True) == 0
+    assert sizes.wait(SETTLED) == 0
     assert sizes.wait() == 0
+
+
+def test_a_size_that_came_while_the_screen_was_busy_has_waited_already() -> None:
+    now, used = [100.0], [5.0]
+    sizes = Resizing(lambda: now[0], lambda: used[0])
+    assert sizes.wait() == 0
+    used[0] += 0.2
+    now[0] += 0.2
+    assert sizes.wait(0.4 * SETTLED) == pytest.approx(0.6 * SETTLED)
+    assert sizes.wait(3 * SETTLED) == 0

@@ -17,6 +17,7 @@ from ..training.nonfinite import bad_saved_weights
 from ..training.progress import COUNTERS
 from ..training.rng import everything_untouched, rng_state, set_rng_state
 from ..training.training import Training
+from .recorder import saved_epochs
 from .series import Series
 
 SPOILED: Final = (
@@ -72,7 +73,9 @@ def _uncounted(state: Mapping[str, Any], device: torch.device) -> str:
             return f"progress.{name} is no count"
     record = state["record"]
     metrics = dict(record["metrics"])
-    rows = *record.get("epochs", ()), record.get("epoch_seconds", ())
+    rows = saved_epochs(record)
+    if any(None in (row.epoch, row.train_loss, row.seconds) for row in rows):
+        return "record.epochs is no number"
     epochs = [("epochs", value) for row in rows for value in row]
     for name, value in [*((name, record[name]) for name in _NUMBERS), *metrics.items(), *epochs]:
         if value is not None and not isinstance(value, (int, float)):

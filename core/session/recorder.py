@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple
 from functools import reduce
 from operator import add
@@ -191,6 +191,12 @@ METRIC_SERIES: Final = (
     "grad_norm",
     "throughput",
 )
+
+
+def saved_epochs(state: Mapping[str, Any]) -> list[EpochRow]:
+    """The epochs in what `Recorder.state` gave; none in what an older fivestep saved."""
+    rows = zip(state.get("epochs", ()), state.get("epoch_seconds", ()), strict=True)
+    return [EpochRow(*(*row, seconds)) for row, seconds in rows]
 
 
 class Recorder:
@@ -399,8 +405,7 @@ class Recorder:
         self.best_val_loss = lowest and Best(*lowest)
         self.last = last and EpochSummary(**last)
         self.epochs.clear()
-        rows = zip(state.get("epochs", ()), state.get("epoch_seconds", ()), strict=True)
-        self.epochs.extend(EpochRow(*(*row, seconds)) for row, seconds in rows)
+        self.epochs.extend(saved_epochs(state))
         active, before, validating = state["epoch_so_far"]
         clock = self._clock
         self._epoch_began = (

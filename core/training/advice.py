@@ -38,6 +38,9 @@ BY_MESSAGE: Final = (
     (("argument #1 'indices'",), "an embedding takes the numbers of tokens: whole ones, .long()"),
     (("expected scalar type", "same dtype"),
      "the types differ: labels for classes are int64, all else float32"),
+    (("to be on the same device", "is not on the expected device"),
+     ("the batches are on the run's device: what the model or the criterion makes itself belongs "
+      "there, too: .to(x.device), or register_buffer")),
     (("not numpy.ndarray",),
      "the batches are NumPy arrays: torch.from_numpy(...) in the data set or in unpack"),
     (("modified by an inplace operation",),

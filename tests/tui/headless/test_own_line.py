@@ -68,6 +68,11 @@ class Net(nn.Module):
         return self.last(hidden)  # here
 
 
+class Elsewhere(nn.Linear):
+    def forward(self, x):
+        return super().forward(x.to("meta"))  # here
+
+
 def sequence():
     return nn.Sequential(
         nn.Linear(10, 5),
@@ -106,6 +111,9 @@ FAILED = {
     "made(Net(), criterion=lambda o, y: o.nowhere)": (
         "in <lambda>, epoch 1, batch 1, loss: AttributeError: 'Tensor' object has no attribute "
         "'nowhere' (outputs (8, 2) float32, labels (8,) int64)"
+    ),
+    "made(Elsewhere(10, 2))": (
+        "what the model or the criterion makes itself belongs there, too: .to(x.device), or"
     ),
     "made(Net(8))": (
         "in forward, epoch 1, batch 1, forward: layer last (Linear) expects 8 features, got 16 "

@@ -91,14 +91,13 @@ def test_the_screen_trains_it_again_from_the_file_as_it_stands_then(own: str) ->
     with Terminal("train", own, "--epochs", "2") as terminal:
         terminal.until("2 epochs trained")
         terminal.until("run again")
-        assert "right" in terminal.text
+        terminal.until("right")  # a frame may come in pieces
         Path(own).write_text(OWN.replace("nn.Conv2d(1, 4, 3)", "nn.Conv2d(1, 4, 3, bias=False)"))
         terminal.type("r")
         # The messages of the run before are still there, and say that it has finished.
         terminal.until(lambda text: "326 parameters" in text and "FINISHED" in text.split("\n")[0])
         Path(own).write_text("1 / 0")
         terminal.type("r")
-        terminal.until("own.py:1")
         terminal.until("ZeroDivisionError:")
         terminal.type("q")
         assert terminal.ended() == 1

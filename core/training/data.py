@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from itertools import islice
+from multiprocessing import resource_tracker
 from typing import Any, cast
 
 import torch
@@ -171,10 +173,14 @@ def last_batch(batches: Batches, unpack: Unpack) -> int | None:
 
 
 @contextmanager
-def _leaving_ctrl_c_to_us() -> Iterator[None]:
+def _leaving_ctrl_c_to_us(loader: Any) -> Iterator[None]:
     """Processes that a run's thread starts here, data workers, do not get Ctrl+C, which a terminal
     sends to all: one that is spawned, and still loads torch, would tell of it in a traceback.
     """
+    if isinstance(loader, DataLoader) and loader.num_workers:
+        context = loader.multiprocessing_context or multiprocessing
+        if context.get_start_method() != "fork":
+            resource_tracker.ensure_running()  # it would lift the mask where it starts
     if threading.current_thread() is threading.main_thread():
         yield
         return
@@ -229,7 +235,7 @@ class Feed:
         """Begun by the first `take`, so that shuffling counts as waiting for data."""
         if isinstance(self._source, TensorBatches):
             return self._source.batches(self._start)
-        with _leaving_ctrl_c_to_us():
+        with _leaving_ctrl_c_to_us(self._source):
             if not self._start:
                 return iter(self._source)
             with everything_untouched(self._device):  # what these drew was drawn the first time

@@ -210,12 +210,14 @@ class FivestepApp(App[None]):
             self.exit()
         elif signals.caught is not None and not self.leaving:
             self.action_leave(f"interrupted by {signals.caught.name}")
-        elif self.leaving and not self._wait_told and self.launch is not None:
-            from ..headless.reporter import waits_for
+        elif self.leaving and self.launch is not None:
+            from ..headless.reporter import give_up_data, waits_for
 
-            waits = waits_for(self.launch)
-            self._wait_told = bool(waits)
+            if self.launch.session is not None:
+                give_up_data(self.launch.session)
+            waits = "" if self._wait_told else waits_for(self.launch)
             if waits:
+                self._wait_told = True
                 self.messages.add(f"{waits}; ctrl+c leaves at once")
 
     def action_suspend_process(self) -> None:

@@ -8,9 +8,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ...core.protocol.listener import Listener
+from ...core.protocol.steps import Step
 from ...core.verdicts.verdicts import Verdict, find_verdicts
 from ..render.format import short_time
 from ..terminal.output import FAILED, UNKEPT, Output, complain
+from ..terminal.signals import end_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +123,17 @@ def waits_for(source: Source) -> str:
     if now is None or waited < PATIENCE:
         return ""
     return f"still in {now[0].info.name}, for {short_time(waited)} so far"
+
+
+def give_up_data(session: Session) -> None:
+    """End the data workers of a run that is to stop and has waited long for their batch, which
+    nobody needs any more; their loader notices within five seconds.
+    """
+    step, since = session.now()
+    loaders = (session.training.batches, session.training.validation)
+    working = any(getattr(loader, "num_workers", 0) for loader in loaders)
+    if working and step in (Step.DATA, Step.VALIDATE) and perf_counter() - since >= PATIENCE:
+        end_children()
 
 
 SPACING: Final = 1.0

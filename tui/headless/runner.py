@@ -24,7 +24,7 @@ from ..terminal.output import (
 )
 from ..terminal.signals import HANGUP, Signals, end_children
 from ..terminal.terminal import Terminals, is_gone, let_go, surviving_streams
-from .reporter import Ending, Reporter, tell_unkept
+from .reporter import Ending, Reporter, give_up_data, tell_unkept
 from .text_reporter import TextReporter
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def follow(
                 session.send(Stop(f"interrupted by {signals.caught.name}"))
             else:
                 session.send(Stop("nobody reads the output"))
+        elif stopping:
+            give_up_data(session)
     outcome, last = session.outcome, session.latest()
     assert outcome is not None
     if outcome.state is not State.FINISHED:

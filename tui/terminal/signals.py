@@ -122,6 +122,8 @@ def end_children(*, everyone: bool = False) -> None:
     """End the data workers that this process has started, which may be busy for long, and look only
     every five seconds whether it is still there; or everyone that multiprocessing knows of.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's takes them for a failure
     processes = sys.modules.get("multiprocessing.process")
     for child in processes.active_children() if processes is not None else ():
         if everyone or child.daemon:

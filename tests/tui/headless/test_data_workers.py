@@ -43,16 +43,17 @@ criterion.calls = 0
 def training():
     torch.manual_seed(0)
     model = nn.Linear(3, 1)
-    loader = DataLoader(Stuck(), 1, num_workers=2, persistent_workers=True)
+    how = {{"persistent_workers": True, "multiprocessing_context": {context!r}}}
+    loader = DataLoader(Stuck(), 1, num_workers=2, **how)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     return Training(model=model, criterion=criterion, optimizer=optimizer, batches=loader)
 """
 
 
-def started(folder: Path, *, last: int) -> Terminal:
+def started(folder: Path, *, last: int, context: str | None = None) -> Terminal:
     """A run whose data end after some items, for ever."""
     file = folder / "own.py"
-    file.write_text(OWN.format(folder=str(folder), last=last))
+    file.write_text(OWN.format(folder=str(folder), last=last, context=context))
     words = ("train", str(file), "--no-ui", "--name", "run", "--runs-dir", str(folder))
     terminal = Terminal(*words, columns=200)
     terminal.keep = True
@@ -93,3 +94,15 @@ def test_a_second_ctrl_c_ends_workers_too(tmp_path: Path) -> None:
         terminal.until("still in data, for")
         terminal.type("\x03")
         assert end(terminal, tmp_path, 130) == 0
+
+
+def test_one_ctrl_c_is_enough_while_workers_are_spawned_and_where_they_bring_nothing(
+    tmp_path: Path,
+) -> None:
+    with started(tmp_path, last=0, context="spawn") as terminal:
+        terminal.until("4 parameters")
+        while not any(True for _ in left(terminal.process.pid)):
+            terminal.read()
+        terminal.type("\x03")
+        assert end(terminal, tmp_path, 130) == 0
+        assert "interrupted after 0 epochs, 0 batches" in terminal.text

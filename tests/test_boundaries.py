@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from doing import python
 
-CORE_MUST_NOT = {"textual", "typer", "sklearn", "fivestep.presets", "fivestep.tui"}
-PRESETS_MUST_NOT = {"textual", "typer", "fivestep.tui"}
+CORE_MUST_NOT = {"textual", "typer", "plotext", "sklearn", "fivestep.presets", "fivestep.tui"}
+PRESETS_MUST_NOT = {"textual", "typer", "plotext", "fivestep.tui"}
 TORCH = {"torch", "numpy"}
 LISTING = ("run_index", "run_directory", "run_log", "environment")
 
@@ -45,7 +45,7 @@ def test_a_floor_loads_nothing_from_above(floor: str, forbidden: set[str]) -> No
         ([f"fivestep.core.storage.{name}" for name in LISTING], TORCH),
         (
             ["fivestep.tui.cli.main", "fivestep.tui.app.open", "fivestep.tui.choose.screen"],
-            {*TORCH, "sklearn", "typer", "pydantic"},
+            {*TORCH, "sklearn", "typer", "pydantic", "plotext"},
         ),
     ],
     ids=["the package", "what a face needs first", "a list of runs", "the first picture"],

@@ -30,6 +30,7 @@ PRIVATE: Final = {
     "_orig_mod": "torch: the model inside a compiled one",
     "_compiled_call_impl": "torch: whether a model was compiled in place",
     "_metadata": "torch: the versions of modules in a state dict",
+    "_get_unique_pixels": "plotext: not to look for colours that a chart doesn't have",
 }
 """Private names of other libraries that are used, and what for. None is added without need: each
 can break with any release of theirs."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from ...core.protocol.snapshot import Curve
 from .format import count, fit, tick
@@ -78,12 +80,9 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
     return ticks[::stride]
 
 
+_COLOR = re.compile(r"\x1b\[([0-9;]*)m")
 BRAILLE: Final = "braille"
-"""What draws in dots, eight in a cell: two across, four down."""
-BLANK: Final = (" ", "")
-_LEFT = tuple(sum(dot for i, dot in enumerate((1, 2, 4, 64)) if n >> i & 1) for n in range(16))
-_RIGHT = tuple(sum(dot for i, dot in enumerate((8, 16, 32, 128)) if n >> i & 1) for n in range(16))
-"""What four dots, the lowest bit on top, are in the number of a braille character."""
+"""plotext's name of what draws in dots, eight in a cell: two across, four down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,62 +98,57 @@ class Stroke:
     """A single character, or `BRAILLE`."""
 
 
+@cache
+def load_plotext() -> Any:
+    """Import plotext: for the first chart, or before a run starts, which it would cost time."""
+    import plotext
+
+    plotext.terminal.limit(False, False)
+    return plotext
+
+
 def paint(strokes: Sequence[Stroke], width: int, height: int) -> list[Line]:
     """The strokes on a canvas of `width` x `height` cells, later ones on top."""
     if width < 1 or height < 1:
         return []
-    cells: list[list[Span]] = [[BLANK] * width for _ in range(height)]
+    plotext = load_plotext()
+    figure = plotext.figure
+    figure.clear()
+    figure.plot_size(width, height)
+    figure.canvas("default")
+    figure.axes(False)
+    for axis in ("x", "y"):
+        figure.ruler(axis).frequency(0)
+        figure.ruler(axis).lim(0.0, 1.0)
+    styles = [""]
     for stroke in strokes:
-        fine = stroke.glyph == BRAILLE
-        across, down = (2, 4) if fine else (1, 1)
-        dots = _dots(stroke, width * across, height * down)
-        for column in range(width):
-            left, right = dots[column * across], dots[column * across + across - 1]
-            row = 0
-            while left or right:
-                if fine and (left & 15 or right & 15):
-                    braille = 0x2800 + _LEFT[left & 15] + _RIGHT[right & 15]
-                    cells[row][column] = chr(braille), stroke.style
-                elif not fine and left & 1:
-                    cells[row][column] = stroke.glyph, stroke.style
-                left, right, row = left >> down, right >> down, row + 1
-    for drawn in cells:  # a blank looks the same in any style: one less to change to
-        for column in range(1, width):
-            if drawn[column] is BLANK:
-                drawn[column] = " ", drawn[column - 1][1]
-    return [joined(row) for row in cells]
+        if stroke.style not in styles:
+            styles.append(stroke.style)
+        # The colour is no colour: it carries the number of the style through plotext.
+        pen = plotext.marker(stroke.glyph, plotext.pixel(16 + styles.index(stroke.style)))
+        signal = figure.signal(list(stroke.x), list(stroke.y), marker=pen)
+        if stroke.kind == "line":
+            signal.lines(True)
+        elif stroke.kind == "pairs":
+            for i in range(1, len(stroke.x), 2):
+                signal.line(i)
+        # plotext would look at every point for colours that it must not give to later signals.
+        signal._get_unique_pixels = list
+        figure.draw(signal)
+    rows = figure.build().string().split("\n")[:height]
+    return [_styled(row, styles) for row in rows]
 
 
-def _dots(stroke: Stroke, columns: int, rows: int) -> list[int]:
-    """The dots of a stroke: a number for each column, whose bit i is the dot of row i."""
-    dots = [0] * columns
-    xs = [round(x * (columns - 1)) for x in stroke.x]
-    ys = [(1 - y) * (rows - 1) for y in stroke.y]
-    if stroke.kind == "points":
-        for x, y in zip(xs, ys, strict=True):
-            dots[x] |= 1 << round(y)
-        return dots
-    for i in range(1, len(xs), 2 if stroke.kind == "pairs" else 1):
-        x, y, end, last = xs[i - 1], ys[i - 1], xs[i], ys[i]
-        if x > end:
-            x, y, end, last = end, last, x, y
-        if x == end:
-            dots[x] |= _run(round(y), round(last))
-        before = round(y)
-        for column in range(x + 1, end + 1):
-            row = round(y + (last - y) * (column - x) / (end - x))
-            # Each of two columns has its half of what is between them.
-            down = (row > before) - (row < before)
-            middle = (before + row + (down < 0)) // 2
-            dots[column - 1] |= _run(before, middle)
-            dots[column] |= _run(middle + down, row)
-            before = row
-    return dots
-
-
-def _run(a: int, b: int) -> int:
-    """The bits from `a` to `b`, whichever is lower."""
-    return (2 << max(a, b)) - (1 << min(a, b))
+def _styled(row: str, styles: list[str]) -> Line:
+    """A row of plotext's output with its colour codes turned back into style names."""
+    spans: list[tuple[str, str]] = []
+    style, place = "", 0
+    for code in _COLOR.finditer(row):
+        spans.append((row[place : code.start()], style))
+        number = code.group(1).rpartition(";")[2]
+        style = styles[int(number) - 16] if code.group(1).startswith("38;5") else ""
+        place = code.end()
+    return line(*spans, (row[place:], style))
 
 
 LEVELS: Final = "▁▂▃▄▅▆▇█"
@@ -281,7 +275,7 @@ def chart(
         lines.append((_gutter(f"{count(bad)} {BAD}", gutter, " ", "bad"), *joined(cells)))
     for i, painted in enumerate(paint(strokes, inner, rows)):
         corner = "┤" if i in labels else "│"
-        lines.append((_gutter(labels.get(i, ""), gutter, corner), *painted))
+        lines.append((_gutter(labels.get(i, ""), gutter, corner), *sized(painted, inner)))
     if marks:
         lines.append((_gutter("", gutter, "│"), *_marks(marks, column, inner)))
     if height >= 4:

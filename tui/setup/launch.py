@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import traceback
@@ -12,7 +13,8 @@ from ...core.protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
 from ...core.protocol.steps import State, Step
 from ...core.training.own_code import first_line, own_line
 from ...presets.errors import RecipeError
-from ..terminal.imports import load_torch
+from ..render.charts import load_plotext
+from ..terminal.imports import importing, load_torch
 from .builder import RunBuilder
 from .plan import FilePlan
 
@@ -81,6 +83,9 @@ class Launch:
     def _build(self) -> Session | None:
         try:
             load_torch()
+            # In the middle of a run its import would hold the run up; without it a panel says so.
+            with importing(), contextlib.suppress(Exception):
+                load_plotext()
             from ...core.training.device import DeviceProbe
 
             session = self.builder.session(None, "ask")

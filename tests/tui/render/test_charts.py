@@ -17,10 +17,8 @@ from fivestep.tui.render.charts import (
     ChartView,
     Mark,
     Scale,
-    Stroke,
     chart,
     nice_ticks,
-    paint,
     sparkline,
     thinned,
 )
@@ -130,17 +128,6 @@ def test_validation_is_marks_that_leave_the_training_loss_to_be_seen() -> None:
     whole = [char for row in without for text, style in row for char in text if style == "train"]
     seen = [char for style, char in drawn if style == "train" and char != " "]
     assert len(seen) >= len([char for char in whole if char != " "]) - len(marks)
-
-
-def test_a_line_is_drawn_in_dots_and_joined() -> None:
-    (row,) = texts(paint([Stroke([0.0, 1.0], [0.0, 1.0], "train")], 2, 1))
-    assert row == "⡠⠊"
-    (row,) = texts(paint([Stroke([0.0, 1.0, 1.0], [0.5, 0.5, 0.0], "train")], 3, 1))
-    assert row == "⠤⠤⢤"
-    rows = texts(paint([Stroke([0.0, 0.0, 1.0, 1.0], [0, 1, 0, 1], "train", "pairs")], 3, 2))
-    assert rows == ["⡇ ⢸", "⡇ ⢸"]
-    rows = paint([Stroke([0.0, 1.0], [0, 0], "a"), Stroke([1.0], [0], "b", "points", "◆")], 3, 1)
-    assert rows == [(("⣀⣀", "a"), ("◆", "b"))]
 
 
 def test_ascii_charts_are_ascii_but_for_the_frame() -> None:

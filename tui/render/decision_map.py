@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 from ...core.protocol.inside import DecisionMap
@@ -84,25 +85,24 @@ def _sure(picture: DecisionMap) -> float:
 def _pixels(picture: DecisionMap, columns: int, rows: int) -> list[list[Pixel]]:
     """The nearest class of each place, the stronger the more probable than by luck it is."""
     luck = 1 / max(1, len(picture.names))
-    pixels: list[list[Pixel]] = []
-    for row in range(rows):
-        start = (2 * row + 1) * picture.rows // (2 * rows) * picture.columns
-        pixels.append([])
-        for column in range(columns):
-            at = start + (2 * column + 1) * picture.columns // (2 * columns)
-            known, chance = picture.classes[at], picture.confidence[at]
-            more = (chance - luck) / (1 - luck) if luck < 1 else 1.0
-            strength = round(more * TINTS) if math.isfinite(more) else 0
-            pixels[-1].append((known, min(TINTS, max(0, strength))))
-    return pixels
+    seen: list[Pixel] = []
+    for known, chance in zip(picture.classes, picture.confidence, strict=True):
+        more = (chance - luck) / (1 - luck) if luck < 1 else 1.0
+        strength = round(more * TINTS) if math.isfinite(more) else 0
+        seen.append((known, min(TINTS, max(0, strength))))
+    places = [(2 * column + 1) * picture.columns // (2 * columns) for column in range(columns)]
+    starts = [(2 * row + 1) * picture.rows // (2 * rows) * picture.columns for row in range(rows)]
+    return [[seen[start + place] for place in places] for start in starts]
 
 
+@cache
 def _blocks(upper: Pixel, lower: Pixel) -> Span:
     if upper[0] < 0 or lower[0] < 0:
         return "✗", "bad"
     return "▀", "map-" + "-".join(f"{known % len(GLYPHS)}{tint}" for known, tint in (upper, lower))
 
 
+@cache
 def _sign(pixel: Pixel, *, several: bool) -> Span:
     known, tint = pixel
     if known < 0:

@@ -262,13 +262,17 @@ def why_not(key: str, at: Situation) -> str:
 
 def footer(at: Situation, width: int) -> list[KeyCommand]:
     """What the footer shows in `width` cells: the least important give way first."""
-    shown = [command for command in applying(at) if command.footer]
-    while footer_width(shown) > width:
-        least = max(command.footer for command in shown)
-        if least == 1:
+    there = [command for command in applying(at) if command.footer]
+    shown: list[KeyCommand] = []
+    for command in sorted(there, key=lambda command: command.footer):
+        pair = [c for c in there if (c.footer, c.short) == (command.footer, "")]
+        if command in pair:
+            continue  # it comes with its neighbour, whose label it shares
+        more = [*shown, *(pair if command.short else ()), command]
+        if command.footer > 1 and footer_width(more) > width:
             break
-        shown = [command for command in shown if command.footer < least]
-    return shown
+        shown = more
+    return [command for command in there if command in shown]
 
 
 def footer_width(shown: list[KeyCommand]) -> int:

@@ -383,6 +383,7 @@ ROWS = st.lists(
             Histogram, ANY, ANY, st.tuples(*[st.integers(0, 9**9)] * 20), st.integers(0, 3)
         ),
         st.none(),
+        NAME,
         st.booleans(),
     ),
     max_size=12,

@@ -456,6 +456,11 @@ def test_the_footer_gives_way_but_never_loses_the_way_out() -> None:
             shown = commands.footer(Situation(state, narrow=width < 100), width)
             assert commands.footer_width(shown) <= width or {c.footer for c in shown} == {1}
             assert {"?", "q"} <= {command.shown for command in shown}
+            ids = {command.id for command in shown}
+            assert ("slower" in ids, "lr_up" in ids) == ("faster" in ids, "lr_down" in ids)
+            least = max(command.footer for command in shown)
+            left_out = set(commands.applying(Situation(state, narrow=width < 100))) - set(shown)
+            assert all(c.footer >= least for c in left_out if c.footer)
 
 
 def paced(costs: list[float], sizes: list[int], kind: Drawing = "everything") -> list[float]:

@@ -282,8 +282,11 @@ class Watched:
             hooks = LoopHooks(self._fail)
             undo.callback(hooks.close)
             model, optimizer = self.model, self.optimizer
-            hooks.add(model.register_forward_pre_hook, self._forward_begins)
-            hooks.add(model.register_forward_hook, self._forward_ends)
+            if isinstance(model, torch.jit.ScriptModule) and not _takes_hooks(model):
+                hooks.around(type(model), "__call__", self._forward)
+            else:
+                hooks.add(model.register_forward_pre_hook, self._forward_begins)
+                hooks.add(model.register_forward_hook, self._forward_ends)
             if self.criterion is not None:
                 hooks.add(self.criterion.register_forward_pre_hook, self._loss_begins)
                 hooks.add(self.criterion.register_forward_hook, self._loss_ends)
@@ -293,6 +296,7 @@ class Watched:
                 hooks.around(home_of(owner, "zero_grad"), "zero_grad", self._zero_grad)
             hooks.around(torch.amp.GradScaler, "scale", self._scale)
             hooks.around(torch.autograd, "backward", self._backward)
+            hooks.around(torch.jit, "script", hooks.without)
             self._clock.start()
             self._now = (Step.OTHER, perf_counter())
             self._hooks = hooks
@@ -396,6 +400,15 @@ class Watched:
             self._compute_in_eval(Step.FORWARD)
         if self._aside:  # between two forward passes is no loss
             self._settle(backward=False, but=Step.VALIDATE)
+
+    def _forward(self, bare: Callable[..., Any], module: Any, *args: Any, **options: Any) -> Any:
+        """The same for a model that takes no hooks."""
+        if module is not self.model:
+            return bare(module, *args, **options)
+        self._safely(self._forward_begins, module, args)
+        outputs = bare(module, *args, **options)
+        self._safely(self._forward_ends, module, args, outputs)
+        return outputs
 
     def _compute_in_eval(self, step: Step) -> None:
         """A phase begins that is validation, unless `backward()` follows."""
@@ -618,6 +631,15 @@ class Watched:
             self._take_losses(everything=True)
             self.progress.end_epoch()
             self._record.epoch(self.progress, self._rate.lr, self._rate.by_group, validated=False)
+
+
+def _takes_hooks(model: nn.Module) -> bool:
+    """Whether a module made by TorchScript can be hooked: a traced one can, a scripted one not."""
+    try:
+        model.register_forward_pre_hook(lambda *_: None).remove()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _innermost(optimizer: Any) -> Optimizer:

@@ -29,6 +29,8 @@ class LoopHooks:
         self.thread = get_ident()
         """The loop's."""
         self._undo = ExitStack()
+        self._added: list[tuple[Any, _Hook, Any]] = []
+        """What registers each hook, the hook, and the handle that takes it away."""
 
     @property
     def here(self) -> bool:
@@ -37,7 +39,8 @@ class LoopHooks:
 
     def add(self, register: Callable[..., Any], call: Callable[..., None]) -> None:
         """Have `call` called by what `register` takes hooks for."""
-        self._undo.callback(register(_Hook(self, call)).remove)
+        hook = _Hook(self, call)
+        self._added.append((register, hook, register(hook)))
 
     def add_bare(self, register: Callable[..., Any], call: Callable[..., None]) -> None:
         """The same for a `call` that can't fail and may be called in any thread."""
@@ -53,9 +56,21 @@ class LoopHooks:
 
         self._undo.callback(_replaced(home, name, call))
 
+    def without(self, bare: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """What a function gives while no hook is there: TorchScript would compile them."""
+        added, self._added = self._added, []  # it may come back here, for a function inside
+        for *_, handle in added:
+            handle.remove()
+        try:
+            return bare(*args, **options)
+        finally:
+            self._added = [(register, hook, register(hook)) for register, hook, _ in added]
+
     def close(self) -> None:
         """Take all of them away."""
         self.over = True
+        for *_, handle in self._added:
+            handle.remove()
         self._undo.close()
 
 

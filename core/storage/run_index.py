@@ -96,6 +96,9 @@ def summary(path: Path) -> RunSummary:
     if running or not outcome:
         outcome = _so_far(run.metrics)
     size, checkpoints = _weigh(run)
+    reason = damage or _text(outcome.get("reason"))
+    if state == "crashed" and meta.get("kind") == "loop":
+        reason = "its process ended in the middle; a loop of your own resumes by itself"
     return RunSummary(
         name=run.name,
         path=path,
@@ -111,7 +114,7 @@ def summary(path: Path) -> RunSummary:
         val_loss=_number(outcome.get("val_loss")),
         size=size,
         checkpoints=checkpoints,
-        reason=damage or _text(outcome.get("reason")),
+        reason=reason,
         resumable=checkpoints > 0 and state in ("stopped", "failed", "interrupted", "crashed"),
     )
 

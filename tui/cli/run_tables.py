@@ -53,9 +53,9 @@ def _row(run: RunSummary) -> tuple[str, ...]:
         best += f" @{run.best_epoch}"
     remark = clean(run.reason)
     if run.state == "crashed":
-        remark = f"its process ended in the middle; fivestep resume {run.name}"
-        if not run.resumable:
-            remark = "its process ended before anything was saved"
+        remark = remark or "its process ended before anything was saved"
+        if run.resumable:
+            remark = f"its process ended in the middle; fivestep resume {run.name}"
     if run.state == "finished":
         remark = ""
     return (

@@ -43,7 +43,7 @@ def keep_loop(watched: Watched, folder: Path, name: str | None) -> KeptLog:
         directory.write_meta(facts | _watched_facts(watched))
         kept = KeptLog(directory)
     except BaseException:
-        directory.close()
+        directory.discard()
         raise
     watched.keep(kept.log)
     return kept

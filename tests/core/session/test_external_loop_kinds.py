@@ -614,6 +614,42 @@ def test_hooks_are_nothing_to_what_is_compiled():
     assert watched.latest().loss == losses[-1]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+@pytest.mark.parametrize("made", ["scripted", "traced"])
+def test_models_of_torchscript_are_watched(made):
+    def built_anew():
+        torch.manual_seed(3)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+        if made == "scripted":
+            return torch.jit.script(model)
+        return torch.jit.trace(model, torch.ones(8, 4))
+
+    criterion, bare, model = nn.CrossEntropyLoss(), built_anew(), built_anew()
+    optimizer = torch.optim.SGD(bare.parameters(), lr=0.1)
+    losses = epochs(plain, data(), bare, optimizer, criterion)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Watched(model, optimizer, criterion) as watched:
+        assert epochs(plain, watched(data()), model, optimizer, criterion) == losses
+    assert all(map(torch.equal, model.state_dict().values(), bare.state_dict().values()))
+    assert all(watched.shares[step] > 0 for step in FIVE)
+    assert watched.latest().loss == losses[-1]
+    assert watched.mistake is None
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_model_can_be_scripted_under_watch():
+    script, (model, optimizer) = torch.jit.script, built()
+    with Watched(model, optimizer, nn.CrossEntropyLoss()) as watched:
+        torch.jit.script(model)
+        epochs(plain, watched(data()), model, optimizer, watched.criterion)
+    assert all(watched.shares[step] > 0 for step in FIVE)
+    assert not model._forward_hooks
+    assert not model._forward_pre_hooks
+    assert torch.jit.script is script
+
+
 def test_a_loss_that_the_model_computes_counts_as_it_was_before_the_loop_divided_it():
     class WithLoss(nn.Module):
         """As Hugging Face's, or with a tuple as in small language models."""

@@ -247,6 +247,30 @@ def test_a_disk_that_takes_no_run_stops_no_loop(
     assert "finished after 2 epochs" in out
 
 
+def test_a_run_that_can_not_be_described_leaves_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunDirectory, "write_meta", full)
+    model, optimizer, batches = parts()
+    with fivestep.watch(model, optimizer, save=True, runs_dir=tmp_path) as watched:
+        trained(watched, model, optimizer, batches)
+    assert "No space left on device" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loop_whose_process_died_is_not_told_to_resume(tmp_path: Path) -> None:
+    model, optimizer, batches = parts()
+    with fivestep.watch(model, optimizer, save="mine", runs_dir=tmp_path) as watched:
+        trained(watched, model, optimizer, batches)
+    (tmp_path / "mine" / "outcome.json").unlink()
+    run = summary(tmp_path / "mine")
+    assert run.state == "crashed"
+    assert run.reason.endswith("a loop of your own resumes by itself")
+
+
 def test_two_watches_are_two_runs_and_each_line_says_whose_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,9 @@ class Recipe:
     """The command that runs it."""
     guess: str = field(default="", compare=False)
     """How a table's target was taken where that was left open, and how to say otherwise."""
+    seconds: float | None = field(default=None, compare=False)
+    """About how long it takes on 2 cores: what the file expects, in proportion to the epochs and
+    whatever else is changed; None where it expects nothing."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -152,9 +155,14 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Recip
                 criterion["name"] = STANDARD[_task(dataset)]
         values[key] = Section(*check.section(table, key))
     check.metric(values["scheduler"].options.get("metric"), _task(values["dataset"]))
+    expect = Expect(**check.given(raw.get("expect", {}), "expect.", EXPECT))  # type: ignore[arg-type]
     if "expect" in table:
-        values["expect"] = Expect(**check.given(table["expect"], "expect.", EXPECT))  # type: ignore[arg-type]
-    return Recipe(**values, command=_command(name_or_path, overrides), guess=guess)
+        values["expect"] = expect
+    seconds, epochs = expect.seconds, raw.get("epochs", TOP["epochs"].default)
+    if seconds is not None and isinstance(epochs, int):
+        seconds *= values["epochs"] / max(1, epochs)
+    command = _command(name_or_path, overrides)
+    return Recipe(**values, command=command, guess=guess, seconds=seconds)
 
 
 def _find(name_or_path: str) -> Path:

@@ -6,15 +6,16 @@ import asyncio
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from textual.pilot import Pilot
 
-from fivestep.core.protocol.commands import Pause
 from fivestep.presets.recipe import load
 from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.choose.screen import ChooseScreen
 from fivestep.tui.setup.builder import RunBuilder
+from fivestep.tui.setup.options import NOTHING
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.watch.watch import WatchScreen
 
@@ -39,14 +40,6 @@ async def choosing() -> None:
         save(app, "choose")
 
 
-class Held(FivestepApp):
-    """Starts paused: an app under test takes seconds to settle beside a run at full speed."""
-
-    def _begin(self, builder: RunBuilder) -> None:
-        super()._begin(builder)
-        self.launch.send(Pause())
-
-
 def paused(screen: WatchScreen) -> bool:
     return screen.snapshot is not None and screen.snapshot.state == "paused"
 
@@ -59,7 +52,9 @@ async def step(pilot: Pilot[None], screen: WatchScreen) -> None:
 
 
 async def watching() -> None:
-    app = Held(RunBuilder.nowhere(RecipePlan(load("digits-cnn"))))
+    # Paused: an app under test takes seconds to settle beside a run at full speed.
+    options = replace(NOTHING, hold=True)
+    app = FivestepApp(RunBuilder(RecipePlan(load("digits-cnn")), options, None))
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: isinstance(app.screen, WatchScreen))
         screen = app.screen

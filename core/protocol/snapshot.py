@@ -69,6 +69,12 @@ class RunInfo:
     """Its name, such as "CrossEntropyLoss"; "" where nobody can tell."""
     clips: bool = False
     """Whether something is done to the gradients before the update."""
+    clip_norm: float | None = None
+    """What the norm of all gradients is shortened to; None leaves it."""
+    accumulate: int = 1
+    """Batches whose gradients add up before one update."""
+    schedule_moves: Literal["update", "epoch", "validation"] = "epoch"
+    """After what the schedule moves, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,8 @@ STEPS: Final[dict[Step, StepInfo]] = {
             Step.FORWARD,
             "forward",
             "outputs = model(features)",
-            "The batch runs through the layers to give predictions. Meanwhile autograd notes "
-            "every operation, so that the backward pass can retrace them.",
+            "In the forward pass the batch runs through the layers to give predictions. Meanwhile "
+            "autograd notes every operation, so that the backward pass can retrace them.",
             2,
         ),
         StepInfo(
@@ -92,8 +92,8 @@ STEPS: Final[dict[Step, StepInfo]] = {
             Step.BACKWARD,
             "backward",
             "loss.backward()",
-            "Autograd walks back from the loss and adds to each parameter's .grad how the loss "
-            "would change if that parameter grew. No weight moves yet.",
+            "In the backward pass autograd walks back from the loss and adds to each parameter's "
+            ".grad how the loss would change if that parameter grew. No weight moves yet.",
             4,
         ),
         StepInfo(

@@ -57,7 +57,6 @@ class RemoteRun:
         first = self._connect()
         self.info: RunInfo = first.info
         self.location: RunLocation = first.location
-        self.full_loop: bool = first.full_loop
         self._thread = threading.Thread(target=self._listen, name="fivestep-attached", daemon=True)
         self._thread.start()
         self.latest(curves=True)

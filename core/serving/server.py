@@ -101,7 +101,6 @@ class Introduction:
     """What a client is told besides, once."""
 
     location: RunLocation
-    full_loop: bool
 
 
 class RunServer:
@@ -342,7 +341,7 @@ class RunServer:
         from . import wire
 
         about = self._about
-        return wire.Welcome(wire.VERSION, self._run.info, about.location, about.full_loop)
+        return wire.Welcome(wire.VERSION, self._run.info, about.location)
 
     def _do(self, client: _Client, number: int, command: Command) -> None:
         from . import wire

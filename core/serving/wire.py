@@ -86,7 +86,6 @@ class Welcome(Message, frozen=True):
     version: int
     info: RunInfo
     location: RunLocation
-    full_loop: bool
 
 
 class Picture(Message, frozen=True):

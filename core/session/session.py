@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import torch
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import IterableDataset
 
 from ..inspection.batch_content import criterion_name
@@ -26,7 +27,6 @@ from ..training.compile import COMPILED_ANEW, COMPILING, compile_in_place
 from ..training.data import Batches, TensorBatches, batch_count
 from ..training.device import computing_with, describe_device
 from ..training.failure import describe_failure
-from ..training.loop import needs_full_loop
 from ..training.lr import LearningRate, ScheduleError, group_names
 from ..training.nonfinite import NonFiniteError
 from ..training.progress import Progress
@@ -81,6 +81,11 @@ def describe_run(training: Training) -> RunInfo:
         settings=tuple((key, _in_short(value)) for key, value in about.settings),
         criterion=criterion_name(training.criterion),
         clips=training.clip_norm is not None or training.scaler.is_enabled(),
+        clip_norm=training.clip_norm,
+        accumulate=training.accumulate,
+        schedule_moves=(
+            "validation" if isinstance(scheduler, ReduceLROnPlateau) else training.scheduler_per
+        ),
     )
 
 
@@ -272,7 +277,7 @@ class Session:
         Raises:
             OSError: there is no place for a socket.
         """
-        about = Introduction(location, needs_full_loop(self.training))
+        about = Introduction(location)
         self._server = RunServer(self, self.mailbox, announce, about)
 
     @property

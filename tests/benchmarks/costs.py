@@ -57,7 +57,7 @@ def drain(terminal: Terminal, over: Callable[[], bool], patience: float) -> None
 def visible(preset: str, epochs: int, folder: Path) -> float:
     """Seconds of a batch with the screen."""
     words = ("train", preset, "--epochs", str(epochs), "--runs-dir", str(folder))
-    with Terminal(*words, "--name", "visible") as terminal:
+    with Terminal(*words, "--no-hold", "--name", "visible") as terminal:
         drain(terminal, (folder / "visible" / "outcome.json").exists, 300)
         terminal.type("q")
         terminal.ended()

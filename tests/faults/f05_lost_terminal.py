@@ -45,6 +45,7 @@ def _command(kind: str) -> tuple[str, ...]:
         return PLAIN
     start = PLAIN if kind == "loading" else COMMAND
     words = [*start, "train", "line-linear", "--epochs", str(EPOCHS), "--device", "cpu"]
+    words.append("--no-hold")
     if kind == "held":
         words += ["--lr", "1000", "--set", "optimizer.fused=false"]
     words += {"no screen": ["--no-ui"], "json": ["--json"]}.get(kind, [])

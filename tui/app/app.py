@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -136,6 +137,7 @@ class FivestepApp(App[None]):
 
     def _begin(self, builder: RunBuilder) -> None:
         """Load, build and train; watch it as soon as it is built."""
+        from ...core.protocol.commands import Pause
         from ..setup.launch import Launch
         from ..setup.plan import FilePlan
         from ..watch.loading import LoadingScreen
@@ -145,9 +147,12 @@ class FivestepApp(App[None]):
             self._file = str(plan.run.path)
             self._choice = Choice(self._file, plan.run.changes)
         self.launch = launch = Launch(builder)
+        paused = builder.starts_paused
+        if paused:
+            launch.send(Pause())
         launch.start()
         what = plan.name if builder.resume is None else f"going on with {builder.name}"
-        self.push_screen(LoadingScreen(what, lambda: builder.doing, self.messages))
+        self.push_screen(LoadingScreen(what, lambda: builder.doing, self.messages, paused=paused))
         self._timer = self.set_interval(0.03, self._watch_when_built)
 
     def _watch_when_built(self) -> None:
@@ -164,7 +169,6 @@ class FivestepApp(App[None]):
                 launch,
                 device=launch.probe,
                 log=self.messages,
-                full_loop=launch.full_loop,
                 kept=lambda: launch.kept,
             )
         )
@@ -184,7 +188,8 @@ class FivestepApp(App[None]):
             plan: Plan = FilePlan(load_own(event.name, event.overrides))
         else:
             plan = RecipePlan(load(event.name, event.overrides))
-        self._begin(RunBuilder.begin(plan, self._options))
+        options = replace(self._options, hold=True) if event.paused else self._options
+        self._begin(RunBuilder.begin(plan, options))
 
     def on_watch_screen_again(self) -> None:
         if self.launch is not None:

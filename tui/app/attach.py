@@ -113,7 +113,6 @@ class AttachApp(FivestepApp):
             WatchScreen(
                 remote,
                 log=self.messages,
-                full_loop=remote.full_loop,
                 kept=lambda: remote.location,
                 attached=remote,
             )

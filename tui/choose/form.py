@@ -352,6 +352,9 @@ class CommandLine(Static):
 
 CHOOSING: Final = (
     KeyCommand("start", ("enter",), "enter", "start", "Start the run", "Choose", footer=1),
+    KeyCommand("start_paused", ("space",), "space", "start paused",
+               "Start it paused before the first batch, as short runs do anyway", "Choose",
+               footer=2),
     KeyCommand("choose", (), "↑ ↓", "choose",
                "Another preset; in a field, another value", "Choose", footer=3),
     KeyCommand("next_field", ("tab",), "tab", "settings", "To the next field", "Choose", footer=2),
@@ -405,10 +408,11 @@ class ChoosingBar(CommandBar):
 
 def help_lines(width: int) -> list[Line]:
     """The page of help for `width` cells."""
-    from ..widgets.dialog import command_rows  # late: nobody needs it for the first paint
+    from ..render.glossary import glossary  # late: nobody needs it for the first paint
+    from ..widgets.dialog import command_rows
 
     rows = [line(text) for text in wrap(INTRO, max(1, width))]
     for group in dict.fromkeys(command.group for command in CHOOSING):
         commands = [command for command in CHOOSING if command.group == group]
         rows += [(), *command_rows(group, commands, max(FEWEST, width), KEY)]
-    return rows
+    return [*rows, (), *glossary(width)]

@@ -77,9 +77,11 @@ class ChooseScreen(Screen[None]):
     class Start(Message):
         """A run was chosen."""
 
-        def __init__(self, name: str, overrides: Mapping[str, Any]) -> None:
+        def __init__(
+            self, name: str, overrides: Mapping[str, Any], *, paused: bool = False
+        ) -> None:
             super().__init__()
-            self.name, self.overrides = name, overrides
+            self.name, self.overrides, self.paused = name, overrides, paused
 
     class Previewed(Message):
         """The previewer's answer, from its thread."""
@@ -289,8 +291,8 @@ class ChooseScreen(Screen[None]):
 
     def action_run(self, command: str) -> None:
         match command:
-            case "start":
-                self._begin()
+            case "start" | "start_paused":
+                self._begin(paused=command == "start_paused")
             case "next_field":
                 self.focus_next()
             case "previous_field":
@@ -318,7 +320,7 @@ class ChooseScreen(Screen[None]):
                 else:
                     self.app.exit()
 
-    def _begin(self) -> None:
+    def _begin(self, *, paused: bool = False) -> None:
         """Start, or go to the first field that is wrong."""
         self._catch_up()
         form = self.form
@@ -327,4 +329,5 @@ class ChooseScreen(Screen[None]):
         elif self.preview is not None and self.preview.device_problem:
             form.fields["device"].focus()
         elif not self.resolved.problem:
-            self.post_message(self.Start(self.chosen, dict(self.resolved.overrides)))
+            overrides = dict(self.resolved.overrides)
+            self.post_message(self.Start(self.chosen, overrides, paused=paused))

@@ -69,6 +69,13 @@ def options_of(ctx: Any) -> RunOptions:
         raise UsageError("--no-save and --name contradict each other; leave one out", ctx)
     if params.get("no_save") and params["on_nan"] == "rollback":
         raise UsageError("--on-nan rollback needs checkpoints; leave --no-save out", ctx)
+    if params["hold"] and not with_screen(ctx):
+        way_out = (
+            "leave --no-ui, --json and --quiet out"
+            if _asks_for_lines(params)
+            else ("there is no terminal; leave --hold out")
+        )
+        raise UsageError(f"--hold needs the screen, whose keys let the run go on: {way_out}", ctx)
     seconds, epochs = _save_every(params["save_every"], ctx)
     breakpoints = tuple(params.get("break_") or ())
     if breakpoints:
@@ -82,6 +89,7 @@ def options_of(ctx: Any) -> RunOptions:
         on_nan=params["on_nan"],
         breakpoints=breakpoints,
         faults=faults_of(ctx),
+        hold=params["hold"],
     )
 
 
@@ -125,7 +133,11 @@ def _save_every(text: str, ctx: Any) -> tuple[float, int | None]:
 def with_screen(ctx: Any) -> bool:
     """Whether the run is shown on a screen: nothing else was asked for, and there is one."""
     params = ctx.params
-    return not (params["no_ui"] or params["json"] or params["quiet"]) and on_a_terminal()
+    return not _asks_for_lines(params) and on_a_terminal()
+
+
+def _asks_for_lines(params: Mapping[str, Any]) -> bool:
+    return bool(params["no_ui"] or params["json"] or params["quiet"])
 
 
 def watch(builder: RunBuilder, ctx: Any) -> int:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_LAYERS: Final = 8
 """Layers that a table shows; of more, the first and the last ones."""
+PASSES: Final = {Step.FORWARD: "forward pass", Step.BACKWARD: "backward pass"}
 INDENT: Final = "   "
 TABLE_INDENT: Final = " " * 5
 
@@ -114,7 +115,8 @@ def _sentence(
 
 def _heading(step: Step, remark: str) -> str:
     info = STEPS[step]
-    return f"{info.number}  {info.code}" + (f"    {remark}" if remark else "")
+    beside = remark or PASSES.get(step, "")
+    return f"{info.number}  {info.code}" + (f"    {beside}" if beside else "")
 
 
 def _indented(text: str, width: int, first: str = INDENT, then: str = INDENT) -> Iterator[str]:

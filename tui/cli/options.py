@@ -82,6 +82,14 @@ RUN_OPTIONS: Final[Options] = {
         ),
     ],
     "break_it": BreakItOption,
+    "hold": Annotated[
+        bool | None,
+        typer.Option(
+            "--hold/--no-hold",
+            show_default=False,
+            help="On the screen: start paused, as presets of ten seconds or less do; or don't.",
+        ),
+    ],
     "no_ui": Annotated[bool, typer.Option("--no-ui", help="Lines instead of the screen.")],
     "json": Annotated[bool, typer.Option("--json", help="One JSON object a line instead.")],
     "quiet": Annotated[bool, typer.Option("--quiet", help="Nothing but errors.")],

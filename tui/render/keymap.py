@@ -35,6 +35,8 @@ class Situation:
     inside: bool = False
     full: bool = False
     """One panel fills the screen."""
+    code: bool = False
+    """The code of the loop is seen."""
     broken: bool = False
     """Something is broken on purpose, and can be undone."""
     attached: bool = False
@@ -168,6 +170,10 @@ COMMANDS: Final = (
                "Inside: histograms of the weights, of the gradients, or none", "Look",
                lambda at: at.inside, 6,
                otherwise="for the inside of a batch, which i opens"),
+    KeyCommand("source", ("z",), "z", "source",
+               "Code: the loop as one writes it, or the source that is executed", "Look",
+               lambda at: at.code, 6,
+               otherwise="for the code, which i opens"),
     KeyCommand("picture", ("p",), "p", "picture",
                "What the model knows by now, in pictures; then the chart again", "Look",
                footer=6),

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ...core.session.session import Session
     from ...core.training.training import Training
 
+SHORT: Final = 10.0
+"""Seconds; a run that takes no longer would be over before a person has looked at it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResumeRequest:
@@ -92,6 +95,14 @@ class RunBuilder:
     def again(self) -> RunBuilder:
         """The same from the start, in a directory of its own."""
         return RunBuilder.begin(self.plan, replace(self.options, name=None))
+
+    @property
+    def starts_paused(self) -> bool:
+        """Whether a screen starts it paused: as was asked for, else if it is new and short."""
+        if self.options.hold is not None:
+            return self.options.hold
+        seconds = self.plan.seconds if self.resume is None else None
+        return seconds is not None and seconds <= SHORT
 
     @property
     def place(self) -> str:

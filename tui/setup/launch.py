@@ -123,15 +123,6 @@ class Launch:
         return RunLocation(builder.place, command, builder.problem, self.plan.notes)
 
     @property
-    def full_loop(self) -> bool:
-        """Whether the loop that runs is not the guide's, while nothing is broken on purpose."""
-        if self.session is None:
-            return False
-        from ...core.training.loop import needs_full_loop
-
-        return needs_full_loop(self.session.training)
-
-    @property
     def info(self) -> RunInfo:
         return self._preview if self.session is None else self.session.info
 

@@ -37,6 +37,8 @@ class RunOptions:
     """Conditions, checked as far as they can be before the run is built."""
     faults: tuple[Fault, ...] = ()
     """What is wrong with the loop on purpose, from the first batch on."""
+    hold: bool | None = None
+    """Whether a screen starts the run paused; None: if it would be over before anybody sees it."""
 
 
-NOTHING: Final = RunOptions(Path(FOLDER), keeps=False)
+NOTHING: Final = RunOptions(Path(FOLDER), keeps=False, hold=False)

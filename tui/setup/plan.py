@@ -49,6 +49,11 @@ class RecipePlan:
         return self.recipe.notes
 
     @property
+    def seconds(self) -> float | None:
+        """About how long it takes; None where nobody knows."""
+        return self.recipe.seconds
+
+    @property
     def preview(self) -> RunInfo:
         """What can be said of the run before it is built."""
         recipe = self.recipe
@@ -112,6 +117,10 @@ class FilePlan:
     @property
     def notes(self) -> tuple[str, ...]:
         return ()
+
+    @property
+    def seconds(self) -> float | None:
+        return None
 
     @property
     def preview(self) -> RunInfo:

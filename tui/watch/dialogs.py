@@ -17,6 +17,7 @@ from ...core.protocol.diagnosis import Verdict
 from ...core.protocol.snapshot import Outcome
 from ...core.training.own_code import own_row
 from ..render.format import clean, wrap
+from ..render.glossary import glossary
 from ..render.keymap import COMMANDS, KeyCommand
 from ..render.spans import Line, line, sized
 from ..widgets.banners import in_full
@@ -139,7 +140,7 @@ class FailureScreen(TextBox):
 INTRO = (
     "Training is five steps, taken again for every batch. The marker ▶ shows which one runs at "
     "this very moment, the bars beside them where the time of the last seconds went. "
-    "Pause the run with space, then walk through a batch with s."
+    "Pause the run with space, then walk through a batch with s. The words are explained below."
 )
 KEY = 11
 
@@ -164,7 +165,7 @@ def help_lines(width: int) -> list[Line]:
     if column == width:
         for part in parts.values():
             rows += [(), *part]
-        return rows
+        return [*rows, (), *glossary(width)]
     left = [row for group in ("Steer", "Program") for row in ((), *parts[group])]
     right = [
         row
@@ -176,7 +177,7 @@ def help_lines(width: int) -> list[Line]:
         a = left[i] if i < len(left) else ()
         b = right[i] if i < len(right) else ()
         rows.append((*sized(a, column), ("   ", ""), *b))
-    return rows
+    return [*rows, (), *glossary(width)]
 
 
 class VerdictsScreen(TextBox):

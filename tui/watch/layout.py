@@ -146,11 +146,10 @@ class Panels:
     Args:
         log: what the messages panel shows.
         location: where the run is kept.
-        full_loop: show the loop with accumulation, clipping and mixed precision.
     """
 
     def __init__(
-        self, info: RunInfo, log: MessageLog, location: RunLocation, *, full_loop: bool, ascii: bool
+        self, info: RunInfo, log: MessageLog, location: RunLocation, *, ascii: bool
     ) -> None:
         self.header = Header(info, id="header", ascii=ascii)
         self.notice = NoticeBar(id="notice", ascii=ascii)
@@ -165,7 +164,7 @@ class Panels:
         self.search = Input(
             placeholder="show messages that contain ...", id="search", disabled=True
         )
-        self.code = CodePanel(full=full_loop, id="code", ascii=ascii)
+        self.code = CodePanel(info, id="code", ascii=ascii)
         self.inside = InsidePanel(id="inside", ascii=ascii)
         self.verdict = VerdictBar(id="verdict", ascii=ascii)
         self.footer = CommandBar(id="bar", ascii=ascii)
@@ -291,7 +290,8 @@ class Pages:
     def code_is_seen(self) -> bool:
         if self.full is not None:
             return self.full is self._panels.code
-        return bool(self._page) or self._screen.has_class("-wide")
+        narrow = self._screen.has_class("-narrow")
+        return self._screen.has_class("-wide") or self._page == (2 if narrow else 1)
 
     @property
     def view_is_seen(self) -> bool:

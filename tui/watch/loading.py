@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,6 +14,8 @@ from textual.widgets import Static
 
 from ..render.format import clean
 from ..widgets.messages import MessageLog
+
+PAUSED: Final = "it will start paused: s takes the first step, space goes on"
 
 
 class LoadingScreen(Screen[None]):
@@ -30,12 +32,16 @@ class LoadingScreen(Screen[None]):
     }
     """
 
-    def __init__(self, name: str, doing: Callable[[], str], log: MessageLog) -> None:
-        """Args: what is loaded, what is being done for it now, and the log that takes prints."""
+    def __init__(
+        self, name: str, doing: Callable[[], str], log: MessageLog, *, paused: bool = False
+    ) -> None:
+        """Args: what is loaded, what is being done for it now, the log that takes prints, and
+        whether the run starts paused.
+        """
         super().__init__()
         self._name_of_run, self._doing, self._log = clean(name), doing, log
         self._begun, self._heard = time.monotonic(), log.added
-        self._keys = "space starts it paused, q leaves"
+        self._keys = PAUSED if paused else "space starts it paused, q leaves"
 
     def compose(self) -> ComposeResult:
         yield Static(self._words(), id="what")
@@ -45,7 +51,7 @@ class LoadingScreen(Screen[None]):
         self.set_interval(0.1, self._tell)
 
     def say_paused(self) -> None:
-        self._keys = "it will start paused: s takes the first step, space goes on"
+        self._keys = PAUSED
         self._tell()
 
     def _tell(self) -> None:

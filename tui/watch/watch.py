@@ -59,7 +59,6 @@ class WatchScreen(Screen[None]):
         source: the run.
         device: takes a reading of the machine; None shows none.
         log: what the run said; the screen adds what happens to it.
-        full_loop: the loop with accumulation and clipping is the one that runs.
         kept: where the run is kept.
         attached: the source again, where another process trains it.
         ascii: draw in ASCII only; None decides by the locale.
@@ -78,7 +77,6 @@ class WatchScreen(Screen[None]):
         *,
         device: Callable[[], DeviceReading] | None = None,
         log: MessageLog | None = None,
-        full_loop: bool = False,
         kept: Callable[[], RunLocation] = RunLocation,
         attached: RemoteRun | None = None,
         ascii: bool | None = None,
@@ -90,7 +88,7 @@ class WatchScreen(Screen[None]):
         location = kept()
         self.source, self._read_device = source, device
         self.messages = log or MessageLog()
-        self.panels = Panels(source.info, self.messages, location, full_loop=full_loop, ascii=ascii)
+        self.panels = Panels(source.info, self.messages, location, ascii=ascii)
         self.pages = Pages(self, self.panels)
         self.actions = Actions(
             self,

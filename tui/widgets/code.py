@@ -1,46 +1,75 @@
-"""The loop's own source, with the line that runs marked, and what it has in its hands."""
+"""The loop's code, with the line that runs marked, and what it has in its hands."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from ...core.protocol.faults import Fault
 from ...core.protocol.inside import BatchFacts
+from ...core.protocol.snapshot import RunInfo
 from ...core.protocol.steps import FIVE, Step
 from ..render.batch import batch_lines
 from ..render.format import wrap
-from ..render.loop_source import CodeLine, Which, loop_code
+from ..render.loop_source import CodeLine, loop_code
 from ..render.spans import EMPTY, Line, line, restyled, sized
+from ..render.written_loop import written_loop
 from .panel import STYLES, Panel, styles
+
+SUBTITLES: Final = ("z shows the source", "z folds what is not yours to write")
+"""Of the loop as a learner writes it, and of its source."""
 
 
 class CodePanel(Panel):
-    """The loop over the batches as it is executed, its values, and why the marked line is there."""
+    """The loop as a learner writes it, or the source that is executed; its values, and why the
+    marked line is there.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES, "gone")
     DEFAULT_CSS = """
     CodePanel > .line--now { color: $accent; background: $accent 12%; text-style: bold; }
     CodePanel > .line--gone { color: $text-muted; text-style: strike; }
     """
-    BORDER_TITLE = "the loop, as it runs"
+    BORDER_TITLE = "the loop"
     now: Step | None = None
     explained: Step | None = None
     on: tuple[Fault, ...] = ()
     """What is broken on purpose."""
     values: BatchFacts | None = None
     """What the loop has in its hands."""
+    unfolded = False
+    """Show the source that is executed, where it can be paused and all."""
     _first = 0
 
-    def __init__(self, *, full: bool = False, id: str | None = None, ascii: bool = False) -> None:
+    def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, ascii=ascii)
-        self._whole: Which = "full" if full else "plain"
+        self._info, self._written = info, written_loop(info)
+        self.border_subtitle = SUBTITLES[self.unfolded]
 
     @property
     def code(self) -> tuple[CodeLine, ...]:
-        return loop_code("broken" if self.on else self._whole)
+        if not self.unfolded:
+            return tuple(row for row in self._written if row.fate(self.on) != "idle")
+        info = self._info
+        full = info.accumulate > 1 or info.clips or info.amp
+        return loop_code("broken" if self.on else "full" if full else "plain")
+
+    def toggle_source(self) -> None:
+        """Between the loop as a learner writes it and the source that is executed."""
+        self.unfolded = not self.unfolded
+        self.border_subtitle = SUBTITLES[self.unfolded]
+        self.redraw()
+
+    @property
+    def mode(self) -> str:
+        """The mode that the model is in, "train" or "eval"; "" while nothing runs."""
+        if self.now is None:
+            return ""
+        return "eval" if self.now is Step.VALIDATE or Fault.EVAL_MODE in self.on else "train"
 
     def lines(self, width: int, height: int) -> list[Line]:
-        self.set_title(f"the loop, as it runs{': broken on purpose' if self.on else ''}")
+        title = "the source of the loop" if self.unfolded else "the loop"
+        title += ", broken on purpose" if self.on else ""
+        self.set_title(f"{title}: {self.mode} mode" if self.mode else title)
         code, values = list(self.code), batch_lines(self.values)
         if len(code) + 1 + len(values) > height:
             code = [row for row in code if row.text.strip()]
@@ -65,7 +94,17 @@ class CodePanel(Panel):
         if self.now is Step.ZERO_GRAD and len(found) > 1:
             late = self.values is not None and self.values.loss is not None
             return found[-1:] if late and Fault.LATE_ZERO_GRAD in self.on else found[:1]
+        if self.now is Step.OTHER and not self.unfolded:
+            per_epoch = self._info.schedule_moves == "epoch"
+            if not found or per_epoch is not self._epoch_is_over:  # to the next batch
+                return [i for i, row in enumerate(code) if row.step is Step.DATA]
         return found
+
+    @property
+    def _epoch_is_over(self) -> bool:
+        """All batches of the epoch are trained."""
+        values = self.values
+        return values is not None and values.batch == self._info.batches_per_epoch
 
     def _follow(self, marked: list[int], rows: int, room: int) -> None:
         """Move what is seen no further than the marked line asks for."""
@@ -88,7 +127,8 @@ class CodePanel(Panel):
             indent, struck = body[: len(body) - len(text)], fate == "left out"
             words = (text, "gone" if struck else style)
             return sized(line((lead, "bad"), indent, words, (f"  {fate}", "bad")), width)
-        row = line(lead, (body, style), (mark + note, "dim"))
+        lamp = f"  ● {self.mode} mode" if body.strip() == f"model.{self.mode}()" else ""
+        row = line(lead, (body, style), (lamp, "good"), (mark + note, "dim"))
         return restyled(sized(row, width), "now") if here else row
 
     def _why(self, step: Step, width: int) -> list[Line]:

@@ -82,9 +82,7 @@ def describe(
     if snapshot.trouble is not None:
         return state, f"PAUSED: {clean(snapshot.trouble.reason).partition(',')[0]}"
     if state is State.PAUSED:
-        words = f"PAUSED before {snapshot.step.info.name}, batch {snapshot.batch + 1}"
-        if snapshot.val_batch:
-            words = f"PAUSED in validation, batch {snapshot.val_batch + 1}"
+        words = f"PAUSED {place(snapshot, info)}"
     elif state is State.VALIDATING:
         total = f"/{count(info.validation_batches)}" if info.validation_batches else ""
         words += f" {fit(count(snapshot.val_batch), len(total) - 1, right=True)}{total}"
@@ -94,6 +92,22 @@ def describe(
     if snapshot.stopping:
         words = f"STOPPING after this {snapshot.stopping}"
     return state, words
+
+
+def place(s: Snapshot, info: RunInfo) -> str:
+    """Where a paused run is, by the steps around it: "before backward, batch 31"."""
+    batch = s.batch + 1
+    if s.val_batch or s.step is Step.VALIDATE:
+        return f"in validation, batch {s.val_batch + 1}"
+    if s.step is Step.DATA:
+        return f"before batch {batch}" if s.batches_done else "before the first batch"
+    if s.step is not Step.OTHER:
+        return f"before {s.step.info.name}, batch {batch}"
+    length = s.batches_per_epoch or info.batches_per_epoch
+    if s.batch == length:
+        return f"after batch {s.batch}, the last of epoch {s.epoch}"
+    updated = not batch % info.accumulate or batch == length
+    return f"after {(Step.UPDATE if updated else Step.BACKWARD).info.code}, batch {batch}"
 
 
 class ProgressBars(RunPanel):

@@ -7,7 +7,7 @@ from typing import Final
 from textual import events
 from textual.message import Message
 
-from ...core.protocol.snapshot import RunInfo
+from ...core.protocol.snapshot import RunInfo, Snapshot
 from ...core.protocol.steps import FIVE, State, Step
 from ..render.bars import bar
 from ..render.format import clean, fit, percent, short_time, wrap
@@ -19,6 +19,13 @@ CHOSEN: Final = "•"
 FAILED: Final = "✗"
 READABLE: Final = 2.0
 """Seconds of a batch from which on, and steps a second up to which, an explanation can be read."""
+
+AT_THE_START: Final = "paused before the first batch: s shows one step at a time, space goes on"
+
+
+def at_the_start(s: Snapshot) -> bool:
+    """Whether the run is paused, and nothing of it has happened yet."""
+    return s.state is State.PAUSED and s.step is Step.DATA and not s.batches_done
 
 
 class StepsPanel(RunPanel):
@@ -57,7 +64,12 @@ class StepsPanel(RunPanel):
         """The step that was chosen, else the marked one; None where it changes too fast to read."""
         if self.selected is not None:
             return self.selected
-        return None if self._pace() else self.now
+        if self._pace():
+            return None
+        s = self.snapshot
+        if s is not None and s.state is State.PAUSED and self.now is Step.OTHER:
+            return Step.UPDATE  # the last of the five that was taken
+        return self.now
 
     def _pace(self) -> str:
         """How fast the marker moves, in words; "" while a person can follow it."""
@@ -121,8 +133,11 @@ class StepsPanel(RunPanel):
         return rows
 
     def _why(self, width: int) -> list[Line]:
+        s, first = self.snapshot, list[Line]()
+        if self.selected is None and s is not None and at_the_start(s):
+            first = [line((text, "bold")) for text in wrap(AT_THE_START, max(1, width))]
         if not self.shows_why:
-            return []
+            return first
         step = self.explained
         if step is None:
             return self._how_to_follow(width)
@@ -137,7 +152,7 @@ class StepsPanel(RunPanel):
             rows[0] = line((head, "bold"), texts[0].removeprefix(head))
         if self.selected is not None:
             rows[-1] = (*rows[-1], ("  esc follows again", "dim"))
-        return rows
+        return first + rows
 
     def _how_to_follow(self, width: int) -> list[Line]:
         pace = self._pace()

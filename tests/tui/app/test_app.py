@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,8 +19,11 @@ from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.choose.screen import ChooseScreen
 from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.launch import Launch
+from fivestep.tui.setup.options import NOTHING
 from fivestep.tui.setup.plan import RecipePlan
 from fivestep.tui.watch.watch import WatchScreen
+
+from ..conftest import seen
 
 
 def run(**overrides: Any) -> RunBuilder:
@@ -49,6 +53,22 @@ async def test_a_run_is_watched_to_its_end_run_again_and_left_for_another() -> N
         await until(pilot, lambda: isinstance(app.screen, ChooseScreen))
         assert len(app.screen_stack) == 2
         await pilot.press("q")
+
+
+async def test_a_run_that_starts_paused_says_how_it_goes_on() -> None:
+    recipe = load("line-linear", {"epochs": 3, "device": "cpu"})
+    app = FivestepApp(RunBuilder(RecipePlan(recipe), replace(NOTHING, hold=True), None))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "PAUSED before the first batch" in seen(app))
+        assert "paused before the first batch: s shows one step at a time" in seen(app)
+        assert app.screen.snapshot.batches_done == 0
+        await pilot.press("s")
+        await until(pilot, lambda: "PAUSED before zero_grad, batch 1" in seen(app))
+        assert "shows one step at a time" not in seen(app)
+        await pilot.press("space")
+        await until(pilot, lambda: ended(app))
+        await pilot.press("r")  # as it was started
+        await until(pilot, lambda: "PAUSED before the first batch" in seen(app))
 
 
 async def test_the_run_before_is_let_go_where_it_is_run_again() -> None:

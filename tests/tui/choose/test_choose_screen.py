@@ -64,6 +64,7 @@ class Chooser(App[None]):
         self.chooser = screen or ChooseScreen()
         self.first_theme = theme
         self.started: list[Choice] = []
+        self.paused = False
         self.copied: list[str] = []
 
     def on_mount(self) -> None:
@@ -77,6 +78,7 @@ class Chooser(App[None]):
 
     def on_choose_screen_start(self, event: ChooseScreen.Start) -> None:
         self.started.append(Choice(event.name, event.overrides))
+        self.paused = event.paused
 
     def field(self, name: str) -> Input:
         return self.chooser.query_one(f"#{name}", Input)
@@ -151,6 +153,17 @@ async def test_before_torch_is_there_it_says_so_and_can_start(
         assert "images" in app.text("#data")
         await pilot.press("enter")
         assert app.started == [Choice(registry.DEFAULT, {})]
+
+
+async def test_space_starts_paused_except_in_a_field_where_it_is_typed() -> None:
+    async with chooser() as (app, pilot):
+        assert "space start paused" in app.text("#bar")
+        await pilot.press("space")
+        assert (app.started, app.paused) == ([Choice(registry.DEFAULT, {})], True)
+        await pilot.press("tab", "space")
+        assert "space start paused" not in app.text("#bar")
+        await pilot.press("escape", "enter")
+        assert (len(app.started), app.paused) == (2, False)
 
 
 async def test_down_chooses_the_next_preset() -> None:

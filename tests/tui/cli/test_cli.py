@@ -40,6 +40,12 @@ from ..conftest import Cli
         (["train", "--set", "dataset.nois=1"], "dataset.nois"),
         (["train", "line-linear", "--model", "gpt"], "--model: gpt takes tokens (B, T), but line"),
         (["train", "--json", "--quiet"], "contradict each other"),
+        (
+            ["train", "--hold", "--no-ui"],
+            "--hold needs the screen, whose keys let the run go on",
+        ),
+        (["train", "--hold"], "there is no terminal; leave --hold out"),
+        (["resume", "--hold", "--json"], "leave --no-ui, --json and --quiet out"),
     ],
 )
 def test_wrong_usage_gets_one_line(cli: Cli, arguments: list[str], line: str) -> None:

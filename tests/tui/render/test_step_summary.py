@@ -17,7 +17,7 @@ from fivestep.tui.render.step_summary import StepSummary
 from fivestep.tui.widgets.code import CodePanel
 from fivestep.tui.widgets.layers import InsidePanel
 
-from ..conftest import picture, text
+from ..conftest import INFO, picture, text
 
 NONE = LayerRow("a", "Linear", "2x2", 6, weight_norm=1.0)
 FULL = replace(NONE, grad_norm=0.5)
@@ -127,18 +127,20 @@ def test_which_step_was_taken_is_known_only_of_single_steps() -> None:
     ],
 )
 def test_what_a_switch_does_to_the_code_is_marked_in_it(fault: Fault, marked: list[str]) -> None:
-    panel = CodePanel()
+    panel = CodePanel(INFO)
+    panel.unfolded = True
     panel.on, panel.values, panel.now = (fault,), BATCH, Step.FORWARD
     drawn = text(panel.lines(90, 70))
     rows = [" ".join(row.split()) for row in drawn.splitlines() if row.startswith("✗")]
     assert rows == [" ".join(row.split()) for row in marked]
     assert "features float32 (32, 1, 8, 8)" in drawn
     assert "Fault." in drawn
-    assert "Fault." not in text(CodePanel().lines(90, 70))
+    panel.on = ()
+    assert "Fault." not in text(panel.lines(90, 70))
 
 
 def test_a_low_code_panel_follows_the_marked_line() -> None:
-    panel = CodePanel(full=True)
+    panel = CodePanel(replace(INFO, accumulate=4))
     for step in (Step.DATA, Step.ZERO_GRAD, Step.FORWARD, Step.LOSS, Step.BACKWARD, Step.UPDATE):
         panel.now = step
         shown = text(panel.lines(60, 14))

@@ -23,6 +23,7 @@ from fivestep.core.protocol.diagnosis import VerdictInputs
 from fivestep.core.protocol.snapshot import Outcome, Snapshot
 from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.render import keymap as commands
+from fivestep.tui.render.glossary import GLOSSARY
 from fivestep.tui.render.keymap import Situation
 from fivestep.tui.watch.dialogs import AskStop, FailureScreen, HelpScreen, help_lines
 from fivestep.tui.watch.pace import (
@@ -39,7 +40,7 @@ from fivestep.tui.watch.pace import (
 )
 from fivestep.tui.widgets.panel import Panel
 
-from ..conftest import FakeSource, WatchApp, curve, picture, seen, watching
+from ..conftest import FakeSource, WatchApp, curve, picture, seen, text, watching
 
 HOSTILE = "[/] [@click=app.quit]x[/] \x1b]0;t\x07\x1b[31m\u202e漢字\u0000 {0} %s $accent"
 
@@ -421,8 +422,18 @@ async def test_d_changes_between_dark_and_light() -> None:
         assert not app.current_theme.dark
 
 
+@pytest.mark.parametrize("width", [72, 106])
+def test_help_explains_the_words_on_the_screen(width: int) -> None:
+    page = text(help_lines(width))
+    for word, meaning in GLOSSARY:
+        assert f"\n{word} " in page
+        assert meaning.split()[-1] in page
+    assert "fivestep explain" in page
+    assert max(len(row) for row in page.splitlines()) <= width
+
+
 async def test_help_and_palette_know_every_command() -> None:
-    page = "\n".join("".join(text for text, _ in row) for row in help_lines(90))
+    page = text(help_lines(90))
     for command in commands.COMMANDS:
         assert command.help in page
         assert command.shown in page

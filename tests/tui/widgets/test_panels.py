@@ -33,6 +33,9 @@ from ..conftest import INFO, curve, picture, text
         ({"speed": 2.0}, "RUNNING 2 steps/s"),
         ({"state": State.PAUSED}, "PAUSED before backward, batch 32"),
         ({"state": State.PAUSED, "val_batch": 3}, "PAUSED in validation, batch 4"),
+        ({"state": State.PAUSED, "step": Step.VALIDATE}, "PAUSED in validation, batch 1"),
+        ({"state": State.PAUSED, "step": Step.DATA}, "PAUSED before batch 32"),
+        ({"state": State.PAUSED, "step": Step.DATA, "done": 0}, "PAUSED before the first batch"),
         ({"state": State.VALIDATING, "val_batch": 3}, "VALIDATING  3/12"),
         ({"stopping": "epoch"}, "STOPPING after this epoch"),
     ],
@@ -43,6 +46,27 @@ def test_the_header_says_how_the_run_is_doing(changes: dict[str, Any], words: st
     for width in (40, 80, 120):
         assert words in text(header.lines(width, 1))
     assert "1,438 images" in text(header.lines(120, 1))
+
+
+@pytest.mark.parametrize(
+    ("batch", "accumulate", "words"),
+    [
+        (33, 1, "PAUSED after optimizer.step(), batch 34"),
+        (31, 4, "PAUSED after optimizer.step(), batch 32"),
+        (32, 4, "PAUSED after loss.backward(), batch 33"),
+        (44, 4, "PAUSED after optimizer.step(), batch 45"),
+        (45, 1, "PAUSED after batch 45, the last of epoch 7"),
+    ],
+)
+def test_a_pause_behind_an_update_is_told_by_the_last_step(
+    batch: int, accumulate: int, words: str
+) -> None:
+    header = Header(replace(INFO, accumulate=accumulate))
+    header.snapshot = picture(state=State.PAUSED, step=Step.OTHER, batch=batch)
+    assert words in text(header.lines(80, 1))
+    steps = StepsPanel(INFO)
+    steps.snapshot, steps.now = header.snapshot, Step.OTHER
+    assert "update: The optimizer moves every parameter" in text(steps.lines(64, 14))
 
 
 def test_progress_counts_and_stands_still_in_a_pause() -> None:
@@ -89,16 +113,16 @@ def test_the_explanation_is_of_the_marked_step_or_says_that_it_moves_too_fast() 
     steps = StepsPanel(INFO)
     steps.now = Step.FORWARD
     steps.snapshot = picture(state=State.PAUSED)
-    assert "forward: The batch runs through the layers" in text(steps.lines(64, 14))
+    assert "forward: In the forward pass the batch runs" in text(steps.lines(64, 14))
     steps.snapshot = picture(speed=1.0)
-    assert "forward: The batch runs through the layers" in text(steps.lines(64, 14))
+    assert "forward: In the forward pass the batch runs" in text(steps.lines(64, 14))
     steps.snapshot = picture(speed=8.0)
     assert "8 steps a second, too fast to follow" in text(steps.lines(64, 14))
     steps.snapshot = picture()
     shown = text(steps.lines(64, 14))
     assert re.search(r"a batch takes \d+ µs, too fast to follow", shown)
     assert "< slows down" in shown
-    assert "The batch runs" not in shown
+    assert "the batch runs" not in shown
     steps.selected = Step.LOSS
     assert "loss: One number" in text(steps.lines(64, 14))
 
@@ -261,14 +285,14 @@ def test_a_healthy_loop_shows_nothing_of_faults_and_a_broken_one_what_they_do_to
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_the_code_panel_shows_the_loop_that_runs(full: bool) -> None:
+def test_the_unfolded_code_panel_shows_the_loop_that_runs(full: bool) -> None:
     code = loop_code("full" if full else "plain")
     steps = {line.step: line.text.strip() for line in code if line.step is not None}
     assert steps[Step.ZERO_GRAD] == "optimizer.zero_grad()"
     assert steps[Step.FORWARD].startswith("outputs = model(features)")
     assert steps[Step.BACKWARD].endswith("loss.backward()") or full
     assert steps[Step.UPDATE].endswith("optimizer.step()") or full
-    panel = CodePanel(full=full)
-    panel.now = Step.FORWARD
+    panel = CodePanel(replace(INFO, accumulate=4 if full else 1))
+    panel.unfolded, panel.now = True, Step.FORWARD
     (marked,) = [row for row in text(panel.lines(60, 60)).splitlines() if row.startswith("▶")]
     assert "outputs = model(features)" in marked

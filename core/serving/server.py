@@ -135,7 +135,7 @@ class RunServer:
         self._clients: dict[socket.socket, _Client] = {}
         self._steers: _Client | None = None
         self._accepted: tuple[int, int] = 0, 0
-        self._closing = False
+        self._closing = self._resting = False
         self._selector = selectors.DefaultSelector()
         self._waker, self._wakes = socket.socketpair()
         for end in (self._waker, self._wakes):
@@ -180,7 +180,7 @@ class RunServer:
                 self._part()
             if end is not None and (here > end or not any(c.out for c in self._clients.values())):
                 break
-            waits = 0.1 if end is not None else 0.5 if self._clients else GLANCE
+            waits = 0.1 if end is not None or self._resting else 0.5 if self._clients else GLANCE
             for key, events in self._selector.select(waits):
                 if key.fileobj is self._wakes:
                     with suppress(OSError):
@@ -210,7 +210,10 @@ class RunServer:
             stalled = bool(client.out) and here - client.took > STALLED
             if late or stalled or (client.last_words and not client.out):
                 self._drop(client)
-        if not self._closing and not self.path.exists():
+        if self._resting and int(here) != self._accepted[0]:
+            self._selector.register(self._listener, selectors.EVENT_READ)
+            self._resting = False
+        if not self._closing and not self._resting and not self.path.exists():
             with suppress(OSError):  # tried again
                 old = self._listener
                 self._listener, self.path = self._listen()
@@ -218,22 +221,27 @@ class RunServer:
                 old.close()
 
     def _accept(self) -> None:
+        from . import wire
+
         second, count = self._accepted
         now = int(monotonic())
         self._accepted = (now, count + 1) if now == second else (now, 1)
         if self._accepted[1] > ACCEPTED:
-            with suppress(OSError):
-                self._listener.accept()[0].close()
+            self._selector.unregister(self._listener)
+            self._resting = True
             return
         try:
             connection, _ = self._listener.accept()
         except OSError:
             return
         who = peer(connection)
+        connection.setblocking(False)
         if who is None or not self._has_room():
+            with suppress(OSError):
+                if who is not None:
+                    connection.send(wire.frame(wire.Refused(f"{MOST} clients are there already")))
             connection.close()
             return
-        connection.setblocking(False)
         self._clients[connection] = client = _Client(connection, who)
         self._selector.register(connection, selectors.EVENT_READ, client)
 

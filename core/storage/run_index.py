@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ class RunSummary:
     """Checkpoints it has; whether they are good shows when one is loaded."""
     reason: str = ""
     """Why it ended, or can't be read; empty if it has not."""
+    reachable: bool = False
+    """Whether `fivestep attach` reaches it: it is being trained on this machine."""
     resumable: bool = False
     """Whether `fivestep resume` can go on with it as it is: it has a checkpoint, has not reached
     its end, and is not being trained."""
@@ -115,6 +118,7 @@ def summary(path: Path) -> RunSummary:
         size=size,
         checkpoints=checkpoints,
         reason=reason,
+        reachable=running and (run.answers_at or ("",))[0] == socket.gethostname(),
         resumable=checkpoints > 0 and state in ("stopped", "failed", "interrupted", "crashed"),
     )
 

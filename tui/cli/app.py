@@ -19,6 +19,7 @@ from .arguments import (
     plan_of,
     recipe_of,
     refuse_ranks,
+    train_detached,
     watch,
     with_screen,
 )
@@ -77,6 +78,9 @@ def train(
     runs_dir: RunsDirOption = None,
     no_save: NoSaveOption = False,
     save_every: SaveEveryOption = "30s",
+    detach: Annotated[
+        bool, typer.Option("--detach", help="In the background; fivestep attach comes back to it.")
+    ] = False,
     traceback: TracebackOption = False,
 ) -> None:
     """Train a preset, a recipe in a file, or a Python file of your own.
@@ -85,6 +89,10 @@ def train(
     """
     refuse_ranks()
     options = options_of(ctx)
+    if detach:
+        plan = plan_of(ctx)  # what makes no sense is refused here
+        with refusals(traceback):
+            raise typer.Exit(train_detached(ctx, plan, options))
     if with_screen(ctx) and ctx.meta.get(NO_ARGUMENTS):
         with importing():
             from ..app.open import open_screen

@@ -6,6 +6,8 @@ import contextlib
 import math
 import os
 import re
+import shlex
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,10 +18,11 @@ import typer
 from ...core.protocol.faults import Fault
 from ...presets.errors import nearest, shown
 from ...presets.overrides import ALIASES, SWITCHES, parse_set
+from ..render.format import clean
 from ..setup.options import RunOptions, runs_folder
 from ..terminal.imports import importing
-from ..terminal.output import REFUSED, complain, on_a_terminal, records_only, stdout
-from .errors import UsageError, refusals
+from ..terminal.output import REFUSED, complain, on_a_terminal, records_only, stdout, written
+from .errors import ARGUMENTS, UsageError, refusals
 
 if TYPE_CHECKING:
     from ...presets.recipe import Recipe
@@ -159,6 +162,39 @@ def watch(builder: RunBuilder, ctx: Any) -> int:
             JsonReporter(output) if json else Reporter(output) if quiet else TextReporter(output)
         )
         return runner.run(builder, reporter, show_traceback=params["traceback"])
+
+
+def train_detached(ctx: Any, plan: Plan, options: RunOptions) -> int:
+    """Train in the background; the exit code of the beginning.
+
+    Raises:
+        UsageError: nothing would be kept, so that nobody could come back to it.
+        RunError: it can't be started.
+    """
+    from ...core.storage.run_directory import made_name
+    from ..setup.detach import start_detached
+
+    if not options.keeps:
+        raise UsageError("--detach and --no-save contradict each other; leave one out", ctx)
+    name = options.name or made_name(plan.name)
+    words = [word for word in ctx.meta[ARGUMENTS] if word != "--detach"]
+    words += ["--no-ui"] * (not ctx.params["no_ui"]) + ["--name", name] * (options.name is None)
+    begun = start_detached(words, options.folder, name)
+    if begun.code is not None:
+        sys.stderr.write(clean(begun.printed, lines=True))
+        return begun.code
+    where = ["--runs-dir", ctx.params["runs_dir"]] if ctx.params["runs_dir"] else []
+    name = shlex.join([name, *where])
+    output = stdout()
+    output.write(
+        clean(
+            f"{plan.name} trains in the background, process {begun.process}; fivestep attach "
+            f"{name} comes back to it, fivestep ctl {name} stop ends it"
+        )
+        + "\n"
+    )
+    output.flush()
+    return written(output)
 
 
 def recipe_of(ctx: Any) -> Recipe:

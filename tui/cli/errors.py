@@ -17,6 +17,8 @@ from ...presets.errors import RecipeError, nearest, shown
 from ..render.format import clean
 from ..terminal.output import FAILED, REFUSED, complain, print_traceback
 
+ARGUMENTS: Final = "fivestep.arguments"
+"""Key in a context's `meta`: the words of the command line, the command's own among them."""
 NO_ARGUMENTS: Final = "fivestep.no_arguments"
 """Key in a context's `meta`: the command stood alone, without a word behind it."""
 
@@ -53,6 +55,7 @@ class DefaultsToTrain(_QuickHelp, TyperGroup):
             if named is not None:
                 args.remove(named)
             args = [named or "train", *args]
+        ctx.meta[ARGUMENTS] = tuple(args)
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -58,6 +58,9 @@ def _row(run: RunSummary) -> tuple[str, ...]:
             remark = f"its process ended in the middle; fivestep resume {run.name}"
     if run.state == "finished":
         remark = ""
+    if run.state == "running":
+        attach = f"fivestep attach {run.name}"
+        remark = attach if run.reachable else "can't be attached to from here"
     return (
         run.name,
         run.state,
@@ -110,6 +113,7 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
         ("resumed", len(meta.get("resumes") or ())),
         ("checkpoints", f"{run.checkpoints}, {size(run.size)} in all"),
         ("to resume", f"fivestep resume {run.name}" if run.resumable else None),
+        ("to attach", f"fivestep attach {run.name}" if run.reachable else None),
         ("to stop", process and f"kill {process} (after the batch under way, and saved)"),
     ]
     width = max(len(label) for label, value in facts if value)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def live_runs(folder: Path) -> list[RunSummary]:
     """The runs in a folder that can be attached to from here, the newest first."""
     runs = list_runs(folder)
-    return [run for run in runs if run.state == "running" and not _out_of_reach(run.path)]
+    return [run for run in runs if run.reachable]
 
 
 def attach(folder: Path, name: str, *, watches: bool = True) -> RemoteRun:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faults.f21_hostile_clients import another_user
 from served import HERE, Served, runtime, until  # tests is on the path
 
 from fivestep.core.protocol import commands
@@ -137,6 +138,11 @@ def test_who_sends_what_is_no_message_is_dropped(served: Served, sent: bytes) ->
     remote = served.attach(watches=False)
     picture = remote.picture(None)
     assert not [change for change in picture.changes if change.by is not None]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_is_not_answered() -> None:
+    assert another_user() == ""
 
 
 def test_clients_that_say_nothing_or_die_are_forgotten(served: Served) -> None:

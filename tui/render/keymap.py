@@ -125,7 +125,7 @@ COMMANDS: Final = (
     KeyCommand("lr_down", ("minus",), "-", "lr ÷2",
                "Halve the learning rate, on top of any schedule", "Steer", _live, 4, "lr"),
     KeyCommand("save", ("c",), "c", "save", "Save a checkpoint now; inside a batch, at its end",
-               "Steer", lambda at: _live(at) and at.kept, 7,
+               "Steer", lambda at: _live(at) and at.kept, 5,
                otherwise="this run keeps no files"),
     KeyCommand("validate", ("x",), "x", "validate",
                "Validate now, at the next edge between two batches", "Steer",
@@ -179,10 +179,10 @@ COMMANDS: Final = (
                footer=6),
     KeyCommand("batch_content", ("a",), "a", "data",
                "The batch at hand: its first samples, what the model makes of them, each loss",
-               "Look", footer=6, short=""),
+               "Look", footer=7, short=""),
     KeyCommand("parameters", ("o",), "o", "parameters",
                "Every parameter, its gradient, and the optimizer's arithmetic on real numbers",
-               "Look", footer=6, short="values"),
+               "Look", footer=7, short="values"),
     KeyCommand("epochs", ("E",), "E", "epochs",
                "Every epoch in a row: average loss, validation, metric, seconds", "Look",
                footer=9),
@@ -271,10 +271,10 @@ def footer(at: Situation, width: int) -> list[KeyCommand]:
     there = [command for command in applying(at) if command.footer]
     shown: list[KeyCommand] = []
     for command in sorted(there, key=lambda command: command.footer):
-        pair = [c for c in there if (c.footer, c.short) == (command.footer, "")]
-        if command in pair:
+        if command.short == "":
             continue  # it comes with its neighbour, whose label it shares
-        more = [*shown, *(pair if command.short else ()), command]
+        before = there[max(0, there.index(command) - 1)]
+        more = [*shown, *([before] if before.short == "" else []), command]
         if command.footer > 1 and footer_width(more) > width:
             break
         shown = more

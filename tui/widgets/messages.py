@@ -18,6 +18,8 @@ from .panel import Panel, styles
 MessageKind = Literal["info", "hand", "warning", "error"]
 """Who or what a message is from: "hand" is a person's doing."""
 KEPT: Final = 2000
+LATE: Final = 10.0
+"""Seconds by which a message may be late; by more only a clock was set back."""
 LONGEST: Final = 4000
 """Characters kept of one message."""
 ICON: Final = {"info": " ", "hand": "▲", "warning": "!", "error": "✗"}
@@ -51,14 +53,14 @@ class MessageLog:
         """Append a message; escape sequences and control characters are dropped.
 
         Args:
-            time: when it came about, if not now: it stands before what came later.
+            time: when it came about, if not now: it stands before what came up to `LATE` after it.
         """
         text = clean(text[:LONGEST], lines=True).rstrip()
         if not text:
             return
         with self._adding:
             place = len(self._entries)
-            while time is not None and place and self._entries[place - 1].time > time:
+            while time is not None and place and 0 < self._entries[place - 1].time - time < LATE:
                 place -= 1
             self._entries.insert(place, Entry(self.now() if time is None else time, text, kind))
             if len(self._entries) > KEPT:

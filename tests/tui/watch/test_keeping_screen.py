@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pictures import Held, until  # tests is on the path
+from pictures import until  # tests is on the path
 
 from fivestep.core.protocol.commands import GoBack, Save, Stop
 from fivestep.core.protocol.snapshot import Change, Outcome, RunLocation, SavedCheckpoint
 from fivestep.core.protocol.steps import State, Step
 from fivestep.presets.recipe import load
+from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.options import RunOptions
 from fivestep.tui.setup.plan import RecipePlan
@@ -128,7 +130,7 @@ async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:
     first = RunBuilder.begin(plan, options)
     session = first.session(None, "stop")
     session.run()
-    app = Held(resume_run("one", options, epochs=9))
+    app = FivestepApp(resume_run("one", replace(options, hold=True), epochs=9))
     async with app.run_test(size=(120, 36)) as pilot:
         assert isinstance(app.screen, LoadingScreen)
         assert "going on with one" in seen(app)

@@ -296,3 +296,15 @@ def test_the_unfolded_code_panel_shows_the_loop_that_runs(full: bool) -> None:
     panel.unfolded, panel.now = True, Step.FORWARD
     (marked,) = [row for row in text(panel.lines(60, 60)).splitlines() if row.startswith("▶")]
     assert "outputs = model(features)" in marked
+
+
+def test_a_message_that_comes_late_stands_where_it_belongs() -> None:
+    log = MessageLog(lambda: 100.0)
+    log.add("now")
+    log.add("a moment before", time=99.0)
+    log.add("by a clock that was set back", time=5.0)
+    assert [entry.text for entry in log.entries()] == [
+        "a moment before",
+        "now",
+        "by a clock that was set back",
+    ]

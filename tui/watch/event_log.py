@@ -40,10 +40,12 @@ class EventLog:
     def write(self, snapshot: Snapshot) -> None:
         if not self._begun:
             self._begun = True
+            # Before all that has happened until this first picture.
+            begun = [self._log.now() - snapshot.elapsed, *(c.time for c in snapshot.changes[:1])]
             seed = f", seed {self._info.seed}" if self._info.seed is not None else ""
-            self._log.add(f"run {clean(self._info.name)}{seed}")
+            self._log.add(f"run {clean(self._info.name)}{seed}", time=min(begun))
             if self._location.place:
-                self._log.add(f"kept in {clean(self._location.place)}")
+                self._log.add(f"kept in {clean(self._location.place)}", time=min(begun))
             for note in self._location.notes:
                 self._log.add(clean(note))
             if self._location.problem:

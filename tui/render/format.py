@@ -116,7 +116,7 @@ def learning_rate(value: float | None) -> str:
 
 def share(ratio: float | None) -> str:
     """A share in two digits: "24 %", "0.21 %", "3.1e-6 %"."""
-    if ratio is None or not math.isfinite(ratio):
+    if ratio is None or not math.isfinite(100 * ratio):
         return number(ratio)
     if ratio and not 1e-6 <= ratio < 1e3:
         return short_exponent(f"{100 * ratio:.1e}") + " %"

@@ -137,7 +137,7 @@ def _stepping(rows: Sequence[LayerRow], known: dict[str, Difference]) -> list[_C
     def word(row: LayerRow) -> Line:
         difference = known.get(row.name)
         if difference is None or not row.parameters:
-            return line((row.mode, "dim"))
+            return line((clean(row.mode), "dim"))
         return line((difference.word, _STYLES.get(difference.word, "")))
 
     weights = sides(lambda r: _number(r.weight_norm, fine), lambda d: d.weights)

@@ -34,6 +34,8 @@ IDLE: Final = 10.0
 """Seconds of silence after which a client gives way to another one."""
 STALLED: Final = 30.0
 """Seconds for which a client may take nothing of what waits for it."""
+SOONEST, SLOWEST = 0.004, 0.05
+"""Seconds between two looks whether a picture that was asked for is there."""
 GLANCE: Final = 5.0
 """Seconds between two looks whether the socket is still there."""
 RECEIVED: Final = 64 << 10
@@ -44,9 +46,6 @@ PARTING: Final = 1.0
 
 class ServedMailbox(Protocol):
     """What is used of a run's mailbox."""
-
-    told: Callable[[], None] | None
-    """Called by the run after each picture."""
 
     @property
     def newest(self) -> Snapshot | None: ...
@@ -104,8 +103,8 @@ class Introduction:
 
 
 class RunServer:
-    """Serves one run until it has ended. Nothing of it touches the training thread, except that a
-    picture which somebody has asked for wakes this one.
+    """Serves one run until it has ended. Nothing of it touches the training thread, which does not
+    even wake this one: that would hand over Python's lock in the middle of a batch.
 
     One watching client steers; what others ask for is refused, unless they take over. What only
     sends commands always may: whoever writes a script knows what for.
@@ -136,6 +135,7 @@ class RunServer:
         self._steers: _Client | None = None
         self._accepted: tuple[int, int] = 0, 0
         self._closing = self._resting = False
+        self._nap = SOONEST
         self._selector = selectors.DefaultSelector()
         self._waker, self._wakes = socket.socketpair()
         for end in (self._waker, self._wakes):
@@ -180,8 +180,7 @@ class RunServer:
                 self._part()
             if end is not None and (here > end or not any(c.out for c in self._clients.values())):
                 break
-            waits = 0.1 if end is not None or self._resting else 0.5 if self._clients else GLANCE
-            for key, events in self._selector.select(waits):
+            for key, events in self._selector.select(self._pause(ending=end is not None)):
                 if key.fileobj is self._wakes:
                     with suppress(OSError):
                         self._wakes.recv(4096)
@@ -201,6 +200,15 @@ class RunServer:
         if self.path.parent.name.startswith("fivestep-"):
             with suppress(OSError):
                 self.path.parent.rmdir()  # if it is the last one's
+
+    def _pause(self, *, ending: bool) -> float:
+        """Seconds until the next look, if nothing comes: soon after something was asked for."""
+        if ending or self._resting:
+            return 0.1
+        if any(client.asked is not None or client.tickets for client in self._clients.values()):
+            self._nap = min(self._nap * 1.5, SLOWEST)
+            return self._nap
+        return 0.5 if self._clients else GLANCE
 
     def _look_around(self) -> None:
         """Drop who says or takes nothing, and see that others still find the run."""
@@ -268,8 +276,6 @@ class RunServer:
             if heir is not None:
                 self._let_steer(heir)
         self.watched = any(one.watches for one in self._clients.values())
-        if not self._clients:
-            self._mailbox.told = None
 
     # What comes.
 
@@ -298,7 +304,7 @@ class RunServer:
             return
         if not piece:
             raise ConnectionResetError
-        client.heard = monotonic()
+        client.heard, self._nap = monotonic(), SOONEST
         come = client.come
         come += piece
         size = wire.HEAD.size
@@ -323,7 +329,6 @@ class RunServer:
                     client.last_words = True
                     return
                 client.watches = watches
-                self._mailbox.told = self._wake
                 self._say(client, self._welcome())
                 if watches:
                     self.watched = True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
 
 from ..protocol.commands import Command
 from ..protocol.snapshot import Outcome, Snapshot
@@ -26,8 +25,6 @@ class Mailbox:
         self.settled = False
         """Whether the newest Snapshot stays true: paused with nothing changing, or ended."""
         self.outcome: Outcome | None = None
-        self.told: Callable[[], None] | None = None
-        """Called, in the run's own thread, after each Snapshot."""
         self.answered = 0
         """How many commands had been taken when the newest Snapshot was built."""
         self._sent = self._taken = 0
@@ -127,5 +124,3 @@ class Mailbox:
             self.outcome = snapshot.outcome
             self._served, self.answered = self._serving, self._taken
             self._changed.notify_all()
-        if self.told is not None:
-            self.told()

@@ -9,15 +9,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from served import Served, runtime
 from textual.pilot import Pilot
 
+from fivestep.core.protocol.commands import Pause, Resume, ScaleLR
+from fivestep.presets.build import build
 from fivestep.presets.recipe import load
 from fivestep.tui.app.app import FivestepApp
+from fivestep.tui.app.attach import AttachApp
 from fivestep.tui.choose.screen import ChooseScreen
 from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.options import NOTHING
 from fivestep.tui.setup.plan import RecipePlan
+from fivestep.tui.terminal.signals import Signals
 from fivestep.tui.watch.watch import WatchScreen
+from fivestep.tui.widgets.messages import MessageLog
 
 HERE = Path(__file__).parents[1] / ".github" / "pictures"
 PATIENCE = 60.0
@@ -84,6 +90,28 @@ async def watching() -> None:
         save(app, "finished")
 
 
+async def attached() -> None:
+    with runtime():
+        run = Served(build(load("digits-cnn")))
+        script, steers = run.attach(watches=False), run.attach()
+        app = AttachApp(Path(), [], run.attach(), MessageLog(), Signals())
+        async with app.run_test(size=(120, 36)) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, WatchScreen))
+            screen = app.screen
+            assert isinstance(screen, WatchScreen)
+            await until(pilot, lambda: paused(screen))
+            steers.send(Resume())
+            await until(pilot, lambda: bool(screen.snapshot and screen.snapshot.batches_done > 300))
+            script.send(ScaleLR(0.5))
+            await until(pilot, lambda: bool(screen.snapshot and screen.snapshot.lr_factor == 0.5))
+            steers.send(Pause())
+            await until(pilot, lambda: paused(screen))
+            app.clear_notifications()
+            await pilot.pause(1.5)
+            save(app, "attached")
+        run.end()
+
+
 def save(app: FivestepApp, name: str) -> None:
     """Write the screen as it stands."""
     picture = app.export_screenshot(title="fivestep")
@@ -97,4 +125,5 @@ def save(app: FivestepApp, name: str) -> None:
 if __name__ == "__main__":
     asyncio.run(choosing())
     asyncio.run(watching())
+    asyncio.run(attached())
     sys.stdout.write(f"written to {HERE}\n")

@@ -271,6 +271,11 @@ def unpack(picture: Picture, last: Snapshot | None) -> Snapshot:
     inside = {field.name: getattr(sent.inside, field.name) for field in fields(Inside)}
     if picture.view is not None:
         inside["picture"] = _untag(picture.view, _VIEWS)
+    if last is not None:  # what a front end has seen stays the very same object
+        if inside["picture"] == last.inside.picture:
+            inside["picture"] = last.inside.picture
+        seen = {change: change for change in last.changes}
+        values["changes"] = tuple(seen.get(change, change) for change in values["changes"])
     values["inside"] = Inside(**inside)
     for name in picture.same:
         if last is None or name not in LARGE:

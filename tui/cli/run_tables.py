@@ -122,7 +122,7 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
         lines += ["", f"the last of {counted(len(events), 'event')}:"]
         lines += [
             f"  {_when(event.get('time'))}  batch {event.get('batches_done', '?')}: "
-            f"{event.get('text', '')}"
+            f"{event.get('text', '')}{_asked_by(event.get('by'))}"
             for event in events[-LATEST:]
         ]
     return "".join(clean(line) + "\n" for line in lines)
@@ -187,6 +187,13 @@ def _named(folder: Path, name: str | None) -> str:
 def _events(directory: RunDirectory) -> Iterator[dict[str, Any]]:
     with contextlib.suppress(OSError):
         yield from read_log(directory.events)
+
+
+def _asked_by(by: Any) -> str:
+    """Who asked for it from another process, and from where."""
+    if not isinstance(by, dict):
+        return ""
+    return f" ({by.get('user', '?')}, process {by.get('pid', '?')} on {by.get('host', '?')})"
 
 
 def _missing(directory: RunDirectory, run: RunSummary) -> list[str]:

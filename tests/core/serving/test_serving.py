@@ -57,6 +57,16 @@ def test_a_step_is_on_record_though_nothing_tells_of_it(served: Served) -> None:
     assert "one step asked for" in [change.text for change in remote.picture(None).changes]
 
 
+def test_what_has_been_seen_stays_the_same_object(served: Served) -> None:
+    remote = served.attach()
+    assert remote.taken(remote.send(commands.SetLR(0.5))) == ""
+    before = remote.picture(None)
+    assert remote.taken(remote.send(commands.SetLR(0.25))) == ""
+    after = remote.picture(None)
+    assert len(after.changes) == len(before.changes) + 1
+    assert all(new is old for new, old in zip(after.changes, before.changes, strict=False))
+
+
 def test_one_screen_steers_and_another_may_take_over(served: Served) -> None:
     first, second, script = served.attach(), served.attach(), served.attach(watches=False)
     assert first.taken(first.send(commands.Validate())) == ""

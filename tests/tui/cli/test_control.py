@@ -56,6 +56,8 @@ def test_a_run_is_steered_by_commands_that_answer_when_it_is_done(
     kinds = [event["kind"] for event in events()]
     assert kinds == ["asked", "lr", "lr", "resume", "validate", "asked", "pause", "stop"]
     assert events()[0]["by"]["pid"] == os.getpid()  # type: ignore[index]
+    shown = cli("runs", "show", "one").out
+    assert f", process {os.getpid()} on " in shown
     assert "it is stopped; fivestep resume one" in cli.refused("ctl", "one", "pause")
 
 

@@ -73,9 +73,9 @@ def test_traceback_shows_where_a_refusal_comes_from(cli: Cli) -> None:
 
 def test_an_error_of_our_own_is_one_line_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "as_json", lambda: 1 / 0)
-    assert cli("presets", "--json", code=1).err == (
-        "fivestep: ZeroDivisionError: division by zero; --traceback shows where\n"
-    )
+    err = cli("presets", "--json", code=1).err
+    assert err.endswith("ZeroDivisionError: division by zero; --traceback shows where\n")
+    assert err.count("\n") == 1
 
 
 def test_version(cli: Cli) -> None:

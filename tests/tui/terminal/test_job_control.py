@@ -41,7 +41,7 @@ def test_ctrl_z_gives_the_shell_and_fg_the_whole_screen() -> None:
         terminal.until(TOLD)
         terminal.until("RUNNING")
         assert "the five steps" in terminal.text
-        assert "╭─ messages" in terminal.text
+        assert "─messages─" in terminal.text
         assert "usable" not in terminal.text
         stopped(terminal, "fivestep")
         terminal.type("bg\r")

@@ -278,13 +278,18 @@ def _epoch_number(epoch: int, info: RunInfo) -> str:
     return f"epoch {epoch:>{len(str(info.epochs))}}/{info.epochs}"
 
 
+def _took(seconds: float) -> str:
+    return short_time(seconds) if seconds < 60 else clock(seconds)
+
+
 def closing(info: RunInfo, ending: Ending) -> str:
     """How a run ended and the best it reached, in a line."""
     last = ending.last
     trained = last.last.epoch if last.last is not None else 0
-    took = short_time(last.elapsed) if last.elapsed < 60 else clock(last.elapsed)
     done = f"{counted(trained, 'epoch')}, {counted(last.batches_done, 'batch')}"
-    parts = [f"{ending.word} after {done} in {took}"]
+    parts = [f"{ending.word} after {done} in {_took(last.active)}"]
+    if last.elapsed > 1.05 * last.active + 1:
+        parts[0] += f" ({_took(last.elapsed)} with pauses)"
     if last.best_metric is not None and info.metric_name != "val_loss":
         value = metric(info.metric_name, last.best_metric.value)
         share = dict(last.metrics).get("majority_share")

@@ -15,7 +15,7 @@ from textual.widgets import Static
 from ..render.format import clean
 from ..widgets.messages import MessageLog
 
-PAUSED: Final = "it will start paused: s takes the first step, space goes on"
+PAUSED: Final = "it will start paused; then s takes the first step, space goes on"
 
 
 class LoadingScreen(Screen[None]):

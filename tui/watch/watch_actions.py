@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from textual.widgets import Input
 
 from ...core.protocol import commands
 from ...core.protocol.at_hand import AT_HAND, BATCH, EPOCHS, PARAMETERS
+from ...core.protocol.diagnosis import Verdict
 from ...core.protocol.faults import Fault
 from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import INSIDE_BATCH, State, Step, Task
@@ -319,7 +320,19 @@ class Actions:
             self._pages.show_view(None)
 
     def _show_verdicts(self) -> None:
-        self._open(VerdictsScreen(self._panels.verdict.verdicts, ascii=self._ascii))
+        told = (*self._known_causes(), *self._panels.verdict.verdicts)
+        self._open(VerdictsScreen(told, ascii=self._ascii))
+
+    def _known_causes(self) -> Iterator[Verdict]:
+        """What is wrong without having to be found: a failure, and what was broken on purpose."""
+        s, outcome = self.snapshot, self._source.outcome
+        failure = outcome if outcome is not None else s.trouble if s is not None else None
+        if failure is not None and failure.state is State.FAILED:
+            yield Verdict("failed", "danger", failure.reason, failure.place, failure.advice)
+        for fault in s.faults_so_far if s is not None else ():
+            info = fault.info
+            mend = "r runs it again without" if outcome is not None else "u undoes it"
+            yield Verdict("broken", "warning", f"broken on purpose: {info.label}", info.why, mend)
 
     def _traceback(self) -> None:
         outcome = self._source.outcome or (self.snapshot.trouble if self.snapshot else None)

@@ -9,6 +9,7 @@ import pytest
 from pictures import until  # tests is on the path
 
 from fivestep.core.protocol.commands import GoBack, Save, Stop
+from fivestep.core.protocol.faults import Fault
 from fivestep.core.protocol.snapshot import Change, Outcome, RunLocation, SavedCheckpoint
 from fivestep.core.protocol.steps import State, Step
 from fivestep.presets.recipe import load
@@ -150,3 +151,15 @@ async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:
         await pilot.press("l")
         await until(pilot, lambda: app.launch.outcome is not None)
         assert app.launch.outcome.state is State.STOPPED
+
+
+async def test_y_names_what_has_failed_and_what_is_broken_on_purpose() -> None:
+    source = FakeSource(
+        picture(state=State.PAUSED, trouble=NAN, faults_so_far=(Fault.NO_ZERO_GRAD,))
+    )
+    async with watching(source) as (app, pilot):
+        await pilot.press("y")
+        await pilot.pause()
+        assert "danger: the loss is nan" in seen(app)
+        assert "broken on purpose: leave out optimizer.zero_grad()" in seen(app)
+        assert "Nothing is wrong" not in seen(app)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from time import perf_counter
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from ..inspection.first_batch import Shapes, stretched
 from ..protocol.diagnosis import VerdictInputs
@@ -134,10 +135,14 @@ class Watched:
             self.device
         )
         self._hooks: LoopHooks | None = None
-        self._hooked: set[Tensor] = set()
-        """Parameters that tell when a gradient has reached them."""
+        self._learning: dict[Tensor, RemovableHandle | None] = {}
+        """The optimizer's parameters, with what takes away the hook by which they tell when a
+        gradient has reached them. After the first backward pass that has, one of them tells: each
+        hook takes as long as some lines of Python."""
+        self._told = False
+        """Whether there was such a pass."""
         self._reached: deque[Tensor] = deque(maxlen=1)
-        """One that a gradient has reached in this backward pass; empty if it is another's."""
+        """One that has told so in this backward pass."""
         # The phase that runs.
         self._now = (Step.OTHER, perf_counter())
         self._depth = 0
@@ -467,14 +472,15 @@ class Watched:
     def _backward(self, bare: Callable[..., Any], *args: Any, **options: Any) -> Any:
         if self._in_backward:  # for gradient checkpoints
             return bare(*args, **options)
-        # Before: afterwards its graph is gone.
-        loss = self._safely(self._backward_begins, args[0] if args else options.get("tensors"))
+        of = args[0] if args else options.get("tensors")
+        # Before: afterwards what its graph has saved is gone.
+        loss = self._safely(self._backward_begins, of)
         self._in_backward = True
         try:
             done = bare(*args, **options)
         finally:
             self._in_backward = False
-        self._safely(self._backward_ends, loss)
+        self._safely(self._backward_ends, loss, of, options.get("inputs"))
         return done
 
     def _backward_begins(self, of: Any) -> Loss | None:
@@ -482,15 +488,20 @@ class Watched:
         count = 0
         for group in self.optimizer.param_groups:
             count += len(group["params"])
-        if count != len(self._hooked):
-            self._hook_parameters()
+        if count != len(self._learning):
+            self._find_parameters()
         loss = self._losses.read(of)
         self._reached.clear()
         self._gate(Step.BACKWARD)
         return loss
 
-    def _backward_ends(self, loss: Loss | None) -> None:
-        if self._reached:
+    def _backward_ends(self, loss: Loss | None, of: Any, inputs: Any) -> None:
+        if self._reached and not self._told:
+            self._told = True
+            for p, hook in self._learning.items():
+                if hook is not None and p is not self._reached[0]:
+                    hook.remove()
+        if self._reached or (self._told and _reaches(of, inputs, self._learning)):
             if self._aside:
                 self._settle(backward=True)
             self._losses.add(loss)
@@ -502,16 +513,17 @@ class Watched:
             self.should_fall = False
         self._gate()
 
-    def _hook_parameters(self) -> None:
-        """Have each parameter tell when a gradient has reached it. Lazy ones are none before the
-        first forward pass, frozen ones until they learn.
-        """
+    def _find_parameters(self) -> None:
+        """Lazy ones are none before the first forward pass, frozen ones until they learn."""
         assert self._hooks is not None
         for group in self.optimizer.param_groups:
             for p in group["params"]:
-                if p not in self._hooked and p.requires_grad and p.is_leaf and not is_lazy(p):
-                    self._hooks.add_bare(p.register_post_accumulate_grad_hook, self._reached.append)
-                    self._hooked.add(p)
+                if p not in self._learning and p.requires_grad and p.is_leaf and not is_lazy(p):
+                    register = p.register_post_accumulate_grad_hook
+                    hook = (
+                        None if self._told else self._hooks.add_bare(register, self._reached.append)
+                    )
+                    self._learning[p] = hook
 
     def _update_begins(self, *_: Any) -> None:
         self._gate(Step.UPDATE)
@@ -640,6 +652,27 @@ def _takes_hooks(model: nn.Module) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _reaches(of: Any, inputs: Any, parameters: Container[Tensor]) -> bool:
+    """Whether a backward pass from these tensors has come to one of the parameters.
+
+    Args:
+        inputs: what alone it gives gradients to, if that was said.
+    """
+    if inputs is not None:
+        return any(p in parameters for p in ((inputs,) if isinstance(inputs, Tensor) else inputs))
+    nodes = [t.grad_fn for t in ((of,) if isinstance(of, Tensor) else of) if isinstance(t, Tensor)]
+    seen: set[Any] = set()
+    while nodes:
+        node: Any = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if getattr(node, "variable", None) in parameters:
+            return True
+        nodes += [before for before, _ in node.next_functions]
+    return False
 
 
 def _innermost(optimizer: Any) -> Optimizer:

@@ -9,6 +9,7 @@ from threading import get_ident
 from typing import Any, Final
 
 from torch.compiler import is_dynamo_compiling
+from torch.utils.hooks import RemovableHandle
 
 Watching = Callable[..., Any]
 """Called in the place of a function, with that function before its arguments; has to call it."""
@@ -42,9 +43,15 @@ class LoopHooks:
         hook = _Hook(self, call)
         self._added.append((register, hook, register(hook)))
 
-    def add_bare(self, register: Callable[..., Any], call: Callable[..., None]) -> None:
-        """The same for a `call` that can't fail and may be called in any thread."""
-        self._undo.callback(register(call).remove)
+    def add_bare(
+        self, register: Callable[..., RemovableHandle], call: Callable[..., None]
+    ) -> RemovableHandle:
+        """The same for a `call` that can't fail and may be called in any thread. The hook may also
+        be taken away earlier.
+        """
+        hook = register(call)
+        self._undo.callback(hook.remove)
+        return hook
 
     def around(self, home: Any, name: str, watching: Watching) -> None:
         """Have `watching(bare, ...)` called in the place of a function of a class or a module."""

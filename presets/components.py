@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ..core.protocol.steps import TaskName
 
 
-def _lr(default: float) -> Real:
+def lr_option(default: float) -> Real:
+    """A learning rate."""
     return Real(default, 0, 1e3, above=True)
 
 
@@ -32,7 +33,7 @@ _FUSED: Final = Flag(True)
 
 
 def _options(lr: float, **options: Option) -> Options:
-    common: dict[str, Option] = {"lr": _lr(lr), "weight_decay": _DECAY, "maximize": _OFF}
+    common: dict[str, Option] = {"lr": lr_option(lr), "weight_decay": _DECAY, "maximize": _OFF}
     return common | options
 
 
@@ -64,7 +65,7 @@ OPTIMIZERS: Final[dict[str, Options]] = {
         0.01, alpha=Real(0.99, 0, 1), eps=_EPS, momentum=Real(0.0, 0, 1, below=True), centered=_OFF
     ),
     "Rprop": {
-        "lr": _lr(0.01),
+        "lr": lr_option(0.01),
         "maximize": _OFF,
         "etas": Pair(Real(0.5, 0, 1, above=True, below=True), Real(1.2, 1, 10, above=True)),
         "step_sizes": Pair(Real(1e-6, 0, 1e3, above=True), Real(50.0, 0, 1e6), rising=True),

@@ -281,6 +281,7 @@ def change_values(change: Change) -> dict[str, Any]:
 
 
 STATUS: Final[Fields] = {
+    "run": "its own name, that of its folder",
     "name": "of the recipe",
     "state": "loading, running, paused, validating, finished, stopped or failed",
     "step": "the phase that is next",
@@ -304,9 +305,10 @@ STATUS: Final[Fields] = {
 """What `fivestep ctl NAME status --json` prints."""
 
 
-def status_values(info: RunInfo, now: Snapshot) -> dict[str, Any]:
-    """What a run is doing, by field of `STATUS`."""
+def status_values(run: str, info: RunInfo, now: Snapshot) -> dict[str, Any]:
+    """What a run of this name is doing, by field of `STATUS`."""
     values = {name: getattr(now, name, None) for name in STATUS} | {
+        "run": run,
         "name": info.name,
         "state": str(now.state),
         "step": now.step.info.name,

@@ -44,7 +44,8 @@ def listen() -> tuple[socket.socket, Path]:
 
 
 def _none() -> tuple[socket.socket, Path]:
-    raise OSError(errno.ENOENT, "there is no folder for sockets")
+    why = "XDG_RUNTIME_DIR and TMPDIR name no folder whose path is short enough for a socket"
+    raise OSError(errno.ENAMETOOLONG, why)
 
 
 def _folders() -> Iterator[Path]:

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
 from typing import Final
 
@@ -83,6 +84,11 @@ class RemoteRun:
         self._socket.close()
         why = first.why if isinstance(first, wire.Refused) else "it says something else"
         raise UnreachableError(f"it refuses: {why}")
+
+    @property
+    def name(self) -> str:
+        """The run's own name, that of its folder."""
+        return Path(self.location.place).name
 
     # What a front end uses, as of a `Session`.
 
@@ -195,9 +201,8 @@ class RemoteRun:
                 self._listen()
                 return
         with self._come:
-            advice = self.location.resume_command
             if not self._closed:
-                self._gone = Outcome(State.FAILED, why, "the connection", advice)
+                self._gone = Outcome(State.FAILED, why)
             if not self._closed and (self._newest is None or self._newest.outcome is None):
                 self.notices.append(why)
             self._come.notify_all()

@@ -29,7 +29,7 @@ from .files import (
     write_whole,
 )
 from .open_folder import OpenFolder
-from .run_lock import RunLock, answers_at, held, holder
+from .run_lock import RunLock, answers_at, held, holder, refuses
 
 FILES: Final = ("run.json", "recipe.toml", "metrics.jsonl", "events.jsonl", "outcome.json", "lock")
 """What shows that a folder is a run's."""
@@ -153,8 +153,15 @@ class RunDirectory:
         """
         return answers_at(self.path / "lock")
 
+    @property
+    def refuses(self) -> str:
+        """Why the process that trains it answers nobody; "" if it does, or has not begun to."""
+        return refuses(self.path / "lock")
+
     def announce(self, address: str) -> None:
-        """Let others know the socket at which this process answers for the run."""
+        """Let others know the socket at which this process answers for the run, or why it does
+        not.
+        """
         if self._lock is not None:
             self._lock.announce(address)
 

@@ -38,7 +38,7 @@ class RunLock:
         self._locked = False
         self._signing = threading.Lock()
         self.address = ""
-        """Where its holder answers; "" if it does not."""
+        """Where its holder answers, or why it does not; "" before that is known."""
         self._path, self._dir_fd = path, dir_fd
         self._fd = open_own(path, dir_fd=dir_fd)
         try:
@@ -72,7 +72,10 @@ class RunLock:
             os.pwrite(self._fd, os.fsencode(text), 0)
 
     def announce(self, address: str) -> None:
-        """Write down where the holder answers: the path of a socket. Any thread may call this."""
+        """Write down where the holder answers, the path of a socket, or why it does not.
+
+        Any thread may call this.
+        """
         self.address = address
         with self._signing:
             if self._fd >= 0:
@@ -150,6 +153,12 @@ def answers_at(path: Path) -> tuple[str, str] | None:
     """The host of the lock's holder, and the path of its socket there; None if it has none."""
     _, host, address, *_ = (*_lines(path), "", "", "")
     return (host, address) if address.startswith("/") else None
+
+
+def refuses(path: Path) -> str:
+    """Why the lock's holder answers nobody; "" if it does, or is still to say so."""
+    _, _, address, *_ = (*_lines(path), "", "", "")
+    return "" if address.startswith("/") else address
 
 
 def _lines(path: Path) -> list[str]:

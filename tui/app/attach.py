@@ -91,6 +91,7 @@ class AttachApp(FivestepApp):
     ) -> None:
         super().__init__(None, log, signals=signals)
         self._folder, self._runs, self.remote = folder, runs, remote
+        self._watching: WatchScreen | None = None
 
     def open_first(self) -> None:
         if self.remote is not None:
@@ -107,20 +108,21 @@ class AttachApp(FivestepApp):
             self._watch(self.remote)
 
     def _watch(self, remote: RemoteRun) -> None:
-        self._tell()
         self.set_interval(0.1, self._tell)
-        self.push_screen(
-            WatchScreen(
-                remote,
-                log=self.messages,
-                kept=lambda: remote.location,
-                attached=remote,
-            )
+        self._watching = WatchScreen(
+            remote,
+            log=self.messages,
+            kept=lambda: remote.location,
+            attached=remote,
         )
+        self.push_screen(self._watching)
 
     def _tell(self) -> None:
-        """Pass on what the run has to say to this screen."""
-        notices = self.remote.notices if self.remote is not None else ()
+        """Pass on what the run has to say to this screen, behind what happened before it came."""
+        remote, watching = self.remote, self._watching
+        if remote is None or watching is None or not (watching.snapshot or remote.lost):
+            return
+        notices = remote.notices
         while notices:
             text = clean(notices.popleft())
             self.messages.add(text, "warning")
@@ -158,10 +160,9 @@ def open_attached(folder: Path, runs: list[RunSummary], remote: RemoteRun | None
 def _left(remote: RemoteRun) -> int:
     """Say what has become of the run, or how to come back to it; the exit code."""
     last, outcome = remote.latest(), remote.outcome
-    name = Path(remote.location.place).name
     if outcome is not None and last is not None:
         for line in summary(remote.info, last, outcome):
             print(clean(line))
         return FAILED if outcome.state is State.FAILED else 0
-    print(clean(f"{remote.info.name} goes on; to come back: fivestep attach {name}"))
+    print(clean(f"{remote.info.name} goes on; to come back: fivestep attach {remote.name}"))
     return 0

@@ -47,7 +47,8 @@ def summary(info: RunInfo, last: Snapshot, outcome: Outcome | None) -> tuple[str
         outcome = Outcome(State.STOPPED, "left in the middle of a batch")
     first = f"{info.name}: {closing(info, Ending(outcome.state, outcome, last))}"
     if outcome.state is State.FAILED:
-        first = f"{info.name}: failed in {outcome.place}: {outcome.reason}"
+        where = f" in {outcome.place}" if outcome.place else ""
+        first = f"{info.name}: failed{where}: {outcome.reason}"
     parts = []
     if last.last is not None:
         parts.append(f"train loss {number(last.last.train_loss)}")

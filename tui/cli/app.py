@@ -23,7 +23,15 @@ from .arguments import (
     watch,
     with_screen,
 )
-from .errors import NO_ARGUMENTS, DefaultsToTrain, Plain, UsageError, refusals, run_command
+from .errors import (
+    NO_ARGUMENTS,
+    DefaultsToTrain,
+    Plain,
+    TakesNumbers,
+    UsageError,
+    refusals,
+    run_command,
+)
 from .options import (
     EXIT_CODES,
     RECIPE_OPTIONS,
@@ -219,7 +227,7 @@ def _print(output: Output, text: str) -> None:
 app.command(cls=Plain, epilog=EXIT_CODES)(run_commands.resume)
 app.command(cls=Plain)(run_commands.runs)
 app.command(cls=Plain)(run_commands.attach)
-app.command(cls=Plain)(run_commands.ctl)
+app.command(cls=TakesNumbers)(run_commands.ctl)
 app.command(cls=Plain)(run_commands.export)
 app.command(cls=Plain)(run_commands.predict)
 

@@ -185,14 +185,17 @@ def train_detached(ctx: Any, plan: Plan, options: RunOptions) -> int:
         return begun.code
     where = ["--runs-dir", ctx.params["runs_dir"]] if ctx.params["runs_dir"] else []
     name = shlex.join([name, *where])
-    output = stdout()
-    output.write(
-        clean(
-            f"{plan.name} trains in the background, process {begun.process}; fivestep attach "
-            f"{name} comes back to it, fivestep ctl {name} stop ends it"
-        )
-        + "\n"
+    told = (
+        f"{plan.name} trains in the background, process {begun.process}; fivestep attach "
+        f"{name} comes back to it, fivestep ctl {name} stop ends it"
     )
+    if begun.refuses:
+        told = (
+            f"process {begun.process} trains {plan.name} in the background; it can't be attached "
+            f"to ({begun.refuses}); kill {begun.process} stops it"
+        )
+    output = stdout()
+    output.write(clean(told) + "\n")
     output.flush()
     return written(output)
 

@@ -22,6 +22,7 @@ from ...core.protocol.parameter_groups import lr_text
 from ...core.protocol.record_fields import status_values
 from ...core.protocol.snapshot import Change, RunInfo, Snapshot
 from ...core.protocol.steps import INSIDE_BATCH, State
+from ...presets.components import lr_option
 from ..render.format import clean, metric, number
 from ..terminal.output import FAILED, Output, complain
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ...core.serving.client import RemoteRun
 
 ACTIONS: Final = ("pause", "resume", "step", "lr", "save", "validate", "stop", "status")
+LR: Final = lr_option(0.01)
 _FACTOR: Final = re.compile(r"(?P<by>[×x*÷/])\s*(?P<number>.+)")
 
 
@@ -44,10 +46,10 @@ def learning_rate(text: str) -> float | tuple[float]:
     """
     match = _FACTOR.fullmatch(text.strip())
     value = float(match["number"] if match else text)
+    if match is None:
+        return float(LR.check(value))
     if not 0 < value < float("inf"):
         raise ValueError(text)
-    if match is None:
-        return value
     return (1 / value if match["by"] in "÷/" else value,)
 
 
@@ -56,9 +58,9 @@ def control(remote: RemoteRun, action: str, lr: str | None, after: str, output: 
     try:
         text = _done(remote, action, lr, after)
     except NotDoneError as error:
-        complain(f"{clean(remote.info.name)}: {error}")
+        complain(f"{clean(remote.name)}: {error}")
         return FAILED
-    output.write(clean(f"{remote.info.name}: {text}") + "\n")
+    output.write(clean(f"{remote.name}: {text}") + "\n")
     return 0
 
 
@@ -69,13 +71,13 @@ def status(remote: RemoteRun, output: Output, *, as_object: bool) -> int:
     try:
         picture = _now(remote)
     except UnreachableError as error:
-        complain(f"{clean(remote.info.name)}: {error}")
+        complain(f"{clean(remote.name)}: {error}")
         return FAILED
     if as_object:
-        values = status_values(remote.info, picture)
+        values = status_values(remote.name, remote.info, picture)
         output.write(json.dumps(values, allow_nan=False) + "\n")
     else:
-        output.write(clean(f"{remote.info.name}: {in_a_line(remote.info, picture)}") + "\n")
+        output.write(clean(f"{remote.name}: {in_a_line(remote.info, picture)}") + "\n")
     return 0
 
 
@@ -194,5 +196,5 @@ def check(action: str, lr: str | None) -> str:
     try:
         learning_rate(lr or "1")
     except (ValueError, ZeroDivisionError, OverflowError):
-        return f"lr: expected a number above 0, or a factor such as ×0.5, not {clean(lr or '')}"
+        return f"lr: expected {LR.expected}, or a factor such as ×0.5, not {clean(lr or '')}"
     return ""

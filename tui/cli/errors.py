@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -21,6 +22,7 @@ ARGUMENTS: Final = "fivestep.arguments"
 """Key in a context's `meta`: the words of the command line, the command's own among them."""
 NO_ARGUMENTS: Final = "fivestep.no_arguments"
 """Key in a context's `meta`: the command stood alone, without a word behind it."""
+_NEGATIVE: Final = re.compile(r"-\.?\d")
 
 
 class UsageError(typer.BadParameter):
@@ -42,6 +44,24 @@ class _QuickHelp:
 
 class Plain(_QuickHelp, TyperCommand):
     """A command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if getattr(error, "ctx", ctx) is None:  # an option without its value
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
+
+class TakesNumbers(Plain):
+    """A command one of whose arguments, the last, may be a number: -1 is no option of it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        numbers = [word for word in args if _NEGATIVE.match(word)]
+        if numbers and "--" not in args:
+            args = [*(word for word in args if word not in numbers), "--", *numbers]
+        return super().parse_args(ctx, args)
 
 
 class DefaultsToTrain(_QuickHelp, TyperGroup):

@@ -17,6 +17,7 @@ from ...core.storage.run_index import RunSummary, list_runs, newest, summary
 from ...presets.errors import reason
 from ...presets.file_settings import said
 from ..render.format import clean, counted, fit, metric, number, size
+from ..setup.attach import out_of_reach
 from ..terminal.output import FAILED, NOBODY_READS, Output, complain
 
 GAP: Final = "  "
@@ -59,8 +60,8 @@ def _row(run: RunSummary) -> tuple[str, ...]:
     if run.state == "finished":
         remark = ""
     if run.state == "running":
-        attach = f"fivestep attach {run.name}"
-        remark = attach if run.reachable else "can't be attached to from here"
+        remark = clean(out_of_reach(run.path)).removeprefix("is ")
+        remark = remark or f"fivestep attach {run.name}"
     return (
         run.name,
         run.state,

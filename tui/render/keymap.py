@@ -257,8 +257,10 @@ def why_not(key: str, at: Situation) -> str:
     if command is None:
         return ""
     reason = command.otherwise
-    if command.group == "Steer" and at.state.ended:
-        reason = "the run has ended, r runs it again"
+    if command.when is _mine_ended and at.attached:
+        reason = "not in an attached screen"
+    elif command.group == "Steer" and at.state.ended:
+        reason = "the run has ended" + (", r runs it again" if not at.attached else "")
     elif command.group == "Steer" and not at.steers:
         reason = "another screen steers this run, O takes over"
     elif command.group == "Steer" and at.trouble:

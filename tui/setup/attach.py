@@ -37,7 +37,7 @@ def attach(folder: Path, name: str, *, watches: bool = True) -> RemoteRun:
         run = summary(directory.path)
         way_on = f"; fivestep resume {run.name} trains it on" if run.resumable else ""
         raise RunError(f"run {run.name} is not being trained, it is {run.state}{way_on}")
-    if why := _out_of_reach(directory.path):
+    if why := out_of_reach(directory.path):
         raise RunError(f"run {directory.name} {why}")
     answers_at = directory.answers_at
     assert answers_at is not None
@@ -47,13 +47,17 @@ def attach(folder: Path, name: str, *, watches: bool = True) -> RemoteRun:
         raise RunError(f"run {directory.name} can't be reached: {error}") from error
 
 
-def _out_of_reach(path: Path) -> str:
+def out_of_reach(path: Path) -> str:
     """Why a run that is being trained can't be reached from here; "" if it can, as far as is
-    known.
+    known. Said behind its name.
     """
-    answers_at = RunDirectory(path).answers_at
-    if answers_at is None:
-        return "is still loading, or its process takes no connections (its folder says why)"
-    if answers_at[0] != socket.gethostname():
-        return f"is being trained on {answers_at[0]}: attach to it there"
-    return ""
+    directory = RunDirectory(path)
+    if (answers_at := directory.answers_at) is not None:
+        host = answers_at[0]
+        here = host == socket.gethostname()
+        return "" if here else f"is being trained on {host}: attach to it there"
+    if why := directory.refuses:
+        return f"can't be attached to: {why}"
+    if directory.read_meta()[0].get("kind") == "loop":
+        return "can't be attached to: it is a loop of your own"
+    return "is starting"

@@ -189,6 +189,7 @@ class RunBuilder:
         try:
             session.serve(directory.announce, location)
         except OSError as error:
+            directory.announce(reason(error))
             self.problem = self.problem or f"nobody can attach to this run: {reason(error)}"
 
     def _give_up(self) -> None:

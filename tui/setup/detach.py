@@ -29,11 +29,13 @@ class Detached:
     """Its exit code, where it has ended already; None while it runs."""
     printed: str
     """What it has printed, where it has ended already."""
+    refuses: str
+    """Why it can't be attached to; "" if it can, or has ended."""
 
 
 def start_detached(arguments: Sequence[str], folder: Path, name: str) -> Detached:
-    """Start `fivestep` with these arguments in a session of its own; return once its run can be
-    attached to, or has ended.
+    """Start `fivestep` with these arguments in a session of its own; return once its run
+    trains, or has ended.
 
     Args:
         arguments: of a run without a screen.
@@ -52,7 +54,8 @@ def start_detached(arguments: Sequence[str], folder: Path, name: str) -> Detache
         raise RunError(f"the run can't be started in the background: {reason(error)}") from error
     directory = RunDirectory(folder / name)
     while (code := _ended(process)) is None:
-        if directory.answers_at is not None and directory.process == process:
+        told = directory.answers_at is not None or directory.refuses
+        if told and directory.process == process:
             break
         time.sleep(GLANCE)
     printed = "" if code is None else log.read_text(encoding="utf-8", errors="replace")
@@ -61,7 +64,7 @@ def start_detached(arguments: Sequence[str], folder: Path, name: str) -> Detache
             log.rename(directory.path / LOG)
         else:
             log.unlink()
-    return Detached(process, code, printed)
+    return Detached(process, code, printed, directory.refuses if code is None else "")
 
 
 def _spawn(words: list[str], output: int) -> int:

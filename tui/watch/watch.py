@@ -89,6 +89,7 @@ class WatchScreen(Screen[None]):
         self.source, self._read_device = source, device
         self.messages = log or MessageLog()
         self.panels = Panels(source.info, self.messages, location, ascii=ascii)
+        self.panels.outcome.attached = attached is not None
         self.pages = Pages(self, self.panels)
         self.actions = Actions(
             self,

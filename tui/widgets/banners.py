@@ -21,6 +21,8 @@ class OutcomePanel(RunPanel):
     DEFAULT_CSS = "OutcomePanel { display: none; height: auto; max-height: 10; }"
     BORDER_TITLE = "outcome"
     outcome: Outcome | None = None
+    attached = False
+    """Another process trains the run: it is not this one's to start again."""
 
     def __init__(
         self,
@@ -77,7 +79,14 @@ class OutcomePanel(RunPanel):
         if self.snapshot is not None and self.snapshot.undo:
             rows.append(line(("u", "key"), " undo what was broken on purpose, and go on"))
         rows.append(line(("g", "key"), f" go back to {place}, with half the learning rate"))
-        rows.append(line(("q", "key"), " stop   ", ("T", "key"), (" traceback", "")))
+        rows.append(
+            line(
+                ("q", "key"),
+                f" {'leave' if self.attached else 'stop'}   ",
+                ("T", "key"),
+                (" traceback", ""),
+            )
+        )
         return rows
 
     def _facts(self) -> str:
@@ -96,7 +105,7 @@ class OutcomePanel(RunPanel):
         return " · ".join(facts)
 
     def _keys(self, outcome: Outcome) -> Line:
-        keys = [("r", "run again"), ("n", "another preset")]
+        keys = [] if self.attached else [("r", "run again"), ("n", "another preset")]
         if outcome.traceback:
             keys.insert(0, ("T", "traceback"))
         spans: list[Span] = []

@@ -44,12 +44,13 @@ def test_a_run_is_steered_by_commands_that_answer_when_it_is_done(
     assert "paused in epoch 1/100000, batch 1, before " in cli("ctl", "one", "step").out
     assert "by hand → 0.005" in cli("ctl", "one", "lr", "0.005").out
     assert "lr ÷2 by hand → 0.0025" in cli("ctl", "one", "lr", "×0.5").out
-    assert "line-linear: running in epoch " in cli("ctl", "one", "resume").out
+    assert "one: running in epoch " in cli("ctl", "one", "resume").out
     assert "r2 " in cli("ctl", "one", "validate").out
     assert "checkpoint saved at batch " in cli("ctl", "one", "save").out
-    assert "line-linear: paused in epoch " in cli("ctl", "one", "pause").out
+    assert "one: paused in epoch " in cli("ctl", "one", "pause").out
     found = json.loads(cli("ctl", "one", "status", "--json").out)
     assert list(found) == list(STATUS)
+    assert (found["run"], found["name"]) == ("one", "line-linear")
     assert (found["state"], found["epochs"], found["saved"] > 0) == ("paused", 100_000, True)
     assert "stopped: stopped by hand" in cli("ctl", "one", "stop", "--after", "epoch").out
     assert session.join(30)
@@ -70,7 +71,12 @@ def test_what_can_not_be_done_now_says_so(session: Session, cli: Cli) -> None:
 def test_words_that_mean_nothing_are_refused(cli: Cli) -> None:
     assert "expected one of pause" in cli.refused("ctl", "one", "halt")
     assert "lr needs a value" in cli.refused("ctl", "one", "lr")
-    assert "expected a number above 0" in cli.refused("ctl", "one", "lr", "fast")
+    for word in ("fast", "2000", "-1", "nan"):
+        told = cli.refused("ctl", "one", "lr", word)
+        assert "lr: expected a number above 0, at most 1000, or a factor" in told
+        assert f", not {word}" in told
+    assert "fivestep ctl --help" in cli.refused("ctl", "one", "stop", "--after")
+    assert "did you mean --json?" in cli.refused("ctl", "one", "status", "--jsn")
     assert "there is no run one" in cli.refused("ctl", "one", "pause")
 
 

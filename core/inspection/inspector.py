@@ -5,16 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, Final
 
 from torch import Tensor
 
-from ..protocol.at_hand import AT_HAND, BATCH, PARAMETERS, AtHand, EpochRow, EpochTable
+from ..protocol.at_hand import (
+    AT_HAND,
+    BATCH,
+    EPOCHS,
+    PARAMETERS,
+    AtHand,
+    BatchContent,
+    EpochRow,
+    EpochTable,
+)
 from ..protocol.commands import Show
 from ..protocol.diagnosis import VerdictInputs
 from ..protocol.inside import Difference, Inside, LayerRow, ViewResult, compare
-from ..protocol.steps import Step
+from ..protocol.snapshot import Outcome
+from ..protocol.steps import State, Step
 from ..training.data import TensorBatches
 from ..training.lazy import UNMADE, unmade
 from ..training.own_code import first_line
@@ -86,6 +97,15 @@ class Inspector:
         self._look_due = float("-inf")
         self._asked_anew = True
 
+    def forget(self) -> None:
+        """Drop what was seen: the run goes back to before it."""
+        self._watch.forget()
+        self._parameters = ParameterWatch(self._training.model, self._training.optimizer)
+        self._rows, self._differences, self._exact_at, self._compared = (), (), None, None
+        self._picture, self._view_place = None, None
+        self._look_due = self._view_due = float("-inf")
+        self._measuring = self._summing = self._moving = False
+
     def first_batch(self, step: Step) -> None:
         """At the gates before the forward pass and before the backward pass of a first batch: do
         its parts fit each other?
@@ -156,18 +176,19 @@ class Inspector:
 
     # For a picture.
 
-    def inside(self, step: Step, *, held: bool) -> Inside:
+    def inside(self, step: Step, *, held: bool, outcome: Outcome | None = None) -> Inside:
         """What is to be shown now.
 
         Args:
             step: the phase that runs next.
             held: the run is paused: layers are exact, and compared with those of the last pause.
+            outcome: how the run has ended; what is at hand stays so.
         """
         show, place = self.show, (step, self._progress.batches_done, self._progress.val_batch)
         if show.layers and held and (self._asked_anew or place != self._exact_at):
             self._look_held(place)
         if show.view is not None:
-            self._see(place, held=held)
+            self._see(place, held=held, outcome=outcome)
         views = self._views or ()
         return Inside(
             layers=self._rows,
@@ -194,24 +215,30 @@ class Inspector:
             step_run = last[0] if _next_of(last, place) else None
             self._differences = compare(before, self._rows, step_run)
 
-    def _see(self, place: tuple[Step, int, int], *, held: bool) -> None:
-        now = perf_counter()
-        if held and self._picture is not None and place == self._view_place:
+    def _see(self, place: tuple[Step, int, int], *, held: bool, outcome: Outcome | None) -> None:
+        now, ended = perf_counter(), outcome is not None
+        if held and not ended and self._picture is not None and place == self._view_place:
             return
         at_hand = self.show.view in AT_HAND
-        if now < self._view_due and not (held and at_hand):
+        if now < self._view_due and not ((held or ended) and at_hand):
             return
         view = None if at_hand else self._find_view()
         if view is None and not at_hand:
             return
         try:
-            picture = self._at_hand() if view is None else view.compute(self._training)
+            if view is not None:
+                picture: ViewResult | AtHand = view.compute(self._training)
+            else:
+                picture = self._at_hand()
+                if outcome is not None and isinstance(picture, BatchContent):
+                    picture = replace(picture, ended=_ended(outcome, place[0]))
             self._picture, self._seen = picture, self.show.view if view is None else view.name
             self._view_error = ""
         except Exception as error:  # a person's own model or batch; the run itself goes on
             self._view_error = first_line(error)
         took = perf_counter() - now
-        self._view_due, self._view_place = now + max(VIEWED, COST * took), place
+        wait = VIEWED if self.show.view in (BATCH, EPOCHS) else max(VIEWED, COST * took)
+        self._view_due, self._view_place = now + wait, place
 
     def _find_view(self) -> View | None:
         """The one that is wanted, or the most telling one; None where there is none, and why."""
@@ -271,6 +298,11 @@ class Inspector:
             return VerdictInputs()
         classes = outputs.shape[1] if outputs.shape[1] > 1 else 2
         return VerdictInputs(label_low=found[0], label_high=found[1], classes=classes)
+
+
+def _ended(outcome: Outcome, step: Step) -> str:
+    """Why a batch has no more than it has."""
+    return f"{step.info.name} failed" if outcome.state is State.FAILED else "the run ended before"
 
 
 def _next_of(last: tuple[Step, int, int], now: tuple[Step, int, int]) -> bool:

@@ -108,6 +108,12 @@ class LayerWatch:
         """Count dead units from the next training pass on, or stop counting."""
         self._dead.watch(on)
 
+    def forget(self) -> None:
+        """Drop what was measured: the run goes back to before it."""
+        self._before, self._updates = None, {}
+        self._dead.found.clear()
+        self._editions.release()
+
     @torch.no_grad()
     def before_update(self) -> None:
         """Keep the weights, at the gate before an update that is to be measured."""

@@ -55,6 +55,8 @@ class BatchContent:
     criterion: str = ""
     samples: int = 0
     """In the batch."""
+    ended: str = ""
+    """Why what is missing will not come: "forward failed"; "" while the run goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,7 +257,7 @@ class Snapshot:
     lr_factor: float
     """1.0 until a person changes it."""
     grad_norm: float | None
-    """Norm of all gradients together, sampled just before an update at frame rate."""
+    """Norm of all gradients together, sampled at frame rate; of `grad_norm_batch`."""
     phases: tuple[PhaseTime, ...]
     """One entry a Step, in order."""
     watching: float | None
@@ -298,5 +298,10 @@ class Snapshot:
     """Updates that fp16's GradScaler left out, because their gradients were not finite."""
     trouble: Outcome | None = None
     """What the run is held by: it waits for a `GoBack` or a `Stop`."""
+    batch_loss: float | None = None
+    """Of the batch under way; None before it is known, and where reading it would make an
+    accelerator wait."""
+    grad_norm_batch: int = 0
+    """The batch of the whole run that `grad_norm` is of; 0 before the first."""
     outcome: Outcome | None = None
     lrs: GroupLrs = ()

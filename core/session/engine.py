@@ -182,9 +182,8 @@ class Engine:
                 self.now = (Step.OTHER, perf_counter())  # watching is none of the five
                 controller.norm_wanted = True
                 if not asking:
-                    if for_long:
-                        self.sample_norm(step)
-                    self.readings.collect()
+                    self.sample_norm(step)
+                    self.readings.collect(everything=for_long)
                 state = State.VALIDATING if step is Step.VALIDATE else State.RUNNING
                 curves = mailbox.begin_snapshot() or (for_long and not mailbox.settled)
                 self.publish(State.PAUSED if for_long else state, step, curves=curves)
@@ -212,14 +211,17 @@ class Engine:
         return changed_loop
 
     def sample_norm(self, step: Step) -> None:
-        """Read the norm of the gradients before an update, or between two batches that of the last
-        one, which are still there.
-        """
-        done = self.run.progress.batches_done
+        """Read the norm of the gradients before an update, or behind it while they are there."""
+        progress, training = self.run.progress, self.run.training
+        done = progress.batches_done
         if step is Step.UPDATE:
             self.readings.sample_norm(done + 1)
-        elif step in (Step.DATA, Step.VALIDATE) and self.run.training.accumulate == 1:
-            self.readings.sample_norm(done)
+        elif training.accumulate > 1:
+            return
+        elif step in (Step.DATA, Step.VALIDATE, Step.OTHER):
+            self.readings.sample_norm(done + progress.under_way)
+        elif step is Step.ZERO_GRAD and progress.loss is None and training.clip_norm is None:
+            self.readings.sample_norm(done)  # clipped ones have lost their size
 
     def ask(self, trouble: Outcome) -> WayOn:
         """Hold the run until a person says how it is to go on.
@@ -262,7 +264,8 @@ class Engine:
             ),
             batches_per_epoch=seen,
             saved=None if self._saving is None else self._saving.saved,
-            inside=self.probes.inside(step, held=state is State.PAUSED),
+            batch_loss=self.readings.loss_under_way(wait=state is State.PAUSED),
+            inside=self.probes.inside(step, held=state is State.PAUSED, outcome=outcome),
             facts=self.probes.facts(validation_classes=self.validation.classes) if curves else None,
             undo=controller.healthy is not None,
             breakpoints=self.probes.breakpoints.conditions,

@@ -11,6 +11,7 @@ from ..protocol.commands import Show
 from ..protocol.conditions import Gate
 from ..protocol.diagnosis import VerdictInputs
 from ..protocol.inside import Inside
+from ..protocol.snapshot import Outcome
 from ..protocol.steps import FIVE, Step
 from .breakpoints import Breakpoints, BreakReport, values_text
 from .controller import Controller, StoppedError
@@ -123,10 +124,15 @@ class Probes:
             raise StoppedError(clean=False)
         return True
 
-    def inside(self, step: Step, *, held: bool) -> Inside:
+    def inside(self, step: Step, *, held: bool, outcome: Outcome | None) -> Inside:
         """What was asked to be shown, as it is now; `held` while paused."""
         speed = self._controller.speed
-        return self._inspector.inside(step, held=held or (speed is not None and speed <= SLOW))
+        slow = speed is not None and speed <= SLOW
+        return self._inspector.inside(step, held=held or slow, outcome=outcome)
+
+    def forget(self) -> None:
+        """Drop what was seen: the run goes back to before it."""
+        self._inspector.forget()
 
     def facts(self, *, validation_classes: int | None) -> VerdictInputs:
         """What verdicts need besides a Snapshot."""

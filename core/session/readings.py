@@ -208,8 +208,16 @@ class Readings:
         """Drop what an accelerator has not sent yet: the run goes back to before it."""
         device = self._training.device
         self._losses, self._bad, self._skips = Readback(device), Readback(device), Readback(device)
+        self._norms = Readback(device)
         self._made = self._made_at = 0
         self._normed = self._progress.batches_done
+
+    def loss_under_way(self, *, wait: bool) -> float | None:
+        """Of the batch under way, once it is there; of an accelerator only if it may `wait`."""
+        loss = self._progress.loss
+        if loss is None or not self._progress.under_way or not (wait or self._immediate):
+            return None
+        return float(loss.detach())
 
     def norm(self) -> float | None:
         """The norm of all gradients, now; before clipping, where something clips. Waits for it."""

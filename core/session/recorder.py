@@ -398,6 +398,7 @@ class Recorder:
         for name, series in state["series"].items():
             if name in self._series:
                 self._series[name].restore(series)
+        self._build_curves()
         self._val_seconds, self.val_worse = state["val_seconds"], state["val_worse"]
         self.val_loss, self.metrics = state["val_loss"], dict(state["metrics"])
         best, lowest, last = state["best_metric"], state["best_val_loss"], state["last"]
@@ -421,6 +422,9 @@ class Recorder:
         active, before, validating = self._epoch_began
         clock = self._clock
         return clock.active - active, before, clock.spent[Step.VALIDATE] - validating
+
+    def _build_curves(self) -> None:
+        self._curves = tuple((name, s.curve()) for name, s in self._series.items() if len(s))
 
     def begin_epoch_anew(self) -> None:
         """Forget the losses of the epoch under way: its batches start over."""
@@ -450,7 +454,7 @@ class Recorder:
         if curves:
             if batch_rate is not None:
                 self._series["throughput"].add(progress.batches_done, batch_rate)
-            self._curves = tuple((name, s.curve()) for name, s in self._series.items() if len(s))
+            self._build_curves()
         return Snapshot(
             state=state,
             step=step,
@@ -475,6 +479,7 @@ class Recorder:
             lr_factor=rate.factor,
             lrs=rate.by_group,
             grad_norm=self._series["grad_norm"].last,
+            grad_norm_batch=int(self._series["grad_norm"].last_x),
             phases=clock.phases(progress.batches_done),
             watching=clock.watching,
             speed=speed,

@@ -86,7 +86,9 @@ class Recovery:
         put_state(run, state, rewinding=True)
         put_rng(state, run.training.device)
         run.clock.forget_rates(run.progress.batches_done, run.progress.samples_done)
+        run.progress.forget_batch()
         engine.readings.forget()
+        engine.probes.forget()
         engine.validation.forget()
         engine.controller.went_back(faults)
         if self._saving is not None:

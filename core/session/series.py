@@ -56,6 +56,13 @@ class Series:
             return self._y[-1]
         return self._before[-1] if self._before else None
 
+    @property
+    def last_x(self) -> float:
+        """Where the newest point is; 0 before the first."""
+        if self._x:
+            return self._x[-1]
+        return float(self._table[_X, -1]) if self._points else 0.0
+
     def add(self, x: float, y: float) -> None:
         """Append a point; x (a batch number) must not go down."""
         self._x.append(x)

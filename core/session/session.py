@@ -246,7 +246,8 @@ class Session:
             return
         with self._looking, suppress(Exception):  # a failed model may not be readable
             probes.look_at(self._show)
-            self.mailbox.publish(replace(last, inside=probes.inside(last.step, held=True)))
+            inside = probes.inside(last.step, held=True, outcome=last.outcome)
+            self.mailbox.publish(replace(last, inside=inside))
 
     def beat(self) -> None:
         """Note that the process runs. To be called a few times a second, for `awake` to compare."""
@@ -437,7 +438,7 @@ class Session:
             self.saving.finish()
             engine.tell_notices()
         if outcome.state is not State.FAILED:
-            engine.sample_norm(Step.DATA)
+            engine.sample_norm(engine.now[0])
         self.mailbox.begin_snapshot()
         picture = engine.publish(outcome.state, step, outcome, curves=True)
         if self.saving is not None:

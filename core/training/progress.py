@@ -136,6 +136,15 @@ class Progress:
         self.features, self.labels, self.place = features, labels, (self.epoch, self.batch)
         self.outputs = self.loss = self.grad_norm = None
 
+    def forget_batch(self) -> None:
+        """Let go what the last batch left: the run goes back to before it."""
+        self.begin_batch(None, None)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the loss at hand is of a batch that is not counted yet."""
+        return self.loss is not None and self.place == (self.epoch, self.batch)
+
     def end_batch(self, *, updated: bool) -> None:
         """Count a batch whose last phase is over, and whether it ended in an update."""
         self.updates += updated

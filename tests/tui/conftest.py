@@ -123,6 +123,7 @@ def picture(done: int = 301, **changes: Any) -> Snapshot:
         lr=5e-4,
         lr_factor=0.5,
         grad_norm=0.412,
+        grad_norm_batch=done,
         phases=tuple(
             PhaseTime(step, share, share * 9.4e-4) for step, share in zip(Step, SHARES, strict=True)
         ),

@@ -72,7 +72,8 @@ def batch(content: BatchContent, width: int, height: int, *, ascii: bool = False
     for name in ("features", "labels", "outputs"):
         if not any(one.startswith(name) for one in known):
             verb = "computed" if name == "outputs" else "fetched"
-            rows.append(line((fit(name, NAME), "dim"), (f"{NOTHING} not {verb} yet", "dim")))
+            why = f"none: {content.ended}" if content.ended else f"not {verb} yet"
+            rows.append(line((fit(name, NAME), "dim"), (f"{NOTHING} {why}", "dim")))
         rows += [
             line((fit(clean(t.name), max(NAME, len(t.name) + 1)), "dim"), clean(t.told))
             for t in content.tensors
@@ -93,6 +94,8 @@ def batch(content: BatchContent, width: int, height: int, *, ascii: bool = False
 
 def _loss(content: BatchContent) -> str:
     name = clean(content.criterion)
+    if content.loss is None and content.ended:
+        return f"{NOTHING} none: {content.ended}; the criterion is {name}"
     if content.loss is None:
         return f"{NOTHING} not computed yet; the criterion is {name}"
     text = f"{number(content.loss)} by {name}"

@@ -265,7 +265,7 @@ class WatchScreen(Screen[None]):
     def _draw_curves(self, s: Snapshot, now: float, *, fresh: bool, charted: bool) -> None:
         """The chart, or the last batches only."""
         panels = self.panels
-        if charted and s.curves:
+        if charted or (fresh and panels.curves.curves and not s.recent):
             before = time.thread_time()
             panels.curves.take(s)
             panels.curves.redraw()

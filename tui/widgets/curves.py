@@ -48,7 +48,7 @@ class CurvesPanel(RunPanel):
     def take(self, snapshot: Snapshot) -> None:
         """A new picture; curves stay as they were when it brings none."""
         self.snapshot = snapshot
-        if snapshot.curves:
+        if snapshot.curves or not snapshot.recent:  # nothing is trained, or all was undone
             self.curves = dict(snapshot.curves)
 
     def follow(self, snapshot: Snapshot) -> None:

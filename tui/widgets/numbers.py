@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ...core.protocol.parameter_groups import MOST, lr_text
 from ...core.protocol.snapshot import Best, Curve, Snapshot
-from ...core.protocol.steps import CLASS_METRICS
+from ...core.protocol.steps import CLASS_METRICS, State
 from ..render.format import NOTHING, clean, count, fit, learning_rate, metric, number
 from ..render.spans import Line, line, whole
 from .panel import RunPanel
@@ -45,7 +45,8 @@ class NumbersPanel(RunPanel):
                 )
             )
             rows += self._metrics(s, more=False)
-        rows.append(_row("grad norm", number(s.grad_norm if s else None)))
+        norm, of = _norm(s)
+        rows.append((*_row("grad norm", norm)[:2], *line((of, "dim"))))
         if s is not None and s.skipped:
             rows.append(_row("skipped", count(s.skipped)))
         rows += self._lrs(s)
@@ -134,16 +135,29 @@ class NumbersPanel(RunPanel):
                 parts.append((clean(own), metric(own, value) + best))
         hand = f" (× {s.lr_factor:g})" if s and s.lr_factor != 1.0 else ""
         parts.append(("lr", (learning_rate(None) if s is None else _told(s)) + hand))
-        parts.append(("grad", number(s.grad_norm if s else None)))
+        parts.append(("grad", "".join(_norm(s))))
         return words(parts, cells)
 
 
 def _loss(s: Snapshot | None) -> float | None:
-    """Of the batch under way, where that is shown and known already; else of the last one."""
+    """Of the batch under way, where it is known already; else of the last one."""
+    if s is not None and s.batch_loss is not None:
+        return s.batch_loss
     batch = s.inside.batch if s is not None else None
     if batch is not None and batch.loss is not None:
         return batch.loss
     return s.loss if s is not None else None
+
+
+def _norm(s: Snapshot | None) -> tuple[str, str]:
+    """The norm of this very batch, or while the run moves the last one read, and of which batch."""
+    if s is None or s.grad_norm is None:
+        return NOTHING, ""
+    if s.grad_norm_batch == s.batches_done + (s.batch_loss is not None):
+        return number(s.grad_norm), ""
+    if s.state in (State.RUNNING, State.VALIDATING):
+        return number(s.grad_norm), f"  in batch {count(s.grad_norm_batch)}"
+    return NOTHING, ""
 
 
 def _told(s: Snapshot) -> str:

@@ -11,6 +11,7 @@ from states import EveryState, until  # tests/core is on the path
 from torch import nn
 
 from fivestep.core.protocol.commands import (
+    Advance,
     GoBack,
     Note,
     Pause,
@@ -19,11 +20,12 @@ from fivestep.core.protocol.commands import (
     SetBreakpoints,
     SetFault,
     SetSpeed,
+    Show,
     Stop,
     Undo,
 )
 from fivestep.core.protocol.faults import Fault
-from fivestep.core.protocol.steps import State
+from fivestep.core.protocol.steps import State, Step
 from fivestep.core.session.session import Session
 from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.core.storage.persistence import Persistence
@@ -176,3 +178,69 @@ def test_a_gradient_that_is_no_number_is_noticed_before_the_update(
     assert outcome.state is State.FAILED
     assert outcome.where == "epoch 2, batch 2, update, the gradient of 1.bias"
     assert all(torch.isfinite(p).all() for p in training.model.parameters())
+
+
+def test_nothing_of_what_was_undone_is_shown(make_training):
+    session = made(make_training(), {})
+    for command in (
+        Pause(),
+        SetFault(Fault.NO_STEP, True),
+        Show(layers=True, batch=True, view="batch"),
+    ):
+        session.send(command)
+    session.start()
+    until(session, lambda s: s.faults)
+    session.send(Advance("batch"))
+    trained = until(session, lambda s: s.batches_done == 1)
+    assert trained.inside.batch.loss == trained.loss
+    session.send(Undo())
+    back = until(session, lambda s: s.batches_done == 0)
+    shown = back.inside.batch
+    assert (back.loss, back.batch_loss, back.grad_norm, back.recent, back.curves) == (
+        (None, None, None, (), ())
+    )
+    assert (shown.features, shown.outputs, shown.loss) == ((), (), None)
+    assert back.inside.picture.tensors == ()
+    session.send(Stop("enough"))
+    assert session.join(20)
+
+
+def test_a_pause_tells_the_loss_and_the_norm_of_the_batch_at_hand(make_training):
+    session = made(make_training(validation=False), {})
+    session.send(Pause())
+    session.start()
+    until(session, lambda s: s.state is State.PAUSED)
+    for _ in range(16):
+        before = session.snapshot()
+        session.send(Advance("phase"))
+        s = until(
+            session, lambda s, old=before: (s.step, s.batches_done) != (old.step, old.batches_done)
+        )
+        known = s.step in (Step.BACKWARD, Step.UPDATE, Step.OTHER)
+        assert (s.batch_loss is not None) is known
+        if s.step in (Step.UPDATE, Step.OTHER):
+            assert s.grad_norm_batch == s.batches_done + 1
+        elif s.step is Step.DATA:
+            assert s.grad_norm_batch == s.batches_done
+    session.send(Stop("enough"))
+    assert session.join(20)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_batch_says_at_the_end_what_came_of_it(make_training, fails):
+    training = make_training(epochs=1)
+    calls = []
+
+    def forward(*_):
+        calls.append(1)
+        if fails and len(calls) == 3:
+            raise RuntimeError("broken")
+
+    training.model.register_forward_hook(forward)
+    session = made(training, {})
+    session.send(Show(view="batch"))
+    session.run()
+    batch = session.latest().inside.picture
+    assert batch.batch == (3 if fails else 7)
+    assert (batch.loss is None) is fails
+    assert batch.ended == ("forward failed" if fails else "the run ended before")

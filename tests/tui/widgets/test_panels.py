@@ -308,3 +308,26 @@ def test_a_message_that_comes_late_stands_where_it_belongs() -> None:
         "now",
         "by a clock that was set back",
     ]
+
+
+def test_a_gradient_norm_stands_for_now_only_if_it_is_of_this_batch() -> None:
+    panel = NumbersPanel(INFO)
+    old = picture(grad_norm_batch=3)
+    for s, words in (
+        (picture(), "0.4120"),
+        (old, "0.4120  in batch 3"),
+        (replace(old, state=State.PAUSED), "—"),
+    ):
+        panel.snapshot = s
+        (row,) = [row for row in text(panel.lines(64, 14)).splitlines() if "grad norm" in row]
+        assert row.split("grad norm")[1].strip() == words
+    panel.snapshot = picture(batch_loss=1.25, state=State.PAUSED)
+    assert "1.250" in text(panel.lines(64, 14))
+    assert "0.4120" not in text(panel.lines(64, 14))  # of the batch before
+
+
+def test_the_chart_lets_go_what_was_undone() -> None:
+    panel = CurvesPanel(INFO)
+    panel.take(picture())
+    panel.take(picture(done=0, recent=(), curves=()))
+    assert panel.curves == {}

@@ -67,9 +67,22 @@ def in_worker(error: BaseException) -> bool:
     return re.match(r"Caught \w+ in .+\.\nOriginal Traceback", str(error)) is not None
 
 
+ESCAPES: Final = re.compile(
+    r"(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"  # OSC: titles, clipboard, links
+    r"|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x1b\x9c]*(?:\x1b\\|\x9c|$)"  # DCS, SOS, PM, APC
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor, modes
+    r"|\x1b[ -/]*[0-~]?",
+    re.DOTALL,
+)
+"""Escape sequences that a terminal obeys."""
+
+
 def first_line(error: BaseException) -> str:
-    """An error's type and the first line of what it says, also where a worker caught it."""
-    told = (error.msg if isinstance(error, SyntaxError) else str(error)).strip()
+    """An error's type and the first line of what it says, also where a worker caught it; without
+    escape sequences.
+    """
+    told = error.msg if isinstance(error, SyntaxError) else str(error)
+    told = ESCAPES.sub("", told).strip()
     if not in_worker(error):
         return f"{type(error).__name__}: {told.split(chr(10), 1)[0].rstrip('.')}".rstrip(": ")
     *_, last = _FRAME.finditer(told)

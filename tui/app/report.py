@@ -28,7 +28,7 @@ def report(launch: Launch, signal: int | None) -> int:
         print("  " + clean(line))
     failed = outcome is not None and outcome.state is State.FAILED
     code = 128 + signal if signal is not None else FAILED if failed else 0
-    return tell_unkept(launch.session, code)
+    return tell_unkept(launch.builder, launch.session, code)
 
 
 def lines_kept(launch: Launch, last: Snapshot, outcome: Outcome | None) -> list[str]:

@@ -18,6 +18,7 @@ from .arguments import (
     options_of,
     plan_of,
     recipe_of,
+    refuse_changes,
     refuse_ranks,
     train_detached,
     watch,
@@ -154,6 +155,8 @@ def evaluate(
     It is freshly initialised, or with --run as that run left it.
     """
     refuse_ranks()
+    if last and run is None:
+        raise UsageError("--last goes with --run", ctx)
     from ..setup.options import runs_folder
     from .evaluate import TrainedRun, evaluate_plan
 
@@ -163,6 +166,7 @@ def evaluate(
             plan = plan_of(ctx, None if trained is None else trained.changes())
         else:
             plan = trained.plan()
+            refuse_changes(ctx, plan)
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
         with refusals(traceback):
             evaluate_plan(plan, output, json=json, trained=trained)

@@ -23,6 +23,7 @@ from ..setup.options import RunOptions, runs_folder
 from ..terminal.imports import importing
 from ..terminal.output import REFUSED, complain, on_a_terminal, records_only, stdout, written
 from .errors import ARGUMENTS, UsageError, refusals
+from .options import RECIPE_OPTIONS
 
 if TYPE_CHECKING:
     from ...presets.recipe import Recipe
@@ -148,8 +149,8 @@ def watch(builder: RunBuilder, ctx: Any) -> int:
     if with_screen(ctx):
         with importing():
             from ..app.open import open_screen
-        # What is chosen on the screen afterwards is another run, and begins unbroken.
-        return open_screen(builder, replace(builder.options, faults=(), breakpoints=()))
+        # What is chosen on the screen afterwards is another run, unnamed and unbroken.
+        return open_screen(builder, replace(builder.options, name=None, faults=(), breakpoints=()))
     from ..headless import runner
     from ..headless.json_reporter import JsonReporter
     from ..headless.reporter import Reporter
@@ -237,6 +238,23 @@ def plan_of(ctx: Any, before: Mapping[str, Any] | None = None) -> Plan:
 
     with refusals(params["traceback"]):
         return FilePlan(load_own(params["preset"], {**(before or {}), **_overrides(params)}))
+
+
+def refuse_changes(ctx: Any, plan: Plan) -> None:
+    """Refuse a command line that contradicts the recipe of the run that it names.
+
+    Raises:
+        UsageError: it names another preset, or changes a recipe.
+    """
+    params: dict[str, Any] = ctx.params
+    preset = params["preset"]
+    named = ctx.get_parameter_source("preset").name != "DEFAULT" and preset != plan.name
+    words = [clean(preset)] * named
+    words += [f"--{key.strip('_').replace('_', '-')}" for key in RECIPE_OPTIONS if params.get(key)]
+    if words:
+        raise UsageError(
+            f"--run {clean(params['run'])} brings its own recipe: leave out {', '.join(words)}", ctx
+        )
 
 
 def _overrides(params: Mapping[str, Any]) -> dict[str, Any]:

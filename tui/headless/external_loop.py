@@ -104,6 +104,8 @@ class WatchedInLines(Watched, Listener):
         """When what may be wrong was looked at last; 0 before the first batch, which may tell."""
         self._rules: set[str] = set()
         """Those whose verdicts have been given."""
+        self._accompanied = False
+        """Whether another was ever under way at the same time."""
         self._guard = ExitStack()
         self._drawn, self._in_a_line = False, False
         self._due = 0.0
@@ -113,6 +115,8 @@ class WatchedInLines(Watched, Listener):
             super().__enter__()
             undo.push(self)  # whatever comes now, even Ctrl+C
             self._watching.append(self)
+            for one in self._watching:
+                one._accompanied = len(self._watching) > 1 or one._accompanied
             if self._live:
                 self._guard.enter_context(giving_way(self._give_way))
             info, picture = self.info, self.latest()
@@ -152,7 +156,9 @@ class WatchedInLines(Watched, Listener):
         assert outcome is not None
         self._judge()
         done = f"{counted(at.epoch, 'epoch')}, {counted(at.batches_done, 'batch')}"
-        why = f" in {outcome.place}: {outcome.reason}" if outcome.state is State.FAILED else ""
+        why = ""
+        if outcome.state is State.FAILED:
+            why = f" in {outcome.place}: {outcome.reason},"
         took = short_time(self.latest().elapsed)
         self._say(f"{outcome.state}{why} after {done} in {took}")
         self._say(f"time: {self._times()}")
@@ -248,7 +254,7 @@ class WatchedInLines(Watched, Listener):
 
     def _say(self, line: str) -> None:
         """A whole line, in place of the live one."""
-        if len(self._watching) > 1:
+        if self._accompanied:
             line = f"{self.run_name or type(self.model).__name__}: {line}"
         for one in self._watching:
             one._give_way("")

@@ -18,7 +18,7 @@ from ...core.protocol.record_fields import (
     template,
 )
 from ..terminal.output import Output
-from .reporter import Ending, Reporter, VerdictWatch
+from .reporter import UNKEPT_PARTS, Ending, Reporter, VerdictWatch
 
 if TYPE_CHECKING:
     from ...core.protocol.diagnosis import Verdict
@@ -155,6 +155,9 @@ class JsonReporter(Reporter):
         self._write_verdicts(ending.last, self._verdicts.new(session.info, ending.last))
         info, last = session.info, ending.last
         values = outcome_values(info, last, last.saved)
+        unkept = {} if session.saving is None else session.saving.unkept
+        if self._builder is not None and self._builder.lost:
+            unkept = UNKEPT_PARTS
         values |= {
             "outcome": ending.word,
             "line": values["line"] or None,
@@ -165,7 +168,7 @@ class JsonReporter(Reporter):
             "threads": info.threads,
             "directory": self.place or None,
             "saved": last.saved and last.saved.batches_done,
-            "not_kept": [] if session.saving is None else list(session.saving.unkept),
+            "not_kept": list(unkept),
             "skipped_updates": last.skipped,
         }
         self._write("run_end", **{name: values[name] for name in REPORT["run_end"]})

@@ -95,12 +95,14 @@ class Reporter(Listener):
         """The process ends at this very moment (in a signal handler)."""
 
 
-def tell_unkept(session: Session, code: int) -> int:
+def tell_unkept(builder: RunBuilder, session: Session, code: int) -> int:
     """Complain of what of an ended run is not on the disk; `code`, or what that makes of it."""
     unkept = {} if session.saving is None else session.saving.unkept
-    if not unkept:
+    parts = [f"{UNKEPT_PARTS[part]} ({why})" for part, why in unkept.items()]
+    if builder.lost:
+        parts = [f"the run ({builder.problem})"]
+    if not parts:
         return code
-    parts = (f"{UNKEPT_PARTS[part]} ({why})" for part, why in unkept.items())
     complain(f"not on the disk: {', '.join(parts)}")
     return code if code == FAILED else UNKEPT
 

@@ -57,7 +57,8 @@ def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False
         signals.run_begins()
         reporter.begin(session)
         session.start()
-        return follow(session, reporter, signals, terminals, show_traceback=show_traceback)
+        code = follow(session, reporter, signals, terminals, show_traceback=show_traceback)
+        return tell_unkept(builder, session, code)
 
 
 def follow(
@@ -83,7 +84,7 @@ def follow(
         show_traceback: print the traceback of a failure.
 
     Returns:
-        The exit code, as `run`.
+        The exit code, as `run`, but for what is not on the disk.
     """
     stopping = False
     while not session.join(reporter.interval):
@@ -122,7 +123,7 @@ def follow(
         code = signals.exit_code or 0
     else:
         code = written(reporter.output) or (BROKE if report is not None else 0)
-    return tell_unkept(session, code)
+    return code
 
 
 def _answer(session: Session) -> None:
@@ -155,7 +156,8 @@ def without_terminal(launch: Launch | None, before: Signals) -> int:
     let_go()
     if launch.outcome is not None:
         code = FAILED if launch.outcome.state is State.FAILED else 0
-        return code if launch.session is None else tell_unkept(launch.session, code)
+        session = launch.session
+        return code if session is None else tell_unkept(launch.builder, session, code)
     reporter = Reporter(stdout())
     with Signals(reporter.leave, running=False) as signals:
         signals.caught = before.caught
@@ -191,4 +193,4 @@ def _to_the_end(launch: Launch, reporter: Reporter, signals: Signals, note: str)
     reporter.begin(session)
     code = follow(session, reporter, signals, Terminals(), alone=True)
     sys.stdout.flush()
-    return code
+    return tell_unkept(launch.builder, session, code)

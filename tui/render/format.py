@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-_SEQUENCE = re.compile(
-    r"(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"  # OSC: titles, clipboard, links
-    r"|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x1b\x9c]*(?:\x1b\\|\x9c|$)"  # DCS, SOS, PM, APC
-    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor, modes
-    r"|\x1b[ -/]*[0-~]?",
-    re.DOTALL,
-)
+from ...core.training.own_code import ESCAPES
+
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 """Categories that never reach the terminal: controls, bidi and other format characters,
 surrogates (they cannot even be encoded), private and unassigned characters."""
@@ -32,7 +26,7 @@ def clean(text: str, *, lines: bool = False) -> str:
     Args:
         lines: keep line breaks; otherwise they become spaces.
     """
-    text = _SEQUENCE.sub("", text).expandtabs(4)
+    text = ESCAPES.sub("", text).expandtabs(4)
     text = text.replace("\u2028", "\n").replace("\u2029", "\n").replace("\r\n", "\n")
     rows = [_last_version(row) for row in text.split("\n")]
     kept = ["".join(c for c in row if _harmless(c)) for row in rows]

@@ -68,10 +68,11 @@ class RunBuilder:
 
     @classmethod
     def begin(cls, plan: Plan, options: RunOptions) -> RunBuilder:
-        """A new run. Where its directory can't be made it runs all the same, and `problem` says so.
+        """A new run. Where its directory can't be made it runs all the same, and `problem` says so,
+        unless a name was asked for.
 
         Raises:
-            RunError: the name is not fit for a run, or taken.
+            RunError: the name is not fit for a run, or taken, or its directory can't be made.
         """
         self = cls(plan, options, None)
         if not options.keeps:
@@ -79,7 +80,7 @@ class RunBuilder:
         try:
             self.directory = RunDirectory.create(options.folder, options.name, plan.name)
         except RunError as error:
-            if not isinstance(error.__cause__, OSError):
+            if options.name or not isinstance(error.__cause__, OSError):
                 raise
             self.problem = f"nothing is kept: {error}"
             return self
@@ -103,6 +104,11 @@ class RunBuilder:
             return self.options.hold
         seconds = self.plan.seconds if self.resume is None else None
         return seconds is not None and seconds <= SHORT
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing is kept, although it should be."""
+        return self.options.keeps and self.directory is None
 
     @property
     def place(self) -> str:
@@ -143,6 +149,7 @@ class RunBuilder:
             on_break: see `Session`.
 
         Raises:
+            RunError: it has a name that was asked for, and can't be kept.
             RecipeError: it can't be built, or its checkpoint is not good; one line.
                 Nothing of an earlier run is changed then, and its lock is released; nothing of a
                 new one is left.
@@ -200,7 +207,7 @@ class RunBuilder:
             self.directory.close()
 
     def _kept(self, make: Callable[..., Session], training: Training) -> Session:
-        """The session with its directory; a new run goes without one that can't be written."""
+        """The session with its directory; a new run that nobody named can go without."""
         from ...core.session.disk_space import short_of_space
         from ...core.session.fit import resume_misfit
         from ...core.storage.persistence import Persistence, Policy
@@ -242,7 +249,10 @@ class RunBuilder:
             if resume is not None:
                 text = f"{self.name}: its folder can't be written: {reason(error)}"
                 raise RecipeError(text) from error
-            self.problem = f"nothing is kept: {self.place}: {reason(error)}"
+            unkept = f"{self.place}: {reason(error)}"
+            if self.options.name:  # `_give_up` follows
+                raise RunError(unkept) from error
+            self.problem = f"nothing is kept: {unkept}"
             directory.discard()
             self.directory = None
             return make()

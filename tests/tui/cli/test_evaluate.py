@@ -81,5 +81,13 @@ def test_a_runs_best_weights_are_evaluated_as_the_run_evaluated_them(cli: Cli) -
     assert "the weights of run mine, last checkpoint: 4 epochs" in out
 
 
+def test_what_contradicts_the_recipe_of_a_run_is_refused(cli: Cli) -> None:
+    cli("train", "moons-mlp", "--json", "--name", "base", "--epochs", "1")
+    line = cli.refused("eval", "digits-cnn", "--run", "base", "--lr", "3", "--set", "seed=1")
+    assert line.startswith("--run base brings its own recipe: leave out digits-cnn, --lr, --set")
+    assert "weights of run base" in cli("eval", "moons-mlp", "--run", "base").out
+    assert cli.refused("eval", "moons-mlp", "--last").startswith("--last goes with --run")
+
+
 def test_a_run_that_is_not_there_is_refused_in_one_line(cli: Cli) -> None:
     assert cli("eval", "--run", "nothing", code=2).err.count("\n") == 1

@@ -292,6 +292,33 @@ def test_two_watches_are_two_runs_and_each_line_says_whose_it_is(
     assert len(list_runs(tmp_path)) == 2
 
 
+def test_a_watch_that_ends_last_says_whose_its_closing_lines_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, two = parts(), parts()
+    with fivestep.watch(*one[:2]), fivestep.watch(*two[:2]):
+        pass
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.startswith("Linear: ") for line in lines] == [False, *[True] * (len(lines) - 1)]
+    assert sum(line.startswith("Linear: finished after ") for line in lines) == 2
+
+
+def test_a_reason_with_an_escape_sequence_is_the_same_everywhere(
+    tmp_path: Path, cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, optimizer, _ = parts()
+    with (
+        pytest.raises(RuntimeError),
+        fivestep.watch(model, optimizer, save="mine", runs_dir=tmp_path),
+    ):
+        raise RuntimeError("boom \x1b[31m")
+    assert "RuntimeError: boom, after 0 epochs" in capsys.readouterr().out
+    assert summary(tmp_path / "mine").reason == "RuntimeError: boom"
+    shown = cli("runs", "show", "mine", "--runs-dir", str(tmp_path)).out
+    assert "RuntimeError: boom" in shown
+    assert "[31m" not in shown
+
+
 def test_output_that_nobody_reads_stops_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     class Closed(io.StringIO):
         def write(self, written: str) -> int:

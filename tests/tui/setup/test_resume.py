@@ -435,12 +435,21 @@ def test_a_run_that_could_not_be_kept_whole_has_an_exit_code_of_its_own(
     assert "No space left on device" in last
 
 
+@pytest.mark.parametrize("methods", [("create",), ("write_recipe", "put_back")])
 def test_a_new_run_that_can_not_be_kept_says_so_and_leaves_nothing(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, methods: tuple[str, ...]
 ) -> None:
-    for name in ("write_recipe", "put_back"):
-        monkeypatch.setattr(RunDirectory, name, failing(errno.ENOSPC))
-    told = shell.train("none")
-    assert "nothing is kept: " in told
-    assert "none: No space left on device" in told
-    assert not run("none").exists()
+    if "create" in methods:
+        run("file").parent.mkdir(exist_ok=True)
+        run("file").touch()
+        monkeypatch.setenv("FIVESTEP_RUNS", str(run("file")))
+    else:
+        for name in methods:
+            monkeypatch.setattr(RunDirectory, name, failing(errno.ENOSPC))
+    shell.train("named", code=2)
+    assert shell.err.count("\n") == 1
+    assert not run("named").exists()
+    shell("train", "iris-mlp", *SIZE, "--json", code=4)
+    assert "nothing is kept: " in shell.err.splitlines()[0]
+    assert shell.err.splitlines()[-1].startswith("fivestep: not on the disk: the run (nothing is")
+    assert json.loads(shell.out.splitlines()[-1])["not_kept"] == ["checkpoint", "log", "outcome"]

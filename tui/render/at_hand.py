@@ -32,6 +32,8 @@ from .spans import EMPTY, Line, Span, line
 NAME: Final = 9
 CELL: Final = 9
 """Cells of a number in a table."""
+SAMPLE: Final = 3
+"""Rows that a sample needs: names of columns, its values, how many more there are."""
 INDENT: Final = "  "
 
 
@@ -87,9 +89,11 @@ def batch(content: BatchContent, width: int, height: int, *, ascii: bool = False
         captions = [_caption(content, i) for i in range(len(content.images))]
         images = Images(tuple(zip(content.images, captions, strict=True)))
         return [*rows, EMPTY, *image_grid(images, width, height - len(rows) - 1, ascii=ascii)]
-    if content.texts:
-        return [*rows, EMPTY, *_texts(content, width)]
-    return [*rows, EMPTY, *_samples(content, width)]
+    samples = list(_texts(content, width) if content.texts else _samples(content, width))
+    if len(rows) + 1 + len(samples) <= height or len(rows) + 1 + SAMPLE <= height:
+        return [*rows, EMPTY, *samples]
+    first = max(1, height - SAMPLE)  # what else was to stand above a sample comes after all
+    return [*rows[:first], *samples, *rows[first:]]
 
 
 def _loss(content: BatchContent) -> str:

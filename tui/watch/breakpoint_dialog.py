@@ -26,7 +26,6 @@ CHECKED: Final[dict[Gate, str]] = {
     "validation": "after each validation",
 }
 HINT: Final = "such as: loss > 3    grad_norm > 10 and epoch > 1    nonfinite    val_worse >= 3"
-NAME: Final = 14
 MOST: Final = 20
 """Breakpoints at most."""
 
@@ -60,7 +59,7 @@ class BreakpointsScreen(Dialog):
             border: none; background: $surface; height: auto; max-height: 6; padding: 0;
         }
         Input, Input:focus { border: none; height: 1; padding: 0 1; background: $panel; }
-        #said { height: 1; margin-bottom: 1; }
+        #said { height: auto; max-height: 6; margin-bottom: 1; }
         VerticalScroll { height: auto; max-height: 16; scrollbar-size-vertical: 1; }
         TextPanel { background: $surface; }
     }
@@ -103,16 +102,19 @@ class BreakpointsScreen(Dialog):
         rows: list[Line] = []
         own = [(name, "the run's own validation metric") for name in self._metrics]
         known = [(name, info.about) for name, info in NAMES.items()]
-        for name, about in [*known, *(pair for pair in own if pair[0] not in NAMES)]:
-            for i, text in enumerate(wrap(about, max(8, width - NAME))):
-                rows.append(line((fit("" if i else clean(name), NAME), "bold"), (text, "dim")))
+        known += [pair for pair in own if pair[0] not in NAMES]
+        column = min(max(len(clean(name)) for name, _ in known) + 2, width // 2)
+        for name, about in known:
+            for i, text in enumerate(wrap(about, max(8, width - column))):
+                first = fit("" if i else clean(name), column - 2)
+                rows.append(line((f"{first}  ", "bold"), (text, "dim")))
         more = (
             "joined by and, or, not and ( ), compared with < <= > >= == !=, computed with + - * /"
         )
         return [*rows, *(line((text, "dim")) for text in wrap(more, max(8, width)))]
 
     def _say(self, mark: str, text: str, style: str = "$text-muted") -> None:
-        """One line under the field."""
+        """What stands under the field."""
         said = clean(f"{mark} {text}" if mark else text)
         self.query_one("#said", Static).update(Content.styled(self._plain(said), style))
 

@@ -227,6 +227,7 @@ class WatchScreen(Screen[None]):
             panels.inside.summary.follow(s)
         if outcome is not None and ended:
             panels.header.outcome = panels.outcome.outcome = outcome
+            panels.notice.ended = True
             self._event_log.end(outcome)
             self.add_class("-ended")
             fresh = turned = True

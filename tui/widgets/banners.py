@@ -135,6 +135,8 @@ class NoticeBar(Panel):
     snapshot: Snapshot | None = None
     wanted: frozenset[Fault] = frozenset()
     """The faults as asked for: others are still to come, or to be mended."""
+    ended = False
+    """Whether nothing can be done about it any more."""
     held = ""
     """The breakpoint that holds the run, and its numbers."""
     _break: object = None
@@ -171,20 +173,22 @@ class NoticeBar(Panel):
         if s is not None and s.faults:
             way = "u undoes" if s.undo else "u mends it"
             way = way if self.wanted else "undone before the next batch"
+            way = "" if self.ended else way
             rows.append((f"BROKEN ON PURPOSE: {in_short(s.faults)}", way, "bad"))
-        elif self.wanted:
+        elif self.wanted and not self.ended:
             coming = in_short(tuple(sorted(self.wanted)))
             what = f"BROKEN ON PURPOSE from the next batch on: {coming}"
             rows.append((what, "u takes it back", "bad"))
-        if self.held:
+        if self.held and not self.ended:
             rows.append((f"PAUSED by {self.held}", "space goes on, B edits", "now"))
         return rows
 
     def lines(self, width: int, height: int) -> list[Line]:
         rows = []
         for text, way, style in self._notices():
-            full = line(f" ✗ {text}" if style == "bad" else f" ❚❚ {text}", f"  —  {way} ")
-            if line_width(full) > width:
+            answer = f"  —  {way} " if way else ""
+            full = line(f" ✗ {text}" if style == "bad" else f" ❚❚ {text}", answer)
+            if way and line_width(full) > width:
                 keep = max(0, width - len(way) - 3)
                 full = (*sized(line(f" {text}"), keep), (f"  {way} ", ""))
             rows.append(restyled(sized(full, width), style))

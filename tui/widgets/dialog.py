@@ -77,7 +77,8 @@ def command_rows(
     """A group of commands on a page of help: its name, then keys and what they do."""
     rows: list[Line] = [line((group, "bold"))]
     for command in commands:
-        keys = command.shown + (", ctrl+c" if "ctrl+c" in command.keys else "")
+        also = "ctrl+c" in command.keys and command.shown != "ctrl+c"
+        keys = command.shown + (", ctrl+c" if also else "")
         for i, text in enumerate(wrap(command.help, max(1, width - key_width))):
             rows.append(line((fit("" if i else keys, key_width), "key"), text))
     return rows

@@ -102,7 +102,10 @@ class Panel(Widget):
         """Compute the lines again and refresh those that differ."""
         size = self.content_size
         if not size or not self.is_mounted or not self.is_on_screen:
-            return  # whatever comes to be seen is drawn in its new size
+            if self._drawn_size:  # what was drawn is old once it is seen again, in this size too
+                self._drawn_size = Size()
+                self.refresh()
+            return
         if self._drawn_size != size:
             self.refresh()  # which draws it
             return

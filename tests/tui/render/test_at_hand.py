@@ -76,6 +76,22 @@ def test_a_batch_says_how_its_loss_came_about() -> None:
     assert shown[-1].split() == ["2", "1.000", "2.000", "3.000", "dog", "cat", "60", "%", "0.9000"]
 
 
+def test_a_short_window_shows_a_sample_at_least() -> None:
+    rows = tuple((float(n),) for n in range(24))
+    tensors = tuple(
+        BatchTensor(name, "float32 (24, 1) cpu", rows, 1)
+        for name in ("features", "labels", "outputs")
+    )
+    batch = BatchContent(1, 8, tensors, loss=0.5, criterion="MSELoss", samples=24)
+    for height in (10, 9, 8, 7, 6, 5, 4):
+        shown = texts(scrolled(at_hand(batch, 60, height), height, 0))
+        assert len(shown) == height
+        assert any(row.split() == ["1", "0", "0", "0"] for row in shown), height
+        assert "below: PgUp PgDn" in shown[-1]
+    whole = texts(at_hand(batch, 60, 5))
+    assert sorted(whole) == sorted(row for row in texts(at_hand(batch, 60, 20)) if row)
+
+
 def test_epochs_come_newest_first_and_say_whether_the_loss_falls() -> None:
     rows = [EpochRow(1, 0.9, 0.8, 0.5, 1.0), EpochRow(2, 0.6, 0.7, 0.6, 1.0)]
     rows.append(EpochRow(3, 0.7, None, None, 1.25))

@@ -117,12 +117,41 @@ async def test_trouble_asks_and_is_answered() -> None:
         assert app.screen is app.watch_screen  # there is nothing to be asked
 
 
+async def test_trouble_that_comes_again_is_told_again() -> None:
+    held = picture(state=State.PAUSED, trouble=NAN)
+    source = FakeSource(held)
+    async with watching(source) as (app, pilot):
+        await pilot.press("i")
+        for done in (288, 290):
+            source.snapshot = picture(done)
+            app.watch_screen.tick()
+            await pilot.pause()
+            assert "go back to" not in seen(app)
+        source.snapshot = replace(held, trouble=replace(NAN, reason="the loss is inf"))
+        app.watch_screen.tick()
+        await pilot.pause()
+        for part in ("PAUSED  the loss is inf", "epoch 7, layer 2", "try less", "go back to"):
+            assert part in seen(app)
+
+
 async def test_at_its_end_the_run_tells_where_it_is_and_how_to_go_on() -> None:
     source = FakeSource(picture(state=State.STOPPED))
     source.outcome = Outcome(State.STOPPED, "stopped by hand")
     async with watching(source, kept=lambda: KEPT) as (app, _):
         assert "kept in runs/one" in seen(app)
         assert "to resume: fivestep resume one" in seen(app)
+
+
+async def test_at_its_end_the_run_offers_no_way_back() -> None:
+    source = FakeSource(picture(faults=(Fault.NO_ZERO_GRAD,), undo=True))
+    async with watching(source) as (app, pilot):
+        assert "BROKEN ON PURPOSE: zero_grad left out  —  u undoes" in seen(app)
+        source.snapshot = replace(source.snapshot, state=State.FINISHED)
+        source.outcome = Outcome(State.FINISHED, "20 epochs trained")
+        app.watch_screen.tick()
+        await pilot.pause()
+        assert "BROKEN ON PURPOSE: zero_grad left out" in seen(app)
+        assert "u undoes" not in seen(app)
 
 
 async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:

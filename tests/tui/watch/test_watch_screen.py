@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from pictures import until  # tests is on the path
+from textual.containers import VerticalScroll
+from textual.widgets import Input
 
 from fivestep.core.protocol.commands import (
     Advance,
@@ -25,6 +27,7 @@ from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.render import keymap as commands
 from fivestep.tui.render.glossary import GLOSSARY
 from fivestep.tui.render.keymap import Situation
+from fivestep.tui.watch.breakpoint_dialog import BreakpointsScreen
 from fivestep.tui.watch.dialogs import AskStop, FailureScreen, HelpScreen, help_lines
 from fivestep.tui.watch.pace import (
     BUDGET,
@@ -432,8 +435,24 @@ def test_help_explains_the_words_on_the_screen(width: int) -> None:
     assert max(len(row) for row in page.splitlines()) <= width
 
 
+@pytest.mark.parametrize("size", [(120, 36), (80, 24)])
+async def test_the_names_of_breakpoints_are_never_cut(size: tuple[int, int]) -> None:
+    names = ("majority_share", "balanced_accuracy")
+    async with watching(FakeSource(picture()), size) as (app, pilot):
+        await app.push_screen(BreakpointsScreen((), names, lambda conditions: None))
+        app.screen.query_one(Input).value = "foo >"
+        await pilot.pause()
+        said = seen(app).split("foo >")[1].split("another word")[0]
+        assert all(name in said for name in names)  # "known: ..." in as many rows as it needs
+        app.screen.query_one(VerticalScroll).scroll_end(animate=False)
+        await pilot.pause()
+        assert "majority_share     the run's own" in seen(app)
+
+
 async def test_help_and_palette_know_every_command() -> None:
     page = text(help_lines(90))
+    assert "ctrl+c, ctrl+c" not in page
+    assert "ctrl+c, c…" not in page
     for command in commands.COMMANDS:
         assert command.help in page
         assert command.shown in page

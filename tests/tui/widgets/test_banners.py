@@ -24,6 +24,8 @@ def test_notices_say_what_is_wrong_and_what_to_do() -> None:
     assert len(narrow) == 40
     bar.wanted = frozenset()
     assert "undone before the next batch" in text(bar.lines(100, 2))
+    bar.ended = True  # there is no way back any more
+    assert text(bar.lines(100, 2)).strip() == "✗ BROKEN ON PURPOSE: step left out, lr ×100"
 
     bar, change = NoticeBar(), Change(0.0, 1, 301, "breakpoint loss > 3 (loss 3.2)", "break")
     held = picture(state=State.PAUSED, changes=(change,))

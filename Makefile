@@ -38,7 +38,7 @@ bench-long: $(VENV)/ready-test ## ten million batches: memory, and what a pictur
 	$(BIN)/python tests/benchmarks/long_run.py
 
 pictures: $(VENV)/ready-test ## take README's pictures from the running program
-	$(BIN)/python tests/pictures.py
+	TEXTUAL_COLOR_SYSTEM=truecolor $(BIN)/python tests/pictures.py
 
 faults: $(VENV)/ready-test ## every fault a run must survive, in full: make faults ARGS="--only F2"
 	$(BIN)/python tests/faults $(ARGS)

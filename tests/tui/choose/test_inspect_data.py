@@ -42,3 +42,9 @@ def test_how_a_table_is_read_is_said_above_its_picture(tmp_path: Path) -> None:
     first, second, *_ = texts(panel.lines(50, 12))
     assert first == 'columns are separated by ";"'
     assert second == 'a, b read as numbers (decimal ",")'
+
+
+def test_a_recurrent_layer_shows_the_shape_of_its_output() -> None:
+    layers = DataInspector().preview(load("docs-lstm")).layers
+    shapes = {layer.kind: layer.shape for layer in layers}
+    assert shapes["LSTM"] == "(B, 64, 128)"

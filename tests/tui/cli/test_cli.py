@@ -78,6 +78,12 @@ def test_an_error_of_our_own_is_one_line_too(cli: Cli, monkeypatch: pytest.Monke
     assert err.count("\n") == 1
 
 
+def test_help_offers_nothing_that_does_nothing(cli: Cli) -> None:
+    assert "--epochs" not in cli("eval", "--help").out
+    assert "opens the choosing screen" in " ".join(cli("--help").out.split())
+    assert "--csv" not in cli("export", "--help").out
+
+
 def test_version(cli: Cli) -> None:
     assert cli("--version").out == f"fivestep {fivestep.__version__}\n"
 

@@ -109,6 +109,14 @@ def test_the_steps_show_the_one_that_runs() -> None:
     assert [row[1] for row in rows[2:7]] == ["1", "2", "3", "4", "5"]
 
 
+def test_shares_of_time_are_told_from_the_first_whole_batch_on() -> None:
+    steps, before = StepsPanel(INFO), picture()
+    for share, shown in ((0.0, False), (0.08, True)):
+        phases = [replace(p, share=share) if p.step is Step.UPDATE else p for p in before.phases]
+        steps.snapshot = replace(before, phases=tuple(phases))
+        assert ("%" in text(steps.lines(64, 14))) is shown
+
+
 def test_the_explanation_is_of_the_marked_step_or_says_that_it_moves_too_fast() -> None:
     steps = StepsPanel(INFO)
     steps.now = Step.FORWARD

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..protocol.at_hand import BatchContent, BatchTensor
 from ..training.predictions import predictions
-from ..training.progress import Progress, samples_in
+from ..training.progress import Progress, as_number, samples_in
 from ..training.training import Training
 from .base_view import is_choice, predicted, probabilities
 from .batch_facts import fact, leaves
@@ -58,7 +58,7 @@ def batch_content(training: Training, progress: Progress) -> BatchContent:
         progress.place[1] + 1,
         tuple(tensor for name, part in parts for tensor in _tensors(name, part)),
         training.about.feature_names,
-        loss=None if progress.loss is None else float(progress.loss),
+        loss=as_number(progress.loss),
         criterion=criterion_name(training.criterion),
         samples=samples_in(progress.features, progress.labels),
     )

@@ -9,7 +9,7 @@ from typing import Any, Final
 from torch import Tensor
 
 from ..protocol.inside import BatchFacts, TensorFact
-from ..training.progress import Progress
+from ..training.progress import Progress, as_number
 
 MOST: Final = 8
 """Tensors described of each of features, labels and outputs."""
@@ -23,18 +23,14 @@ def batch_facts(progress: Progress) -> BatchFacts:
         features=_facts(progress.features),
         labels=_facts(progress.labels),
         outputs=_facts(progress.outputs),
-        loss=_value(progress.loss),
-        grad_norm=_value(progress.grad_norm),
+        loss=as_number(progress.loss),
+        grad_norm=as_number(progress.grad_norm),
         epoch=progress.epoch,
         batch=progress.batch,
         batches_done=progress.batches_done,
         samples_done=progress.samples_done,
         updates=progress.updates,
     )
-
-
-def _value(scalar: Tensor | None) -> float | None:
-    return None if scalar is None else float(scalar.detach())
 
 
 def _facts(part: Any) -> tuple[TensorFact, ...]:

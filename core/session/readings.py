@@ -18,6 +18,7 @@ from ..training.nonfinite import (
     name_bad_gradient,
     name_bad_value,
 )
+from ..training.progress import as_number
 from .state import RunState
 
 T = TypeVar("T")
@@ -215,9 +216,9 @@ class Readings:
     def loss_under_way(self, *, wait: bool) -> float | None:
         """Of the batch under way, once it is there; of an accelerator only if it may `wait`."""
         loss = self._progress.loss
-        if loss is None or not self._progress.under_way or not (wait or self._immediate):
+        if not self._progress.under_way or not (wait or self._immediate):
             return None
-        return float(loss.detach())
+        return as_number(loss)
 
     def norm(self) -> float | None:
         """The norm of all gradients, now; before clipping, where something clips. Waits for it."""

@@ -49,6 +49,13 @@ def map_tensors(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return part
 
 
+def as_number(value: Any) -> float | None:
+    """A loss or a norm as a number, which waits for an accelerator; None if it is no single one."""
+    if isinstance(value, Tensor):
+        return float(value.detach()) if value.numel() == 1 else None
+    return float(value) if isinstance(value, (int, float)) else None
+
+
 def samples_in(*parts: Any) -> int:
     """The length of the first tensor that has one; 0 if there is none.
 

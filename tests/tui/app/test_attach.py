@@ -53,7 +53,7 @@ async def test_a_run_elsewhere_is_steered_and_left_alone(served: Served) -> None
         await pilot.press("minus", "space")
         await until(pilot, lambda: state(app) is State.RUNNING)
         assert "q leave" in seen(app)
-        await until(pilot, lambda: "lr ÷2 by hand" in seen(app))
+        await until(pilot, lambda: "× 0.5 by hand" in seen(app))
         await pilot.press("q")
         await until(pilot, lambda: isinstance(app.screen, AskStop))
         await pilot.press("l")

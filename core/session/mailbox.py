@@ -108,10 +108,14 @@ class Mailbox:
             return self._changed.wait_for(lambda: self.attention, timeout)
 
     def begin_snapshot(self) -> bool:
-        """Lower `wanted`; whether the Snapshot that is built now needs the curves."""
+        """Lower `wanted`; whether the Snapshot that is built now needs the curves.
+
+        What was sent since this gate took its commands is not in that Snapshot: whoever waits for
+        its answer gets it with another one, from the gate that takes it.
+        """
         with self._changed:
             curves = self._curves_wanted
-            self.wanted = self._curves_wanted = False
+            self.wanted, self._curves_wanted = bool(self._commands), False
             self._serving = self._asked
             return curves
 

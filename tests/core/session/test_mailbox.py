@@ -50,3 +50,15 @@ def test_commands_from_many_threads_all_arrive():
         while mailbox.next_command() is not None:
             arrived += 1
     assert arrived == 800
+
+
+def test_a_command_that_comes_while_a_picture_is_built_is_answered_by_another_picture():
+    mailbox = Mailbox()
+    mailbox.ask(curves=True)
+    assert mailbox.next_command() is None  # the gate has taken what there was
+    mailbox.send(Pause())
+    assert mailbox.begin_snapshot()
+    assert mailbox.wanted
+    assert mailbox.next_command() == Pause()
+    assert not mailbox.begin_snapshot()
+    assert not mailbox.wanted

@@ -24,6 +24,7 @@ from ..protocol.steps import State, Step, Task
 from ..training.data import Batches, batch_count
 from ..training.device import describe_device
 from ..training.failure import describe_failure
+from ..training.graph import leaves_behind
 from ..training.lazy import learnable
 from ..training.lr import LearningRate
 from ..training.progress import Progress, samples_in
@@ -662,17 +663,8 @@ def _reaches(of: Any, inputs: Any, parameters: Container[Tensor]) -> bool:
     """
     if inputs is not None:
         return any(p in parameters for p in ((inputs,) if isinstance(inputs, Tensor) else inputs))
-    nodes = [t.grad_fn for t in ((of,) if isinstance(of, Tensor) else of) if isinstance(t, Tensor)]
-    seen: set[Any] = set()
-    while nodes:
-        node: Any = nodes.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if getattr(node, "variable", None) in parameters:
-            return True
-        nodes += [before for before, _ in node.next_functions]
-    return False
+    tensors = [t for t in ((of,) if isinstance(of, Tensor) else of) if isinstance(t, Tensor)]
+    return any(leaf in parameters for leaf in leaves_behind(tensors))
 
 
 def _innermost(optimizer: Any) -> Optimizer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from .graph import leaves_behind
 from .own_code import is_own, line_in_words
 
 _FEATURES: Final = {"in_features": -1, "input_size": -1, "num_features": 1, "num_channels": 1}
@@ -125,14 +125,5 @@ def _source(model: nn.Module, got: Tensor, batch: Any) -> str:
     if isinstance(batch, Tensor) and got.data_ptr() == batch.data_ptr():
         return "the data"
     layers = {id(p): name.rpartition(".")[0] for name, p in model.named_parameters()}
-    waiting, seen = deque([got.grad_fn]), set()
-    while waiting:
-        node = waiting.popleft()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        layer = layers.get(id(getattr(node, "variable", None)))
-        if layer:
-            return f"layer {layer}"
-        waiting.extend(one for one, _ in node.next_functions)
-    return ""
+    layer = next(filter(None, (layers.get(id(leaf)) for leaf in leaves_behind((got,)))), "")
+    return f"layer {layer}" if layer else ""

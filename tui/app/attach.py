@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -24,7 +23,7 @@ from ..setup.attach import attach
 from ..terminal.capture import captured
 from ..terminal.output import FAILED, warnings_once
 from ..terminal.signals import HANGUP, Signals
-from ..terminal.terminal import Settings, is_gone, let_go
+from ..terminal.terminal import Settings, forget_size, is_gone, let_go
 from ..watch.watch import WatchScreen
 from ..widgets.messages import MessageLog
 from .app import FivestepApp
@@ -139,8 +138,7 @@ def open_attached(folder: Path, runs: list[RunSummary], remote: RemoteRun | None
         The exit code: 0 left, or the run has finished or stopped; 1 it has failed, or its process
         is gone; 129, 130 and 143 after a signal to this screen.
     """
-    for name in ("COLUMNS", "LINES"):
-        os.environ.pop(name, None)
+    forget_size()
     log = MessageLog()
     with Signals(partial(Settings().restore, "")) as signals:
         app = AttachApp(folder, runs, remote, log, signals)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import captured
 from ..terminal.output import FAILED, complain, warnings_once
 from ..terminal.signals import Signals, end_children
-from ..terminal.terminal import Settings, is_gone
+from ..terminal.terminal import Settings, forget_size, is_gone
 from ..widgets.messages import MessageLog
 from .app import FivestepApp
 
@@ -29,8 +28,7 @@ def open_screen(start: RunBuilder | None, options: RunOptions = NOTHING) -> int:
         The exit code: 0 finished or stopped as asked, 1 failed, 130 and 143 after SIGINT and
         SIGTERM.
     """
-    for name in ("COLUMNS", "LINES"):  # the terminal knows its size, whatever a shell has left here
-        os.environ.pop(name, None)
+    forget_size()
     log, settings = MessageLog(), Settings()
     app: FivestepApp | None = None
 

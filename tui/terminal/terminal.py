@@ -46,6 +46,12 @@ def stream_to(fd: int) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="replace")
 
 
+def forget_size() -> None:
+    """Forget what a shell has left of its window's size: the terminal knows its own."""
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
+
+
 def is_gone(fd: int = 0) -> bool:
     """Whether what was a terminal is none any more: it was closed."""
     return not os.isatty(fd)

@@ -87,6 +87,8 @@ class FivestepApp(App[None]):
         """The run that is watched, or was watched last."""
         self.leaving = False
         """Somebody has asked to leave: the run is told to stop, and waited for."""
+        self.background: list[str] = []
+        """The words that have the run go on in the background; none unless it is left to it."""
         self._wait_told = False
         """Whether it was said what leaving waits for."""
         self._signals = signals or Signals()
@@ -197,6 +199,23 @@ class FivestepApp(App[None]):
 
     def on_watch_screen_another(self) -> None:
         self._only(ChooseScreen(choice=self._choice, file=self._file))
+
+    def on_watch_screen_detach(self) -> None:
+        """Leave a run that goes on in the background, from the batch under way."""
+        from ..setup.detach import background_words, not_exactly
+
+        launch = self.launch
+        assert launch is not None
+        assert launch.session is not None
+        picture = launch.session.latest()
+        assert picture is not None
+        if why := not_exactly(launch.builder, launch.session):
+            way_out = "ctrl+z, then bg, lets it train on without the screen"
+            self.notify(f"it can't go on exactly: {why}; {way_out}", severity="warning", timeout=15)
+            return
+        if picture.stopping != "batch":
+            self.background = background_words(launch.builder, picture)
+        self.action_leave("goes on in the background")
 
     def on_watch_screen_quit(self) -> None:
         """The run has ended, or has been asked to."""

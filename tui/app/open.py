@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from ...core.protocol.steps import State
 from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import captured
 from ..terminal.output import FAILED, complain, warnings_once
@@ -15,6 +16,7 @@ from .app import FivestepApp
 
 if TYPE_CHECKING:
     from ..setup.builder import RunBuilder
+    from ..setup.launch import Launch
 
 
 def open_screen(start: RunBuilder | None, options: RunOptions = NOTHING) -> int:
@@ -65,4 +67,16 @@ def _left(app: FivestepApp, log: MessageLog, signals: Signals) -> int:
     if broken:
         return without_screen(launch)
     end_children()
+    if app.background and caught is None and _is_saved(launch):
+        from ..setup.detach import become
+
+        become(app.background)
     return report(launch, caught)
+
+
+def _is_saved(launch: Launch) -> bool:
+    """Whether the run was stopped, and all of it is on the disk."""
+    outcome, session = launch.outcome, launch.session
+    stopped = outcome is not None and outcome.state is State.STOPPED
+    saving = session.saving if session is not None else None
+    return stopped and saving is not None and not saving.unkept

@@ -38,6 +38,7 @@ from .options import (
     RECIPE_OPTIONS,
     RUN_OPTIONS,
     BreakItOption,
+    DetachOption,
     NameOption,
     NoSaveOption,
     OneObjectOption,
@@ -87,9 +88,7 @@ def train(
     runs_dir: RunsDirOption = None,
     no_save: NoSaveOption = False,
     save_every: SaveEveryOption = "30s",
-    detach: Annotated[
-        bool, typer.Option("--detach", help="In the background; fivestep attach comes back to it.")
-    ] = False,
+    detach: DetachOption = False,
     traceback: TracebackOption = False,
 ) -> None:
     """Train a preset, a recipe in a file, or a Python file of your own.

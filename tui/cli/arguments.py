@@ -19,7 +19,7 @@ from ...core.protocol.faults import Fault
 from ...presets.errors import nearest, shown
 from ...presets.overrides import ALIASES, SWITCHES, parse_set
 from ..render.format import clean
-from ..setup.options import RunOptions, runs_folder
+from ..setup.options import AsLeft, RunOptions, runs_folder
 from ..terminal.imports import importing
 from ..terminal.output import REFUSED, complain, on_a_terminal, records_only, stdout, written
 from .errors import ARGUMENTS, UsageError, refusals
@@ -94,7 +94,20 @@ def options_of(ctx: Any) -> RunOptions:
         breakpoints=breakpoints,
         faults=faults_of(ctx),
         hold=params["hold"],
+        left=_as_left(params.get("as_left"), ctx),
     )
+
+
+def _as_left(text: str | None, ctx: Any) -> AsLeft | None:
+    """How a screen has left the run. Raises UsageError."""
+    if text is None:
+        return None
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text, type=AsLeft)
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"--as-left: {error}", ctx) from error
 
 
 def faults_of(ctx: Any) -> tuple[Fault, ...]:
@@ -165,8 +178,14 @@ def watch(builder: RunBuilder, ctx: Any) -> int:
         return runner.run(builder, reporter, show_traceback=params["traceback"])
 
 
-def train_detached(ctx: Any, plan: Plan, options: RunOptions) -> int:
+def train_detached(ctx: Any, plan: Plan, options: RunOptions, *, resumes: bool = False) -> int:
     """Train in the background; the exit code of the beginning.
+
+    Args:
+        ctx: the command's context.
+        plan: what is trained.
+        options: what the command line asks for.
+        resumes: the run of the options' name and folder is there already.
 
     Raises:
         UsageError: nothing would be kept, so that nobody could come back to it.
@@ -180,15 +199,18 @@ def train_detached(ctx: Any, plan: Plan, options: RunOptions) -> int:
     name = options.name or made_name(plan.name)
     words = [word for word in ctx.meta[ARGUMENTS] if word != "--detach"]
     words += ["--no-ui"] * (not ctx.params["no_ui"]) + ["--name", name] * (options.name is None)
-    begun = start_detached(words, options.folder, name)
+    if resumes and (ctx.params["run"] is None or ctx.params["run"].endswith(".py")):
+        words.insert(1, name)
+    begun = start_detached(words, options.folder, name, resumes=resumes)
     if begun.code is not None:
         sys.stderr.write(clean(begun.printed, lines=True))
         return begun.code
     where = ["--runs-dir", ctx.params["runs_dir"]] if ctx.params["runs_dir"] else []
     name = shlex.join([name, *where])
     told = (
-        f"{plan.name} trains in the background, process {begun.process}; fivestep attach "
-        f"{name} comes back to it, fivestep ctl {name} stop ends it"
+        f"{plan.name} {'goes on' if resumes else 'trains'} in the background, process "
+        f"{begun.process}; fivestep attach {name} comes back to it, fivestep ctl {name} stop "
+        "ends it"
     )
     if begun.refuses:
         told = (

@@ -24,7 +24,7 @@ from ...core.protocol.snapshot import Change, RunInfo, Snapshot
 from ...core.protocol.steps import INSIDE_BATCH, State
 from ...presets.components import lr_option
 from ..render.format import clean, metric, number
-from ..terminal.output import FAILED, Output, complain
+from ..terminal.output import FAILED, REFUSED, Output, complain
 
 if TYPE_CHECKING:
     from ...core.serving.client import RemoteRun
@@ -35,7 +35,11 @@ _FACTOR: Final = re.compile(r"(?P<by>[×x*÷/])\s*(?P<number>.+)")
 
 
 class NotDoneError(Exception):
-    """Why a run has not done what it was asked for: one line."""
+    """Why a run has not done what it was asked for: one line, and the exit code."""
+
+    def __init__(self, why: str, code: int = FAILED) -> None:
+        super().__init__(why)
+        self.code = code
 
 
 def learning_rate(text: str) -> float | tuple[float]:
@@ -59,7 +63,7 @@ def control(remote: RemoteRun, action: str, lr: str | None, after: str, output: 
         text = _done(remote, action, lr, after)
     except NotDoneError as error:
         complain(f"{clean(remote.name)}: {error}")
-        return FAILED
+        return error.code
     output.write(clean(f"{remote.name}: {text}") + "\n")
     return 0
 
@@ -141,9 +145,9 @@ def _command(action: str, lr: str | None, after: str, now: Snapshot) -> Command:
     match action:
         case "lr":
             wanted = learning_rate(lr or "")
-            return (
-                SetLR(wanted) if isinstance(wanted, float) else ScaleLR(now.lr_factor * wanted[0])
-            )
+            if isinstance(wanted, float):
+                return SetLR(wanted)
+            return ScaleLR(_within_bounds(lr or "", wanted[0], now) * now.lr_factor)
         case "stop":
             return Stop(after="epoch" if after == "epoch" else "batch")
     plain: dict[str, Callable[[], Command]] = {
@@ -154,6 +158,16 @@ def _command(action: str, lr: str | None, after: str, now: Snapshot) -> Command:
         "validate": Validate,
     }
     return plain[action]()
+
+
+def _within_bounds(said: str, factor: float, now: Snapshot) -> float:
+    """The factor, if a learning rate may be what it makes of the run's. Raises NotDoneError."""
+    try:
+        LR.check(now.lr * factor if now.lr > 0 else LR.high)  # at 0 it is the schedule's affair
+    except ValueError:
+        would_be = f"lr {clean(said)} makes {number(now.lr)} {now.lr * factor:.3g}"
+        raise NotDoneError(f"{would_be}: expected {LR.expected}", REFUSED) from None
+    return factor
 
 
 def _said(action: str, before: Snapshot, now: Snapshot) -> str | None:

@@ -159,6 +159,9 @@ SaveEveryOption = Annotated[
         help="Between two checkpoints, as 30s or 5min; 10epochs keeps one for good that often.",
     ),
 ]
+DetachOption = Annotated[
+    bool, typer.Option("--detach", help="In the background; fivestep attach comes back to it.")
+]
 RunOption = Annotated[
     str | None,
     typer.Argument(metavar="NAME", help="A run's name or folder; the last run if left out."),

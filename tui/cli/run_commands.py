@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,11 +13,12 @@ from ..render.format import clean
 from ..setup.options import runs_folder
 from ..terminal.imports import importing
 from ..terminal.output import on_a_terminal, stdout, written
-from .arguments import options_of, refuse_ranks, watch
+from .arguments import options_of, refuse_ranks, train_detached, watch
 from .control import ACTIONS, check, control, status
 from .errors import UsageError, refusals
 from .options import (
     RUN_OPTIONS,
+    DetachOption,
     EpochsOption,
     RunOption,
     RunsDirOption,
@@ -24,6 +26,9 @@ from .options import (
     TracebackOption,
     with_options,
 )
+
+if TYPE_CHECKING:
+    from ..setup.builder import RunBuilder
 
 
 @with_options(RUN_OPTIONS, after="save_every", without=("break_it",))
@@ -40,6 +45,8 @@ def resume(
     ] = False,
     runs_dir: RunsDirOption = None,
     save_every: SaveEveryOption = "30s",
+    detach: DetachOption = False,
+    as_left: Annotated[str | None, typer.Option("--as-left", hidden=True)] = None,
     traceback: TracebackOption = False,
 ) -> None:
     """Train a run on from where it was.
@@ -54,7 +61,18 @@ def resume(
         run, file = None, run
     with refusals(traceback):
         builder = resume_run(run, options, file=file, epochs=_epochs(epochs, ctx), force=force)
+        if detach:
+            raise typer.Exit(_go_on_detached(builder, ctx))
     raise typer.Exit(watch(builder, ctx))
+
+
+def _go_on_detached(builder: RunBuilder, ctx: Any) -> int:
+    """Let go of a run that is ready to resume, and have it resume in the background."""
+    directory = builder.directory
+    assert directory is not None
+    directory.close()
+    options = replace(builder.options, folder=directory.path.parent, name=directory.name)
+    return train_detached(ctx, builder.plan, options, resumes=True)
 
 
 def runs(

@@ -100,6 +100,10 @@ def _trouble(at: Situation) -> bool:
     return at.live and at.trouble and at.steers
 
 
+def _detachable(at: Situation) -> bool:
+    return at.live and not at.leaving and (at.attached or (at.kept and not at.trouble))
+
+
 def _ended(at: Situation) -> bool:
     return at.state.ended
 
@@ -145,6 +149,10 @@ COMMANDS: Final = (
     KeyCommand("give_up", ("q", "ctrl+c"), "q", "stop",
                "After NaN or infinity: end the run as failed",
                "Steer", lambda at: _trouble(at) and not at.leaving and not at.attached, 1),
+    KeyCommand("detach", ("z",), "z", "detach",
+               "Back to the shell: the run goes on in the background, fivestep attach comes back",
+               "Steer", _detachable, 14,
+               otherwise="this run keeps no files: it can't go on without this screen"),
     KeyCommand("take_over", ("O",), "O", "take over",
                "Attached, while another screen steers: steer from here", "Steer",
                lambda at: at.live and not at.steers, 1, style="warn"),
@@ -170,7 +178,7 @@ COMMANDS: Final = (
                "Inside: histograms of the weights, of the gradients, or none", "Look",
                lambda at: at.inside, 6,
                otherwise="for the inside of a batch, which i opens"),
-    KeyCommand("source", ("z",), "z", "source",
+    KeyCommand("source", ("S",), "S", "source",
                "Code: the loop as one writes it, or the source that is executed", "Look",
                lambda at: at.code, 6,
                otherwise="for the code, which i opens"),

@@ -17,7 +17,7 @@ from ...core.protocol.snapshot import RunLocation
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...presets.errors import RecipeError, printable, reason
 from .metadata import describe, info_facts, plan_facts, session_facts, write_plan
-from .options import NOTHING, RunOptions, runs_folder
+from .options import NOTHING, AsLeft, RunOptions, runs_folder
 from .plan import FilePlan, Plan
 
 if TYPE_CHECKING:
@@ -123,8 +123,13 @@ class RunBuilder:
     @property
     def resume_command(self) -> str:
         """The command that resumes the run; "" if nothing is kept."""
+        return printable(shlex.join(self.resume_words), 1000)
+
+    @property
+    def resume_words(self) -> list[str]:
+        """The words of that command; none if nothing is kept."""
         if self.directory is None:
-            return ""
+            return []
         words = ["fivestep", "resume", self.name]
         if isinstance(self.plan, FilePlan):
             words.append(str(self.plan.run.path))
@@ -133,7 +138,7 @@ class RunBuilder:
             usual = usual.absolute()
         if folder != usual:
             words += ["--runs-dir", str(folder)]
-        return printable(shlex.join(words), 1000)
+        return words
 
     def session(
         self,
@@ -169,7 +174,7 @@ class RunBuilder:
                 listener,
                 on_nonfinite=options.on_nan or on_nonfinite,
                 breakpoints=options.breakpoints,
-                on_break=on_break,
+                on_break=on_break if options.left is None else "pause",
             )
             session = make() if self.directory is None else self._kept(make, training)
         except BaseException as error:
@@ -185,12 +190,15 @@ class RunBuilder:
             raise
         for fault in options.faults:
             session.send(SetFault(fault, on=True))
-        if self.directory is not None:
-            self._serve(session, self.directory)
+        served = self.directory is not None and self._serve(session, self.directory)
+        if options.left is not None:
+            _leave_as_it_was(session, options.left, held=served)
         return session
 
-    def _serve(self, session: Session, directory: RunDirectory) -> None:
-        """Let the run be looked at and steered from elsewhere; it trains without, too."""
+    def _serve(self, session: Session, directory: RunDirectory) -> bool:
+        """Let the run be looked at and steered from elsewhere; it trains without, too. Whether that
+        can be.
+        """
         place = printable(str(directory.path), 1000)
         location = RunLocation(place, self.resume_command, notes=self.plan.notes)
         try:
@@ -198,6 +206,8 @@ class RunBuilder:
         except OSError as error:
             directory.announce(reason(error))
             self.problem = self.problem or f"nobody can attach to this run: {reason(error)}"
+            return False
+        return True
 
     def _give_up(self) -> None:
         """Leave an earlier run as it was, and nothing of a new one."""
@@ -277,6 +287,20 @@ class RunBuilder:
             self.directory.write_meta(meta | facts)
         except OSError as error:
             self.problem = f"run.json could not be written: {reason(error)}"
+
+
+def _leave_as_it_was(session: Session, left: AsLeft, *, held: bool) -> None:
+    """Have a run go on as the screen had it that was left. Only where somebody can attach to it is
+    it held.
+    """
+    from ...core.protocol.commands import Pause, SetSpeed, Stop
+
+    if left.ends:
+        session.send(Stop(after="epoch"))
+    if held and left.speed is not None:
+        session.send(SetSpeed(left.speed))
+    if held and left.paused:
+        session.send(Pause())
 
 
 _SPOILED: Final = frozenset(

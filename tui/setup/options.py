@@ -20,6 +20,19 @@ def runs_folder(said: str | None = None) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
+class AsLeft:
+    """How a screen has left a run that goes on in the background, where resuming does not keep it;
+    what lr it has by hand, say, is in the checkpoint.
+    """
+
+    paused: bool = False
+    speed: float | None = None
+    """Slow motion in steps a second; None is full speed."""
+    ends: bool = False
+    """It is to stop after the epoch under way."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """What a person asks of a run, beside what is trained."""
 
@@ -39,6 +52,8 @@ class RunOptions:
     """What is wrong with the loop on purpose, from the first batch on."""
     hold: bool | None = None
     """Whether a screen starts the run paused; None: if it would be over before anybody sees it."""
+    left: AsLeft | None = None
+    """For a run that a screen hands over to the background: its breakpoints pause it there."""
 
 
 NOTHING: Final = RunOptions(Path(FOLDER), keeps=False, hold=False)

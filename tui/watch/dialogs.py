@@ -23,12 +23,13 @@ from ..render.spans import Line, line, sized
 from ..widgets.banners import in_full
 from ..widgets.dialog import TextBox, command_rows
 
-StopAnswer = Literal["batch", "epoch", "leave", "go"]
+StopAnswer = Literal["batch", "epoch", "leave", "detach", "go"]
 
 ANSWERS: tuple[tuple[StopAnswer, str, str], ...] = (
     ("batch", "b", "stop after this batch"),
     ("epoch", "e", "stop after this epoch"),
     ("leave", "l", "stop after this batch and leave fivestep"),
+    ("detach", "z", "leave; the run goes on in the background"),
     ("go", "g", "go on training"),
 )
 
@@ -51,6 +52,7 @@ class AskStop(ModalScreen[StopAnswer]):
         Binding("b", "answer('batch')", show=False),
         Binding("e", "answer('epoch')", show=False),
         Binding("l", "answer('leave')", show=False),
+        Binding("z", "answer('detach')", show=False),
         Binding("g,q,escape", "answer('go')", show=False),
     ]
     DEFAULT_CSS = """
@@ -73,6 +75,7 @@ class AskStop(ModalScreen[StopAnswer]):
         stopping: str | None = None,
         attached: bool = False,
         steers: bool = True,
+        kept: bool = False,
         ascii: bool = False,
     ) -> None:
         super().__init__()
@@ -80,6 +83,8 @@ class AskStop(ModalScreen[StopAnswer]):
         self._answers = ATTACHED if attached else ANSWERS
         if not steers:
             self._answers = tuple(one for one in self._answers if one[0] in ("leave", "go"))
+        if not kept:
+            self._answers = tuple(one for one in self._answers if one[0] != "detach")
         self.set_class(ascii, "-ascii")
 
     def compose(self) -> ComposeResult:

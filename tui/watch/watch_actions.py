@@ -37,6 +37,10 @@ class Another(Message, namespace="watch_screen"):
     """Choose another preset."""
 
 
+class Detach(Message, namespace="watch_screen"):
+    """Leave the run to the background."""
+
+
 class Quit(Message, namespace="watch_screen"):
     """Leave; the run has ended or has been asked to stop."""
 
@@ -98,6 +102,7 @@ class Actions:
             "shell": partial(self._run_by_app, "suspend_process"),
             "again": partial(self._post, Again),
             "another": partial(self._post, Another),
+            "detach": self._detach,
             "take_over": self._take_over,
             "break_it": self._break_it,
             "undo": self._undo,
@@ -236,6 +241,7 @@ class Actions:
             stopping=stopping,
             attached=self._attached is not None,
             steers=self.situation.steers,
+            kept=self._kept,
             ascii=self._ascii,
         )
         self._screen.app.push_screen(ask, self._answered)
@@ -244,7 +250,9 @@ class Actions:
         if self._attached is not None and answer == "leave":
             self._post(Quit)
             return
-        if answer in ("batch", "leave"):
+        if answer == "detach":
+            self._detach()
+        elif answer in ("batch", "leave"):
             self.send(commands.Stop("stopped by hand", after="batch"))
         elif answer == "epoch":
             self.send(commands.Stop("stopped by hand", after="epoch"))
@@ -252,6 +260,9 @@ class Actions:
             self.send(commands.KeepGoing())
         if answer == "leave":
             self._post(Quit)
+
+    def _detach(self) -> None:
+        self._post(Detach if self._attached is None else Quit)
 
     def _run_by_app(self, action: str) -> None:
         self._screen.call_later(self._screen.app.run_action, action)

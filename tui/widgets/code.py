@@ -15,7 +15,7 @@ from ..render.spans import EMPTY, Line, line, restyled, sized
 from ..render.written_loop import written_loop
 from .panel import STYLES, Panel, styles
 
-SUBTITLES: Final = ("z shows the source", "z folds what is not yours to write")
+SUBTITLES: Final = ("S shows the source", "S folds what is not yours to write")
 """Of the loop as a learner writes it, and of its source."""
 
 

@@ -68,6 +68,14 @@ def test_what_can_not_be_done_now_says_so(session: Session, cli: Cli) -> None:
     assert "paused inside a batch" in cli("ctl", "one", "save", code=1).err
 
 
+def test_a_learning_rate_out_of_bounds_is_refused_by_factor_too(session: Session, cli: Cli) -> None:
+    before = session.snapshot().lr
+    told = cli.refused("ctl", "one", "lr", "×1e9")
+    assert f"lr ×1e9 makes {before:.4f} {before * 1e9:.3g}: expected a number above 0" in told
+    assert "at most 1000" in cli.refused("ctl", "one", "lr", "/1e-300")
+    assert session.snapshot().lr == before
+
+
 def test_words_that_mean_nothing_are_refused(cli: Cli) -> None:
     assert "expected one of pause" in cli.refused("ctl", "one", "halt")
     assert "lr needs a value" in cli.refused("ctl", "one", "lr")

@@ -75,8 +75,8 @@ CHANGE: Final[Fields] = {
     "epoch": _EPOCH,
     "batches_done": _DONE,
     "kind": "what a person changed (stop, lr, pause, resume, speed, validate, switch, "
-    "breakpoints, asked), or what the run tells of itself (break, compile, model, resumed, rewind, "
-    "save, schedule, warning)",
+    "breakpoints, asked), or what the run tells of itself (break, compile, model, replay, resumed, "
+    "rewind, save, schedule, warning)",
     "text": _TEXT,
     "by": "user, pid and host of the process that asked for it, if another one did; else null",
 }
@@ -138,7 +138,8 @@ REPORT: Final[Mapping[str, Fields]] = {
         "next": "what to try",
     },
     "break": {
-        "condition": "the breakpoint that has ended the run (exit code 3)",
+        "condition": "the breakpoint that has ended the run (exit code 3); empty for a batch that "
+        "`replay --at` names",
         "values": "the numbers that it names, by name",
         "where": "epoch, batch, and the step about to be taken",
         "epoch": _EPOCH,

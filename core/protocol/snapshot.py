@@ -132,7 +132,7 @@ class Change:
     """What was done, for example "lr ÷2 → 0.0005"."""
     kind: str
     """lr, pause, resume, speed, stop, validate, switch, breakpoints, asked; and what the run tells
-    of itself: break, compile, model, save, schedule, resumed, rewind, warning."""
+    of itself: break, compile, model, replay, save, schedule, resumed, rewind, warning."""
     by: Sender | None = None
     """Who asked for it from another process."""
 

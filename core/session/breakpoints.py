@@ -16,6 +16,7 @@ class BreakReport:
     """Where a breakpoint has fired, and what there was to see."""
 
     condition: str
+    """"" for a batch that was asked for."""
     values: tuple[tuple[str, float], ...]
     """What it names and is known, by name."""
     where: str

@@ -220,9 +220,11 @@ class Controller:
             texts = "; ".join(conditions)
             self._note(f"breakpoint: {texts}" if texts else "no breakpoint", "breakpoints")
 
-    def break_here(self, text: str, *, stop: bool) -> None:
-        """A breakpoint has fired: hold, or stop once no batch is under way."""
-        self._note(text, "break")
+    def break_here(self, text: str, kind: Literal["break", "replay"], *, stop: bool) -> None:
+        """A breakpoint has fired, or the batch is there that was asked for: hold, or stop once no
+        batch is under way.
+        """
+        self._note(text, kind)
         if stop:
             self.stopping, self.stop_reason = "batch", text
             self._go()

@@ -20,6 +20,7 @@ from .mailbox import Mailbox
 from .probes import Probes
 from .readings import Readings
 from .recorder import ValidationRecorder
+from .replay import Replay
 from .state import RunState, StateError, take_model, take_state
 
 
@@ -55,6 +56,8 @@ class Engine:
         self.validation = ValidationRecorder(
             training, run.progress, run.recorder, run.clock, run.loaders
         )
+        self.replay: Replay | None = None
+        """What has the run do again what it did before, until it is there."""
         self._lie_told = False
         """Whether it was said that the loader's length is wrong."""
         self._batches_done = self._epoch = 0
@@ -146,6 +149,8 @@ class Engine:
         busy_since = self.now[1]
         if not asking:
             controller.arrive()
+            if self.replay is not None:
+                self._follow(self.replay, step)
         while True:
             mailbox.attention = False
             # What was sent, in order. What comes after a way back waits for the state behind it.
@@ -205,10 +210,18 @@ class Engine:
             controller.norm_wanted = False
             self.now = (Step.OTHER, perf_counter())
             self.sample_norm(step)
-        if controller.lasting or controller.norm_wanted or self.lazy:
+        if controller.lasting or controller.norm_wanted or self.lazy or self.replay is not None:
             mailbox.attention = True
         self._watched(step, busy_since)
         return changed_loop
+
+    def _follow(self, replay: Replay, step: Step) -> None:
+        """Do at a gate what was done there the first time; hold, or end the run, at the batch."""
+        if replay.at_gate(step, self.controller):
+            self.replay = None
+            if replay.difference:
+                self.run.recorder.change(self.run.progress, replay.difference, "warning")
+            self.probes.hold("", (), replay.text, step, kind="replay")
 
     def sample_norm(self, step: Step) -> None:
         """Read the norm of the gradients before an update, or behind it while they are there."""

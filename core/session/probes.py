@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, Literal
 
 from ..inspection.batch_facts import batch_facts
 from ..inspection.inspector import Inspector
@@ -112,17 +112,36 @@ class Probes:
             return False
         values = breakpoints.known(fired[0])
         text = f"breakpoint {'; '.join(fired)}" + (f" ({values_text(values)})" if values else "")
+        stops = self.hold(fired[0], values, text, step)
+        if stops and not all(math.isfinite(x) for x in (loss, norm) if x is not None):
+            raise StoppedError(clean=False)
+        return True
+
+    def hold(
+        self,
+        condition: str,
+        values: tuple[tuple[str, float], ...],
+        text: str,
+        step: Step,
+        kind: Literal["break", "replay"] = "break",
+    ) -> bool:
+        """Hold the run here, or have it end with a report of what there is to see; whether it ends.
+
+        Args:
+            condition, values: see `BreakReport`.
+            text, kind: why, for the record.
+            step: the one about to be taken.
+        """
+        progress = self._run.progress
         stops = self._stops and not self._controller.break_holds
-        self._controller.break_here(text, stop=stops)
+        self._controller.break_here(text, kind, stop=stops)
         if stops and self.report is None:
             where = (
                 f"epoch {progress.epoch + 1}, batch {progress.batch + 1}, before {step.info.name}"
             )
             layers = self._inspector.layers()
-            self.report = BreakReport(fired[0], values, where, batch_facts(progress), layers)
-        if stops and not all(math.isfinite(x) for x in (loss, norm) if x is not None):
-            raise StoppedError(clean=False)
-        return True
+            self.report = BreakReport(condition, values, where, batch_facts(progress), layers)
+        return stops
 
     def inside(self, step: Step, *, held: bool, outcome: Outcome | None) -> Inside:
         """What was asked to be shown, as it is now; `held` while paused."""

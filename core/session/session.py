@@ -42,6 +42,7 @@ from .mailbox import Mailbox
 from .reach import check_batches, check_reach
 from .recorder import Recorder
 from .recovery import OnNonFinite, Recovery
+from .replay import FirstTime, Replay
 from .resume_check import ResumeCheck
 from .state import RunState, put_rng, put_state
 
@@ -136,6 +137,8 @@ class Session:
         breakpoints: conditions to hold at when they become true; see `protocol.conditions.parse`.
         on_break: hold, or end the run once the batch is through (`report` tells where).
         notes: warnings about how the run is resumed; recorded when it begins.
+        replay: what the run did the first time, to be done again, and the batch to hold at (or, as
+            `on_break` says, to end at), behind its backward pass.
 
     Raises:
         StateError: the state belongs to another training.
@@ -156,6 +159,7 @@ class Session:
         breakpoints: tuple[str, ...] = (),
         on_break: Literal["pause", "stop"] = "pause",
         notes: tuple[str, ...] = (),
+        replay: tuple[FirstTime, int] | None = None,
     ) -> None:
         self.training = training
         self._info = describe_run(training)
@@ -195,6 +199,9 @@ class Session:
         if breakpoints:
             self._engine.probes.breakpoints.set(breakpoints)
             self.mailbox.poke()  # from the first gate on
+        if replay is not None:
+            self._engine.replay = Replay(self._run, *replay)
+            self.mailbox.poke()
         self._recovery = Recovery(self._engine, saving, on_nonfinite)
         self._thread: threading.Thread | None = None
         self._workers = Workers(training)

@@ -110,6 +110,15 @@ class LearningRate:
         self.factor = factor
         self._set(factor)
 
+    def aim(self, lr: float) -> None:
+        """Set the hand's factor so that the largest learning rate is this very number."""
+        scheduled = max(self.scheduled) if self.groups else self.scheduled[0]
+        if lr == self.lr or not scheduled > 0:
+            return
+        factor = lr / scheduled
+        near = (factor, math.nextafter(factor, 0), math.nextafter(factor, math.inf))
+        self.scale(next((one for one in near if scheduled * one == lr), factor))
+
     def after_update(self) -> None:
         """Move a schedule that counts updates."""
         if self._scheduler is not None and self._per == "update":

@@ -154,6 +154,9 @@ class FivestepApp(App[None]):
             launch.send(Pause())
         launch.start()
         what = plan.name if builder.resume is None else f"going on with {builder.name}"
+        if builder.replay is not None:
+            what = builder.replay.headline
+            self.messages.add(what)
         self.push_screen(LoadingScreen(what, lambda: builder.doing, self.messages, paused=paused))
         self._timer = self.set_interval(0.03, self._watch_when_built)
 
@@ -172,6 +175,7 @@ class FivestepApp(App[None]):
                 device=launch.probe,
                 log=self.messages,
                 kept=lambda: launch.kept,
+                inside=launch.builder.replay is not None,
             )
         )
 

@@ -228,6 +228,7 @@ def _print(output: Output, text: str) -> None:
 
 
 app.command(cls=Plain, epilog=EXIT_CODES)(run_commands.resume)
+app.command(cls=Plain)(run_commands.replay)
 app.command(cls=Plain)(run_commands.runs)
 app.command(cls=Plain)(run_commands.attach)
 app.command(cls=TakesNumbers)(run_commands.ctl)

@@ -166,3 +166,10 @@ RunOption = Annotated[
     str | None,
     typer.Argument(metavar="NAME", help="A run's name or folder; the last run if left out."),
 ]
+FileOption = Annotated[
+    str | None,
+    typer.Argument(metavar="FILE", help="The Python file, for a run that came from one."),
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Accept a recipe or file that was changed since.")
+]

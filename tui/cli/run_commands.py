@@ -10,7 +10,7 @@ import typer
 
 from ...core.storage.run_directory import RunError
 from ..render.format import clean
-from ..setup.options import runs_folder
+from ..setup.options import RunOptions, runs_folder
 from ..terminal.imports import importing
 from ..terminal.output import on_a_terminal, stdout, written
 from .arguments import options_of, refuse_ranks, train_detached, watch
@@ -20,6 +20,8 @@ from .options import (
     RUN_OPTIONS,
     DetachOption,
     EpochsOption,
+    FileOption,
+    ForceOption,
     RunOption,
     RunsDirOption,
     SaveEveryOption,
@@ -35,14 +37,9 @@ if TYPE_CHECKING:
 def resume(
     ctx: typer.Context,
     run: RunOption = None,
-    file: Annotated[
-        str | None,
-        typer.Argument(metavar="FILE", help="The Python file, for a run that came from one."),
-    ] = None,
+    file: FileOption = None,
     epochs: EpochsOption = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Accept a recipe or file that was changed since.")
-    ] = False,
+    force: ForceOption = False,
     runs_dir: RunsDirOption = None,
     save_every: SaveEveryOption = "30s",
     detach: DetachOption = False,
@@ -60,9 +57,41 @@ def resume(
     if run is not None and file is None and run.endswith(".py"):
         run, file = None, run
     with refusals(traceback):
-        builder = resume_run(run, options, file=file, epochs=_epochs(epochs, ctx), force=force)
+        builder = resume_run(
+            run, options, file=file, epochs=_count("--epochs", epochs, ctx), force=force
+        )
         if detach:
             raise typer.Exit(_go_on_detached(builder, ctx))
+    raise typer.Exit(watch(builder, ctx))
+
+
+@with_options(RUN_OPTIONS, after="force", without=("on_nan", "break_", "break_it", "hold"))
+def replay(
+    ctx: typer.Context,
+    run: RunOption = None,
+    file: FileOption = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="BATCH", help="Of the whole run; 1 is the first.")
+    ] = None,
+    force: ForceOption = False,
+    runs_dir: RunsDirOption = None,
+    traceback: TracebackOption = False,
+) -> None:
+    """Go back to one batch of an earlier run, and look inside.
+
+    The run stays as it is: from the checkpoint before, its batches are trained again, bit for bit.
+    """
+    from ..setup.replay import replay_batch
+
+    refuse_ranks()
+    if run is not None and file is None and run.endswith(".py"):
+        run, file = None, run
+    batch = _count("--at", at, ctx)
+    if batch is None:
+        raise UsageError("--at BATCH says which batch to go back to", ctx)
+    options = RunOptions(runs_folder(runs_dir), keeps=False, hold=False)
+    with refusals(traceback):
+        builder = replay_batch(run, batch, options, file=file, force=force)
     raise typer.Exit(watch(builder, ctx))
 
 
@@ -228,9 +257,9 @@ def predict(
     raise typer.Exit(code)
 
 
-def _epochs(said: str | None, ctx: Any) -> int | None:
+def _count(option: str, said: str | None, ctx: Any) -> int | None:
     if said is None:
         return None
     if not said.isdecimal() or not 1 <= int(said) <= 10**9:
-        raise UsageError(f"--epochs: expected a number of at least 1, not {clean(said)}", ctx)
+        raise UsageError(f"{option}: expected a number of at least 1, not {clean(said)}", ctx)
     return int(said)

@@ -86,7 +86,10 @@ class Reporter(Listener):
 
     def broke(self, report: BreakReport) -> None:
         """A breakpoint has ended the run; `end` follows."""
-        complain(f"breakpoint {report.condition}: {report.values_text or 'true'} at {report.where}")
+        if report.condition:
+            complain(
+                f"breakpoint {report.condition}: {report.values_text or 'true'} at {report.where}"
+            )
 
     def end(self, session: Session, ending: Ending) -> None:
         """The run has ended."""

@@ -58,6 +58,8 @@ def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False
         reporter.begin(session)
         session.start()
         code = follow(session, reporter, signals, terminals, show_traceback=show_traceback)
+        if code == BROKE and builder.replay is not None:
+            code = 0  # it has come to where it was to go
         return tell_unkept(builder, session, code)
 
 

@@ -44,7 +44,9 @@ SPACING: Final = 3.0
 """Seconds between two epochs' lines of a longer run that is written to a file or pipe."""
 LIVE_SPACING: Final = 0.2
 """The same on a terminal."""
-SHOWN_CHANGES: Final = ("compile", "model", "resumed", "rewind", "schedule", "suspended", "warning")
+SHOWN_CHANGES: Final = (
+    "compile", "model", "replay", "resumed", "rewind", "schedule", "suspended", "warning"
+)  # fmt: skip
 """Kinds of changes that deserve a line; so does whatever another process asks for."""
 SIGN_OF_LIFE: Final = 30.0
 """Seconds after which a line is written in the middle of an epoch, where there is no live one."""
@@ -92,7 +94,8 @@ class TextReporter(Reporter):
 
     def announce(self, builder: RunBuilder) -> None:
         super().announce(builder)
-        for line in (builder.plan.headline, *builder.plan.notes):
+        where = () if builder.replay is None else (builder.replay.headline,)
+        for line in (builder.plan.headline, *where, *builder.plan.notes):
             self._say(line)
         self._faults = builder.options.faults
 

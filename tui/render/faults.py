@@ -37,7 +37,8 @@ def why_it_happened(faults: Iterable[Fault]) -> Iterator[str]:
 def break_report(report: BreakReport, room: int | None) -> Iterator[str]:
     """Where a breakpoint ended the run, the newest batch, and the layers, in `room` cells."""
     values = f" ({report.values_text})" if report.values_text else ""
-    yield f"breakpoint {report.condition}{values} at {report.where}"
+    why = f"breakpoint {report.condition}{values} at" if report.condition else "held at"
+    yield f"{why} {report.where}"
     batch = report.batch
     facts = [
         f"{name} {tensors(found)}"

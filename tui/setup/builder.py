@@ -42,6 +42,21 @@ class ResumeRequest:
     """What is wrong with the run's files, a line each."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """A batch of an earlier run to go back to."""
+
+    directory: RunDirectory
+    """To read only."""
+    batch: int
+    """Of the whole run, counted from 1."""
+
+    @property
+    def headline(self) -> str:
+        """What is going on, for a person."""
+        return f"going back to batch {self.batch:,} of {self.directory.name}, which stays as it is"
+
+
 class RunBuilder:
     """One run: what is trained, where it is kept, what it resumes from.
 
@@ -50,6 +65,7 @@ class RunBuilder:
         options: what to keep, among others.
         directory: open, and ours; None keeps nothing.
         resume: how an earlier run resumes; None begins a new one.
+        replay: a batch of an earlier run to go back to.
     """
 
     def __init__(
@@ -58,9 +74,10 @@ class RunBuilder:
         options: RunOptions,
         directory: RunDirectory | None,
         resume: ResumeRequest | None = None,
+        replay: ReplayRequest | None = None,
     ) -> None:
         self.plan, self.options, self.directory = plan, options, directory
-        self.resume = resume
+        self.resume, self.replay = resume, replay
         self.problem = ""
         """Why nothing is kept, although it should be."""
         self.doing = "loading torch"
@@ -95,6 +112,8 @@ class RunBuilder:
 
     def again(self) -> RunBuilder:
         """The same from the start, in a directory of its own."""
+        if self.replay is not None:
+            return RunBuilder(self.plan, self.options, None, replay=self.replay)
         return RunBuilder.begin(self.plan, replace(self.options, name=None))
 
     @property
@@ -166,6 +185,8 @@ class RunBuilder:
         from ...core.training.unfit import UnfitError
 
         options = self.options
+        if self.replay is not None:
+            on_nonfinite = "ignore"  # it is to be looked at
         try:
             training = self.plan.build(partial(setattr, self, "doing"))
             make = partial(
@@ -176,11 +197,18 @@ class RunBuilder:
                 breakpoints=options.breakpoints,
                 on_break=on_break if options.left is None else "pause",
             )
-            session = make() if self.directory is None else self._kept(make, training)
+            if self.replay is not None:
+                from .starting_point import replay_start
+
+                self.doing = "reading the checkpoint"
+                session = make(**replay_start(self.replay.directory, self.replay.batch, training))
+            else:
+                session = make() if self.directory is None else self._kept(make, training)
         except BaseException as error:
             self._give_up()
             if isinstance(error, StateError):
-                raise RecipeError(f"{self.name}: {error}") from error
+                name = self.name if self.replay is None else self.replay.directory.name
+                raise RecipeError(f"{name}: {error}") from error
             if isinstance(error, UnfitError):
                 plan = self.plan
                 called = printable(str(plan.run.path)) if isinstance(plan, FilePlan) else plan.name

@@ -44,19 +44,41 @@ def resume_run(
             raise RunError(f"there is no run in {where} to resume; --runs-dir names another")
     directory = RunDirectory.open(options.folder, name)
     try:
-        meta, damage = directory.read_meta()[0], directory.damage()
-        refuse_loop(directory, meta)
-        kept = "recipe" if file is None or directory.recipe.exists() else "file"
-        if (meta.get("kind") or kept) == "file":
-            plan: Plan = _from_file(directory, meta, file, epochs, force)
-        else:
-            if file is not None:
-                raise RecipeError(f"{directory.name} came from a recipe; no file is needed")
-            plan = _from_recipe(directory, meta, epochs, force)
+        damage = directory.damage()
+        plan = plan_again(directory, file, epochs=epochs, force=force)
     except BaseException:
         directory.close()
         raise
+    meta = directory.read_meta()[0]
     return RunBuilder(plan, options, directory, ResumeRequest(meta, force, tuple(damage)))
+
+
+def plan_again(
+    directory: RunDirectory,
+    file: str | None,
+    *,
+    epochs: int | None = None,
+    force: bool = False,
+    command: str = "resume",
+) -> Plan:
+    """What an earlier run trained, compared with what it was.
+
+    Args:
+        directory: of the run.
+        file, epochs, force: as `resume_run`.
+        command: what a person has to type again with the file's name.
+
+    Raises:
+        RunError, RecipeError: it can't be trained again; one line.
+    """
+    meta = directory.read_meta()[0]
+    refuse_loop(directory, meta)
+    kept = "recipe" if file is None or directory.recipe.exists() else "file"
+    if (meta.get("kind") or kept) == "file":
+        return _from_file(directory, meta, file, epochs, force, command)
+    if file is not None:
+        raise RecipeError(f"{directory.name} came from a recipe; no file is needed")
+    return _from_recipe(directory, meta, epochs, force)
 
 
 def refuse_loop(directory: RunDirectory, meta: Mapping[str, Any]) -> None:
@@ -78,7 +100,7 @@ def _from_recipe(
         differences = printable(", ".join(changes.values()), 600)
         raise RecipeError(
             f"{directory.name}: its recipe was changed since: {differences}; "
-            "--force resumes with the changed one"
+            "--force takes the changed one"
         )
     if epochs is None:
         return plan
@@ -91,13 +113,14 @@ def _from_file(
     file: str | None,
     epochs: int | None,
     force: bool,
+    command: str,
 ) -> Plan:
     origin = meta.get("file") or {}
     called = printable(str(origin.get("path", "a Python file")), 300)
     if file is None:
         raise RecipeError(
             f"{directory.name} came from {called}, which is run again only if you name it: "
-            f"fivestep resume {directory.name} {called}"
+            f"fivestep {command} {directory.name} {called}"
         )
     overrides = dict(meta.get("changes") or {})
     if epochs is not None:
@@ -106,18 +129,18 @@ def _from_file(
     if not origin.get("sha256") and not force:
         raise RecipeError(
             f"{directory.name}: whether it came from {shown(file)} is not known, as run.json does "
-            "not say it; --force resumes with that file"
+            "not say it; --force takes that file"
         )
     if file_digest(own.path) != origin.get("sha256") and not force:
         raise RecipeError(
             f"{shown(file)} is not the file that {directory.name} came from: it was changed "
-            "since, or is another one; --force resumes with it"
+            "since, or is another one; --force takes it"
         )
     modules = changed_modules(origin, own.path)
     if modules and not force:
         which, were = printable(", ".join(modules), 300), "was" if len(modules) == 1 else "were"
         raise RecipeError(
             f"{which}, which {shown(file)} imports, {were} changed since {directory.name} began; "
-            "--force resumes with what is there now"
+            "--force takes what is there now"
         )
     return FilePlan(own)

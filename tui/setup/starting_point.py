@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core.storage.checkpoint import CheckpointError, CheckpointStore
 from ...core.storage.run_directory import RunDirectory
 from ...presets.errors import RecipeError, printable, reason
 from ..render.format import counted
 from .metadata import DATA, changed, changed_files
+
+if TYPE_CHECKING:
+    from ...core.training.training import Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,38 @@ def start_of(
     told = _changes(changes, then, about)
     notes = (*passed, *_differences(meta, facts), *told)
     return Start(loaded.state, changes, notes, reschedule=bool(changes or told))
+
+
+def replay_start(directory: RunDirectory, batch: int, training: Training) -> dict[str, Any]:
+    """The arguments of `Session` that go back to one batch of an earlier run: from the last good
+    checkpoint before it, or from the beginning. Changes nothing on the disk.
+
+    Raises:
+        RecipeError: the run's log can't be read.
+    """
+    from ...core.session.fit import resume_misfit
+    from ...core.session.replay import first_time
+
+    later = "it is of a later batch"
+
+    def unfit(state: Mapping[str, Any]) -> str:
+        progress = state.get("progress")
+        done = progress.get("batches_done") if isinstance(progress, dict) else None
+        return later if isinstance(done, int) and done >= batch else resume_misfit(training, state)
+
+    try:
+        then = first_time(directory.metrics, directory.events, batch)
+    except OSError as error:
+        raise RecipeError(f"{directory.name}: its log can't be read: {reason(error)}") from error
+    state: Mapping[str, Any] | None = None
+    passed: tuple[str, ...] = ()
+    try:
+        loaded = CheckpointStore(directory.checkpoints).newest(unfit)
+        state, passed = loaded.state, loaded.skipped
+    except CheckpointError as error:
+        passed = tuple(str(error).split("; ")) if ".pt: " in str(error) else ()
+    notes = tuple(f"passed over a checkpoint: {one}" for one in passed if later not in one)
+    return {"state": state, "notes": notes, "replay": (then, batch)}
 
 
 def _existing(directory: RunDirectory) -> list[str]:

@@ -61,6 +61,7 @@ class WatchScreen(Screen[None]):
         log: what the run said; the screen adds what happens to it.
         kept: where the run is kept.
         attached: the source again, where another process trains it.
+        inside: begin with the inside of the batch open.
         ascii: draw in ASCII only; None decides by the locale.
         live: draw by itself; otherwise only when `tick` is called.
     """
@@ -79,6 +80,7 @@ class WatchScreen(Screen[None]):
         log: MessageLog | None = None,
         kept: Callable[[], RunLocation] = RunLocation,
         attached: RemoteRun | None = None,
+        inside: bool = False,
         ascii: bool | None = None,
         clock: Callable[[], float] = time.perf_counter,
         live: bool = True,
@@ -103,6 +105,8 @@ class WatchScreen(Screen[None]):
             redraw=self.tick,
             ascii=ascii,
         )
+        if inside:
+            self.pages.next_page()
         self._kept, self._clock, self._live = bool(location.place), clock, live
         self._location = kept
         self._event_log = EventLog(source.info, self.messages, location)

@@ -144,12 +144,12 @@ class NoticeBar(Panel):
 
     def take(self, s: Snapshot) -> None:
         self.snapshot = s
-        last = next((c for c in reversed(s.changes) if c.kind == "break"), None)
+        last = next((c for c in reversed(s.changes) if c.kind in ("break", "replay")), None)
         place = (s.state, s.step, s.batches_done, s.val_batch)
         if last is not None and last is not self._break:
             self._break = last
             self._place = place if s.state is State.PAUSED else ()
-            self.held = clean(last.text)
+            self.held = clean(f"by {last.text}" if last.kind == "break" else f"at {last.text}")
         if place != self._place:
             self.held = ""
 
@@ -180,7 +180,7 @@ class NoticeBar(Panel):
             what = f"BROKEN ON PURPOSE from the next batch on: {coming}"
             rows.append((what, "u takes it back", "bad"))
         if self.held and not self.ended:
-            rows.append((f"PAUSED by {self.held}", "space goes on, B edits", "now"))
+            rows.append((f"PAUSED {self.held}", "space goes on, B edits", "now"))
         return rows
 
     def lines(self, width: int, height: int) -> list[Line]:

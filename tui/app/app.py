@@ -161,12 +161,13 @@ class FivestepApp(App[None]):
         self._timer = self.set_interval(0.03, self._watch_when_built)
 
     def _watch_when_built(self) -> None:
-        launch = self.launch
+        launch, timer = self.launch, self._timer
         assert launch is not None
-        if launch.session is None and launch.outcome is None:
+        # A timer that has been stopped may have one more call on its way.
+        if timer is None or (launch.session is None and launch.outcome is None):
             return
-        if self._timer is not None:
-            self._timer.stop()
+        timer.stop()
+        self._timer = None
         from ..watch.watch import WatchScreen
 
         self._only(

@@ -169,7 +169,6 @@ class WatchScreen(Screen[None]):
 
     def _tick_and_wait(self) -> None:
         """Draw what is due; the marker moves more often than all else is drawn."""
-        self._timer = None
         self._pace.begin()
         now, s = self._clock(), self.snapshot
         hurry = now < self._hurry_until

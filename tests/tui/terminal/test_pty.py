@@ -42,12 +42,13 @@ def test_a_newcomer_starts_pauses_steps_steers_and_leaves() -> None:
 
 
 def test_a_run_named_on_the_command_line_starts_at_once_and_stays_when_it_is_over() -> None:
-    with Terminal("train", "line-linear", "--epochs", "3", "--no-hold", rows=60) as terminal:
+    short = ("--epochs", "3", "--no-hold", "--no-save")
+    with Terminal("train", "line-linear", *short, rows=60) as terminal:
         terminal.until("3 epochs trained")
         terminal.until("run again")
         terminal.type("r")
         # The messages of the run before are still there.
-        terminal.until(lambda text: text.count("best r2") == 3 and "FINISHED" in text)
+        terminal.until(lambda text: text.count("finished: 3 epochs") == 2 and "FINISHED" in text)
         terminal.type("q")
         assert terminal.ended() == 0
         assert "line-linear: finished after 3 epochs" in terminal.text

@@ -175,6 +175,8 @@ async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:
         await until(pilot, lambda: "batch 75" in seen(app))
         screen.action_press("c")
         await until(pilot, lambda: "checkpoint saved at batch 75" in seen(app))
+        said = [entry.text for entry in app.messages.entries()]
+        assert len(said) == len(set(said))  # each once
         await pilot.press("q")
         await until(pilot, lambda: "leave fivestep" in seen(app))
         await pilot.press("l")

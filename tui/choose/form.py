@@ -20,7 +20,7 @@ from ..render.glyphs import plain
 from ..render.keymap import KeyCommand
 from ..render.spans import Line, Span, line
 from ..widgets.footer import CommandBar
-from ..widgets.panel import Panel, styles
+from ..widgets.panel import Panel
 from .settings import DATASET, MODEL, SETTINGS, Resolved, Setting, nudged
 
 if TYPE_CHECKING:
@@ -70,7 +70,6 @@ class Field(Input):
 class Labels(Panel):
     """The fields' names; the one that has the focus is marked."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bar", "bold")
     DEFAULT_CSS = "Labels { width: 13; height: 9; }"
     focused: str = ""
 
@@ -90,7 +89,6 @@ class Labels(Panel):
 class Notes(Panel):
     """What is wrong with a field; else what it means, or the names it takes, to be clicked."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bold", "dim", "hand")
     DEFAULT_CSS = "Notes { width: 1fr; height: 9; padding: 0 0 0 2; }"
 
     class Picked(Message):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
@@ -13,8 +13,8 @@ from ..render.bars import bar
 from ..render.format import clean, count, counted, fit, wrap
 from ..render.glyphs import plain
 from ..render.spans import EMPTY, Line, centred_rows, line, spread
-from ..widgets.panel import Panel, styles
-from ..widgets.picture import CLASSES, PicturePanel
+from ..widgets.panel import Panel
+from ..widgets.picture import PicturePanel
 from .settings import DATASET, MODEL, Resolved
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ OWN_FILE: Final = (
 class Banner(Panel):
     """The top line: what the program is for, and how far torch is."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("brand", "dim")
     DEFAULT_CSS = "Banner { height: 1; background: $panel; }"
     torch = LOADING
 
@@ -60,7 +59,6 @@ class Banner(Panel):
 class AboutPanel(Panel):
     """What the highlighted preset is, and what may be expected of it."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim")
     DEFAULT_CSS = "AboutPanel { padding: 0 2; }"
     resolved: Resolved | None = None
     original: Recipe | None = None
@@ -91,7 +89,6 @@ class AboutPanel(Panel):
 class StepsToCome(Panel):
     """The five steps by their code lines, and what each does as far as there is room."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bar", "bold", "dim")
     DEFAULT_CSS = "StepsToCome { height: 1fr; }"
     BORDER_TITLE = "five steps for every batch"
 
@@ -116,7 +113,6 @@ class StepsToCome(Panel):
 class DataPanel(PicturePanel):
     """The picture of the data."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim", "train", *CLASSES)
     DEFAULT_CSS = "DataPanel { width: 1fr; }"
     BORDER_TITLE = "data"
     recipe: Recipe | None = None
@@ -168,7 +164,6 @@ SHORTEST: Final = 7
 class LayersPanel(Panel):
     """The model, layer by layer, with what each gives and how much it can learn."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bar", "bold", "dim")
     DEFAULT_CSS = "LayersPanel { width: 1fr; }"
     BORDER_TITLE = "model"
     resolved: Resolved | None = None

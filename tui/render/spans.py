@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from .format import fit
 
 Span = tuple[str, str]
-"""A text and the name of a style of `widgets.panel.STYLES` ("" is plain)."""
+"""A text and the name of a style of `widgets.ink.TEXT_STYLES` ("" is plain)."""
 Line = tuple[Span, ...]
 
 EMPTY: Line = ()

@@ -11,7 +11,8 @@ from ...core.protocol.steps import State
 from ..render.faults import in_short, what_was_broken
 from ..render.format import clean, clock, count, counted, metric, number, wrap
 from ..render.spans import Line, Span, line, line_width, restyled, sized
-from .panel import Panel, RunPanel, styles
+from .ink import TEXT_STYLES, Ink
+from .panel import Panel, RunPanel
 from .status import ICONS, STYLE
 
 
@@ -126,12 +127,14 @@ def _labelled(label: str, text: str, width: int) -> list[Line]:
 class NoticeBar(Panel):
     """A row for each notice under the top line; none where there is nothing to say."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("now")
     DEFAULT_CSS = """
     NoticeBar { display: none; height: auto; max-height: 2; }
-    NoticeBar > .line--bad { color: $background; background: $error; text-style: bold; }
-    NoticeBar > .line--now { color: $background; background: $accent; text-style: bold; }
     """
+    TEXT_STYLES: ClassVar = {
+        **TEXT_STYLES,
+        "bad": Ink("background", 1.0, "error", 1.0, "bold"),
+        "now": Ink("background", 1.0, "accent", 1.0, "bold"),
+    }
     snapshot: Snapshot | None = None
     wanted: frozenset[Fault] = frozenset()
     """The faults as asked for: others are still to come, or to be mended."""
@@ -204,7 +207,6 @@ ALL_FINE: Final = "Nothing is wrong, as far as can be seen."
 class VerdictBar(Panel):
     """The most severe verdict in a row or two; hidden until there has been one."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bold", "dim", "good", "warn")
     DEFAULT_CSS = "VerdictBar { display: none; height: 2; padding: 0 1; background: $panel; }"
     verdicts: tuple[Verdict, ...] = ()
 

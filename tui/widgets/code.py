@@ -13,7 +13,8 @@ from ..render.format import wrap
 from ..render.loop_source import CodeLine, loop_code
 from ..render.spans import EMPTY, Line, line, restyled, sized
 from ..render.written_loop import written_loop
-from .panel import STYLES, Panel, styles
+from .ink import MARKED_ROW, TEXT_STYLES
+from .panel import Panel
 
 SUBTITLES: Final = ("S shows the source", "S folds what is not yours to write")
 """Of the loop as a learner writes it, and of its source."""
@@ -24,11 +25,7 @@ class CodePanel(Panel):
     marked line is there.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES, "gone")
-    DEFAULT_CSS = """
-    CodePanel > .line--now { color: $accent; background: $accent 12%; text-style: bold; }
-    CodePanel > .line--gone { color: $text-muted; text-style: strike; }
-    """
+    TEXT_STYLES: ClassVar = {**TEXT_STYLES, "now": MARKED_ROW}
     BORDER_TITLE = "the loop"
     now: Step | None = None
     explained: Step | None = None

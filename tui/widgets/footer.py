@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual import events
 from textual.message import Message
 
 from ...core.protocol.steps import State
 from ..render.keymap import KeyCommand, Situation, footer
 from ..render.spans import Line, Span, line
-from .panel import Panel, styles
+from .panel import Panel
 
 
 class CommandBar(Panel):
     """Keys and labels; each can be clicked."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim", "key", "warn")
     DEFAULT_CSS = "CommandBar { height: 1; dock: bottom; background: $panel; }"
 
     class Chosen(Message):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from typing import Final, Literal
 
 from ...core.protocol.faults import Fault
 from ...core.protocol.inside import Inside
@@ -12,7 +12,7 @@ from ..render.layer_table import layer_table
 from ..render.narrator import last_step
 from ..render.spans import EMPTY, Line, line
 from ..render.step_summary import StepSummary
-from .panel import STYLES, Panel, styles
+from .panel import Panel
 
 Spread = Literal["weights", "grads"] | None
 
@@ -31,7 +31,6 @@ NOTHING: Final = "waiting for the first look at the layers …"
 class InsidePanel(Panel):
     """A sentence on what the last step did, the table of layers, and the values at hand."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES)
     BORDER_TITLE = "inside the model"
     inside = Inside()
     on: tuple[Fault, ...] = ()

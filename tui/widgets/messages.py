@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import ClassVar, Final, Literal
+from typing import Final, Literal
 
 from textual import events
 
 from ..render.format import clean, wrap
 from ..render.spans import Line, line
-from .panel import Panel, styles
+from .panel import Panel
 
 MessageKind = Literal["info", "hand", "warning", "error"]
 """Who or what a message is from: "hand" is a person's doing."""
@@ -83,7 +83,6 @@ class MessageLog:
 class MessagesPanel(Panel):
     """The newest messages at the bottom; wheel and Page keys look back."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("dim", "hand", "mark", "warn")
     BORDER_TITLE = "messages"
     WEIGHT = "quiet"
 

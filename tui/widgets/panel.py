@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 from rich.segment import Segment
@@ -16,19 +16,7 @@ from textual.widget import Widget
 from ...core.protocol.snapshot import RunInfo, Snapshot
 from ..render.glyphs import plain
 from ..render.spans import EMPTY, Line, sized
-
-STYLES = frozenset(
-    "dim bold now bar track train val good bad warn key hand brand train-range val-range "
-    "mark".split()
-)
-"""Names that a run may use; what they look like is in `Panel.DEFAULT_CSS`."""
-
-
-def styles(*names: str) -> set[str]:
-    """The component classes of these styles. Textual computes each one for each panel before the
-    first picture, so a panel lists those that it uses.
-    """
-    return {f"line--{name}" for name in names}
+from .ink import TEXT_STYLES, Ink
 
 
 class Panel(Widget):
@@ -43,7 +31,10 @@ class Panel(Widget):
     ALLOW_SELECT = False
     WEIGHT: ClassVar[Literal["main", "", "quiet"]] = ""
     """How much its frame asks to be looked at, beside the others."""
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bad")  # any panel can fail
+    TEXT_STYLES: ClassVar[Mapping[str, Ink]] = TEXT_STYLES
+    """What a run may be drawn in. Textual's own component classes are styled again for each panel
+    at each size of the window.
+    """
     DEFAULT_CSS = """
     Panel {
         height: 1fr; color: $foreground; background: $background;
@@ -57,22 +48,6 @@ class Panel(Widget):
             border: none; border-top: solid $border; border-title-style: none; padding: 0 2;
         }
     }
-    Panel > .line--dim { color: $text-muted; }
-    Panel > .line--bold { text-style: bold; }
-    Panel > .line--brand { text-style: bold reverse; }
-    Panel > .line--now { color: $accent; text-style: bold; }
-    Panel > .line--hand { color: $secondary; text-style: bold; }
-    Panel > .line--bar { color: $primary; }
-    Panel > .line--track { color: $foreground 20%; }
-    Panel > .line--train { color: $primary; }
-    Panel > .line--train-range { color: $primary 45%; }
-    Panel > .line--val { color: $foreground; text-style: bold; }
-    Panel > .line--val-range { color: $foreground 50%; }
-    Panel > .line--good { color: $success; text-style: bold; }
-    Panel > .line--bad { color: $error; text-style: bold; }
-    Panel > .line--warn { color: $warning; }
-    Panel > .line--key { text-style: bold; }
-    Panel > .line--mark { text-style: bold underline; }
     Panel.-ascii.-boxed { border: ascii $border; padding: 0 1; }
     """
 
@@ -148,10 +123,13 @@ class Panel(Widget):
     def _style(self, name: str) -> Style:
         style = self._styles.get(name)
         if style is None:
-            base = self.rich_style
-            style = self.get_component_rich_style(f"line--{name}", default=base) if name else base
-            self._styles[name] = style
+            style = self._styles[name] = self.ink(name)
         return style
+
+    def ink(self, name: str) -> Style:
+        """What runs of this name are drawn in; unknown names are drawn as the others are."""
+        _, _, ground, color = self.colors
+        return self.TEXT_STYLES.get(name, Ink()).style(color, ground, self.app.theme_variables)
 
     def set_title(self, title: str) -> None:
         """Change what the border says, if it says something else."""
@@ -172,9 +150,7 @@ class Panel(Widget):
 
 
 class RunPanel(Panel):
-    """Shows the newest Snapshot of a run; knows all of `STYLES`."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES)
+    """Shows the newest Snapshot of a run."""
 
     snapshot: Snapshot | None = None
 
@@ -186,7 +162,6 @@ class RunPanel(Panel):
 class TextPanel(Panel):
     """Shows what `make` gives for its width."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles("bold", "dim", "good", "key", "warn")
     DEFAULT_CSS = "TextPanel { height: auto; background: $surface; }"
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Final
+from typing import Final
 
 from rich.style import Style
 from textual.color import Color
@@ -13,15 +13,14 @@ from ...core.protocol.inside import Inside
 from ..render.at_hand import at_hand, last_row, scrolled
 from ..render.decision_map import TINTS
 from ..render.format import clean, wrap
-from ..render.glyphs import GLYPHS, INKS
+from ..render.glyphs import INKS
 from ..render.pictures import draw_view
 from ..render.spans import EMPTY, Line, line, line_width, sized
-from .panel import STYLES, Panel, styles
+from .ink import CLASSES
+from .panel import Panel
 
 TINT: Final = 0.3
 """How much of its colour the ground of a class has at most: points of it stand out."""
-CLASSES: Final = tuple(f"class-{n}" for n in range(len(GLYPHS)))
-FIELDS: Final = tuple(f"field-{n}" for n in range(len(GLYPHS)))
 
 
 class PicturePanel(Panel):
@@ -29,33 +28,15 @@ class PicturePanel(Panel):
     classes C with tints T, and "dot-N-CT" for a point of class N on such a pixel.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles(*CLASSES, *FIELDS)
-    DEFAULT_CSS = """
-    PicturePanel > .line--class-0 { color: $primary; }
-    PicturePanel > .line--class-1 { color: $warning; }
-    PicturePanel > .line--class-2 { color: $success; }
-    PicturePanel > .line--class-3 { color: $error; }
-    PicturePanel > .line--class-4 { color: $foreground; }
-    PicturePanel > .line--class-5 { color: $secondary; }
-    PicturePanel > .line--field-0 { color: $primary 55%; }
-    PicturePanel > .line--field-1 { color: $warning 55%; }
-    PicturePanel > .line--field-2 { color: $success 55%; }
-    PicturePanel > .line--field-3 { color: $error 55%; }
-    PicturePanel > .line--field-4 { color: $foreground 45%; }
-    PicturePanel > .line--field-5 { color: $secondary 55%; }
-    """
-
-    def get_component_rich_style(
-        self, *names: str, partial: bool = False, default: Style | None = None
-    ) -> Style:
+    def ink(self, name: str) -> Style:
         """Also the inks, levels of grey between the background and the foreground, and tints."""
-        if names and (ink := re.fullmatch(r"line--ink-(\d+)-(\d+)", names[0])):
+        if levels := re.fullmatch(r"ink-(\d+)-(\d+)", name):
             paper, full = self.styles.background, self.styles.color
             upper, lower = (
-                paper.blend(full, int(level) / (INKS - 1)).rich_color for level in ink.groups()
+                paper.blend(full, int(level) / (INKS - 1)).rich_color for level in levels.groups()
             )
             return Style(color=upper, bgcolor=lower)
-        if names and (pair := re.fullmatch(r"line--(map|dot)-(\d+)-(\d)(\d)", names[0])):
+        if pair := re.fullmatch(r"(map|dot)-(\d+)-(\d)(\d)", name):
             kind, first, known, tint = pair.groups()
             ground = self._tinted(int(known), int(tint))
             if kind == "map":
@@ -66,10 +47,10 @@ class PicturePanel(Panel):
             return Style(
                 color=self._of_class(int(first)).rich_color, bgcolor=ground.rich_color, bold=True
             )
-        return super().get_component_rich_style(*names, partial=partial, default=default)
+        return super().ink(name)
 
     def _of_class(self, number: int) -> Color:
-        return self.get_component_styles(f"line--class-{number}").color
+        return Color.parse(self.app.theme_variables[CLASSES[number]])
 
     def _tinted(self, number: int, tint: int) -> Color:
         return self.styles.background.blend(self._of_class(number), TINT * tint / TINTS)
@@ -83,7 +64,6 @@ class ViewPanel(PicturePanel):
     what the loop has in its hands.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = styles(*STYLES)
     BORDER_TITLE = "what the model knows"
     inside = Inside()
     blocks = False

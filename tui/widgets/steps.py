@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from textual import events
 from textual.message import Message
@@ -12,6 +12,7 @@ from ...core.protocol.steps import FIVE, State, Step
 from ..render.bars import bar
 from ..render.format import clean, fit, percent, short_time, wrap
 from ..render.spans import Line, line, restyled, sized
+from .ink import MARKED_ROW, TEXT_STYLES, Ink
 from .panel import RunPanel
 
 MARKER: Final = "▶"
@@ -31,10 +32,11 @@ def at_the_start(s: Snapshot) -> bool:
 class StepsPanel(RunPanel):
     """A row for each phase, and the reason for one of them."""
 
-    DEFAULT_CSS = """
-    StepsPanel > .line--now { color: $accent; background: $accent 12%; text-style: bold; }
-    StepsPanel > .line--mark { background: $panel; text-style: bold; }
-    """
+    TEXT_STYLES: ClassVar = {
+        **TEXT_STYLES,
+        "now": MARKED_ROW,
+        "mark": Ink(ground="panel", text="bold"),
+    }
 
     class Picked(Message):
         """A row was clicked."""

@@ -42,7 +42,7 @@ DARK: Final = Theme(
     success="#7fd1a8",
     warning="#e5c07b",
     error="#ff7b85",
-    variables=_variables("#2f3b48", "auto 60%", ("#d3dae3", "#6cb6ff 25%"), ("#0f1419", "#6cb6ff")),
+    variables=_variables("#2f3b48", "#9fa1a3", ("#d3dae3", "#6cb6ff 25%"), ("#0f1419", "#6cb6ff")),
 )
 """Quiet blue-greys; the amber accent means "now" and nothing else."""
 
@@ -59,7 +59,7 @@ LIGHT: Final = Theme(
     success="#11713f",
     warning="#7a5600",
     error="#b3202c",
-    variables=_variables("#c9c4b8", "auto 60%", ("#1f2933", "#0b62b8 25%"), ("#fbfaf7", "#0b62b8")),
+    variables=_variables("#c9c4b8", "#5e6063", ("#1f2933", "#0b62b8 25%"), ("#fbfaf7", "#0b62b8")),
 )
 
 THEMES: Final = (DARK, LIGHT)

@@ -120,6 +120,8 @@ class Controller:
             case Advance(unit):
                 self._go()
                 self._advancing, self._advanced_from = unit, self._place()
+                if unit == "epoch" and self._by is None:
+                    self._note("to the end of the epoch, then paused", "advance")
             case SetSpeed(speed):
                 if speed != self.speed:
                     pace = "full speed" if speed is None else f"slow motion, {speed:g} steps/s"

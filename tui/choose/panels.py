@@ -193,7 +193,9 @@ class LayersPanel(Panel):
         if height < SHORTEST:
             return chain(self.preview.layers, width)
         subtitle(self, "")
-        return table(self.preview.layers, self.preview.inputs, width, height)
+        rows = table(self.preview.layers, self.preview.inputs, width, height)
+        about = [line((text, "dim")) for text in wrap(MODELS[name].about, width)]
+        return [*rows, EMPTY, *about] if len(rows) + 1 + len(about) <= height else rows
 
 
 def parameters(resolved: Resolved, preview: Preview | None) -> int | None:

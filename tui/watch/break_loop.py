@@ -77,13 +77,13 @@ class BreakItScreen(Dialog):
             TextPanel(self._explained, id="explained", ascii=self._ascii),
         )
         box.border_title = "break it on purpose"
-        box.border_subtitle = self._plain("space turns it on or off · u undoes all · esc closes")
         yield box
 
     def on_mount(self) -> None:
         """Begin with what is on, and keep up with the run."""
         on = [i for i, fault in enumerate(FAULTS) if fault in self._wanted()]
         self.query_one(OptionList).highlighted = on[0] if on else 0
+        self._refresh()
         self.set_interval(LOOK, self._refresh)
 
     @property
@@ -142,6 +142,9 @@ class BreakItScreen(Dialog):
             for fault in FAULTS:
                 options.replace_option_prompt(fault, self._prompt(fault))
             self.query_one(TextPanel).redraw()
+        undo = "u undoes all · " if s is not None and (s.undo or self._wanted()) else ""
+        turn = "" if s is not None and s.state.ended else "space turns it on or off · "
+        self.query_one(Vertical).border_subtitle = self._plain(f"{turn}{undo}esc closes")
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         self.query_one(TextPanel).redraw()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import ClassVar, Final
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -49,6 +50,11 @@ class LoadingScreen(Screen[None]):
     def on_mount(self) -> None:
         """Keep moving: what is done, and for how long."""
         self.set_interval(0.1, self._tell)
+
+    def on_key(self, event: events.Key) -> None:
+        """Answer a key that does nothing here."""
+        if event.is_printable:
+            self.notify("nothing runs yet: keys work as soon as it is loaded", timeout=2)
 
     def say_paused(self) -> None:
         self._keys = PAUSED

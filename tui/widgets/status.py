@@ -76,7 +76,7 @@ def describe(
     if snapshot is None:
         return State.LOADING, "LOADING"
     state = snapshot.state
-    if state in (State.RUNNING, State.VALIDATING) and running not in (None, Step.OTHER):
+    if state in (State.RUNNING, State.VALIDATING) and running is not None:
         state = State.VALIDATING if running is Step.VALIDATE else State.RUNNING
     words = state.upper()
     if snapshot.trouble is not None:
@@ -143,6 +143,10 @@ class ProgressBars(RunPanel):
         times = (("elapsed", clock(self._elapsed)), ("ETA", clock(eta)))
         if done or (s is not None and s.state.ended):
             times = (("took", clock(self._elapsed)), ("", ""))
+        units = ("batches/s", "samples/s")
+        if s is not None and s.speed is not None and not s.state.ended:
+            # A mean of before, at full speed, would say nothing of now.
+            pace, units = (rate(s.speed), NOTHING), ("steps/s", "samples/s")
         figures = [
             line(
                 (fit(f"   {word}", 11), "dim"),
@@ -150,9 +154,7 @@ class ProgressBars(RunPanel):
                 fit(speed, 10, right=True),
                 (f" {unit}", "dim"),
             )
-            for (word, span), speed, unit in zip(
-                times, pace, ("batches/s", "samples/s"), strict=True
-            )
+            for (word, span), speed, unit in zip(times, pace, units, strict=True)
         ]
         room = width - 6 - places - 8
         if room - 40 < 12:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,17 @@ def _no_presets_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Whoever runs the tests may have some."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_runs_of_others() -> Iterator[None]:
+    """Whoever runs the tests may train something. Sockets need a short path."""
+    with (
+        tempfile.TemporaryDirectory(prefix="run-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("XDG_RUNTIME_DIR", folder)
         yield
 
 

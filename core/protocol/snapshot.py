@@ -88,6 +88,8 @@ class RunLocation:
     """What could not be kept, although it should be, and why."""
     notes: tuple[str, ...] = ()
     """What was understood of the data, in words; a line each."""
+    name: str = ""
+    """What a run is called of which nothing is kept; of one that is, its folder is."""
 
 
 @dataclass(frozen=True, slots=True)

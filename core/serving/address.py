@@ -25,6 +25,8 @@ WAITING: Final = 16
 UNBORN: Final = 60.0
 """Seconds after which a socket that never listened belongs to nobody."""
 _SUFFIX: Final = ".sock"
+CARD: Final = ".json"
+"""What stands in the place of that in the name of a card, see `cards`."""
 
 
 def listen() -> tuple[socket.socket, Path]:
@@ -34,7 +36,7 @@ def listen() -> tuple[socket.socket, Path]:
         OSError: no folder is to be had that is the user's alone.
     """
     refused: OSError | None = None
-    for folder in _folders():
+    for folder in folders():
         try:
             _make_private(folder)
             return _bind(folder)
@@ -48,10 +50,10 @@ def _none() -> tuple[socket.socket, Path]:
     raise OSError(errno.ENAMETOOLONG, why)
 
 
-def _folders() -> Iterator[Path]:
+def folders() -> Iterator[Path]:
     """Where sockets may be, the best place first; each short enough for a socket's path."""
     places = [Path(tempfile.gettempdir(), f"fivestep-{os.geteuid()}")]
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
     if runtime.startswith("/") and Path(runtime).is_dir():
         places.insert(0, Path(runtime, "fivestep"))
     for place in places:
@@ -63,10 +65,18 @@ def _make_private(folder: Path) -> None:
     """Make a folder that nobody else may enter, or see that it is one. Raises OSError."""
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-    about = folder.lstat()
-    ours = stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
-    if not ours or about.st_mode & 0o077:
+    if not is_private(folder):
         raise OSError(errno.EACCES, "not a private folder", str(folder))
+
+
+def is_private(folder: Path) -> bool:
+    """Whether it is a folder of the user's that nobody else may enter."""
+    try:
+        about = folder.lstat()
+    except OSError:
+        return False
+    ours = stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
+    return ours and not about.st_mode & 0o077
 
 
 def _bind(folder: Path) -> tuple[socket.socket, Path]:
@@ -89,14 +99,23 @@ def _bind(folder: Path) -> tuple[socket.socket, Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the sockets of processes that were killed."""
+    """Remove the sockets of processes that were killed, and their cards."""
     with suppress(OSError):
         for path in folder.iterdir():
+            if path.suffix == CARD and not path.with_suffix(_SUFFIX).exists():
+                path.unlink(missing_ok=True)
+                continue
             about = path.lstat()
             unborn = path.name.startswith(".") and time.time() - about.st_mtime > UNBORN
             named = path.name.endswith(_SUFFIX) and not path.name.startswith(".")
             if stat.S_ISSOCK(about.st_mode) and (named or unborn) and _is_dead(path):
-                path.unlink(missing_ok=True)
+                remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a socket, and its card. Raises OSError."""
+    path.with_suffix(CARD).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
 
 
 def _is_dead(path: Path) -> bool:

@@ -87,8 +87,8 @@ class RemoteRun:
 
     @property
     def name(self) -> str:
-        """The run's own name, that of its folder."""
-        return Path(self.location.place).name
+        """The run's own name."""
+        return self.location.name or Path(self.location.place).name
 
     # What a front end uses, as of a `Session`.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from ..protocol.commands import Command, Sender, Sent, Show
 from ..protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
 from ..protocol.steps import Step
-from .address import listen, peer, sweep
+from .address import listen, peer, remove, sweep
 
 if TYPE_CHECKING:
     from .wire import Message, Request
@@ -196,7 +196,7 @@ class RunServer:
         for one in (self._listener, self._waker, self._wakes):
             one.close()
         with suppress(OSError):
-            self.path.unlink()
+            remove(self.path)
         if self.path.parent.name.startswith("fivestep-"):
             with suppress(OSError):
                 self.path.parent.rmdir()  # if it is the last one's

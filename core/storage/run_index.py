@@ -26,7 +26,8 @@ class RunSummary:
     """One run of a list. Its texts are clean, its numbers finite."""
 
     name: str
-    path: Path
+    path: Path | None
+    """None where nothing is kept, and no more is known than below it is told."""
     preset: str = ""
     state: str = "unreadable"
     """finished, stopped, failed, interrupted; running; crashed: no process trains it and it never
@@ -169,8 +170,8 @@ def _weigh(run: RunDirectory) -> tuple[int, int]:
 
 
 def _age(run: RunSummary) -> float:
-    if run.started is not None:
-        return run.started
+    if run.started is not None or run.path is None:
+        return run.started or 0.0
     try:
         return run.path.stat().st_mtime
     except OSError:

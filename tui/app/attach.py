@@ -66,6 +66,8 @@ class RunsScreen(Screen[None]):
 def _row(run: RunSummary) -> Content:
     planned = f" of {run.epochs_planned}" if run.epochs_planned else ""
     told = f"  {run.preset}, {run.epochs}{planned} epochs, {counted(run.batches_done, 'batch')}"
+    if run.path is None:
+        told = f"  {run.preset}, not kept"
     return Content.assemble((run.name, "bold"), clean(told))
 
 

@@ -13,11 +13,11 @@ from typing import Any, Final, TextIO, cast
 
 from ...core.storage.log_file import read_log
 from ...core.storage.run_directory import RunDirectory, RunError
-from ...core.storage.run_index import RunSummary, list_runs, newest, summary
+from ...core.storage.run_index import RunSummary, newest, summary
 from ...presets.errors import reason
 from ...presets.file_settings import said
 from ..render.format import clean, counted, fit, metric, number, size
-from ..setup.attach import out_of_reach
+from ..setup.attach import every_run, out_of_reach
 from ..terminal.output import FAILED, NOBODY_READS, Output, complain
 
 GAP: Final = "  "
@@ -30,7 +30,7 @@ LATEST: Final = 8
 
 def table(folder: Path, output: Output) -> str:
     """Every run in a line, the newest first."""
-    found = list_runs(folder)
+    found = every_run(folder)
     if not found:
         return clean(f"no runs in {folder}; fivestep train starts one") + "\n"
     rows = [HEAD, *(_row(run) for run in found)]
@@ -59,6 +59,11 @@ def _row(run: RunSummary) -> tuple[str, ...]:
             remark = f"its process ended in the middle; fivestep resume {run.name}"
     if run.state == "finished":
         remark = ""
+    if run.path is None:
+        return (
+            *(run.name, run.state, "", "", "not kept", _when(run.started)),
+            f"fivestep attach {run.name}",
+        )
     if run.state == "running":
         remark = clean(out_of_reach(run.path)).removeprefix("is ")
         remark = remark or f"fivestep attach {run.name}"
@@ -75,11 +80,13 @@ def _row(run: RunSummary) -> tuple[str, ...]:
 
 def as_json(folder: Path) -> str:
     """A list of objects, one a run, one a line; the fields are those of `RunSummary`."""
-    rows = ",\n".join(json.dumps(_object(run), allow_nan=False) for run in list_runs(folder))
+    rows = ",\n".join(json.dumps(_object(run), allow_nan=False) for run in every_run(folder))
     return f"[\n{rows}\n]\n"
 
 
 def _object(run: RunSummary) -> dict[str, Any]:
+    if run.path is None:
+        return asdict(run) | {"epochs": None, "batches_done": None}
     return asdict(run) | {"path": str(run.path)}
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...core.storage.files import clean
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import RunSummary, list_runs, summary
 
@@ -13,10 +17,32 @@ if TYPE_CHECKING:
     from ...core.serving.client import RemoteRun
 
 
+def every_run(folder: Path) -> list[RunSummary]:
+    """The live runs of which nothing is kept, then those in a folder; the newest first."""
+    from ...core.serving.cards import cards
+
+    unkept = [
+        RunSummary(
+            one.name, None, clean(one.preset), "running", started=one.started, reachable=True
+        )
+        for one in cards()
+    ]
+    return [*unkept, *list_runs(folder)]
+
+
 def live_runs(folder: Path) -> list[RunSummary]:
-    """The runs in a folder that can be attached to from here, the newest first."""
-    runs = list_runs(folder)
-    return [run for run in runs if run.reachable]
+    """The runs that can be attached to from here: `every_run`'s."""
+    return [run for run in every_run(folder) if run.reachable]
+
+
+def unkept(name: str, preset: str) -> Callable[[str], None]:
+    """What lets others find a run of this process of which nothing is kept, once it is told the
+    path of its socket. Raises OSError where that can't be written down.
+    """
+    from ...core.serving.cards import Card, put_card
+
+    started = time.time()
+    return lambda address: put_card(Card(name, preset, os.getpid(), started, address))
 
 
 def attach(folder: Path, name: str, *, watches: bool = True) -> RemoteRun:
@@ -24,14 +50,26 @@ def attach(folder: Path, name: str, *, watches: bool = True) -> RemoteRun:
 
     Args:
         folder: the runs folder.
-        name: its name there, or a path to it.
+        name: its name there, or a path to it; or that of a run of which nothing is kept.
         watches: see `RemoteRun`.
 
     Raises:
         RunError: there is no such run, or nobody trains it, or it can't be reached from here.
     """
+    from ...core.serving.cards import cards
     from ...core.serving.client import RemoteRun, UnreachableError
 
+    address = next((card.address for card in cards() if card.name == name), None)
+    if address is None:
+        address = _address(folder, name)
+    try:
+        return RemoteRun(address, watches=watches)
+    except UnreachableError as error:
+        raise RunError(f"run {clean(name)} can't be reached: {error}") from error
+
+
+def _address(folder: Path, name: str) -> str:
+    """Where a run answers that is kept. Raises RunError."""
     directory = RunDirectory.look(folder, name)
     if not directory.running:
         run = summary(directory.path)
@@ -41,10 +79,7 @@ def attach(folder: Path, name: str, *, watches: bool = True) -> RemoteRun:
         raise RunError(f"run {directory.name} {why}")
     answers_at = directory.answers_at
     assert answers_at is not None
-    try:
-        return RemoteRun(answers_at[1], watches=watches)
-    except UnreachableError as error:
-        raise RunError(f"run {directory.name} can't be reached: {error}") from error
+    return answers_at[1]
 
 
 def out_of_reach(path: Path) -> str:

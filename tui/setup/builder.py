@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from ... import __version__
 from ...core.protocol.record_fields import RUN_FORMAT
 from ...core.protocol.snapshot import RunLocation
-from ...core.storage.run_directory import RunDirectory, RunError
+from ...core.storage.run_directory import RunDirectory, RunError, made_name
 from ...presets.errors import RecipeError, printable, reason
+from .attach import unkept
 from .metadata import describe, info_facts, plan_facts, session_facts, write_plan
 from .options import NOTHING, AsLeft, RunOptions, runs_folder
 from .plan import FilePlan, Plan
@@ -218,21 +219,27 @@ class RunBuilder:
             raise
         for fault in options.faults:
             session.send(SetFault(fault, on=True))
-        served = self.directory is not None and self._serve(session, self.directory)
+        served = self._serve(session)
         if options.left is not None:
             _leave_as_it_was(session, options.left, held=served)
         return session
 
-    def _serve(self, session: Session, directory: RunDirectory) -> bool:
+    def _serve(self, session: Session) -> bool:
         """Let the run be looked at and steered from elsewhere; it trains without, too. Whether that
         can be.
         """
-        place = printable(str(directory.path), 1000)
-        location = RunLocation(place, self.resume_command, notes=self.plan.notes)
+        directory, notes = self.directory, self.plan.notes
         try:
-            session.serve(directory.announce, location)
+            if directory is None:
+                name = made_name(self.plan.name)
+                session.serve(unkept(name, self.plan.name), RunLocation(notes=notes, name=name))
+            else:
+                place = printable(str(directory.path), 1000)
+                location = RunLocation(place, self.resume_command, notes=notes)
+                session.serve(directory.announce, location)
         except OSError as error:
-            directory.announce(reason(error))
+            if directory is not None:
+                directory.announce(reason(error))
             self.problem = self.problem or f"nobody can attach to this run: {reason(error)}"
             return False
         return True

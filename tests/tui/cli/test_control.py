@@ -93,3 +93,24 @@ def test_a_run_on_another_machine_is_named(session: Session, cli: Cli) -> None:
     pid, _, address = lock.read_text().split()
     lock.write_text(f"{pid}\nelsewhere\n{address}\n")
     assert "is being trained on elsewhere" in cli.refused("ctl", "one", "pause")
+
+
+def test_a_run_of_which_nothing_is_kept_is_listed_and_steered_while_it_lives(cli: Cli) -> None:
+    with runtime() as folder:
+        plan = RecipePlan(load("line-linear", {"epochs": 100_000}))
+        run = RunBuilder.begin(plan, RunOptions(runs_folder(), keeps=False)).session(None, "stop")
+        (found,) = json.loads(cli("runs", "--json").out)
+        name = found["name"]
+        assert name.endswith("-line-linear")
+        assert (found["path"], found["state"], found["reachable"]) == (None, "running", True)
+        assert "not kept" in cli("runs").out
+        run.start()
+        assert "by hand → 0.005" in cli("ctl", name, "lr", "0.005").out
+        assert "keep" in cli("ctl", name, "save", code=1).err
+        assert f"{name}: stopped" in cli("ctl", name, "stop").out
+        assert run.join(30)
+        assert "no runs in" in cli("runs").out
+        assert "there is no run" in cli.refused("ctl", name, "pause")
+        (folder / "fivestep" / "0123.json").write_text("{}")  # its process was killed
+        assert "no runs in" in cli("runs").out
+        assert not list(folder.glob("fivestep/*"))

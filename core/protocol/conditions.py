@@ -109,7 +109,9 @@ class Breakpoint:
         return true
 
 
-def parse(text: str, metrics: Iterable[str] = METRICS) -> Condition:
+def parse(
+    text: str, metrics: Iterable[str] = METRICS, known: Mapping[str, Name] = NAMES
+) -> Condition:
     """Read a condition: comparisons of `NAMES` and numbers with < <= > >= == !=, joined by and,
     or, not and parentheses; numbers may be computed with + - * /.
 
@@ -118,6 +120,7 @@ def parse(text: str, metrics: Iterable[str] = METRICS) -> Condition:
     Args:
         text: such as "loss > 3 or nonfinite".
         metrics: names of the run's validation metrics.
+        known: the other names that it may use.
 
     Raises:
         ConditionError: it can't be understood; one line.
@@ -127,7 +130,7 @@ def parse(text: str, metrics: Iterable[str] = METRICS) -> Condition:
     tokens = list(_tokens(text))
     if len(tokens) == 1:
         raise _error('there is no condition; write one such as "loss > 3"')
-    names = {**NAMES, **{name: Name("validation", "") for name in metrics if name not in NAMES}}
+    names = {**known, **{name: Name("validation", "") for name in metrics if name not in known}}
     _check_order(tokens, names)
     builder = _Builder(tokens, names)
     evaluate = builder.condition()

@@ -24,6 +24,7 @@ from .arguments import (
     watch,
     with_screen,
 )
+from .compare import compare
 from .errors import (
     NO_ARGUMENTS,
     DefaultsToTrain,
@@ -232,6 +233,7 @@ app.command(cls=Plain)(run_commands.replay)
 app.command(cls=Plain)(run_commands.runs)
 app.command(cls=Plain)(run_commands.attach)
 app.command(cls=TakesNumbers)(run_commands.ctl)
+app.command(cls=Plain)(compare)
 app.command(cls=Plain)(run_commands.export)
 app.command(cls=Plain)(run_commands.predict)
 

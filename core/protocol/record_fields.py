@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from .rank_times import RankTimes, slowest
 from .snapshot import Change, EpochSummary, RunInfo, SavedCheckpoint, Snapshot
 
 Fields = Mapping[str, str]
@@ -127,6 +128,14 @@ REPORT: Final[Mapping[str, Fields]] = {
     },
     "batch": BATCH,
     "epoch": {name: meaning for name, meaning in EPOCH.items() if name not in _BEST},
+    "ranks": {
+        "epoch": "counted from 1; null where it is told that a rank holds the others up",
+        "slowest": "the rank that the others wait for, or would; null before that is known",
+        "ranks": "of each process since the last such record: its rank, host and process, "
+        "batches_done, step (running as it was asked last), seconds a batch, the share of them "
+        "that it waits for data (data_share), and for other ranks (waits_share, inferred)",
+        "text": "who waits for whom, in words",
+    },
     "change": CHANGE,
     "verdict": {
         "batches_done": _DONE,
@@ -273,6 +282,26 @@ def epoch_values(fields: Fields, summary: EpochSummary, **others: Any) -> dict[s
     values = asdict(summary) | {"val_metric": summary.val_metric, "metrics": metrics} | others
     values["lrs"] = dict(summary.lrs) or None
     return {name: values[name] for name in fields}
+
+
+def ranks_values(epoch: int | None, times: tuple[RankTimes, ...], text: str) -> dict[str, Any]:
+    """What the record of the processes that train one model says, by field."""
+    last = slowest(times)
+    ranks = [
+        {
+            "rank": one.now.rank,
+            "host": one.now.host,
+            "process": one.now.process,
+            "batches_done": one.now.batches_done,
+            "step": one.now.step.info.name,
+            "seconds": one.seconds,
+            "data_share": one.data_share,
+            "waits_share": one.waits_share,
+        }
+        for one in times
+    ]
+    number = None if last is None else last.now.rank
+    return {"epoch": epoch, "slowest": number, "ranks": ranks, "text": text}
 
 
 def change_values(change: Change) -> dict[str, Any]:

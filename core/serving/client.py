@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Final
 
 from ..protocol.commands import Command
+from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
 from ..protocol.steps import State, Step
 from . import wire
@@ -48,6 +49,9 @@ class RemoteRun:
         self._asked: bool | None = None
         """Whether with curves a picture was asked for that has not come; None if none was."""
         self._asked_now = self._closed = False
+        self._ranks: tuple[RankNow, ...] = ()
+        self._asked_ranks: float | None = None
+        """Since when what the ranks do was asked for, and has not come; None if it was not."""
         self._numbers = self._returns = 0
         self._done: dict[int, str] = {}
         self._gone: Outcome | None = None
@@ -110,6 +114,19 @@ class RemoteRun:
             self._asked_now = True
             self._send(wire.AskNow())
         return self._now
+
+    def ranks(self) -> tuple[RankNow, ...]:
+        """What each of several processes did when that was last asked, the one that answers here
+        first; asks again. Empty for one process, which is not asked any more.
+        """
+        asked = self._asked_ranks
+        if asked is None:
+            self._asked_ranks = perf_counter()
+            self._send(wire.AskRanks())
+        if asked is None or not self._ranks:
+            return self._ranks
+        first, *others = self._ranks
+        return replace(first, silent=perf_counter() - asked), *others
 
     def latest(self, *, curves: bool = False) -> Snapshot | None:
         """The newest Snapshot that has come; asks for the next one."""
@@ -221,7 +238,7 @@ class RemoteRun:
             self._connect()
         except UnreachableError:
             return False
-        self._asked, self._asked_now = None, False
+        self._asked, self._asked_now, self._asked_ranks = None, False, None
         self.latest(curves=True)
         return True
 
@@ -233,6 +250,9 @@ class RemoteRun:
                     self.info = replace(self.info, parameters=answer.parameters)
             case wire.Now(step, seconds):
                 self._now, self._asked_now = (step, perf_counter() - seconds), False
+            case wire.Ranks(ranks):
+                self._ranks = ranks
+                self._asked_ranks = None if ranks else float("inf")
             case wire.Done(number, problem):
                 self._done[number] = problem
                 while len(self._done) > 100:  # of a screen, which does not wait for them

@@ -15,6 +15,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ..protocol.commands import Command, Sender, Sent, Show
+from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
 from ..protocol.steps import Step
 from .address import listen, peer, remove, sweep
@@ -64,6 +65,7 @@ class Served(Protocol):
     @property
     def outcome(self) -> Outcome | None: ...
     def now(self) -> tuple[Step, float]: ...
+    def ranks(self) -> tuple[RankNow, ...]: ...
 
 
 class _Client:
@@ -343,6 +345,8 @@ class RunServer:
             case wire.AskNow():
                 step, since = self._run.now()
                 self._say(client, wire.Now(step, perf_counter() - since))
+            case wire.AskRanks():
+                self._say(client, wire.Ranks(self._run.ranks()))
             case wire.Do(number, tagged):
                 self._do(client, number, wire.command(tagged))
             case wire.TakeOver() if client.watches:

@@ -14,10 +14,11 @@ import msgspec
 from ..protocol import commands
 from ..protocol.at_hand import AtHand
 from ..protocol.inside import Inside, ViewResult
+from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import RunInfo, RunLocation, Snapshot
 from ..protocol.steps import Step
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Goes up with every message that an older fivestep would not understand."""
 MOST_ASKED: Final = 64 << 10
 """Bytes of a request."""
@@ -63,6 +64,10 @@ class AskNow(Message, frozen=True):
     """Which phase runs at this moment."""
 
 
+class AskRanks(Message, frozen=True):
+    """What each of several processes does at this moment."""
+
+
 class Do(Message, frozen=True):
     """A command; it is answered by `Done`."""
 
@@ -74,7 +79,7 @@ class TakeOver(Message, frozen=True):
     """This screen is to steer from now on."""
 
 
-Request = Hello | Ask | AskNow | Do | TakeOver
+Request = Hello | Ask | AskNow | AskRanks | Do | TakeOver
 
 
 # From a run.
@@ -107,6 +112,12 @@ class Now(Message, frozen=True):
     seconds: float
 
 
+class Ranks(Message, frozen=True):
+    """What each of several processes does, the one that answers first; empty for one process."""
+
+    ranks: tuple[RankNow, ...]
+
+
 class Done(Message, frozen=True):
     """The run has taken a command; pictures before this answer may not show it yet, those after it
     do.
@@ -129,7 +140,7 @@ class Refused(Message, frozen=True):
     why: str
 
 
-Answer = Welcome | Picture | Now | Done | Steers | Refused
+Answer = Welcome | Picture | Now | Ranks | Done | Steers | Refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,19 @@ class Clock:
         spent[running] += perf_counter() - since
         return *spent, self.watched, self.waited
 
+    def measured(self, running: Step, since: float, batches: int) -> tuple[tuple[float, ...], int]:
+        """Seconds so far of each phase, and the batches that they were measured over: on the
+        device's own clock, if it has one. Any thread may ask.
+
+        Args:
+            running: the phase that runs.
+            since: since when (`time.perf_counter`).
+            batches: done so far.
+        """
+        if self.events is not None:
+            return tuple(self.events.spent), self.events.batches
+        return self.counted(running, since)[: len(Step)], batches
+
     def leave_out(self, seconds: float, before: tuple[float, ...]) -> None:
         """Count seconds in which the process was stopped as waiting. They are in whatever has grown
         most since `before`, as `counted` gave it then.

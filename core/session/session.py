@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
+from torch import distributed as dist
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import IterableDataset
@@ -18,6 +21,7 @@ from torch.utils.data import IterableDataset
 from ..inspection.batch_content import criterion_name
 from ..protocol.commands import Command, Show, Suspended
 from ..protocol.listener import Listener
+from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
 from ..protocol.steps import State, Step
 from ..serving.server import Introduction, RunServer
@@ -45,6 +49,9 @@ from .recovery import OnNonFinite, Recovery
 from .replay import FirstTime, Replay
 from .resume_check import ResumeCheck
 from .state import RunState, put_rng, put_state
+
+if TYPE_CHECKING:
+    from ..serving.rank_reader import RankReader
 
 BLINK: Final = 1.0
 """Seconds; a shorter stop of the process can't be told from what lies between two beats."""
@@ -209,6 +216,7 @@ class Session:
         self._ended, self._looking = threading.Event(), threading.Lock()
         self._show = Show()
         self._server: RunServer | None = None
+        self._ranks: RankReader | None = None
         self._engine.publish(State.LOADING, Step.DATA, curves=state is not None)
 
     # What a front end uses; a `Source` has these, wherever the run is.
@@ -225,6 +233,19 @@ class Session:
     def now(self) -> tuple[Step, float]:
         """The phase that runs at this very moment, and since when (`time.perf_counter`)."""
         return self._engine.now
+
+    def ranks(self) -> tuple[RankNow, ...]:
+        """What each of several processes does at this moment, as far as this one knows: the first
+        knows all of them. Asks them anew. Empty for one process.
+        """
+        return () if self._ranks is None else self._ranks.read()
+
+    def _rank_now(self) -> RankNow:
+        (step, since), done = self._engine.now, self.progress.batches_done
+        spent, timed = self._run.clock.measured(step, since, done)
+        seconds = perf_counter() - since
+        place = dist.get_rank(), socket.gethostname(), os.getpid()
+        return RankNow(*place, step, seconds, done, spent, timed)
 
     def latest(self, *, curves: bool = False) -> Snapshot | None:
         """The newest Snapshot; asks for a fresher one, which the next gate will build."""
@@ -277,6 +298,8 @@ class Session:
 
     def serve(self, announce: Callable[[str], None], location: RunLocation) -> None:
         """Let other processes of the user's look at the run and steer it, until it has ended.
+        Of several processes that train one model each has to call this: they tell each other
+        where they answer.
 
         Args:
             announce: is told the path of the socket that answers, and each new one.
@@ -286,7 +309,19 @@ class Session:
             OSError: there is no place for a socket.
         """
         about = Introduction(location)
-        self._server = RunServer(self, self.mailbox, announce, about)
+        try:
+            self._server = RunServer(self, self.mailbox, announce, about)
+        finally:
+            if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+                self._meet_ranks("" if self._server is None else str(self._server.path))
+
+    def _meet_ranks(self, path: str) -> None:
+        """Tell the other ranks where this one answers; the first hears of all of them."""
+        from ..serving.rank_reader import RankReader
+
+        addresses = [("", "")] * dist.get_world_size()
+        dist.all_gather_object(addresses, (socket.gethostname(), path))
+        self._ranks = RankReader(self._rank_now, addresses if dist.get_rank() == 0 else ())
 
     @property
     def attended(self) -> bool:
@@ -456,6 +491,8 @@ class Session:
         self.mailbox.settled = True
         if self._server is not None:
             self._server.close()
+        if self._ranks is not None:
+            self._ranks.close()
         self._ended.set()
         while (command := self.mailbox.next_command()) is not None:
             self.send(command)  # what was asked for too late for a gate can still be looked at

@@ -17,6 +17,7 @@ from textual.pilot import Pilot
 
 import fivestep.tui
 from fivestep.core.protocol.commands import Command
+from fivestep.core.protocol.rank_times import RankNow
 from fivestep.core.protocol.snapshot import (
     Best,
     Change,
@@ -153,6 +154,11 @@ class FakeSource:
         self.step: Step | None = Step.BACKWARD
         self.outcome: Outcome | None = None
         self.sent: list[Command] = []
+        self.processes: list[tuple[RankNow, ...]] = [()]
+        """What they do at one look after the other, and from the last one on."""
+
+    def ranks(self) -> tuple[RankNow, ...]:
+        return self.processes.pop(0) if len(self.processes) > 1 else self.processes[0]
 
     def now(self) -> tuple[Step, float] | None:
         return None if self.step is None else (self.step, 0.0)

@@ -17,6 +17,7 @@ from .arguments import (
     faults_of,
     options_of,
     plan_of,
+    ranks_to_start,
     recipe_of,
     refuse_changes,
     refuse_ranks,
@@ -26,6 +27,7 @@ from .arguments import (
 )
 from .compare import compare
 from .errors import (
+    ARGUMENTS,
     NO_ARGUMENTS,
     DefaultsToTrain,
     Plain,
@@ -107,6 +109,10 @@ def train(
             from ..app.open import open_screen
         raise typer.Exit(open_screen(None, options))  # nothing is started: the screen asks
     plan = plan_of(ctx)
+    if (ranks := ranks_to_start(ctx)) > 1:
+        from ..setup.torchrun import train_in_ranks
+
+        raise typer.Exit(train_in_ranks(ctx.meta[ARGUMENTS], ranks))
     from ..setup.builder import RunBuilder
 
     with refusals(traceback):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 TIME_UNITS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 LINGER: Final = 10.0
 """Seconds that one of several processes leaves to the one that says why they all end."""
+MOST_RANKS: Final = 1024
 TIME_SPAN: Final = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]+)")
 
 
@@ -56,6 +57,26 @@ def refuse_ranks() -> None:
             "is watched there too (fivestep.watch)"
         )
     raise typer.Exit(REFUSED)
+
+
+def ranks_to_start(ctx: Any, before: int = 1) -> int:
+    """How many processes this one is to start through torchrun; 1 if it trains by itself.
+
+    Args:
+        ctx: the command's context.
+        before: how many an earlier run had.
+
+    Raises:
+        UsageError: --nproc is no number, or contradicts the torchrun that has started this one.
+    """
+    said, local = ctx.params["nproc"], os.environ.get("LOCAL_WORLD_SIZE")
+    if said is not None and not (said.isdecimal() and 1 <= int(said) <= MOST_RANKS):
+        raise UsageError(f"--nproc: expected a number of processes from 1 to {MOST_RANKS}", ctx)
+    if local is None:
+        return before if said is None else int(said)
+    if said not in (None, local):
+        raise UsageError(f"--nproc {said} contradicts torchrun, which has started {local}", ctx)
+    return 1
 
 
 def options_of(ctx: Any) -> RunOptions:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..terminal.imports import claim_process, under_way
 from ..terminal.output import REFUSED, complain, on_a_terminal, open_missing_streams
+from ..terminal.parent import mind_parent
 
 
 def main() -> None:
@@ -16,6 +17,8 @@ def main() -> None:
     claim_process()
     open_missing_streams()
     arguments = sys.argv[1:]
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        mind_parent()
     try:
         Path.cwd()
     except FileNotFoundError:  # nor would torch load here

@@ -90,6 +90,13 @@ RUN_OPTIONS: Final[Options] = {
             help="On the screen: start paused, as presets of ten seconds or less do; or don't.",
         ),
     ],
+    "nproc": Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="In so many processes on this machine, as torchrun --nproc-per-node does.",
+        ),
+    ],
     "no_ui": Annotated[bool, typer.Option("--no-ui", help="Lines instead of the screen.")],
     "json": Annotated[bool, typer.Option("--json", help="One JSON object a line instead.")],
     "quiet": Annotated[bool, typer.Option("--quiet", help="Nothing but errors.")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -15,8 +16,10 @@ from ...core.protocol.record_fields import (
     epoch_values,
     groups_template,
     outcome_values,
+    ranks_values,
     template,
 )
+from ..render.ranks import who_waits
 from ..terminal.output import Output
 from .reporter import UNKEPT_PARTS, Ending, Reporter, VerdictWatch
 
@@ -62,6 +65,8 @@ class JsonReporter(Reporter):
         self._started = perf_counter()
         self._verdicts = VerdictWatch()
         self._line = _batch_line(())
+        self._epochs: deque[int] = deque()
+        """Those that have ended, and whose ranks were not told of yet."""
 
     def begin(self, session: Session) -> None:
         from ..setup.metadata import versions
@@ -113,6 +118,7 @@ class JsonReporter(Reporter):
         self.output.write(self._line % (*numbers, *map(_number, lrs)))
 
     def epoch(self, summary: EpochSummary) -> None:
+        self._epochs.append(summary.epoch)
         values = epoch_values(REPORT["epoch"], summary, elapsed=self._elapsed())
         self._write("epoch", **values)
 
@@ -124,6 +130,19 @@ class JsonReporter(Reporter):
         if picture is not None:
             self._write_verdicts(picture, verdicts)
         super().tick(session)
+        self._write_ranks()
+
+    def held_up(self, text: str) -> None:
+        self._write("ranks", **ranks_values(None, (), text))
+
+    def _write_ranks(self, *, last: bool = False) -> None:
+        """A record for each epoch that has ended, once it is known; `last` will not know more."""
+        times = self.ranks.lap()
+        while self._epochs and (times or last or not self.ranks.several):
+            epoch = self._epochs.popleft()
+            if self.ranks.several:
+                values = ranks_values(epoch, times, who_waits(times))
+                self._write("ranks", **values)
 
     def broke(self, report: BreakReport) -> None:
         batch = report.batch
@@ -152,6 +171,7 @@ class JsonReporter(Reporter):
         )
 
     def end(self, session: Session, ending: Ending) -> None:
+        self._write_ranks(last=True)
         self._write_verdicts(ending.last, self._verdicts.new(session.info, ending.last))
         info, last = session.info, ending.last
         values = outcome_values(info, last, last.saved)

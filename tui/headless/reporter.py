@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ...core.protocol.listener import Listener
-from ...core.protocol.steps import Step
+from ...core.protocol.rank_times import RankTimes, RankWatch
+from ...core.protocol.steps import State, Step
 from ...core.verdicts.verdicts import Verdict, find_verdicts
 from ..render.format import short_time
+from ..render.ranks import held_up
 from ..terminal.output import FAILED, UNKEPT, Output, complain
 from ..terminal.signals import end_children
 
@@ -49,6 +52,7 @@ class Reporter(Listener):
         self.output = output
         self.notes: tuple[str, ...] = ()
         """What was understood of the data, in words."""
+        self.ranks = RankFollower()
         self._builder: RunBuilder | None = None
 
     @property
@@ -79,7 +83,13 @@ class Reporter(Listener):
 
     def tick(self, session: Session) -> None:
         """Called every `interval` seconds while the run goes on."""
+        if text := self.ranks.look(session):
+            self.held_up(text)
         self.output.flush()
+
+    def held_up(self, text: str) -> None:
+        """One of several processes has held the others up for long."""
+        complain(text)
 
     def stopping(self) -> None:
         """A signal was caught; the run ends after the batch under way."""
@@ -139,6 +149,41 @@ def give_up_data(session: Session) -> None:
     working = any(getattr(loader, "num_workers", 0) for loader in loaders)
     if working and step in (Step.DATA, Step.VALIDATE) and perf_counter() - since >= PATIENCE:
         end_children()
+
+
+class RankFollower:
+    """Follows what the ranks of a run do: from one epoch to the next, and whether they still move.
+
+    Where there is one process it does nothing.
+    """
+
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
+        self._clock = clock
+        self._watch, self._told = RankWatch(), False
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several processes."""
+        return len(self._watch.times) > 1
+
+    def look(self, source: Source) -> str:
+        """Which rank has held the others up for long, when that is new; to be called often."""
+        ranks = source.ranks()
+        self._watch.take(ranks, self._clock(), math.inf)
+        picture = source.latest() if ranks else None
+        held = picture is None or picture.state is State.PAUSED
+        text = "" if held else held_up(ranks)
+        new, self._told = bool(text) and not self._told, bool(text)
+        return text if new else ""
+
+    def lap(self) -> tuple[RankTimes, ...]:
+        """Where the time of each rank has gone since the last lap; empty before that is known."""
+        times = self._watch.times
+        if not all(one.seconds for one in times):
+            return ()
+        self._watch = RankWatch()
+        self._watch.take(tuple(one.now for one in times), self._clock(), math.inf)
+        return times
 
 
 SPACING: Final = 1.0

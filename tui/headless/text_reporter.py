@@ -26,6 +26,7 @@ from ..render.format import (
     short_time,
     wrap,
 )
+from ..render.ranks import slowest_rank
 from ..terminal.giving_way import giving_way
 from ..terminal.output import Output
 from .reporter import Ending, Reporter, VerdictWatch, waits_for
@@ -151,6 +152,10 @@ class TextReporter(Reporter):
         if self._stopping and (waits := waits_for(session)):
             self._stopping = False
             self._say(waits)
+        super().tick(session)
+
+    def held_up(self, text: str) -> None:
+        self._say(text)
 
     def stopping(self) -> None:
         self._say("stopping after this batch; the same again ends at once")
@@ -178,13 +183,17 @@ class TextReporter(Reporter):
             self.output.leave(b"\r\x1b[K")
 
     def _say_news(self, picture: Snapshot | None) -> None:
+        laps = False
         while self._news:
             new = self._news.popleft()
+            laps = laps or not isinstance(new, Change)
             if isinstance(new, Change):
                 self._say(new.line)
             else:
                 parts = _epoch_parts(new, self._info, self._own, picture)
                 self._say(_joined(parts, self._room()))
+        if laps and (text := slowest_rank(self.ranks.lap())):
+            self._say(text)
 
     def _say_verdicts(self, verdicts: tuple[Verdict, ...]) -> None:
         for verdict in verdicts:

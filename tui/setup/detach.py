@@ -63,7 +63,7 @@ def start_detached(
         folder.mkdir(parents=True, exist_ok=True)
         with log.open("ab" if resumes else "xb") as output:
             before = output.tell()
-            process = _spawn([*_program(), *arguments], output.fileno())
+            process = _spawn([*program(), *arguments], output.fileno())
     except OSError as error:
         raise RunError(f"the run can't be started in the background: {reason(error)}") from error
     while (code := _ended(process)) is None:
@@ -116,7 +116,7 @@ def become(arguments: Sequence[str]) -> NoReturn:
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    words = [*_program(), *arguments]
+    words = [*program(), *arguments]
     os.execv(words[0], words)
 
 
@@ -141,8 +141,8 @@ def _ended(process: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if number else None
 
 
-def _program() -> list[str]:
-    """The words that start this program again."""
+def program() -> list[str]:
+    """The words that start this program again, Python first."""
     if Path(sys.argv[0]).name == "fivestep" and Path(sys.argv[0]).is_file():
         return [sys.executable, sys.argv[0]]
     return [sys.executable, "-m", "fivestep"]

@@ -9,6 +9,7 @@ import traceback
 from typing import TYPE_CHECKING, Protocol
 
 from ...core.protocol.commands import Command, Stop
+from ...core.protocol.rank_times import RankNow
 from ...core.protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
 from ...core.protocol.steps import State, Step
 from ...core.training.own_code import first_line, own_line
@@ -38,6 +39,9 @@ class Source(Protocol):
 
     def now(self) -> tuple[Step, float] | None:
         """The phase running at this very moment, and since when (`time.perf_counter`)."""
+
+    def ranks(self) -> tuple[RankNow, ...]:
+        """What each of several processes does, as far as it is known; asks anew. Empty for one."""
 
     def latest(self, *, curves: bool = False) -> Snapshot | None:
         """The newest picture there is; also asks for a fresh one, with curves when wanted."""
@@ -132,6 +136,9 @@ class Launch:
 
     def now(self) -> tuple[Step, float] | None:
         return None if self.session is None else self.session.now()
+
+    def ranks(self) -> tuple[RankNow, ...]:
+        return () if self.session is None else self.session.ranks()
 
     def latest(self, *, curves: bool = False) -> Snapshot | None:
         return None if self.session is None else self.session.latest(curves=curves)

@@ -20,6 +20,7 @@ from ..widgets.messages import MessageLog, MessagesPanel
 from ..widgets.numbers import NumbersPanel
 from ..widgets.panel import Panel, RunPanel
 from ..widgets.picture import ViewPanel
+from ..widgets.ranks import RanksPanel
 from ..widgets.status import Header, ProgressBars
 from ..widgets.steps import StepsPanel
 
@@ -38,6 +39,8 @@ WatchScreen {
     #device { height: 6; }
     #device.-gpu { height: 9; }
     #curves { height: 3fr; }
+    #ranks { display: none; height: auto; }
+    &.-ranks #ranks { display: block; }
     #messages { height: 1fr; min-height: 5; }
     #search { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
     #search.-open { display: block; }
@@ -54,7 +57,7 @@ WatchScreen {
         #left { width: 1fr; height: auto; }
         #right { width: 1fr; height: 1fr; }
         #steps { height: 14; }
-        #numbers, #device, #device.-gpu { height: 1; border: none; padding: 0 2; }
+        #numbers, #device, #device.-gpu, #ranks { height: 1; border: none; padding: 0 2; }
         #curves { height: 1fr; }
         #messages { display: none; }
     }
@@ -160,6 +163,7 @@ class Panels:
         self.device = DevicePanel(info, id="device", ascii=ascii)
         self.curves = CurvesPanel(info, id="curves", ascii=ascii)
         self.view = ViewPanel(id="view", ascii=ascii)
+        self.ranks = RanksPanel(info, id="ranks", ascii=ascii)
         self.messages = MessagesPanel(log, id="messages", ascii=ascii)
         self.search = Input(
             placeholder="show messages that contain ...", id="search", disabled=True
@@ -173,8 +177,8 @@ class Panels:
         )  # fmt: skip
         """Those that are given every new Snapshot."""
         self.in_turn: tuple[Panel, ...] = (
-            self.curves, self.steps, self.numbers, self.device, self.messages, self.code,
-            self.inside, self.view,
+            self.curves, self.ranks, self.steps, self.numbers, self.device, self.messages,
+            self.code, self.inside, self.view,
         )  # fmt: skip
         """Those that can fill the screen, the next one after each."""
 
@@ -186,7 +190,7 @@ class Panels:
                 with Vertical(id="left"):
                     yield from (self.steps, self.numbers, self.device)
                 with Vertical(id="right"):
-                    yield from (self.curves, self.view, self.messages, self.search)
+                    yield from (self.curves, self.view, self.ranks, self.messages, self.search)
                 yield self.code
             yield self.inside
         yield from (self.verdict, self.footer)
@@ -260,7 +264,7 @@ class Pages:
 
     def fill_next(self, offset: int) -> None:
         """Let the next panel fill the screen, or the one before (-1)."""
-        panels = self._panels.in_turn
+        panels = [one for one in self._panels.in_turn if one is not self._panels.ranks or one.there]
         self._fill(panels[(panels.index(self._last_full) + offset) % len(panels)])
 
     def restore(self) -> None:

@@ -249,6 +249,9 @@ class WatchScreen(Screen[None]):
             panels.notice.show(self.actions.faults)
             self.set_class(panels.notice.display or panels.verdict.display, "-alert")
         self._show_saved(s)
+        held = s is None or s.state is State.PAUSED or outcome is not None
+        panels.ranks.look(self.source.ranks(), now, held=held)
+        self.set_class(panels.ranks.there, "-ranks")
         if self._read_device is not None:
             panels.device.look(self._read_device, now, moving=moving, turned=turned)
         panels.messages.refresh_if_new()

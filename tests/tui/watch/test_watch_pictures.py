@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from ranks import before, late_data, rank  # tests is on the path
 
 from fivestep.core.protocol.diagnosis import VerdictInputs
 from fivestep.core.protocol.faults import Fault
@@ -102,6 +103,10 @@ def decisions() -> DecisionMap:
         ("broken", ("k",), (80, 24), "light"),
         ("held", ("B",), (120, 36), "dark"),
         ("held", (), (80, 24), "dark"),
+        ("ranks", (), (80, 24), "dark"),
+        ("ranks", (), (120, 36), "light"),
+        ("ranks", (), (200, 50), "dark"),
+        ("ranks", ("f", "tab"), (120, 36), "dark"),
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else str(value),
 )
@@ -140,6 +145,11 @@ def test_picture(
             undo=True,
             facts=VerdictInputs(label_low=1, label_high=10, classes=10),
         )
+    elif kind == "ranks":
+        ranks = (rank(0), late_data(1))
+        if size == (200, 50):
+            ranks = (*(rank(number) for number in range(62)), late_data(62), rank(63, silent=14.0))
+        source.processes = [before(*ranks), ranks]
     elif kind == "held":
         change = Change(NOON, 7, 301, "breakpoint loss > 0.08 (loss 0.0832)", "break")
         source.snapshot = picture(

@@ -1,0 +1,78 @@
+"""Starts a run in several processes: torchrun, with this very command as each of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+from ..terminal.imports import importing
+from ..terminal.output import FAILED, complain, on_a_terminal
+from ..terminal.terminal import Settings
+from .detach import program
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+WORLD: Final = "WORLD_SIZE"
+"""The environment variable in which torchrun says how many processes train one model."""
+ENVIRONMENT: Final = {
+    # torchrun's own store would outlive a killed process, and the next ones would wait in it.
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+    # A batch may take long: torchrun would kill what has not ended in half a minute.
+    "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(24 * 60 * 60),
+}
+"""What torchrun reads, unless somebody has said something else."""
+
+
+def train_in_ranks(words: Sequence[str], count: int) -> int:
+    """Run `fivestep` with these words in `count` processes on this machine; wait until they end.
+
+    It is what `torchrun --standalone --nproc-per-node COUNT -m fivestep WORDS` does. Ctrl+C and
+    SIGTERM reach every process, and the same again ends all of them at once; none is left behind.
+
+    Returns:
+        The exit code: that of the first process that failed; 130 or 143 for a signal; else 0.
+    """
+    with importing():
+        from torch.distributed.elastic.multiprocessing import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+        from torch.distributed.run import parse_args, run
+
+    cores = os.cpu_count() or 1
+    for name, value in {**ENVIRONMENT, "OMP_NUM_THREADS": str(max(1, cores // count))}.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it is told below
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # the processes see to their terminal
+    torchrun = ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={count}"]
+    torchrun += ["--signals-to-handle=SIGTERM,SIGINT"]
+    terminal = Settings() if on_a_terminal() else None
+    arguments = parse_args([*torchrun, *program()[1:]])
+    arguments.training_script_args = list(words)  # some begin like options of torchrun's
+    try:
+        run(arguments)
+    except SignalException as error:
+        return 128 + int(error.sigval)
+    except ChildFailedError as error:
+        return _failed(error, terminal)
+    finally:
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
+    return 0
+
+
+def _failed(error: ChildFailedError, terminal: Settings | None) -> int:
+    """Tell of a process that could not do so itself; the exit code."""
+    rank, failure = error.get_first_failure()
+    if failure.exitcode > 0:
+        return int(failure.exitcode)
+    if terminal is not None:
+        terminal.restore()  # of the one that drew on it, maybe
+    name = signal.Signals(-failure.exitcode).name
+    complain(f"rank {rank} was ended by {name}, and the others with it")
+    return FAILED

@@ -42,6 +42,7 @@ class LoadingScreen(Screen[None]):
         super().__init__()
         self._name_of_run, self._doing, self._log = clean(name), doing, log
         self._begun, self._heard = time.monotonic(), log.added
+        self._answer = ""
         self._keys = PAUSED if paused else "space starts it paused, q leaves"
 
     def compose(self) -> ComposeResult:
@@ -54,7 +55,8 @@ class LoadingScreen(Screen[None]):
     def on_key(self, event: events.Key) -> None:
         """Answer a key that does nothing here."""
         if event.is_printable:
-            self.notify("nothing runs yet: keys work as soon as it is loaded", timeout=2)
+            self._answer = "that key works as soon as it is loaded\n"
+            self._tell()
 
     def say_paused(self) -> None:
         self._keys = PAUSED
@@ -70,5 +72,5 @@ class LoadingScreen(Screen[None]):
             ("fivestep", "bold $primary"),
             "\n\n",
             (self._name_of_run, "bold $foreground"),
-            f"\n{clean(self._doing())} ... {took}\n{said[:200]}\n\n{self._keys}",
+            f"\n{clean(self._doing())} ... {took}\n{said[:200]}\n\n{self._answer}{self._keys}",
         )

@@ -35,6 +35,8 @@ async def test_the_screen_says_what_is_done_for_how_long_and_what_was_printed() 
         await until(pilot, lambda: "making the model cnn ... " in seen(app))
         assert "75 % of it" in seen(app)
         assert "earlier" not in seen(app)
+        await pilot.press("s")
+        await until(pilot, lambda: "that key works as soon as it is loaded" in seen(app))
 
 
 def test_lines_on_a_terminal_say_it_in_one_that_is_rewritten() -> None:

@@ -387,6 +387,9 @@ async def test_header_and_marker_tell_the_same() -> None:
         source.step = Step.VALIDATE
         app.watch_screen.tick(everything=False)
         assert "VALIDATING" in seen(app)
+        source.step = Step.OTHER
+        app.watch_screen.tick(everything=False)
+        assert "VALIDATING" not in seen(app)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,15 @@ def test_a_pause_behind_an_update_is_told_by_the_last_step(
     assert "update: The optimizer moves every parameter" in text(steps.lines(64, 14))
 
 
+def test_slow_motion_is_told_in_steps_not_in_a_mean_of_before() -> None:
+    bars = ProgressBars(INFO)
+    bars.snapshot = picture(speed=2.0)
+    shown = text(bars.lines(120, 2))
+    assert "steps/s" in shown
+    assert "912" not in shown
+    assert "batches/s" not in shown
+
+
 def test_progress_counts_and_stands_still_in_a_pause() -> None:
     bars = ProgressBars(INFO)
     bars.snapshot = picture()

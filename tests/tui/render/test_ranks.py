@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ranks import late_data, rank, times  # tests is on the path
+from rank_rows import late_data, rank, times  # tests is on the path
 
 from fivestep.core.protocol.rank_times import MOST_ROWS, RankNow, RankWatch, shown
 from fivestep.core.protocol.steps import Step

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from ranks import before, late_data, rank  # tests is on the path
+from rank_rows import before, late_data, rank  # tests is on the path
 
 from fivestep.core.protocol.diagnosis import VerdictInputs
 from fivestep.core.protocol.faults import Fault

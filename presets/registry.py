@@ -57,11 +57,16 @@ def find(name: str) -> Preset | None:
     return next((preset for preset in everything() if preset.name == name), None)
 
 
+def config_folder() -> Path:
+    """Where a person's own settings and presets lie, whether it exists or not."""
+    from platformdirs import user_config_path  # late: it takes its time
+
+    return user_config_path("fivestep", appauthor=False)
+
+
 def own_folder() -> Path:
     """Where a person's own presets lie, whether it exists or not."""
-    from platformdirs import user_config_path  # late: most commands need no other preset
-
-    return user_config_path("fivestep", appauthor=False) / "presets"
+    return config_folder() / "presets"
 
 
 def _files() -> Iterator[tuple[str, Path, str]]:

@@ -254,6 +254,14 @@ OUTCOME: Final[Fields] = {
     "ended": _TIME,
 }
 """outcome.json: how the run ended. It is not there while the run goes on."""
+NOTIFY: Final[Fields] = {
+    "text": "run and outcome in a line, for people",
+    "run": "name of the run among those that are kept; null if nothing is kept",
+    "preset": "what was trained: a recipe's name, or the file's",
+    "directory": "where it is kept; null if nothing is",
+    **OUTCOME,
+}
+"""What `--notify` gives to a command."""
 UNDONE: Final[Mapping[str, Any]] = {"switches": [str], "first": int, "last": int}
 OUTCOME_KINDS: Final[Mapping[str, Any]] = (
     dict.fromkeys(("state", "reason", "line", "where", "advice", "metric_name"), str)

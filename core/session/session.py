@@ -178,6 +178,9 @@ class Session:
             training.scheduler_per,
             training.scheduler_metric,
         )
+        self.at_end: list[Callable[[Snapshot], None]] = []
+        """Called with the last picture, in the training thread, once the run has ended and is kept.
+        Each returns at once, and raises nothing."""
         self.saving = saving
         if saving is not None:
             saving.wake = self.mailbox.poke
@@ -493,6 +496,8 @@ class Session:
             self._server.close()
         if self._ranks is not None:
             self._ranks.close()
+        for tell in self.at_end:
+            tell(picture)
         self._ended.set()
         while (command := self.mailbox.next_command()) is not None:
             self.send(command)  # what was asked for too late for a gate can still be looked at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -20,13 +21,15 @@ from ...presets.recipe import load
 from ...presets.user_file import load_own
 from ..choose.screen import Choice, ChooseScreen
 from ..setup.options import NOTHING, RunOptions
+from ..setup.preferences import preference
+from ..terminal.alerts import Alerts
 from ..terminal.capture import print_to_descriptors
 from ..terminal.keyboard import forgiving
 from ..terminal.signals import Signals
 from ..terminal.terminal import in_background, is_gone, let_go
 from ..watch.pace import SETTLED, Resizing
 from ..widgets.messages import MessageLog
-from ..widgets.theme import DARK, themes
+from ..widgets.theme import DARK, LIGHT, themes
 
 # What is not imported up here is late: the first picture does without.
 if TYPE_CHECKING:
@@ -79,7 +82,8 @@ class FivestepApp(App[None]):
         offered = themes(self.console.color_system)
         for theme in offered:
             self.register_theme(theme)
-        self.theme = DARK.name  # before anything is styled: it would be styled twice
+        wanted = {"dark": DARK, "light": LIGHT}[preference("theme")]
+        self.theme = wanted.name  # before anything is styled: it would be styled twice
         for name in self.available_themes.keys() - {theme.name for theme in offered}:
             self.unregister_theme(name)  # nobody has looked whether they can be read
         self.messages = log or MessageLog()
@@ -177,8 +181,13 @@ class FivestepApp(App[None]):
                 log=self.messages,
                 kept=lambda: launch.kept,
                 inside=launch.builder.replay is not None,
+                alerts=self.alerts(launch.info.name, launch.builder.options.bell),
             )
         )
+
+    def alerts(self, name: str, bell: bool) -> Alerts:
+        """What calls a person back to a run of this name, on the terminal that is drawn on."""
+        return Alerts(name, (sys.__stderr__,) if bell and not self.is_headless else ())
 
     def _only(self, screen: WatchScreen | ChooseScreen) -> None:
         """Show this screen, with nothing beneath it but the first."""
@@ -220,6 +229,7 @@ class FivestepApp(App[None]):
             return
         if picture.stopping != "batch":
             self.background = background_words(launch.builder, picture)
+            launch.builder.handed_over = True
         self.action_leave("goes on in the background")
 
     def on_watch_screen_quit(self) -> None:

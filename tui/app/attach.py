@@ -20,6 +20,7 @@ from ...core.storage.run_directory import RunError
 from ...core.storage.run_index import RunSummary
 from ..render.format import clean, counted
 from ..setup.attach import attach
+from ..setup.preferences import preference
 from ..terminal.capture import captured
 from ..terminal.output import FAILED, warnings_once
 from ..terminal.signals import HANGUP, Signals
@@ -115,6 +116,7 @@ class AttachApp(FivestepApp):
             log=self.messages,
             kept=lambda: remote.location,
             attached=remote,
+            alerts=self.alerts(remote.info.name, preference("bell")),
         )
         self.push_screen(self._watching)
 

@@ -9,9 +9,11 @@ import typer
 
 from ... import __version__
 from ...presets import registry
+from ...presets.errors import RecipeError
 from ..render.format import clean
+from ..setup.preferences import take_preferences
 from ..terminal.imports import importing
-from ..terminal.output import Output, records_only, stdout, written
+from ..terminal.output import REFUSED, Output, complain, records_only, stdout, written
 from . import run_commands
 from .arguments import (
     faults_of,
@@ -26,6 +28,7 @@ from .arguments import (
     with_screen,
 )
 from .compare import compare
+from .config import config
 from .errors import (
     ARGUMENTS,
     NO_ARGUMENTS,
@@ -242,8 +245,15 @@ app.command(cls=TakesNumbers)(run_commands.ctl)
 app.command(cls=Plain)(compare)
 app.command(cls=Plain)(run_commands.export)
 app.command(cls=Plain)(run_commands.predict)
+app.command(cls=Plain)(config)
 
 
 def run(arguments: list[str]) -> int:
     """The command in this process: its exit code."""
+    if not {"-h", "--help", "--version"} & set(arguments):
+        try:
+            take_preferences()
+        except RecipeError as error:
+            complain(str(error))
+            return REFUSED
     return run_command(typer.main.get_command(app), arguments)

@@ -20,6 +20,7 @@ from ...presets.errors import nearest, shown
 from ...presets.overrides import ALIASES, SWITCHES, parse_set
 from ..render.format import clean
 from ..setup.options import AsLeft, RunOptions, runs_folder
+from ..setup.preferences import preference
 from ..terminal.imports import importing
 from ..terminal.output import REFUSED, complain, on_a_terminal, records_only, stdout, written
 from .errors import ARGUMENTS, UsageError, refusals
@@ -102,11 +103,20 @@ def options_of(ctx: Any) -> RunOptions:
         )
         raise UsageError(f"--hold needs the screen, whose keys let the run go on: {way_out}", ctx)
     seconds, epochs = _save_every(params["save_every"], ctx)
+    with refusals(params["traceback"]):
+        folder, bell = runs_folder(params["runs_dir"]), preference("bell", params["bell"])
+        notify = preference("notify", params["notify"])
+        if os.environ.get("RANK", "0") != "0":  # of several processes the first tells
+            bell, notify = False, ""
+        if notify:
+            from ..setup.notify import words_of
+
+            words_of(notify)
     breakpoints = tuple(params.get("break_") or ())
     if breakpoints:
         _check_conditions(breakpoints, ctx)
     return RunOptions(
-        folder=runs_folder(params["runs_dir"]),
+        folder=folder,
         name=params.get("name"),
         keeps=not params.get("no_save", False),
         seconds=seconds,
@@ -116,6 +126,8 @@ def options_of(ctx: Any) -> RunOptions:
         faults=faults_of(ctx),
         hold=params["hold"],
         left=_as_left(params.get("as_left"), ctx),
+        bell=bell,
+        notify=notify,
     )
 
 

@@ -6,7 +6,9 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
+from ...presets.errors import RecipeError
 from ..terminal.imports import claim_process, under_way
 from ..terminal.output import REFUSED, complain, on_a_terminal, open_missing_streams
 from ..terminal.parent import mind_parent
@@ -27,9 +29,16 @@ def main() -> None:
     if not arguments and on_a_terminal() and "WORLD_SIZE" not in os.environ:
         # What `cli` would do, without the time that it takes to read a command line.
         from ..app.open import open_screen
-        from ..setup.options import RunOptions, runs_folder
+        from ..setup.options import preferred_options
+        from ..setup.preferences import take_preferences
 
-        code = open_screen(None, RunOptions(runs_folder()))  # under way with its first picture
+        try:
+            take_preferences()
+            options = preferred_options()
+        except RecipeError as error:
+            complain(str(error))
+            _leave(REFUSED)
+        code = open_screen(None, options)  # under way with its first picture
     else:
         from .app import run
 
@@ -38,7 +47,7 @@ def main() -> None:
     _leave(code)
 
 
-def _leave(code: int) -> None:
+def _leave(code: int) -> NoReturn:
     """End the process at once: torch takes a third of a second to be taken apart."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

@@ -64,6 +64,21 @@ BreakItOption = Annotated[
         help=f"Break the loop on purpose: {', '.join(Fault)}. May be repeated.",
     ),
 ]
+BellOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--bell/--no-bell",
+        show_default=False,
+        help="Ring the terminal at the end, at NaN, breakpoints and verdicts; or don't.",
+    ),
+]
+NotifyOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND",
+        help="Run it once at the end, with the outcome as JSON on stdin; 10 seconds at most.",
+    ),
+]
 RUN_OPTIONS: Final[Options] = {
     "on_nan": Annotated[
         str | None,
@@ -97,6 +112,8 @@ RUN_OPTIONS: Final[Options] = {
             help="In so many processes on this machine, as torchrun --nproc-per-node does.",
         ),
     ],
+    "bell": BellOption,
+    "notify": NotifyOption,
     "no_ui": Annotated[bool, typer.Option("--no-ui", help="Lines instead of the screen.")],
     "json": Annotated[bool, typer.Option("--json", help="One JSON object a line instead.")],
     "quiet": Annotated[bool, typer.Option("--quiet", help="Nothing but errors.")],

@@ -195,6 +195,7 @@ class JsonReporter(Reporter):
         self.output.flush()
 
     def _write_verdicts(self, picture: Snapshot, verdicts: tuple[Verdict, ...]) -> None:
+        self.alerts.judged(verdicts)
         for verdict in verdicts:
             self._write("verdict", batches_done=picture.batches_done, **asdict(verdict))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
@@ -14,6 +15,8 @@ from ...core.protocol.steps import State, Step
 from ...core.verdicts.verdicts import Verdict, find_verdicts
 from ..render.format import short_time
 from ..render.ranks import held_up
+from ..terminal.alerts import Alerts
+from ..terminal.giving_way import bare_stream
 from ..terminal.output import FAILED, UNKEPT, Output, complain
 from ..terminal.signals import end_children
 
@@ -54,6 +57,7 @@ class Reporter(Listener):
         """What was understood of the data, in words."""
         self.ranks = RankFollower()
         self._builder: RunBuilder | None = None
+        self.alerts = Alerts("")
 
     @property
     def place(self) -> str:
@@ -73,6 +77,9 @@ class Reporter(Listener):
     def announce(self, builder: RunBuilder) -> None:
         """Say what is going to run, before torch is loaded."""
         self._builder, self.notes = builder, builder.plan.notes
+        if builder.options.bell:
+            streams = map(bare_stream, (sys.stderr, sys.stdout))
+            self.alerts = Alerts(builder.plan.name, streams, alone=True)
 
     def loading(self, builder: RunBuilder) -> AbstractContextManager[None]:
         """In here torch is loaded and the run built."""
@@ -109,7 +116,10 @@ class Reporter(Listener):
 
 
 def tell_unkept(builder: RunBuilder, session: Session, code: int) -> int:
-    """Complain of what of an ended run is not on the disk; `code`, or what that makes of it."""
+    """Complain of what of an ended run is not on the disk; `code`, or what that makes of it. Waits
+    for a command that is told of the end.
+    """
+    builder.notifier.wait()
     unkept = {} if session.saving is None else session.saving.unkept
     parts = [f"{UNKEPT_PARTS[part]} ({why})" for part, why in unkept.items()]
     if builder.lost:

@@ -93,6 +93,8 @@ def follow(
         awake, signals.awake = signals.awake, None
         session.beat() if awake is None else session.awake(awake)
         reporter.tick(session)
+        if (picture := session.latest()) is not None:
+            reporter.alerts.take(picture)
         if terminals.went_away():
             session.send(Note(f"{GONE}; {_how_to_stop()}"))
         if alone:
@@ -114,8 +116,10 @@ def follow(
     report = session.report
     interrupted = stopping and signals.caught and outcome.state is State.STOPPED
     if report is not None:
+        reporter.alerts.broke(report.condition)
         reporter.broke(report)
     reporter.end(session, Ending("interrupted" if interrupted else outcome.state, outcome, last))
+    reporter.alerts.ended(outcome)
     reporter.output.flush()
     if outcome.state is State.FAILED:
         print_traceback(outcome.traceback, show_traceback)

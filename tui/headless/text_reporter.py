@@ -196,6 +196,7 @@ class TextReporter(Reporter):
             self._say(text)
 
     def _say_verdicts(self, verdicts: tuple[Verdict, ...]) -> None:
+        self.alerts.judged(verdicts)
         for verdict in verdicts:
             self._say(verdict.line)
 

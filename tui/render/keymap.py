@@ -112,7 +112,7 @@ def _mine_ended(at: Situation) -> bool:
     return at.state.ended and not at.attached
 
 
-COMMANDS: Final = (
+_TABLE: Final = (
     KeyCommand("pause", ("space",), "space", "pause",
                "Pause the run at once, inside a batch too", "Steer", _moving, 1),
     KeyCommand("resume", ("space",), "space", "go on", "Go on", "Steer", _paused, 1),
@@ -177,11 +177,11 @@ COMMANDS: Final = (
     KeyCommand("spread", ("h",), "h", "histograms",
                "Inside: histograms of the weights, of the gradients, or none", "Look",
                lambda at: at.inside, 6,
-               otherwise="for the inside of a batch, which i opens"),
+               otherwise="for the inside of a batch, which {inside} opens"),
     KeyCommand("source", ("S",), "S", "source",
                "Code: the loop as one writes it, or the source that is executed", "Look",
                lambda at: at.code, 6,
-               otherwise="for the code, which i opens"),
+               otherwise="for the code, which {inside} opens"),
     KeyCommand("picture", ("p",), "p", "picture",
                "What the model knows by now, in pictures; then the chart again", "Look",
                footer=6),
@@ -201,10 +201,10 @@ COMMANDS: Final = (
                lambda at: at.full, 1),
     KeyCommand("next_full", ("tab",), "tab", "next panel",
                "While a panel fills the screen: the next one", "Look", lambda at: at.full, 1,
-               otherwise="f lets a panel fill the screen first"),
+               otherwise="{full} lets a panel fill the screen first"),
     KeyCommand("previous_full", ("shift+tab",), "shift+tab", "panel before",
                "While a panel fills the screen: the one before", "Look", lambda at: at.full,
-               otherwise="f lets a panel fill the screen first"),
+               otherwise="{full} lets a panel fill the screen first"),
     KeyCommand("verdicts", ("y",), "y", "why",
                "What is wrong with the run, why, and what to try", "Look"),
     KeyCommand("window", ("w",), "w", "recent/whole", "Chart: recent batches or the whole run",
@@ -244,9 +244,16 @@ COMMANDS: Final = (
     KeyCommand("help", ("question_mark", "f1"), "?", "help", "This page", "Program", _always, 1),
 )  # fmt: skip
 
+COMMANDS: Final = list(_TABLE)
+"""As they are now: `rebind` gives them other keys."""
 BY_ID: Final = {command.id: command for command in COMMANDS}
-KEYS: Final = tuple(dict.fromkeys(key for command in COMMANDS for key in command.keys))
+KEYS: Final = list(dict.fromkeys(key for command in COMMANDS for key in command.keys))
 """Every key once; two commands may share one, if they never apply at the same time."""
+
+
+def keyed(text: str) -> str:
+    """`text` with keys, as they are now, in the place of commands: "{inside} opens it"."""
+    return text.format_map({command.id: command.shown for command in COMMANDS})
 
 
 def applying(at: Situation) -> list[KeyCommand]:
@@ -264,13 +271,13 @@ def why_not(key: str, at: Situation) -> str:
     command = next((command for command in COMMANDS if key in command.keys), None)
     if command is None:
         return ""
-    reason = command.otherwise
+    reason = keyed(command.otherwise)
     if command.when is _mine_ended and at.attached:
         reason = "not in an attached screen"
     elif command.group == "Steer" and at.state.ended:
-        reason = "the run has ended" + (", r runs it again" if not at.attached else "")
+        reason = "the run has ended" + (keyed(", {again} runs it again") if not at.attached else "")
     elif command.group == "Steer" and not at.steers:
-        reason = "another screen steers this run, O takes over"
+        reason = keyed("another screen steers this run, {take_over} takes over")
     elif command.group == "Steer" and at.trouble:
         reason = "the run waits for an answer"
     return f"{command.shown} {command.label}: {reason}" if reason else ""

@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ... import __version__
-from ...core.protocol.record_fields import RUN_FORMAT
+from ...core.protocol.record_fields import NOTIFY, RUN_FORMAT, outcome_values
 from ...core.protocol.snapshot import RunLocation
+from ...core.protocol.steps import State
 from ...core.storage.run_directory import RunDirectory, RunError, made_name
 from ...presets.errors import RecipeError, printable, reason
 from .attach import unkept
 from .metadata import describe, info_facts, plan_facts, session_facts, write_plan
+from .notify import Notifier
 from .options import NOTHING, AsLeft, RunOptions, runs_folder
 from .plan import FilePlan, Plan
 
 if TYPE_CHECKING:
     from ...core.protocol.listener import Listener
+    from ...core.protocol.snapshot import Snapshot
     from ...core.session.recovery import OnNonFinite
     from ...core.session.session import Session
     from ...core.training.training import Training
@@ -81,6 +84,9 @@ class RunBuilder:
         self.resume, self.replay = resume, replay
         self.problem = ""
         """Why nothing is kept, although it should be."""
+        self.notifier = Notifier(options.notify)
+        self.handed_over = False
+        """Another process goes on with it once it is stopped: that is not its end."""
         self.doing = "loading torch"
         """What is being done until there is a session, in a few words. Other threads read it."""
 
@@ -217,12 +223,23 @@ class RunBuilder:
             if isinstance(error, ConditionError):
                 raise RecipeError(f"--break: {error}") from error
             raise
+        session.at_end.append(partial(self._tell_end, session))
         for fault in options.faults:
             session.send(SetFault(fault, on=True))
         served = self._serve(session)
         if options.left is not None:
             _leave_as_it_was(session, options.left, held=served)
         return session
+
+    def _tell_end(self, session: Session, last: Snapshot) -> None:
+        """Tell the person's command how the run ended."""
+        if self.handed_over and last.state is State.STOPPED:
+            return
+        values = outcome_values(session.info, last, last.saved)
+        text = f"{self.plan.name} {values['state']}: {values['reason']}"
+        about = {"preset": self.plan.name, "run": self.name or None, "text": text}
+        values |= about | {"directory": str(self.directory.path) if self.directory else None}
+        self.notifier.tell({name: values[name] for name in NOTIFY})
 
     def _serve(self, session: Session) -> bool:
         """Let the run be looked at and steered from elsewhere; it trains without, too. Whether that

@@ -15,6 +15,7 @@ from ...core.protocol.steps import State, Step
 from ...core.training.own_code import first_line, own_line
 from ...presets.errors import RecipeError
 from ..render.charts import load_plotext
+from ..render.keymap import keyed
 from ..terminal.imports import importing, load_torch
 from .builder import RunBuilder
 from .plan import FilePlan
@@ -108,7 +109,7 @@ class Launch:
         """The outcome of a run that there is nothing of."""
         told, advice, cause = first_line(error), "", error
         if isinstance(error, RecipeError):
-            told, advice = str(error), "n goes back to the settings"
+            told, advice = str(error), keyed("{another} goes back to the settings")
             if isinstance(self.plan, FilePlan) and isinstance(error.__cause__, Exception):
                 advice, cause = "", error.__cause__  # of a person's own file: show its traceback
         own = cause is not error or not isinstance(error, RecipeError)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from ...core.protocol.faults import Fault
-
-VARIABLE: Final = "FIVESTEP_RUNS"
-"""The environment variable that says where runs are kept."""
-FOLDER: Final = "runs"
+from .preferences import PREFERENCES, preference
 
 
 def runs_folder(said: str | None = None) -> Path:
-    """Where runs are kept: `said`, else what the environment says, else `runs` right here."""
-    return Path(said or os.environ.get(VARIABLE) or FOLDER)
+    """Where runs are kept: `said`, else where the person prefers, else `runs` right here.
+
+    Raises:
+        RecipeError: the person's settings file can't be read, or makes no sense there.
+    """
+    folder = Path(preference("runs_dir", said))
+    with suppress(RuntimeError):  # no such user: then it is a name like any other
+        folder = folder.expanduser()
+    return folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,15 @@ class RunOptions:
     """Whether a screen starts the run paused; None: if it would be over before anybody sees it."""
     left: AsLeft | None = None
     """For a run that a screen hands over to the background: its breakpoints pause it there."""
+    bell: bool = False
+    """Whether a terminal rings when the run needs a person, or ends."""
+    notify: str = ""
+    """A command line that is told how the run ended; "" is none."""
 
 
-NOTHING: Final = RunOptions(Path(FOLDER), keeps=False, hold=False)
+def preferred_options() -> RunOptions:
+    """The options of a run of which nobody has said anything on a command line."""
+    return RunOptions(runs_folder(), bell=preference("bell"), notify=preference("notify"))
+
+
+NOTHING: Final = RunOptions(Path(PREFERENCES["runs_dir"].default), keeps=False, hold=False)

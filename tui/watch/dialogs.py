@@ -18,7 +18,7 @@ from ...core.protocol.snapshot import Outcome
 from ...core.training.own_code import own_row
 from ..render.format import clean, wrap
 from ..render.glossary import glossary
-from ..render.keymap import COMMANDS, KeyCommand
+from ..render.keymap import COMMANDS, KeyCommand, keyed
 from ..render.spans import Line, line, sized
 from ..widgets.banners import in_full
 from ..widgets.dialog import TextBox, command_rows
@@ -145,7 +145,8 @@ class FailureScreen(TextBox):
 INTRO = (
     "Training is five steps, taken again for every batch. The marker ▶ shows which one runs at "
     "this very moment, the bars beside them where the time of the last seconds went. "
-    "Pause the run with space, then walk through a batch with s. The words are explained below."
+    "Pause the run with {pause}, then walk through a batch with {step}. "
+    "The words are explained below."
 )
 KEY = 11
 
@@ -166,7 +167,7 @@ def help_lines(width: int) -> list[Line]:
     parts = {
         group: command_rows(group, commands, column, KEY) for group, commands in groups.items()
     }
-    rows: list[Line] = [line(text) for text in wrap(INTRO, max(1, width))]
+    rows: list[Line] = [line(text) for text in wrap(keyed(INTRO), max(1, width))]
     if column == width:
         for part in parts.values():
             rows += [(), *part]

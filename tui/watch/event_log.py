@@ -8,6 +8,7 @@ from ...core.protocol.diagnosis import Severity, Verdict
 from ...core.protocol.snapshot import Change, Outcome, RunInfo, RunLocation, Snapshot
 from ...core.protocol.steps import State
 from ..render.format import clean, count, metric
+from ..render.keymap import BY_ID
 from ..widgets.messages import MessageKind, MessageLog
 
 KINDS: Final[dict[str, MessageKind]] = {
@@ -66,7 +67,7 @@ class EventLog:
 
     def judged(self, verdicts: tuple[Verdict, ...]) -> None:
         for verdict in verdicts:
-            text = f"{verdict.what}. Try: {verdict.next} (y tells why)"
+            text = f"{verdict.what}. Try: {verdict.next} ({BY_ID['verdicts'].shown} tells why)"
             self._log.add(clean(text), VERDICT_KINDS[verdict.severity])
 
     def _new(self, changes: tuple[Change, ...]) -> tuple[Change, ...]:

@@ -14,9 +14,10 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from ..render.format import clean
+from ..render.keymap import keyed
 from ..widgets.messages import MessageLog
 
-PAUSED: Final = "it will start paused; then s takes the first step, space goes on"
+PAUSED: Final = "it will start paused; then {step} takes the first step, {resume} goes on"
 
 
 class LoadingScreen(Screen[None]):
@@ -43,7 +44,7 @@ class LoadingScreen(Screen[None]):
         self._name_of_run, self._doing, self._log = clean(name), doing, log
         self._begun, self._heard = time.monotonic(), log.added
         self._answer = ""
-        self._keys = PAUSED if paused else "space starts it paused, q leaves"
+        self._keys = keyed(PAUSED) if paused else "space starts it paused, q leaves"
 
     def compose(self) -> ComposeResult:
         yield Static(self._words(), id="what")
@@ -59,7 +60,7 @@ class LoadingScreen(Screen[None]):
             self._tell()
 
     def say_paused(self) -> None:
-        self._keys = PAUSED
+        self._keys = keyed(PAUSED)
         self._tell()
 
     def _tell(self) -> None:

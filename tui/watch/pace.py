@@ -42,7 +42,10 @@ class Pace:
         self,
         used: Callable[[], float] = time.thread_time,
         sent: Callable[[], int] = lambda: Surviving.sent,
+        fastest: float = FASTEST,
     ) -> None:
+        self.fastest = fastest
+        """Seconds between two ticks at least."""
         self._used, self._sent = used, sent
         self._used_before, self._sent_before = used(), sent()
         self._costs: dict[Drawing, deque[float]] = {kind: deque(maxlen=FEW) for kind in BUDGET}
@@ -63,12 +66,12 @@ class Pace:
         self._drawn = kind
 
     def interval(self, kind: Drawing) -> float:
-        """Seconds between two ticks of a kind; between `FASTEST` and `SLOWEST`."""
+        """Seconds between two ticks of a kind; between `fastest` and `SLOWEST`."""
         costs, sent = self._costs[kind], self._bytes[kind]
         if not costs:
-            return FASTEST
+            return self.fastest
         slow_line = statistics.fmean(sent) / BYTES  # charts come only now and then
-        return min(SLOWEST, max(FASTEST, statistics.median(costs) / BUDGET[kind], slow_line))
+        return min(SLOWEST, max(self.fastest, statistics.median(costs) / BUDGET[kind], slow_line))
 
     def charted(self, cost: float, age: float) -> float:
         """Seconds to wait with the next chart, after one that took `cost` seconds of processor

@@ -21,13 +21,15 @@ from ..render.format import ago
 from ..render.glyphs import ascii_only
 from ..render.keymap import KEYS, Situation
 from ..setup.launch import Source
+from ..setup.preferences import preference
+from ..terminal.alerts import Alerts
 from ..widgets.footer import CommandBar
 from ..widgets.messages import MessageLog
 from ..widgets.steps import StepsPanel
 from . import layout
 from .event_log import EventLog
 from .layout import Pages, Panels
-from .pace import FASTEST, Pace
+from .pace import Pace
 from .watch_actions import Actions
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class WatchScreen(Screen[None]):
         kept: where the run is kept.
         attached: the source again, where another process trains it.
         inside: begin with the inside of the batch open.
+        alerts: call a person back; None is silent.
         ascii: draw in ASCII only; None decides by the locale.
         live: draw by itself; otherwise only when `tick` is called.
     """
@@ -81,6 +84,7 @@ class WatchScreen(Screen[None]):
         kept: Callable[[], RunLocation] = RunLocation,
         attached: RemoteRun | None = None,
         inside: bool = False,
+        alerts: Alerts | None = None,
         ascii: bool | None = None,
         clock: Callable[[], float] = time.perf_counter,
         live: bool = True,
@@ -111,7 +115,8 @@ class WatchScreen(Screen[None]):
         self._location = kept
         self._event_log = EventLog(source.info, self.messages, location)
         self._verdicts = VerdictWatch(clock)
-        self._pace = Pace()
+        self._alerts = alerts or Alerts("")
+        self._pace = Pace(fastest=1 / preference("fps"))
         self._timer: Timer | None = None
         self._hurry_until = 0.0
         self._all_due = self._chart_due = self._inside_due = float("-inf")
@@ -181,7 +186,7 @@ class WatchScreen(Screen[None]):
             self._all_due = now + (STILL if still else self._pace.interval("everything"))
         wait = max(HURRY, self._all_due - now)  # it is not drawn before it is mounted
         if not still:
-            wait = FASTEST if slow else min(wait, self._pace.interval("marker"))
+            wait = self._pace.fastest if slow else min(wait, self._pace.interval("marker"))
         self._tick_in(HURRY if hurry else wait)
 
     def _tick_in(self, seconds: float) -> None:
@@ -225,6 +230,7 @@ class WatchScreen(Screen[None]):
             for panel in panels.of_run:
                 panel.snapshot = s
             self._event_log.write(s)
+            self._alerts.take(s)
             panels.notice.take(s)
             panels.code.values = s.inside.batch
             panels.inside.summary.follow(s)
@@ -232,10 +238,12 @@ class WatchScreen(Screen[None]):
             panels.header.outcome = panels.outcome.outcome = outcome
             panels.notice.ended = True
             self._event_log.end(outcome)
+            self._alerts.ended(outcome)
             self.add_class("-ended")
             fresh = turned = True
         if s is not None:
             self._draw_curves(s, now, fresh=fresh, charted=charted or ended)
+        self._alerts.judged(verdicts)
         if verdicts or (fresh and panels.verdict.display):
             self._event_log.judged(verdicts)
             panels.verdict.show(self._verdicts.verdicts)

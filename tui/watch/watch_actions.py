@@ -16,7 +16,7 @@ from ...core.protocol.diagnosis import Verdict
 from ...core.protocol.faults import Fault
 from ...core.protocol.snapshot import Snapshot
 from ...core.protocol.steps import INSIDE_BATCH, State, Step, Task
-from ..render.keymap import BY_ID, Situation, for_key, why_not
+from ..render.keymap import BY_ID, Situation, for_key, keyed, why_not
 from ..setup.launch import Source
 from ..widgets.messages import MessageLog
 from ..widgets.theme import DARK, LIGHT
@@ -342,7 +342,9 @@ class Actions:
             yield Verdict("failed", "danger", failure.reason, failure.place, failure.advice)
         for fault in s.faults_so_far if s is not None else ():
             info = fault.info
-            mend = "r runs it again without" if outcome is not None else "u undoes it"
+            mend = keyed(
+                "{again} runs it again without" if outcome is not None else "{undo} undoes it"
+            )
             yield Verdict("broken", "warning", f"broken on purpose: {info.label}", info.why, mend)
 
     def _traceback(self) -> None:

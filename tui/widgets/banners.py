@@ -10,6 +10,7 @@ from ...core.protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
 from ...core.protocol.steps import State
 from ..render.faults import in_short, what_was_broken
 from ..render.format import clean, clock, count, counted, metric, number, wrap
+from ..render.keymap import keyed
 from ..render.spans import Line, Span, line, line_width, restyled, sized
 from .ink import TEXT_STYLES, Ink
 from .panel import Panel, RunPanel
@@ -174,16 +175,18 @@ class NoticeBar(Panel):
         rows: list[tuple[str, str, str]] = []
         s = self.snapshot
         if s is not None and s.faults:
-            way = "u undoes" if s.undo else "u mends it"
+            way = keyed("{undo} undoes" if s.undo else "{undo} mends it")
             way = way if self.wanted else "undone before the next batch"
             way = "" if self.ended else way
             rows.append((f"BROKEN ON PURPOSE: {in_short(s.faults)}", way, "bad"))
         elif self.wanted and not self.ended:
             coming = in_short(tuple(sorted(self.wanted)))
             what = f"BROKEN ON PURPOSE from the next batch on: {coming}"
-            rows.append((what, "u takes it back", "bad"))
+            rows.append((what, keyed("{undo} takes it back"), "bad"))
         if self.held and not self.ended:
-            rows.append((f"PAUSED {self.held}", "space goes on, B edits", "now"))
+            rows.append(
+                (f"PAUSED {self.held}", keyed("{resume} goes on, {breakpoints} edits"), "now")
+            )
         return rows
 
     def lines(self, width: int, height: int) -> list[Line]:

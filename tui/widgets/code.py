@@ -10,13 +10,14 @@ from ...core.protocol.snapshot import RunInfo
 from ...core.protocol.steps import FIVE, Step
 from ..render.batch import batch_lines
 from ..render.format import wrap
+from ..render.keymap import keyed
 from ..render.loop_source import CodeLine, loop_code
 from ..render.spans import EMPTY, Line, line, restyled, sized
 from ..render.written_loop import written_loop
 from .ink import MARKED_ROW, TEXT_STYLES
 from .panel import Panel
 
-SUBTITLES: Final = ("S shows the source", "S folds what is not yours to write")
+SUBTITLES: Final = ("{source} shows the source", "{source} folds what is not yours to write")
 """Of the loop as a learner writes it, and of its source."""
 
 
@@ -40,7 +41,7 @@ class CodePanel(Panel):
     def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, ascii=ascii)
         self._info, self._written = info, written_loop(info)
-        self.border_subtitle = SUBTITLES[self.unfolded]
+        self.border_subtitle = keyed(SUBTITLES[self.unfolded])
 
     @property
     def code(self) -> tuple[CodeLine, ...]:
@@ -53,7 +54,7 @@ class CodePanel(Panel):
     def toggle_source(self) -> None:
         """Between the loop as a learner writes it and the source that is executed."""
         self.unfolded = not self.unfolded
-        self.border_subtitle = SUBTITLES[self.unfolded]
+        self.border_subtitle = keyed(SUBTITLES[self.unfolded])
         self.redraw()
 
     @property

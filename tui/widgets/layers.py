@@ -8,6 +8,7 @@ from ...core.protocol.faults import Fault
 from ...core.protocol.inside import Inside
 from ..render.batch import batch_lines
 from ..render.format import fit, wrap
+from ..render.keymap import keyed
 from ..render.layer_table import layer_table
 from ..render.narrator import last_step
 from ..render.spans import EMPTY, Line, line
@@ -21,8 +22,8 @@ SPREADS: Final[tuple[Spread, ...]] = (None, "weights", "grads")
 HEADLINES: Final = 2
 ROOM: Final = 112
 """Cells from which on histograms have room beside everything else."""
-HELD: Final = "s takes the next step; here you see what it changes"
-RUNNING: Final = "as of the last quarter second · space pauses the run, s takes a step"
+HELD: Final = "{step} takes the next step; here you see what it changes"
+RUNNING: Final = "as of the last quarter second · {pause} pauses the run, {step} takes a step"
 ENDED: Final = "as the run has left it"
 WENT_BACK: Final = "the run went back: weights and gradients are as they were then"
 NOTHING: Final = "waiting for the first look at the layers …"
@@ -115,7 +116,7 @@ class InsidePanel(Panel):
             text, style = NOTHING, "dim"
         else:
             exact = inside.layers[0].editions is not None
-            text, style = (ENDED if self.ended else HELD if exact else RUNNING), "dim"
+            text, style = ENDED if self.ended else keyed(HELD if exact else RUNNING), "dim"
         first, *more = wrap(text, max(1, width))
         second = " ".join(more)
         return [line((first, style)), line((fit(second, width).rstrip(), style))]

@@ -11,6 +11,7 @@ from ...core.protocol.snapshot import RunInfo, Snapshot
 from ...core.protocol.steps import FIVE, State, Step
 from ..render.bars import bar
 from ..render.format import clean, fit, percent, short_time, wrap
+from ..render.keymap import keyed
 from ..render.spans import Line, line, restyled, sized
 from .ink import MARKED_ROW, TEXT_STYLES, Ink
 from .panel import RunPanel
@@ -21,7 +22,9 @@ FAILED: Final = "✗"
 READABLE: Final = 2.0
 """Seconds of a batch from which on, and steps a second up to which, an explanation can be read."""
 
-AT_THE_START: Final = "paused before the first batch: s shows one step at a time, space goes on"
+AT_THE_START: Final = (
+    "paused before the first batch: {step} shows one step at a time, {resume} goes on"
+)
 
 
 def at_the_start(s: Snapshot) -> bool:
@@ -137,7 +140,7 @@ class StepsPanel(RunPanel):
     def _why(self, width: int) -> list[Line]:
         s, first = self.snapshot, list[Line]()
         if self.selected is None and s is not None and at_the_start(s):
-            first = [line((text, "bold")) for text in wrap(AT_THE_START, max(1, width))]
+            first = [line((text, "bold")) for text in wrap(keyed(AT_THE_START), max(1, width))]
         if not self.shows_why:
             return first
         step = self.explained

@@ -41,12 +41,19 @@ def test_a_newcomer_starts_pauses_steps_steers_and_leaves() -> None:
         assert "by hand ×0.5" in terminal.text
 
 
-def test_a_run_named_on_the_command_line_starts_at_once_and_stays_when_it_is_over() -> None:
-    short = ("--epochs", "3", "--no-hold", "--no-save")
-    with Terminal("train", "line-linear", *short, rows=60) as terminal:
+def test_a_run_named_on_the_command_line_starts_at_once_rings_and_stays_when_it_is_over(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "fivestep").mkdir()
+    own = '[keys]\nagain = "R"\n'
+    (tmp_path / "fivestep/config.toml").write_text(own)
+    words, home = ("train", "line-linear", "--epochs", "3", "--no-hold", "--no-save"), str(tmp_path)
+    with Terminal(*words, rows=60, XDG_CONFIG_HOME=home) as terminal:
+        terminal.keep = True
         terminal.until("3 epochs trained")
         terminal.until("run again")
-        terminal.type("r")
+        assert b"\x07\x1b]9;fivestep: line-linear: finished: 3 epochs trained\x07" in terminal.sent
+        terminal.type("R")
         # The messages of the run before are still there.
         terminal.until(lambda text: text.count("finished: 3 epochs") == 2 and "FINISHED" in text)
         terminal.type("q")

@@ -23,7 +23,9 @@ class Keeper:
         self.epochs: list[EpochSummary] = []
         self.changes: list[Change] = []
 
-    def batch(self, epoch: int, batch: int, batches_done: int, loss: float, lr: float) -> None:
+    def batch(
+        self, epoch: int, batch: int, batches_done: int, loss: float, lr: float, *_: object
+    ) -> None:
         self.batches.append((epoch, batch, batches_done, loss, lr))
 
     def epoch(self, summary: EpochSummary) -> None:

@@ -10,6 +10,7 @@ from .commands import Sender
 from .diagnosis import VerdictInputs
 from .faults import Fault, Undone
 from .inside import Inside
+from .learners import LearnerFacts
 from .parameter_groups import GroupLrs
 from .steps import State, Step, TaskName
 
@@ -75,6 +76,11 @@ class RunInfo:
     """Batches whose gradients add up before one update."""
     schedule_moves: Literal["update", "epoch", "validation"] = "epoch"
     """After what the schedule moves, if there is one."""
+    foreign: bool = False
+    """A loop that is not ours: what `foreign.refusal` names can't be asked of it."""
+    length: Certainty = Certainty.EXACT
+    """How surely `epochs` is known."""
+    val_loss: Certainty = Certainty.EXACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,3 +313,6 @@ class Snapshot:
     """The batch of the whole run that `grad_norm` is of; 0 before the first."""
     outcome: Outcome | None = None
     lrs: GroupLrs = ()
+    learners: tuple[LearnerFacts, ...] = ()
+    """Of a loop that is not ours, its optimizers where there are several; "loss NAME" are their
+    curves."""

@@ -244,6 +244,8 @@ class RemoteRun:
 
     def _take(self, answer: wire.Answer) -> None:
         match answer:
+            case wire.Welcome():
+                self.info, self.location = answer.info, answer.location
             case wire.Picture():
                 self._newest, self._asked = wire.unpack(answer, self._newest), None
                 if self.info.parameters != answer.parameters:

@@ -15,6 +15,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ..protocol.commands import Command, Sender, Sent, Show
+from ..protocol.foreign import refusal
 from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
 from ..protocol.steps import Step
@@ -84,6 +85,8 @@ class _Client:
         self.tickets: list[tuple[int, int]] = []
         """Its commands that the run has not taken yet: its number, and the mailbox's."""
         self.show = Show()
+        self.info: RunInfo | None = None
+        """What it was told of the run."""
         self.last_words = False
         """It is to be dropped once it has been told why."""
         self._second, self._requests = 0, 0
@@ -331,7 +334,7 @@ class RunServer:
                     client.last_words = True
                     return
                 client.watches = watches
-                self._say(client, self._welcome())
+                self._say(client, self._welcome(client))
                 if watches:
                     self.watched = True
                     if self._steers is None:
@@ -354,11 +357,11 @@ class RunServer:
             case _:
                 raise wire.WireError("not now")
 
-    def _welcome(self) -> Message:
+    def _welcome(self, client: _Client) -> Message:
         from . import wire
 
-        about = self._about
-        return wire.Welcome(wire.VERSION, self._run.info, about.location)
+        client.info = self._run.info
+        return wire.Welcome(wire.VERSION, client.info, self._about.location)
 
     def _do(self, client: _Client, number: int, command: Command) -> None:
         from . import wire
@@ -366,6 +369,8 @@ class RunServer:
         problem = ""
         if self._run.outcome is not None:
             problem = "the run has ended"
+        elif self._run.info.foreign and (why := refusal(command)):
+            problem = why
         elif isinstance(command, Show):
             client.show = command
         elif client.watches and client is not self._steers:
@@ -413,7 +418,10 @@ class RunServer:
     def _picture(self, client: _Client, snapshot: Snapshot) -> None:
         from . import wire
 
-        self._say(client, wire.pack(snapshot, client.last, self._run.info.parameters))
+        info = self._run.info
+        if info.foreign and info is not client.info:  # more of it is known by now
+            self._say(client, self._welcome(client))
+        self._say(client, wire.pack(snapshot, client.last, info.parameters))
         client.last, client.asked = snapshot, None
 
     def _part(self) -> None:

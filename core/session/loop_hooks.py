@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from functools import partial, wraps
+from inspect import ismethod
 from threading import get_ident
 from typing import Any, Final
+from weakref import WeakMethod
 
 from torch.compiler import is_dynamo_compiling
 from torch.utils.hooks import RemovableHandle
@@ -30,18 +32,27 @@ class LoopHooks:
         self.thread = get_ident()
         """The loop's."""
         self._undo = ExitStack()
-        self._added: list[tuple[Any, _Hook, Any]] = []
-        """What registers each hook, the hook, and the handle that takes it away."""
+        self._added: list[Added] = []
 
     @property
     def here(self) -> bool:
         """Whether this is the thread of the loop."""
         return get_ident() == self.thread
 
-    def add(self, register: Callable[..., Any], call: Callable[..., None]) -> None:
+    def add(self, register: Callable[..., Any], call: Callable[..., None]) -> Added:
         """Have `call` called by what `register` takes hooks for."""
         hook = _Hook(self, call)
-        self._added.append((register, hook, register(hook)))
+        # Of a method only while its owner lives: a script may drop a model.
+        kept = WeakMethod(register) if ismethod(register) else lambda: register
+        added = (kept, hook, register(hook))
+        self._added.append(added)
+        return added
+
+    def remove(self, added: Added) -> None:
+        """Take one of them away."""
+        added[-1].remove()
+        if added in self._added:
+            self._added.remove(added)
 
     def add_bare(
         self, register: Callable[..., RemovableHandle], call: Callable[..., None]
@@ -71,7 +82,9 @@ class LoopHooks:
         try:
             return bare(*args, **options)
         finally:
-            self._added = [(register, hook, register(hook)) for register, hook, _ in added]
+            for kept, hook, _ in added:
+                if (register := kept()) is not None:
+                    self._added.append((kept, hook, register(hook)))
 
     def close(self) -> None:
         """Take all of them away."""
@@ -102,6 +115,8 @@ class _Hook:
         return getattr, (nullcontext(), "__exit__")
 
 
+Added = tuple[Any, _Hook, Any]
+"""What gives what registers a hook, the hook, and the handle that takes it away."""
 _WATCHERS: Final[dict[tuple[Any, str], list[Watching]]] = {}
 """Who watches a function that was replaced, by its home and name."""
 

@@ -14,8 +14,8 @@ Loss = float | Tensor
 """A float, or a copy, shape (), on an accelerator, which is not waited for."""
 
 
-class LoopLoss:
-    """Adds up what `backward()` is called on until the optimizer's next update.
+class LossReader:
+    """Reads the loss in what `backward()` is called on.
 
     A loss that was only multiplied by a number counts as what it was before: for a `GradScaler`'s
     output, and for what the criterion gave, or the model as its loss, and was then divided by the
@@ -23,7 +23,6 @@ class LoopLoss:
     """
 
     def __init__(self) -> None:
-        self._parts: list[Loss | None] = []
         self._scaled: tuple[Tensor, Tensor] | None = None
         """What a GradScaler gave, and what it was given."""
         self._given: tuple[Loss, Any] | None = None
@@ -72,14 +71,20 @@ class LoopLoss:
                 return given[0]
         return _value(loss) if _is_number(loss) else None
 
-    def add(self, loss: Loss | None) -> None:
-        """`backward()` on this has reached the parameters; what was computed for it may go."""
-        self._parts.append(loss)
+    def let_go(self) -> None:
+        """`backward()` is over: what was computed for it may go."""
         self._given = self._scaled = None
 
-    def let_go(self) -> None:
-        """`backward()` has reached none: what was computed for it may go."""
-        self._given = self._scaled = None
+
+class LossSum:
+    """Adds up the losses that reach an optimizer's parameters until its next update."""
+
+    def __init__(self) -> None:
+        self._parts: list[Loss | None] = []
+
+    def add(self, loss: Loss | None) -> None:
+        """`backward()` on this has reached the parameters."""
+        self._parts.append(loss)
 
     def forget(self) -> bool:
         """The gradients were cleared; whether there were any that no update has used."""

@@ -47,16 +47,16 @@ class LossRecorder:
 
     Args:
         curve: gets every loss.
-        lr_curves: get every learning rate that differs from the one before, and where that ended:
-            the largest, and by name those of several parameter groups.
+        lr_curve: gets every learning rate that differs from the one before, and where that ended.
     """
 
-    def __init__(self, curve: Series, lr_curves: dict[str, Series]) -> None:
+    def __init__(self, curve: Series, lr_curve: Series) -> None:
         self._curve = curve
         self.log: Log | None = None
         """Gets every block of batches, when it begins."""
-        self._lr_curves, self._groups = tuple(lr_curves.values()), tuple(lr_curves)[1:]
-        self._changed = [0] * len(lr_curves)
+        self._lr_curves: tuple[Series, ...] = (lr_curve,)
+        self._groups: tuple[str, ...] = ()
+        self._changed = [0]
         """The batch from which on each learning rate is what it is; 0 before the first."""
         self._block = BatchBlock(0, 0, 1)
         self._next = self._epoch = 0
@@ -70,6 +70,14 @@ class LossRecorder:
         self._lrs: tuple[float, ...] = ()
         self._sum = 0.0
         self._count = 0
+
+    def name_groups(self, lr_curves: dict[str, Series]) -> None:
+        """Give the learning rates of these parameter groups to these curves from now on."""
+        self.settle()
+        self._next, self._settled = 0, len(self._block.losses)
+        self._lr_curves = (self._lr_curves[0], *lr_curves.values())
+        self._groups, self._lrs = tuple(lr_curves), ()
+        self._changed = [self._changed[0], *(0 for _ in lr_curves)]
 
     def note(
         self,
@@ -220,10 +228,9 @@ class Recorder:
     ) -> None:
         self._task, self._clock = task, clock
         self._listeners: tuple[Listener, ...] = () if listener is None else (listener,)
-        lrs = {name: Series() for name in ("", *groups)}
         self._series = {name: Series() for name in METRIC_SERIES}
-        self._series |= {f"lr {name}".strip(): series for name, series in lrs.items()}
-        self._losses = LossRecorder(self._series["loss"], lrs)
+        self._losses = LossRecorder(self._series["loss"], self._series["lr"])
+        self.name_groups(groups)
         self._epoch_began = (0.0, 0, 0.0)
         self._curves: tuple[tuple[str, Curve], ...] = ()
         self._val_seconds = 0.0
@@ -240,6 +247,15 @@ class Recorder:
         """What came of the last epochs, oldest first."""
         self.changes: tuple[Change, ...] = ()
         self.keep(log)
+
+    def name_groups(self, groups: tuple[str, ...]) -> None:
+        """Keep a learning rate for each of these parameter groups from now on."""
+        lrs = {name: self._series.setdefault(f"lr {name}", Series()) for name in groups}
+        self._losses.name_groups(lrs)
+
+    def loss_of(self, name: str, batches_done: int, loss: float) -> None:
+        """Record the loss of one optimizer of several."""
+        self._series.setdefault(f"loss {name}", Series()).add(batches_done, loss)
 
     def keep(self, log: Log | None) -> None:
         """Have every record from now on kept in this log."""

@@ -130,7 +130,7 @@ def test_an_error_in_the_forward_pass_is_told_with_its_batch():
     assert watched.outcome.where == "epoch 1, batch 1, forward"
     assert re.search(r"test_external_loop\.py:\d+ in loop$", watched.outcome.line)
     assert watched.outcome.reason == (
-        "layer 0 (Linear) expects 4 features, got 9: an input of (8, 9)"
+        "layer 0 (Linear) expects 4 features, got 9 from the data: an input of (8, 9)"
     )
     assert hooks_of(model, criterion, optimizer) == (0, 0, False)
 

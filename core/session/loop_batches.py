@@ -1,0 +1,145 @@
+"""Batches and epochs of a loop that is not ours, as far as its loaders and updates show them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from ..training.data import Batches, batch_count
+from ..training.progress import Progress, samples_in
+
+AHEAD: Final = 2
+"""Batches that a loop may fetch before it works on the first of them."""
+
+
+class LoaderPass:
+    """One time through a loader."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+        self.samples = 0
+        """Of the batch that it gave last."""
+        self.updates = 0
+        """Updates before that batch."""
+        self.dropped: Any = None
+        """Tells when its iterator is gone."""
+
+
+class LoopBatches:
+    """Counts batches and epochs: each pass over a loader is an epoch, unless the model was only
+    validated in it, or it goes on beside another one, as in `zip`.
+
+    Args:
+        progress: counts them.
+        end_batch: is called when a batch is over; it counts it in `progress`.
+        end_epoch: is called when an epoch of at least one batch is over.
+        by_update: where there is no loader, an update ends a batch.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        end_batch: Callable[[int], None],
+        end_epoch: Callable[[], None],
+        *,
+        by_update: bool,
+    ) -> None:
+        self.batches: Batches = ()
+        """What is gone through."""
+        self.per_epoch: int | None = None
+        """None before the first epoch, and where the loader can't tell."""
+        self.worked = False
+        """Whether the oldest batch at hand has been in the model."""
+        self.evaluated = False
+        """Whether it was used for validation."""
+        self.fetched_elsewhere = False
+        """Whether another thread goes through the loader."""
+        self._progress, self._ends_batch, self._ends_epoch = progress, end_batch, end_epoch
+        self._by_update = by_update
+        self._leader: LoaderPass | None = None
+        """The pass whose batches are counted; None between two of them."""
+        self._given: deque[int] = deque()
+        """The batches that the loop was given and has not finished, by their numbers of samples."""
+        self._exhausted = False
+        """Whether the loader has no more, while the loop still works on what it was given."""
+
+    def pass_begins(self, one: LoaderPass, *, elsewhere: bool) -> None:
+        """The loop goes through a loader; `elsewhere` in another thread."""
+        self.fetched_elsewhere = elsewhere
+        if self._leader is None:
+            self._lead(one)
+        elif self.worked:  # a validation inside an epoch, say
+            self.end_batch()
+
+    def _lead(self, one: LoaderPass) -> None:
+        """From now on the batches of this pass are counted."""
+        self.finish_epoch()
+        self._leader = one
+
+    def wants(self, one: LoaderPass) -> bool:
+        """The loop asks for a batch; whether this is a pass whose batches are counted."""
+        if one is not self._leader:
+            if not self.worked:
+                return False
+            # The loop works on its batches, and the pass before was given up.
+            self._given.clear()
+            self._lead(one)
+            self._given.append(one.samples)
+        # A loop that fetches ahead asks for a batch before it has worked on the last one.
+        if self.worked or len(self._given) > AHEAD:
+            self.end_batch()
+        elif self.evaluated and self._given:
+            self._given.popleft()  # it was no batch to train on
+        self.evaluated = False
+        return True
+
+    def gets(self, one: LoaderPass, batch: Any) -> None:
+        """The loader gives a batch."""
+        one.samples, one.updates = samples_in(batch), self._progress.updates
+        if one is self._leader:
+            self._given.append(one.samples)
+
+    def pass_is_left(self, one: LoaderPass) -> None:
+        """The loop won't ask for another one."""
+        if one is self._leader:
+            if self._progress.updates > one.updates:
+                self.end_batch()
+            self._given.clear()
+            self._leader = None
+
+    def pass_ends(self, one: LoaderPass) -> None:
+        """The loader has no more."""
+        if one is self._leader:
+            self._leader, self._exhausted = None, True
+            if not self._given:
+                self.finish_epoch()
+
+    def works(self) -> None:
+        """The oldest batch at hand is trained on."""
+        self.worked = True
+        if self._leader is not None and self.batches is not self._leader.batches:
+            self.batches = self._leader.batches
+            self.per_epoch = batch_count(self.batches)
+
+    def updated(self, *, first: bool) -> None:
+        """An optimizer has taken its step: the first of several, or another one."""
+        if self._given and (self._exhausted or self.fetched_elsewhere):
+            self.end_batch()
+            if self._exhausted and not self._given:
+                self.finish_epoch()
+        elif first and self._by_update and not self._given and self._leader is None:
+            self.end_batch()
+
+    def end_batch(self) -> None:
+        """The batch under way is over."""
+        self.worked = False
+        self._ends_batch(self._given.popleft() if self._given else 0)
+
+    def finish_epoch(self) -> None:
+        """Close the epoch under way, whichever way it was left."""
+        while self._given:
+            self.end_batch()
+        self._exhausted = False
+        if self._progress.batch:
+            self._ends_epoch()

@@ -1,0 +1,292 @@
+"""A script that has never heard of us: what it trains and with what is found as it comes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Final
+from weakref import WeakKeyDictionary, WeakSet, ref
+
+from torch import nn
+from torch.nn.modules import module as all_modules
+from torch.optim import Optimizer
+from torch.optim import optimizer as all_optimizers
+from torch.utils.data import DataLoader
+
+from ..protocol.listener import Listener
+from ..protocol.snapshot import Outcome, RunInfo, Snapshot
+from ..protocol.steps import State, Step
+from .foreign_loop import ForeignLoop
+from .loop_batches import LoaderPass
+from .loop_hooks import Added, LoopHooks, home_of
+from .loop_learner import Learner
+
+SEARCHED: Final = 50
+"""Updates of an optimizer for which its models are looked for; each call of any module pays."""
+
+
+class ScriptLoop(ForeignLoop):
+    """Whatever trains in this process, from `install()` on until `finish()`.
+
+    `mailbox` takes commands and gives pictures, as that of a `Session`; `info` changes while parts
+    of the script are found. What other threads, forks and data workers do is not watched.
+
+    Args:
+        listener: gets every epoch, and every batch whose loss is known, in the script's thread.
+        complain: is told, once, why watching has ended before the script has.
+        tick: called after every batch, and during validation.
+    """
+
+    def __init__(
+        self,
+        listener: Listener | None = None,
+        complain: Callable[[str], None] | None = None,
+        tick: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(listener, tick, by_update=True)
+        self._complain = complain
+        self._info: RunInfo | None = None
+        self._by_optimizer: dict[int, Learner] = {}
+        self._search: list[Added] = []
+        """The hooks on every module, while a model is looked for."""
+        self._searched = 0
+        """Updates since an optimizer came up last."""
+        self._passed: WeakSet[nn.Module] = WeakSet()
+        """Modules that hold nothing of what is trained."""
+        self._roots: WeakSet[nn.Module] = WeakSet()
+        """Those that do, and are hooked."""
+        self._deep = 0
+        """Calls of modules under way, one inside of another, while all are hooked."""
+        self._passes: WeakKeyDictionary[Any, LoaderPass] = WeakKeyDictionary()
+        """Iterators of loaders."""
+        self._iterated: set[type] = set()
+        """Their classes, whose `__next__` is hooked."""
+
+    # What a front end uses.
+
+    @property
+    def info(self) -> RunInfo:
+        """What is known by now; another object whenever that is more than before."""
+        if self._info is None:
+            self._info = super().info
+        return self._info
+
+    def _picture(self, state: State, step: Step, curves: bool) -> Snapshot:
+        if curves:  # phases and batches that came since
+            self._info = None
+        return super()._picture(state, step, curves)
+
+    # Beginning and end.
+
+    def install(self) -> None:
+        """Hook torch, and publish a first picture."""
+        hooks = LoopHooks(self._fail)
+        hooks.add(all_optimizers.register_optimizer_step_pre_hook, self._update_begins)
+        hooks.add(all_optimizers.register_optimizer_step_post_hook, self._update_ends)
+        hooks.around(Optimizer, "__init__", self._optimizer_made)
+        hooks.around(Optimizer, "zero_grad", self._zero_grad)
+        hooks.around(nn.Module, "zero_grad", self._zero_grad)
+        hooks.around(DataLoader, "__iter__", self._loader_begins)
+        self._hook_functions(hooks)
+        self._begin(hooks)
+        os.register_at_fork(after_in_child=self._leave_to_parent)
+        self.mailbox.publish(self._picture(State.RUNNING, Step.OTHER, True))
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child, a loader's worker say: nothing of it is watched."""
+        if self._hooks is not None:
+            self._hooks.over = True
+
+    def finish(self, error: BaseException | None = None) -> Outcome:
+        """The script is over; `error` has ended it. Every hook goes."""
+        hooks, step = self._hooks, self._now[0]
+        if hooks is not None:
+            self._hooks = None
+            hooks.close()
+            if isinstance(error, SystemExit) and not error.code:
+                error = None
+            self._safely(self._end, error, step)
+        outcome = self.outcome or Outcome(State.STOPPED, "not watched to its end")
+        self.outcome = outcome
+        self._safely(self._publish_last, outcome.state, step)
+        self.mailbox.settled = True
+        if self._server is not None:
+            self._server.close()
+        return outcome
+
+    def _publish_last(self, state: State, step: Step) -> None:
+        self.mailbox.begin_snapshot()
+        step = step if state is State.FAILED else Step.OTHER
+        self.mailbox.publish(self._picture(state, step, True))
+
+    def _fail(self, mistake: Exception) -> None:
+        first = self.mistake is None
+        super()._fail(mistake)
+        if first and self._complain is not None:
+            what = f"{type(mistake).__name__}: {mistake}"
+            self._complain(f"could not go on watching ({what}); the script goes on without it")
+
+    # Optimizers and what they train.
+
+    def _optimizer_made(
+        self, bare: Callable[..., Any], optimizer: Any, *args: Any, **options: Any
+    ) -> None:
+        bare(optimizer, *args, **options)
+        self._safely(self._found, optimizer)
+
+    def _found(self, optimizer: Any) -> Learner:
+        """An optimizer has come up: look for what it trains."""
+        learner = self._learner_of(optimizer)
+        if learner is None:
+            for one in [one for one in self.learners if one.optimizer is None]:
+                self.learners.remove(one)  # the script has dropped it
+            if not self._by_optimizer:  # what came before is none of the training's time
+                self._clock.spent[Step.OTHER] = 0.0
+                self._clock.start()
+                self._now = (Step.OTHER, perf_counter())
+            learner = self._learn(optimizer)
+            self._by_optimizer = {k: v for k, v in self._by_optimizer.items() if v.optimizer}
+            self._by_optimizer[id(optimizer)] = learner
+            kind = home_of(optimizer, "zero_grad")
+            if kind is not Optimizer and self._hooks is not None:
+                self._hooks.around(kind, "zero_grad", self._zero_grad)
+            self._begin_search()
+        return learner
+
+    def _learner_of(self, optimizer: Any) -> Learner | None:
+        learner = self._by_optimizer.get(id(optimizer))
+        return learner if learner is not None and learner.optimizer is optimizer else None
+
+    def _update_begins(self, optimizer: Any, *rest: Any) -> None:
+        self._found(optimizer)  # one that was unpickled, say
+        super()._update_begins(optimizer, *rest)
+
+    def _update_ends(self, optimizer: Any, *rest: Any) -> None:
+        super()._update_ends(optimizer, *rest)
+        self._deep = 0  # an error may have been caught in there
+        if self._search:
+            self._searched += 1
+            if self._searched > SEARCHED * len(self.learners):
+                self._end_search()
+
+    def _begin_search(self) -> None:
+        """Look at every module that is called, until the models of all optimizers are known."""
+        self._searched = 0
+        self._passed.clear()
+        if not self._search and self._hooks is not None:
+            begins = self._hooks.add(
+                all_modules.register_module_forward_pre_hook, self._module_begins
+            )
+            ends = self._hooks.add(all_modules.register_module_forward_hook, self._module_ends)
+            self._search = [begins, ends]
+
+    def _end_search(self) -> None:
+        for one in self._search:
+            if self._hooks is not None:
+                self._hooks.remove(one)
+        self._search, self._deep = [], 0
+
+    def _module_begins(self, module: nn.Module, given: Any) -> None:
+        self._deep += 1
+        if self._deep > 1 or module in self._roots or module in self._passed:
+            return
+        holders = [one for one in self.learners if one.holds(module)]
+        if not holders:
+            self._passed.add(module)
+            return
+        assert self._hooks is not None
+        for one in self._with_wrapped(module, holders):
+            self._roots.add(one)
+            self._hooks.add(one.register_forward_pre_hook, self._forward_begins)
+            self._hooks.add(one.register_forward_hook, self._forward_ends)
+        for learner in holders:
+            learner.models.append(ref(module))
+        parameter = next(module.parameters())
+        self.device = parameter.device
+        self._name_learners()
+        # Its own hooks come too late for the call that is under way, but for the last one.
+        self._forward_begins(module, given)
+
+    def _with_wrapped(self, module: nn.Module, holders: list[Learner]) -> list[nn.Module]:
+        """A module, and those inside that hold as much: what compiling or several processes have
+        been wrapped around is also called alone, to validate.
+        """
+        found, count = [module], sum(1 for _ in module.parameters())
+        inner: nn.Module | None = module
+        while inner is not None:
+            parts = list(inner.children())
+            inner = parts[0] if len(parts) == 1 else None
+            if inner is None or sum(1 for _ in inner.parameters()) < count:
+                break
+            found.append(inner)
+        return found
+
+    def _module_ends(self, module: nn.Module, *_: Any) -> None:
+        self._deep = max(0, self._deep - 1)
+        if self._deep == 0 and all(map(self._is_known, self.learners)):
+            self._end_search()
+
+    def _is_known(self, learner: Learner) -> bool:
+        """Whether the models that are known hold all that an optimizer trains."""
+        models = [model for one in learner.models if (model := one()) is not None]
+        held = {id(p) for model in models for p in model.parameters()}
+        return all(id(p) in held for p in learner.parameters)
+
+    def _name_learners(self) -> None:
+        """After their models, told apart by a number where they are alike."""
+        taken: dict[str, int] = {}
+        for learner in self.learners:
+            model = next((m for one in learner.models if (m := one()) is not None), None)
+            name = learner.kind if model is None else type(model).__name__
+            taken[name] = number = taken.get(name, 0) + 1
+            learner.name = name if number == 1 else f"{name} {number}"
+        self._regroup()
+        self._info = None
+
+    def _cleared_by(self, owner: Any) -> list[Learner]:
+        if isinstance(owner, nn.Module):
+            first = next((p for p in owner.parameters() if p.requires_grad), None)
+            return [one for one in self.learners if any(p is first for p in one.parameters)]
+        learner = self._learner_of(owner)
+        return [] if learner is None else [learner]
+
+    # Loaders.
+
+    def _loader_begins(self, bare: Callable[..., Any], loader: Any) -> Any:
+        source = bare(loader)
+        self._safely(self._follow, loader, source)
+        return source
+
+    def _follow(self, loader: Any, source: Any) -> None:
+        """Have each batch of an iterator seen."""
+        assert self._hooks is not None
+        kind = home_of(source, "__next__")
+        if kind not in self._iterated:
+            self._iterated.add(kind)
+            self._hooks.around(kind, "__next__", self._next)
+        before = self._passes.get(source)
+        if before is not None:  # its workers are kept
+            self._batches.pass_is_left(before)
+        one = LoaderPass(loader)
+        self._passes[source] = one
+        one.dropped = ref(source, lambda _: self._safely(self._dropped, one))
+        self._pass_begins(one)
+
+    def _dropped(self, one: LoaderPass) -> None:
+        """An iterator is gone, whether it came to its end or not."""
+        if self._hooks is not None and not self._hooks.over and self._hooks.here:
+            self._batches.pass_is_left(one)
+
+    def _next(self, bare: Callable[..., Any], source: Any) -> Any:
+        one = self._passes.get(source)
+        if one is None:
+            return bare(source)
+        self._safely(self._wants_batch, one)
+        try:
+            batch = bare(source)
+        except StopIteration:
+            self._safely(self._pass_ends, one)
+            raise
+        self._safely(self._gets_batch, one, batch)
+        return batch

@@ -1,0 +1,197 @@
+"""Scripts that have never heard of us: the same bits, and everything found by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from listeners import Keeper  # tests is on the path
+
+from fivestep.core.protocol.snapshot import Certainty, Outcome, Snapshot
+from fivestep.core.protocol.steps import State, Step
+from fivestep.core.session.script_loop import ScriptLoop
+
+BEGINNING = """
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+torch.manual_seed(3)
+x = torch.randn(24, 4)
+y = (x[:, 0] > 0).long()
+loader = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)
+model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, 2))
+criterion = nn.CrossEntropyLoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+losses = []
+"""
+
+
+@dataclass
+class Run:
+    """A script that has run, and what was seen of it."""
+
+    loop: ScriptLoop
+    left: dict[str, Any]
+    """Its variables."""
+    outcome: Outcome
+    told: Keeper
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def last(self) -> Snapshot:
+        assert self.loop.mailbox.newest is not None
+        return self.loop.mailbox.newest
+
+    @property
+    def losses(self) -> list[float]:
+        return [loss for _, _, _, loss, *_ in self.told.batches]
+
+    def sure(self, step: Step) -> Certainty:
+        return self.loop.info.phases[step]
+
+
+def bare(script: str) -> dict[str, Any]:
+    left: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(BEGINNING + textwrap.dedent(script), "script.py", "exec"), left)
+    return left
+
+
+def run(script: str) -> Run:
+    told, complaints, left = Keeper(), [], {}
+    loop = ScriptLoop(told, complaints.append)
+    loop.install()
+    error: BaseException | None = None
+    try:
+        left = bare(script)
+    except BaseException as raised:
+        error = raised
+    return Run(loop, left, loop.finish(error), told, complaints)
+
+
+def same_bits(script: str) -> Run:
+    """Run a script bare, and under watch: its losses, parameters and generators are the same."""
+    expected = bare(script)
+    random = torch.get_rng_state()
+    seen = run(script)
+    assert seen.outcome.state is State.FINISHED, seen.outcome
+    assert seen.complaints == []
+    assert seen.left["losses"] == expected["losses"]
+    assert torch.equal(torch.get_rng_state(), random)
+    for name, value in expected.items():
+        if isinstance(value, torch.nn.Module):
+            ours = seen.left[name].state_dict()
+            assert all(map(torch.equal, ours.values(), value.state_dict().values())), name
+            assert not seen.left[name]._forward_hooks
+    return seen
+
+
+def test_a_tutorial_is_watched_without_a_change() -> None:
+    seen = same_bits(
+        """
+        for epoch in range(3):
+            model.train()
+            for features, labels in loader:
+                loss = criterion(model(features), labels)
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                losses.append(loss.item())
+            model.eval()
+            with torch.no_grad():
+                for features, labels in DataLoader(loader.dataset, batch_size=12):
+                    criterion(model(features), labels)
+        """
+    )
+    assert seen.losses == seen.left["losses"]
+    assert [epoch.batches for epoch in seen.told.epochs] == [3, 3, 3]
+    info = seen.loop.info
+    assert (info.model, info.optimizer, info.parameters) == ("Sequential", "SGD", 58)
+    assert (info.data, info.batches_per_epoch, info.batch_size) == ("24 samples", 3, 8)
+    assert info.foreign
+    assert info.loss is Certainty.EXACT
+    exact = (Step.DATA, Step.FORWARD, Step.BACKWARD, Step.UPDATE, Step.ZERO_GRAD, Step.VALIDATE)
+    assert {seen.sure(step) for step in exact} == {Certainty.EXACT}
+
+
+def test_both_networks_of_a_gan_have_names_losses_and_steps_of_their_own() -> None:
+    seen = same_bits(
+        """
+        class Generator(nn.Linear):
+            pass
+
+        class Critic(nn.Linear):
+            pass
+
+        makes, judges = Generator(3, 4), Critic(4, 1)
+        of_makes = torch.optim.Adam(makes.parameters(), lr=0.01)
+        of_judges = torch.optim.SGD(judges.parameters(), lr=0.1)
+        for features, _ in loader:
+            judges.zero_grad()
+            real = F.softplus(-judges(features)).mean()
+            real.backward()
+            made = makes(torch.randn(len(features), 3))
+            fake = F.softplus(judges(made.detach())).mean()
+            fake.backward()
+            of_judges.step()
+            makes.zero_grad()
+            fooled = F.softplus(-judges(made)).mean()
+            fooled.backward()
+            of_makes.step()
+            losses.append((real + fake).item())
+        """
+    )
+    critic, generator, unused = seen.last.learners
+    assert (critic.name, critic.optimizer, critic.updates) == ("Critic", "SGD", 3)
+    assert (generator.name, generator.optimizer, generator.updates) == ("Generator", "Adam", 3)
+    assert unused.updates == 0
+    assert seen.losses == pytest.approx(seen.left["losses"])
+    assert generator.loss == seen.left["fooled"].item()
+    assert {"loss Critic", "loss Generator"} <= dict(seen.last.curves).keys()
+
+
+@pytest.mark.parametrize(
+    ("ends", "state"),
+    [
+        ("raise SystemExit", State.FINISHED),
+        ("raise SystemExit(3)", State.STOPPED),
+        ("raise KeyboardInterrupt", State.STOPPED),
+        ("model(torch.ones(1, 9))", State.FAILED),
+    ],
+)
+def test_however_a_script_ends_no_hook_stays(ends: str, state: State) -> None:
+    seen = run(f"for _ in loader:\n    {ends}")
+    assert seen.outcome.state is state
+    assert not torch.nn.modules.module._global_forward_hooks
+    for kind in (torch.optim.Optimizer, torch.nn.Module, torch.utils.data.DataLoader):
+        for name in ("__init__", "zero_grad", "__iter__"):
+            assert not hasattr(getattr(kind, name, None), "watchers")
+
+
+def test_a_mistake_of_ours_is_told_once_and_the_script_goes_on() -> None:
+    class Failing(Keeper):
+        def batch(self, *at: Any) -> None:
+            raise RuntimeError("a listener's")
+
+    complaints: list[str] = []
+    loop = ScriptLoop(Failing(), complaints.append)
+    loop.install()
+    with contextlib.ExitStack() as last:
+        last.callback(loop.finish)
+        left = bare(
+            """
+            for features, labels in loader:
+                optimizer.zero_grad()
+                criterion(model(features), labels).backward()
+                optimizer.step()
+                losses.append(1)
+            """
+        )
+    assert len(left["losses"]) == 3
+    assert complaints == [
+        "could not go on watching (RuntimeError: a listener's); the script goes on without it"
+    ]

@@ -214,6 +214,7 @@ RUN: Final[Fields] = {
     "optimizer": "name of the optimizer",
     "seed": "null if there is none",
     "settings": "parameters of a file's training() with their values; null without any",
+    "info": "what does not change while it goes on, as the screen shows it",
     "resumes": "one entry each time it was resumed: time, batches_done, fivestep",
 }
 """run.json: what the run is."""
@@ -222,7 +223,7 @@ RUN_KINDS: Final[Mapping[str, Any]] = (
     dict.fromkeys(("name", "preset", "kind", "command", "cwd", "device", "amp", "data"), str)
     | dict.fromkeys(("model", "metric_name", "optimizer"), str)
     | dict.fromkeys(("format", "threads", "epochs", "parameters", "seed"), int)
-    | dict.fromkeys(("recipe", "changes", "versions", "settings"), dict)
+    | dict.fromkeys(("recipe", "changes", "versions", "settings", "info"), dict)
     | dict.fromkeys(("compile", "higher_is_better"), bool)
     | {
         "file": {"path": str, "sha256": str, "modules": dict},

@@ -236,7 +236,8 @@ class Snapshot:
     """Batches finished in this epoch."""
     batches_done: int
     """Batches finished in the whole run."""
-    samples_done: int
+    samples_done: int | None
+    """None where only files tell."""
     val_batch: int
     """Validation batches finished in the validation under way; 0 otherwise."""
     elapsed: float

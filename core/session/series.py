@@ -8,16 +8,13 @@ import numpy as np
 import torch
 
 from ..protocol.snapshot import Curve
+from ..storage.buckets import BAD, BUCKETS, COUNT, HIGH, LOW, SUM, X, curve_of
 
-BUCKETS: Final = 512
-"""Most buckets a series is kept in; more points make wider buckets, never more of them."""
 RECENT: Final = 240
 """Recent points kept one by one."""
 _BLOCK: Final = 1024
 """Points that are put into buckets at a time. Sums round, so when this happens may depend on
 nothing but the number of points, and not on when a curve or a state is asked for."""
-
-_X, _LOW, _SUM, _HIGH, _COUNT, _BAD = range(6)
 
 
 class Series:
@@ -61,7 +58,7 @@ class Series:
         """Where the newest point is; 0 before the first."""
         if self._x:
             return self._x[-1]
-        return float(self._table[_X, -1]) if self._points else 0.0
+        return float(self._table[X, -1]) if self._points else 0.0
 
     def add(self, x: float, y: float) -> None:
         """Append a point; x (a batch number) must not go down."""
@@ -92,17 +89,7 @@ class Series:
     def curve(self) -> Curve:
         """The whole run in at most `BUCKETS` buckets."""
         if self._curve is None or self._curve[0] != len(self):
-            x, low, total, high, count, bad = self._folded()[0]
-            some = count > 0
-            mean = np.divide(total, count, out=np.zeros_like(total), where=some)
-            curve = Curve(
-                x=tuple(x.tolist()),
-                low=_filled(low, some),
-                mean=_filled(mean, some),
-                high=_filled(high, some),
-                bad=tuple(int(n) for n in bad),
-            )
-            self._curve = len(self), curve
+            self._curve = len(self), curve_of(self._folded()[0])
         return self._curve[1]
 
     def state(self) -> dict[str, Any]:
@@ -163,16 +150,11 @@ def _merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Each bucket of `a` with its neighbour in `b`, both (6, n)."""
     return np.stack(
         [
-            b[_X],
-            np.minimum(a[_LOW], b[_LOW]),
-            a[_SUM] + b[_SUM],
-            np.maximum(a[_HIGH], b[_HIGH]),
-            a[_COUNT] + b[_COUNT],
-            a[_BAD] + b[_BAD],
+            b[X],
+            np.minimum(a[LOW], b[LOW]),
+            a[SUM] + b[SUM],
+            np.maximum(a[HIGH], b[HIGH]),
+            a[COUNT] + b[COUNT],
+            a[BAD] + b[BAD],
         ]
     )
-
-
-def _filled(row: np.ndarray, some: np.ndarray) -> tuple[float | None, ...]:
-    """The values where there are some, None elsewhere."""
-    return tuple(v if ok else None for v, ok in zip(row.tolist(), some.tolist(), strict=True))

@@ -1,7 +1,8 @@
-"""`fivestep attach`: the watching screen of a run that another process trains."""
+"""`fivestep attach`: the watching screen of a run that another process trains, or of its files."""
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -16,9 +17,10 @@ from textual.widgets.option_list import Option
 
 from ...core.protocol.steps import State
 from ...core.serving.client import RemoteRun
+from ...core.storage.kept_run import KeptRun
 from ...core.storage.run_directory import RunError
 from ...core.storage.run_index import RunSummary
-from ..render.format import clean, counted
+from ..render.format import ago, clean, counted
 from ..setup.attach import attach
 from ..setup.preferences import preference
 from ..terminal.capture import captured
@@ -78,7 +80,7 @@ class AttachApp(FivestepApp):
     Args:
         folder: the runs folder.
         runs: what there is to attach to; of several one is chosen.
-        remote: attached to already.
+        run: attached to already, or read from its files.
         log: takes what there is to say.
         signals: in force while the screen is open.
     """
@@ -87,36 +89,42 @@ class AttachApp(FivestepApp):
         self,
         folder: Path,
         runs: list[RunSummary],
-        remote: RemoteRun | None,
+        run: RemoteRun | KeptRun | None,
         log: MessageLog,
         signals: Signals,
     ) -> None:
         super().__init__(None, log, signals=signals)
-        self._folder, self._runs, self.remote = folder, runs, remote
+        self._folder, self._runs, self.watched = folder, runs, run
         self._watching: WatchScreen | None = None
 
     def open_first(self) -> None:
-        if self.remote is not None:
-            self._watch(self.remote)
+        if self.watched is not None:
+            self._watch(self.watched)
         else:
             self.push_screen(RunsScreen(self._runs))
 
     def on_runs_screen_chosen(self, event: RunsScreen.Chosen) -> None:
         try:
-            self.remote = attach(self._folder, event.name)
+            self.watched = attach(self._folder, event.name)
         except RunError as error:
             self.notify(str(error), severity="error")
         else:
-            self._watch(self.remote)
+            self._watch(self.watched)
 
-    def _watch(self, remote: RemoteRun) -> None:
+    @property
+    def remote(self) -> RemoteRun | None:
+        """The run that is watched, where it answers."""
+        return self.watched if isinstance(self.watched, RemoteRun) else None
+
+    def _watch(self, run: RemoteRun | KeptRun) -> None:
         self.set_interval(0.1, self._tell)
         self._watching = WatchScreen(
-            remote,
+            run,
             log=self.messages,
-            kept=lambda: remote.location,
-            attached=remote,
-            alerts=self.alerts(remote.info.name, preference("bell")),
+            kept=lambda: run.location,
+            attached=self.remote,
+            files=partial(_age, run) if isinstance(run, KeptRun) else None,
+            alerts=self.alerts(run.info.name, preference("bell")) if self.remote else None,
         )
         self.push_screen(self._watching)
 
@@ -132,11 +140,20 @@ class AttachApp(FivestepApp):
             self.notify(text)
 
 
-def open_attached(folder: Path, runs: list[RunSummary], remote: RemoteRun | None) -> int:
+def _age(run: KeptRun) -> str:
+    """That a run is read from its files, how old they are, and why nobody is asked."""
+    written = "" if run.written is None else f", {ago(time.time() - run.written)} old"
+    paused = next((c.kind for c in reversed(run.changes) if c.kind in ("pause", "resume")), "")
+    if run.outcome is not None:
+        return f"read from its files{written}: it is not being trained"
+    return f"read from its files{written}{', paused then' * (paused == 'pause')}: {clean(run.why)}"
+
+
+def open_attached(folder: Path, runs: list[RunSummary], run: RemoteRun | KeptRun | None) -> int:
     """Watch a run of another process until the person leaves.
 
     Args:
-        folder, runs, remote: as `AttachApp`.
+        folder, runs, run: as `AttachApp`.
 
     Returns:
         The exit code: 0 left, or the run has finished or stopped; 1 it has failed, or its process
@@ -145,18 +162,18 @@ def open_attached(folder: Path, runs: list[RunSummary], remote: RemoteRun | None
     forget_size()
     log = MessageLog()
     with Signals(partial(Settings().restore, "")) as signals:
-        app = AttachApp(folder, runs, remote, log, signals)
+        app = AttachApp(folder, runs, run, log, signals)
         with captured(log.add), warnings_once():
             app.run()
         lost = signals.hung_up or is_gone()
-        remote = app.remote
-        if remote is not None:
-            remote.close()
+        watched = app.watched
+        if watched is not None:
+            watched.close()
         if lost:
             let_go()
             return 128 + HANGUP
         code = signals.exit_code or 0
-        return code if remote is None else _left(remote) or code
+        return _left(watched) or code if isinstance(watched, RemoteRun) else code
 
 
 def _left(remote: RemoteRun) -> int:

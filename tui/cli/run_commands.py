@@ -138,17 +138,16 @@ def attach(
     ] = None,
     runs_dir: RunsDirOption = None,
 ) -> None:
-    """Watch and steer a run that another process trains.
+    """Watch and steer a run that another process trains, or look at any other from its files.
 
     It goes on whatever becomes of this screen; of several live runs one can be chosen.
     """
-    from ..setup.attach import attach as attach_to
-    from ..setup.attach import live_runs
+    from ..setup.attach import attach_or_read, live_runs
 
     folder = runs_folder(runs_dir)
     if not on_a_terminal():
         raise UsageError("attach needs a terminal; fivestep ctl NAME status does not", ctx)
-    remote = None
+    run = None
     with refusals():
         runs = [] if name is not None else live_runs(folder)
         if name is None and not runs:
@@ -157,10 +156,10 @@ def attach(
                 "reached from here; fivestep runs lists what there is"
             )
         if len(runs) < 2:
-            remote = attach_to(folder, name or runs[0].name)
+            run = attach_or_read(folder, name or runs[0].name)
     with importing():
         from ..app.attach import open_attached
-    raise typer.Exit(open_attached(folder, runs, remote))
+    raise typer.Exit(open_attached(folder, runs, run))
 
 
 def ctl(

@@ -121,7 +121,7 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
         ("resumed", len(meta.get("resumes") or ())),
         ("checkpoints", f"{run.checkpoints}, {size(run.size)} in all"),
         ("to resume", f"fivestep resume {run.name}" if run.resumable else None),
-        ("to attach", f"fivestep attach {run.name}" if run.reachable else None),
+        ("to attach" if run.reachable else "to look at", f"fivestep attach {run.name}"),
         ("to stop", process and f"kill {process} (after the batch under way, and saved)"),
     ]
     width = max(len(label) for label, value in facts if value)

@@ -42,12 +42,17 @@ class Situation:
     attached: bool = False
     """Another process trains the run."""
     steers: bool = True
-    """This screen steers it; another one does where not."""
+    """This screen steers it; another one does where not, or nobody from here."""
+    files: bool = False
+    """The run is read from its files: it can only be looked at."""
 
     @property
     def live(self) -> bool:
         """The run goes on, or is paused."""
         return not self.state.ended
+
+
+FILES: Final = "the run is read from its files, which only tell its numbers"
 
 
 def _always(at: Situation) -> bool:
@@ -101,7 +106,13 @@ def _trouble(at: Situation) -> bool:
 
 
 def _detachable(at: Situation) -> bool:
-    return at.live and not at.leaving and (at.attached or (at.kept and not at.trouble))
+    if at.files or at.leaving or not at.live:
+        return False
+    return at.attached or (at.kept and not at.trouble)
+
+
+def _answers(at: Situation) -> bool:
+    return not at.files
 
 
 def _ended(at: Situation) -> bool:
@@ -155,7 +166,7 @@ _TABLE: Final = (
                otherwise="this run keeps no files: it can't go on without this screen"),
     KeyCommand("take_over", ("O",), "O", "take over",
                "Attached, while another screen steers: steer from here", "Steer",
-               lambda at: at.live and not at.steers, 1, style="warn"),
+               lambda at: at.live and not at.steers and not at.files, 1, style="warn"),
     KeyCommand("traceback", ("T",), "T", "traceback",
                "Show where in the code it failed", "After the run",
                lambda at: at.traceback and (at.trouble or at.state is State.FAILED), 1,
@@ -173,7 +184,7 @@ _TABLE: Final = (
                lambda at: at.selected or at.searching),
     KeyCommand("inside", ("i",), "i", "inside",
                "Inside the batch: the code, the layers, what each step changes in them", "Look",
-               footer=4),
+               _answers, 4, otherwise=FILES),
     KeyCommand("spread", ("h",), "h", "histograms",
                "Inside: histograms of the weights, of the gradients, or none", "Look",
                lambda at: at.inside, 6,
@@ -184,13 +195,13 @@ _TABLE: Final = (
                otherwise="for the code, which {inside} opens"),
     KeyCommand("picture", ("p",), "p", "picture",
                "What the model knows by now, in pictures; then the chart again", "Look",
-               footer=6),
+               _answers, 6, otherwise=FILES),
     KeyCommand("batch_content", ("a",), "a", "data",
                "The batch at hand: its first samples, what the model makes of them, each loss",
-               "Look", footer=7, short=""),
+               "Look", _answers, 7, "", otherwise=FILES),
     KeyCommand("parameters", ("o",), "o", "parameters",
                "Every parameter, its gradient, and the optimizer's arithmetic on real numbers",
-               "Look", footer=7, short="values"),
+               "Look", _answers, 7, "values", otherwise=FILES),
     KeyCommand("epochs", ("E",), "E", "epochs",
                "Every epoch in a row: average loss, validation, metric, seconds", "Look",
                footer=9),
@@ -232,12 +243,12 @@ _TABLE: Final = (
                lambda at: _live(at) and not at.leaving and not at.attached, 1),
     KeyCommand("leave", ("q", "ctrl+c"), "q", "leave",
                "Attached: ask whether to leave the run, which goes on, or to stop it", "Program",
-               lambda at: at.live and not at.leaving and at.attached, 1),
+               lambda at: at.live and not at.leaving and at.attached and not at.files, 1),
     KeyCommand("leave_at_once", ("ctrl+c",), "ctrl+c", "leave at once",
                "While leaving waits for a batch or a checkpoint: wait no longer", "Program",
                lambda at: at.leaving, 1),
     KeyCommand("quit", ("q", "ctrl+c"), "q", "quit", "Leave fivestep", "Program",
-               lambda at: _ended(at) and not at.leaving, 1),
+               lambda at: (_ended(at) or at.files) and not at.leaving, 1),
     KeyCommand("shell", ("ctrl+z",), "ctrl+z", "shell",
                "To the shell, training stops; fg comes back, bg trains on without a screen",
                "Program"),
@@ -272,7 +283,9 @@ def why_not(key: str, at: Situation) -> str:
     if command is None:
         return ""
     reason = keyed(command.otherwise)
-    if command.when is _mine_ended and at.attached:
+    if command.group == "Steer" and at.files:
+        reason = FILES
+    elif command.when is _mine_ended and at.attached:
         reason = "not in an attached screen"
     elif command.group == "Steer" and at.state.ended:
         reason = "the run has ended" + (keyed(", {again} runs it again") if not at.attached else "")

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...core.storage.files import clean
 from ...core.storage.run_directory import RunDirectory, RunError
@@ -15,6 +15,9 @@ from ...core.storage.run_index import RunSummary, list_runs, summary
 
 if TYPE_CHECKING:
     from ...core.serving.client import RemoteRun
+    from ...core.storage.kept_run import KeptRun
+
+STARTING: Final = "is starting"
 
 
 def every_run(folder: Path) -> list[RunSummary]:
@@ -82,6 +85,33 @@ def _address(folder: Path, name: str) -> str:
     return answers_at[1]
 
 
+def attach_or_read(folder: Path, name: str) -> RemoteRun | KeptRun:
+    """Attach to a run, or where nobody answers for it read its files.
+
+    Raises:
+        RunError: there is no such run, or it is only just starting.
+    """
+    from ...core.serving.cards import cards
+    from ...core.storage.kept_run import KeptRun
+
+    if any(card.name == name for card in cards()):
+        return attach(folder, name)
+    directory = RunDirectory.look(folder, name)
+    if not directory.running:
+        host, _ = directory.answers_at or ("", "")
+        elsewhere = host not in ("", socket.gethostname())
+        return KeptRun(directory, f"it may be trained on {host}, attach to it there" * elsewhere)
+    why = out_of_reach(directory.path)
+    if why == STARTING:
+        raise RunError(f"run {directory.name} {why}")
+    if not why:
+        try:
+            return attach(folder, name)
+        except RunError as error:
+            why = str(error)
+    return KeptRun(directory, why)
+
+
 def out_of_reach(path: Path) -> str:
     """Why a run that is being trained can't be reached from here; "" if it can, as far as is
     known. Said behind its name.
@@ -95,4 +125,4 @@ def out_of_reach(path: Path) -> str:
         return f"can't be attached to: {why}"
     if directory.read_meta()[0].get("kind") == "loop":
         return "can't be attached to: it is a loop of your own"
-    return "is starting"
+    return STARTING

@@ -6,7 +6,7 @@ import hashlib
 import time
 import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -242,6 +242,7 @@ def info_facts(info: RunInfo) -> dict[str, Any]:
         "optimizer": info.optimizer,
         "seed": info.seed,
         "settings": dict(info.settings) or None,
+        "info": asdict(info),
     }
 
 

@@ -65,6 +65,7 @@ class WatchScreen(Screen[None]):
         attached: the source again, where another process trains it.
         inside: begin with the inside of the batch open.
         alerts: call a person back; None is silent.
+        files: says how old the files are that the run is read from, where it is.
         ascii: draw in ASCII only; None decides by the locale.
         live: draw by itself; otherwise only when `tick` is called.
     """
@@ -85,6 +86,7 @@ class WatchScreen(Screen[None]):
         attached: RemoteRun | None = None,
         inside: bool = False,
         alerts: Alerts | None = None,
+        files: Callable[[], str] | None = None,
         ascii: bool | None = None,
         clock: Callable[[], float] = time.perf_counter,
         live: bool = True,
@@ -95,7 +97,8 @@ class WatchScreen(Screen[None]):
         self.source, self._read_device = source, device
         self.messages = log or MessageLog()
         self.panels = Panels(source.info, self.messages, location, ascii=ascii)
-        self.panels.outcome.attached = attached is not None
+        self.panels.outcome.attached = attached is not None or files is not None
+        self._files = files
         self.pages = Pages(self, self.panels)
         self.actions = Actions(
             self,
@@ -105,6 +108,7 @@ class WatchScreen(Screen[None]):
             self.pages,
             kept=bool(location.place),
             attached=attached,
+            files=files is not None,
             look_soon=self._look_soon,
             redraw=self.tick,
             ascii=ascii,
@@ -254,6 +258,8 @@ class WatchScreen(Screen[None]):
                 panel.redraw()
         if s is not None:
             self._draw_inside(s, now, fresh=fresh, moving=moving)
+            if self._files is not None:
+                panels.notice.files = self._files()
             panels.notice.show(self.actions.faults)
             self.set_class(panels.notice.display or panels.verdict.display, "-alert")
         self._show_saved(s)

@@ -52,6 +52,7 @@ class Actions:
         screen: dialogs are pushed above it, messages to the app posted from it.
         kept: the run is kept on the disk.
         attached: the source, where another process trains it.
+        files: the run is read from its files, and not asked for anything.
         look_soon: called when a command was sent, so that its effect is seen at once.
         redraw: called after every command.
     """
@@ -66,13 +67,14 @@ class Actions:
         *,
         kept: bool,
         attached: RemoteRun | None = None,
+        files: bool = False,
         look_soon: Callable[[], None],
         redraw: Callable[[], object],
         ascii: bool,
     ) -> None:
         self._screen, self._source, self._log = screen, source, log
         self._panels, self._pages, self._kept = panels, pages, kept
-        self._attached = attached
+        self._attached, self._files = attached, files
         self._look_soon, self._redraw, self._ascii = look_soon, redraw, ascii
         self.snapshot: Snapshot | None = None
         self._lr_factor: float | None = None
@@ -162,8 +164,9 @@ class Actions:
             full=self._pages.full is not None,
             code=self._pages.code_is_seen,
             broken=s is not None and (s.undo or bool(self.faults)),
-            attached=self._attached is not None,
-            steers=self._attached is None or not self._attached.steerer,
+            attached=self._attached is not None or self._files,
+            steers=not self._files and (self._attached is None or not self._attached.steerer),
+            files=self._files,
         )
 
     @property

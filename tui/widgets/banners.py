@@ -143,6 +143,8 @@ class NoticeBar(Panel):
     """Whether nothing can be done about it any more."""
     held = ""
     """The breakpoint that holds the run, and its numbers."""
+    files: str = ""
+    """Of which age the files are that the run is read from; "" where it is asked."""
     _break: object = None
     _place: tuple[object, ...] = ()
 
@@ -187,13 +189,16 @@ class NoticeBar(Panel):
             rows.append(
                 (f"PAUSED {self.held}", keyed("{resume} goes on, {breakpoints} edits"), "now")
             )
+        if self.files:
+            rows.append((self.files, "", "bold"))
         return rows
 
     def lines(self, width: int, height: int) -> list[Line]:
         rows = []
         for text, way, style in self._notices():
             answer = f"  —  {way} " if way else ""
-            full = line(f" ✗ {text}" if style == "bad" else f" ❚❚ {text}", answer)
+            icon = {"bad": "✗ ", "now": "❚❚ "}.get(style, "")
+            full = line(f" {icon}{text}", answer)
             if way and line_width(full) > width:
                 keep = max(0, width - len(way) - 3)
                 full = (*sized(line(f" {text}"), keep), (f"  {way} ", ""))

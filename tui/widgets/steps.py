@@ -79,7 +79,7 @@ class StepsPanel(RunPanel):
     def _pace(self) -> str:
         """How fast the marker moves, in words; "" while a person can follow it."""
         s = self.snapshot
-        if s is None or s.state not in (State.RUNNING, State.VALIDATING):
+        if s is None or not s.phases or s.state not in (State.RUNNING, State.VALIDATING):
             return ""
         if s.speed is not None:
             return f"{s.speed:g} steps a second" if s.speed > READABLE else ""

@@ -27,6 +27,7 @@ from ..core.protocol.steps import Task
 from ..core.training.data import TensorBatches
 from ..core.training.device import auto_threads, choose_device
 from ..core.training.fused import OPTIMIZERS
+from ..core.training.split import Split, SplitTensors
 from ..core.training.training import About, Amp, Training, autocast
 from . import models
 from .components import STANDARD
@@ -45,12 +46,17 @@ VALIDATION_BATCH = 4
 """To validate or to test keeps no graph, so these batches may be this many times larger."""
 
 
-def build(recipe: Recipe, doing: Callable[[str], None] = lambda what: None) -> Training:
+def build(
+    recipe: Recipe,
+    doing: Callable[[str], None] = lambda what: None,
+    split: Split | None = None,
+) -> Training:
     """Everything that the recipe names, ready to run.
 
     Args:
         recipe: what to make.
         doing: is told what is being done, in a few words.
+        split: how several processes share the batches, where they do.
 
     Seeds torch's global generator with the recipe's seed, from which the weights are drawn; the
     order of the batches is drawn from a generator of its own with the same seed.
@@ -81,6 +87,8 @@ def build(recipe: Recipe, doing: Callable[[str], None] = lambda what: None) -> T
         recipe.batch_size,
         torch.Generator().manual_seed(recipe.seed),
     )
+    if split is not None:
+        batches = SplitTensors(batches, split)
 
     def held_out(features: Tensor, labels: Tensor) -> TensorBatches:
         size = recipe.batch_size * VALIDATION_BATCH

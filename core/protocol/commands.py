@@ -79,6 +79,9 @@ class Validate:
 class Save:
     """Save a checkpoint at the end of the batch under way."""
 
+    due: bool = False
+    """Nobody has asked: it is time for one."""
+
 
 @dataclass(frozen=True, slots=True)
 class GoBack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from ..protocol.commands import (
@@ -102,9 +103,12 @@ class Controller:
         """What the run is held by until `way_on` is set: the outcome that it would have."""
         self.way_on: WayOn | None = None
         """What a command has decided. Later commands wait until it is done."""
+        self.ask: Callable[[Command], object] | None = None
+        """Where several ranks train: how a command of one of them gets to all."""
         self._advancing: Literal["phase", "batch", "epoch"] | None = None
         self._advanced_from = self._place()
-        self._slow_left = 0.0
+        self.slow_left = 0.0
+        """Seconds that slow motion still holds at this gate."""
 
     def apply(self, command: Command) -> None:
         """Do, or note for the gate that allows it, what a command says."""
@@ -127,7 +131,7 @@ class Controller:
                     pace = "full speed" if speed is None else f"slow motion, {speed:g} steps/s"
                     self._note(pace, "speed")
                     self.speed = speed
-                    self._slow_left = 0.0 if speed is None else 1 / speed
+                    self.slow_left = 0.0 if speed is None else 1 / speed
             case ScaleLR(factor):
                 rate = self._run.rate
                 by = factor / rate.factor
@@ -142,8 +146,10 @@ class Controller:
             case Validate():
                 self._note("validation asked for", "validate")
                 self.validating = True
-            case Save():
-                self.saving = "asked"
+            case Save(due):
+                if not due:
+                    self.saving = "asked"
+                self.saving = self.saving or "due"
             case SetFault(fault, on):
                 self.faults = self.faults | {fault} if on else self.faults - {fault}
             case Undo():
@@ -227,7 +233,9 @@ class Controller:
         batch is under way.
         """
         self._note(text, kind)
-        if stop:
+        if self.ask is not None:
+            self.ask(Stop(text) if stop else Pause())
+        elif stop:
             self.stopping, self.stop_reason = "batch", text
             self._go()
         else:
@@ -248,9 +256,14 @@ class Controller:
             or self.faults != self._run.progress.faults
         )
 
+    @property
+    def lockstep(self) -> bool:
+        """Whether several ranks have to meet at every gate: the run is held, or steps."""
+        return self.paused or self._advancing == "phase" or self.speed is not None
+
     def arrive(self) -> None:
         """The run is at a new gate: begin the delay of slow motion, end a single step."""
-        self._slow_left = 0.0 if self.speed is None else 1 / self.speed
+        self.slow_left = 0.0 if self.speed is None else 1 / self.speed
         now, then = self._place(), self._advanced_from
         if (
             (self._advancing == "phase")
@@ -269,13 +282,13 @@ class Controller:
         """
         if self.paused or self.trouble is not None:
             return math.inf
-        if self._slow_left > 0 and not self.stopping:
-            return self._slow_left
+        if self.slow_left > 0 and not self.stopping:
+            return self.slow_left
         return None
 
     def held(self, seconds: float) -> None:
         """The run was held for this long."""
-        self._slow_left -= seconds
+        self.slow_left -= seconds
 
     def must_stop(self, step: Step) -> bool:
         """Whether to end the run here: it was asked for, and no batch is under way."""

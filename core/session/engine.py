@@ -6,7 +6,9 @@ import math
 from contextlib import closing
 from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
+from ..protocol.commands import Save
 from ..protocol.snapshot import Outcome, Snapshot
 from ..protocol.steps import State, Step, Steps
 from ..storage.persistence import Persistence
@@ -14,14 +16,16 @@ from ..training.data import batch_count, stream_batches
 from ..training.lazy import UNMADE, unmade
 from ..training.loop import training_loop, validate
 from ..training.nonfinite import bad_weights
+from .agreement import Agreement
 from .breakpoints import Breakpoints
 from .controller import Controller, StoppedError, UndoneError, WayOn
 from .mailbox import Mailbox
 from .probes import Probes
+from .rank_readings import RankReadings
 from .readings import Readings
 from .recorder import ValidationRecorder
 from .replay import Replay
-from .state import RunState, StateError, take_model, take_state
+from .state import RunState, StateError, take_model, take_own, take_state
 
 
 class Engine:
@@ -51,7 +55,17 @@ class Engine:
         metrics = (*training.task.metric_names, *training.metrics)
         breakpoints = Breakpoints(run.progress, run.recorder, metrics)
         self.controller = Controller(run, breakpoints)
-        self.readings = Readings(run, stop_on_nonfinite=stop_on_nonfinite)
+        self.agreement: Agreement | None = None
+        """Where several ranks train: what they agree on."""
+        if training.ranks is not None and training.replica is not None:
+            ranks, replica = training.ranks, training.replica
+            self.agreement = agreement = Agreement(ranks, replica, mailbox, self.controller)
+            self.controller.ask = mailbox.send
+            self.readings: Readings = RankReadings(
+                run, ranks, replica, lambda: agreement.asks, stop_on_nonfinite=stop_on_nonfinite
+            )
+        else:
+            self.readings = Readings(run, stop_on_nonfinite=stop_on_nonfinite)
         self.probes = Probes(run, self.controller, self.readings, breakpoints, stops=stop_on_break)
         self.validation = ValidationRecorder(
             training, run.progress, run.recorder, run.clock, run.loaders
@@ -100,6 +114,7 @@ class Engine:
         """
         mailbox, progress = self.mailbox, self.run.progress
         readings, probes, saving = self.readings, self.probes, self._saving
+        agreement = self.agreement
         spent, events = self.run.clock.spent, self.run.clock.events
         # Python 3.11 takes a tenth of a microsecond to look up a member of an enumeration.
         backward, other, validating = Step.BACKWARD, Step.OTHER, Step.VALIDATE
@@ -127,7 +142,8 @@ class Engine:
                     if probes.active and probes.check("end", step):
                         mailbox.attention = True
                     if saving is not None and here >= saving.due:
-                        self.controller.saving = self.controller.saving or "due"
+                        self._save_is_due()
+                    if agreement is not None and agreement.called():
                         mailbox.attention = True
                 if progress.epoch != self._epoch:
                     self._epoch = progress.epoch
@@ -145,7 +161,8 @@ class Engine:
         """
         clock, controller, mailbox = self.run.clock, self.controller, self.mailbox
         asking = controller.trouble is not None
-        changed_loop = False
+        changed_loop, agreement = False, self.agreement
+        inbox = mailbox if agreement is None else agreement
         busy_since = self.now[1]
         if not asking:
             controller.arrive()
@@ -153,8 +170,10 @@ class Engine:
                 self._follow(self.replay, step)
         while True:
             mailbox.attention = False
+            if agreement is not None:
+                agreement.arrive()
             # What was sent, in order. What comes after a way back waits for the state behind it.
-            while controller.way_on is None and (command := mailbox.next_command()) is not None:
+            while controller.way_on is None and (command := inbox.next_command()) is not None:
                 controller.apply(command)
                 mailbox.settled = False
             self.tell_notices()
@@ -200,12 +219,15 @@ class Engine:
             if not for_long:
                 clock.watched += before - busy_since
                 busy_since = before
-            mailbox.wait(None if for_long else hold)
+            patience = None if for_long else hold
+            mailbox.wait(patience if agreement is None else agreement.patience(patience))
             here = perf_counter()
             clock.waited += here - busy_since  # answering while paused is no training time either
             controller.held(here - before)
             busy_since = here
         mailbox.settled = False
+        if agreement is not None:
+            agreement.leave()
         if controller.norm_wanted and step is Step.UPDATE and not asking:
             controller.norm_wanted = False
             self.now = (Step.OTHER, perf_counter())
@@ -244,6 +266,8 @@ class Engine:
         """
         controller = self.controller
         controller.trouble = trouble
+        if self.agreement is not None:
+            self.agreement.call()
         self._attend(self.now[0])
         way_on = controller.way_on
         assert way_on is not None
@@ -315,16 +339,24 @@ class Engine:
             )
             recorder.change(progress, text, "warning")
         self.controller.epoch_ended()
+        kinds: tuple[str, ...] = ()
         if self._saving is not None:
-            for kind in self._saving.after_epoch(summary.epoch, best=recorder.is_best(summary)):
-                self.save(kind)
+            kinds = self._saving.after_epoch(summary.epoch, best=recorder.is_best(summary))
+        ranks = run.training.ranks
+        for kind in kinds if ranks is None else ranks.from_first(kinds):
+            self.save(kind)
         if self.probes.check("validation", Step.DATA):
             self.mailbox.attention = True
         self._watched(step, here)
 
     def save(self, kind: str = "last") -> None:
         """Have the run's state written to the disk, as it is between two batches."""
-        run, saving = self.run, self._saving
+        run, saving, ranks = self.run, self._saving, self.run.training.ranks
+        others: tuple[dict[str, Any], ...] = ()
+        if ranks is not None and kind != "best":
+            others = tuple(ranks.exchange({} if ranks.first else take_own(run))[1:])
+            if not ranks.first:
+                return
         if saving is None:
             if kind == "asked":
                 text = "nothing saved: this run keeps no files"
@@ -337,12 +369,22 @@ class Engine:
             saving.refuse(f"{bad} holds NaN or infinity")
         else:
             try:
-                saving.save(kind, take_model(run) if kind == "best" else take_state(run))
+                state = take_model(run) if kind == "best" else take_state(run)
+                saving.save(kind, {**state, "others": others} if others else state)
             except StateError as error:
                 saving.refuse(str(error))
             except MemoryError:
                 saving.refuse("there is no memory for a copy of the run's state")
         self.tell_notices()
+
+    def _save_is_due(self) -> None:
+        """It is time for a checkpoint, which all ranks have to take part in."""
+        if self.agreement is None:
+            self.controller.saving = self.controller.saving or "due"
+            self.mailbox.attention = True
+        elif self._saving is not None:
+            self._saving.due = math.inf
+            self.mailbox.send(Save(due=True))
 
     def count_batch(self) -> None:
         """Count the batch under way: its update is made, though its schedule has failed."""

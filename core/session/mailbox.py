@@ -95,9 +95,19 @@ class Mailbox:
 
     # For the run, in its own thread.
 
-    def next_command(self) -> Command | None:
-        """Remove and return the oldest command that waits; None if there is none."""
+    @property
+    def waiting(self) -> bool:
+        """Whether a command waits."""
+        return bool(self._commands)
+
+    def next_command(self, kinds: tuple[type, ...] | None = None) -> Command | None:
+        """Remove and return the oldest command that waits; None if there is none, or if it is, or
+        its sender's, of none of these kinds.
+        """
         if not self._commands:
+            return None
+        oldest = self._commands[0]
+        if kinds is not None and not isinstance(getattr(oldest, "command", oldest), kinds):
             return None
         self._taken += 1
         return self._commands.popleft()

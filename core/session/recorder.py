@@ -11,6 +11,8 @@ from functools import reduce
 from operator import add
 from typing import Any, Final, Protocol, TypeGuard
 
+from torch import Tensor
+
 from ..protocol.at_hand import EpochRow
 from ..protocol.commands import Sender
 from ..protocol.listener import Listener
@@ -18,10 +20,12 @@ from ..protocol.parameter_groups import GroupLrs
 from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
 from ..protocol.steps import State, Step, Task
 from ..storage.batch_lines import MOST, BatchBlock
+from ..training.loop import BatchConsumer
 from ..training.lr import LearningRate
 from ..training.metrics import ClassificationMeter, Meter, meter_for
 from ..training.progress import Progress
 from ..training.resume_data import Loaders
+from ..training.split import counts
 from ..training.training import Training
 from .clock import WARM_UP, Clock
 from .series import Series
@@ -555,19 +559,31 @@ class ValidationRecorder:
         self._nan: dict[str, int] = {}
         """How often a metric was NaN; -1 once it was anything else."""
 
-    def begin(self) -> Meter:
+    def begin(self) -> BatchConsumer:
         """A meter for the validation that starts now."""
         training = self._training
+        if training.ranks is not None:
+            training.ranks.same_buffers(training.model)
         self._meter = meter_for(training.task, training.metrics, training.criterion)
         self._began = self._clock.spent[Step.VALIDATE]
         self._loaders.validation_begins()
-        return self._meter
+        return self._meter if training.ranks is None else self
+
+    def update(self, outputs: Any, labels: Any, loss: Tensor) -> None:
+        """Add a rank's part of a batch: outputs and labels (B, ...), loss () the mean over it."""
+        assert self._meter is not None
+        mine = counts(self._training.validation, self._progress.val_batch)
+        if mine is None or mine[0]:
+            self._meter.update(outputs, labels, loss)
 
     def end(self) -> bool:
         """Record the result of the last validation; whether there was one since the last call."""
         if self._meter is None:
             return False
         seconds = self._clock.spent[Step.VALIDATE] - self._began
+        ranks = self._training.ranks
+        if ranks is not None and counts(self._training.validation, 0) is not None:
+            self._meter.merge(ranks.exchange)
         loss, metrics = self._meter.result()
         self._record.validated(self._progress.batches_done, loss, metrics, seconds)
         if isinstance(self._meter, ClassificationMeter):

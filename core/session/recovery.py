@@ -10,7 +10,7 @@ from ..protocol.faults import Fault, Undone
 from ..protocol.snapshot import Outcome
 from ..storage.persistence import Persistence
 from .engine import Engine
-from .state import put_rng, put_state
+from .state import put_rng, put_state, state_of_rank
 
 OnNonFinite = Literal["stop", "rollback", "ask", "ignore"]
 REWINDS: Final = 3
@@ -36,23 +36,28 @@ class Recovery:
         Returns:
             Whether the run can go on.
         """
-        run, saving = self._engine.run, self._saving
+        run, saving, ranks = self._engine.run, self._saving, self._engine.run.training.ranks
         progress, rate = run.progress, run.rate
+        keeps = saving is not None
+        if ranks is not None:
+            keeps = ranks.from_first(keeps)
         self._rewinds[progress.batches_done] += 1
         asks = self._on_nonfinite == "ask"
         broken = self._engine.controller.healthy is not None
         if self._rewinds[progress.batches_done] > REWINDS and not (asks and broken):
             return False
-        if asks and (saving is not None or broken):
+        if asks and (keeps or broken):
             way_on = self._engine.ask(trouble)
             if way_on == "stop":
                 return False
-            if way_on == "undo" or saving is None:
+            if way_on == "undo" or not keeps:
                 self.undo()
                 return True
         elif self._on_nonfinite != "rollback":
             return False
         good = None if saving is None else saving.newest()
+        if ranks is not None:
+            good = ranks.from_first(good)
         if good is None:
             return False
         factor, batch = rate.factor / 2, progress.batches_done
@@ -83,6 +88,7 @@ class Recovery:
     def _put(self, state: Mapping[str, Any]) -> None:
         engine, run = self._engine, self._engine.run
         faults = run.progress.faults
+        state = state_of_rank(state, run.training)
         put_state(run, state, rewinding=True)
         put_rng(state, run.training.device)
         run.clock.forget_rates(run.progress.batches_done, run.progress.samples_done)

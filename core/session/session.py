@@ -38,6 +38,7 @@ from ..training.resume_data import Loaders, unrepeatable
 from ..training.rng import seed_rng
 from ..training.training import Training
 from ..training.workers import Workers
+from .agreement import told_by_ranks
 from .breakpoints import BreakReport
 from .clock import Clock, EventClock
 from .controller import StoppedError, UndoneError
@@ -48,7 +49,7 @@ from .recorder import Recorder
 from .recovery import OnNonFinite, Recovery
 from .replay import FirstTime, Replay
 from .resume_check import ResumeCheck
-from .state import RunState, put_rng, put_state
+from .state import RunState, put_rng, put_state, state_of_rank
 
 if TYPE_CHECKING:
     from ..serving.rank_reader import RankReader
@@ -188,6 +189,13 @@ class Session:
         log = None if saving is None else saving.log
         recorder = Recorder(training.task, clock, listener, log, self.rate.groups)
         self._run = RunState(training, self.progress, self.rate, recorder, clock, Loaders(training))
+        ranks = training.ranks
+        if ranks is not None:
+            on_nonfinite = ranks.from_first(on_nonfinite)
+            if not ranks.first:
+                breakpoints = ()  # the first looks for all
+            if state is not None:
+                state = state_of_rank(state, training)
         self._state = state
         self._notes = notes
         self.resumed_at: int | None = None
@@ -359,7 +367,7 @@ class Session:
         training = self.training
         with computing_with(training.threads):
             if training.seed is not None:
-                seed_rng(training.seed)
+                seed_rng(training.seed + (0 if training.ranks is None else training.ranks.number))
             self._run.clock.start()
             self._engine.now = (Step.OTHER, perf_counter())
             try:
@@ -367,6 +375,8 @@ class Session:
                 outcome = self._train()
             except Exception as error:
                 outcome = self._interrupted(error) or self._failed(error)
+                if training.ranks is not None:
+                    outcome = told_by_ranks(training.ranks, outcome)
                 self._workers.end()
             except BaseException as error:
                 self._end(self._failed(error))
@@ -442,6 +452,8 @@ class Session:
         engine, mailbox, controller = self._engine, self.mailbox, self._engine.controller
         if not lost_worker(error) or engine.now[0] not in (Step.DATA, Step.VALIDATE):
             return None
+        if self.training.ranks is not None:
+            return None
         give_up = perf_counter() + BLINK
         while controller.stopping is None and (left := give_up - perf_counter()) > 0:
             mailbox.attention = False
@@ -458,11 +470,14 @@ class Session:
         """The outcome of a failure. A checkpoint is saved where no batch was under way."""
         engine, training = self._engine, self.training
         step = engine.now[0]
-        between = step in (Step.DATA, Step.VALIDATE)
+        # Several ranks save together, or not at all.
+        between = training.ranks is None and step in (Step.DATA, Step.VALIDATE)
         outcome = describe_failure(error, training.model, self.progress, step)
         if isinstance(error, ScheduleError):  # it fails behind a whole update
             # An accumulation that is closed late, after its batches were counted, is not known.
-            between = training.accumulate == 1 or batch_count(training.batches) is not None
+            between = training.ranks is None and (
+                training.accumulate == 1 or batch_count(training.batches) is not None
+            )
             if between and training.scheduler_per == "update":
                 engine.count_batch()
         if between and isinstance(error, Exception) and not isinstance(error, NonFiniteError):

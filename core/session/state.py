@@ -27,7 +27,7 @@ from ..training.lazy import UNMADE, made_buffers, unmade
 from ..training.lr import LearningRate
 from ..training.progress import COUNTERS, Progress, tensors_in
 from ..training.resume_data import Loaders, hidden_generators, unrepeatable
-from ..training.rng import rng_state, set_rng_state
+from ..training.rng import everything_untouched, rng_state, seed_rng, set_rng_state
 from ..training.training import Training
 from .clock import Clock
 from .fit import SPOILED, misfit, moments_misfit
@@ -106,28 +106,53 @@ def take_state(run: RunState) -> dict[str, Any]:
         "rate": run.rate.state(),
         "record": run.recorder.state(),
         "clock": run.clock.state(),
-        "loaders": run.loaders.state(trained=progress.trained),
-        "rng": rng_state(training.device),
     }
     if isinstance(training.criterion, nn.Module) and training.criterion.state_dict():
         state["criterion"] = training.criterion.state_dict()
     if training.scheduler is not None:
         state["scheduler"] = training.scheduler.state_dict()
-    if progress.order is not None:
-        state["order"] = progress.order
     if run.began:
         state["began"] = run.began
-    carried = run.carried.changed()
-    if carried:
-        state["carried"] = {k: v for k, v in carried.items() if _size(v) <= LARGEST}
-        state["left_out"] = [name for name in carried if name not in state["carried"]]
     if scaler.is_enabled():
         state["scaler"] = scaler.state_dict()
     if window:
         state["gradients"] = {
             name: p.grad for name, p in training.model.named_parameters() if p.grad is not None
         }
+    return {key: _kept(value, key) for key, value in state.items()} | take_own(run)
+
+
+def take_own(run: RunState) -> dict[str, Any]:
+    """What of the run's state is each rank's own, where several train: its generators, and what
+    its model carries from batch to batch.
+
+    Raises:
+        StateError: as `take_state`.
+    """
+    progress = run.progress
+    state: dict[str, Any] = {
+        "loaders": run.loaders.state(trained=progress.trained),
+        "rng": rng_state(run.training.device),
+    }
+    if progress.order is not None:
+        state["order"] = progress.order
+    carried = run.carried.changed()
+    if carried:
+        state["carried"] = {k: v for k, v in carried.items() if _size(v) <= LARGEST}
+        state["left_out"] = [name for name in carried if name not in state["carried"]]
     return {key: _kept(value, key) for key, value in state.items()}
+
+
+def state_of_rank(state: Mapping[str, Any], training: Training) -> Mapping[str, Any]:
+    """The state as this rank had it. One that was not there draws numbers of its own from here."""
+    ranks, others = training.ranks, state.get("others", ())
+    if ranks is None or ranks.first:
+        return state
+    if len(others) == ranks.size - 1:
+        return {**state, **others[ranks.number - 1]}
+    with everything_untouched(training.device):
+        seed_rng((training.seed or 0) + ranks.number + state["progress"]["batches_done"])
+        return {**state, "rng": rng_state(training.device)}
 
 
 def take_model(run: RunState) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from .unfit import UnfitError
 
 def plain_epoch(training: Training, rate: LearningRate, progress: Progress, batches: Feed) -> Steps:
     """The guide's loop over the batches of one epoch that are left."""
-    model, criterion, optimizer = training.model, training.criterion, training.optimizer
+    model, criterion, optimizer = training.called, training.criterion, training.optimizer
     model.train()
     while batches.more:
         yield Step.DATA
@@ -72,7 +72,7 @@ def full_epoch(training: Training, rate: LearningRate, progress: Progress, batch
 
     A step that a fault leaves out is announced all the same, and then not taken.
     """
-    model, criterion, optimizer = training.model, training.criterion, training.optimizer
+    model, criterion, optimizer = training.called, training.criterion, training.optimizer
     autocast, scaler, wrong = training.autocast(), training.scaler, progress.faults
     part, window = progress.batch % training.accumulate, training.accumulate
     model.train(Fault.EVAL_MODE not in wrong)

@@ -42,6 +42,8 @@ class Meter:
     def __init__(self, own: Metrics | None = None) -> None:
         self._own = dict(own or {})
         self._sums: list[Tensor] = []
+        self._first_bad: int | None = None
+        """The same as `first_bad`, of several ranks."""
 
     def update(self, outputs: Any, labels: Any, loss: Tensor) -> None:
         """Add a batch: outputs and labels (B, ...), loss () the mean over the batch.
@@ -82,9 +84,22 @@ class Meter:
             own = {name: rest.pop(0) / samples for name in self._own}
         return loss / count, self.metrics(count, loss / count, rest) | own
 
+    def merge(self, exchange: Callable[[Any], list[Any]]) -> None:
+        """Add what other ranks have counted.
+
+        Args:
+            exchange: gives what each rank brings, this one too, in an order that all have.
+        """
+        mine = torch.stack(self._sums).cpu() if self._sums else None
+        parts = exchange((mine, self.first_bad))
+        self._sums = [row for rows, _ in parts if rows is not None for row in rows]
+        self._first_bad = min((bad for _, bad in parts if bad is not None), default=None)
+
     @property
     def first_bad(self) -> int | None:
         """The first batch whose loss was NaN or infinite, counted from 1; None if none was."""
+        if self._first_bad is not None:
+            return self._first_bad
         losses = torch.stack(self._sums)[:, 1].cpu() if self._sums else torch.empty(0)
         bad = losses.isfinite().logical_not().nonzero()  # (K, 1)
         return int(bad[0]) + 1 if len(bad) else None
@@ -108,6 +123,12 @@ class ClassificationMeter(Meter):
         self._criterion = criterion
         self._counts: Tensor | None = None
         """(3, C) of each class: right choices, labels, choices; on the device."""
+
+    def merge(self, exchange: Callable[[Any], list[Any]]) -> None:
+        super().merge(exchange)
+        counts = None if self._counts is None else self._counts.cpu()
+        parts = [part for part in exchange(counts) if part is not None]
+        self._counts = torch.stack(parts).sum(0) if parts else None
 
     def count(self, outputs: Any, labels: Tensor) -> int:
         return labels.numel() if labels.dim() < predictions(outputs).dim() else len(labels)

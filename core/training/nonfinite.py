@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -44,12 +44,12 @@ class GradientCheck:
     weights alone where it is 1, and it is read later.
     """
 
-    def __init__(self, optimizer: Optimizer, device: torch.device) -> None:
+    def __init__(self, optimizer: Optimizer, device: torch.device, *, waits: bool = False) -> None:
         self.found = torch.zeros((), device=device)
         """() 1 if a number was NaN or infinite, else 0."""
         self._one = torch.ones((), device=device)
         self._optimizer = optimizer
-        self._at_once = device.type == "cpu"
+        self._at_once = waits or device.type == "cpu"
         self.holds_back = not self._at_once and all(
             group.get("fused") for group in optimizer.param_groups
         )
@@ -61,7 +61,8 @@ class GradientCheck:
         """Look at the gradients as they are now.
 
         Returns:
-            Whether one is NaN or infinite; always False on an accelerator, where `found` knows.
+            Whether one is NaN or infinite; on an accelerator that is not waited for always
+            False: `found` knows.
         """
         gradients: list[Tensor] = []
         for group in self._optimizer.param_groups:
@@ -98,6 +99,20 @@ def name_bad_gradient(model: nn.Module, features: Any) -> str:
     return ""
 
 
+def own_gradient_is_bad(training: Training, features: Any, labels: Any) -> bool:
+    """Whether this batch gives a gradient that is NaN or infinite when it is run once more, with
+    what that draws and averages put back.
+    """
+    model = training.model
+    learned = [p for p in model.parameters() if p.requires_grad]
+    try:
+        with _run_again(training):
+            loss = training.criterion(model(features), labels)
+        return not _finite(torch.autograd.grad(loss, learned, allow_unused=True))
+    except Exception:  # as for `name_bad_value`
+        return False
+
+
 def name_bad_value(training: Training, features: Any, labels: Any, outputs: Any) -> str:
     """Where NaN or infinity first appears on the way to the loss.
 
@@ -120,10 +135,24 @@ def name_bad_value(training: Training, features: Any, labels: Any, outputs: Any)
     return f"layer {found}" if found else "the loss itself"
 
 
+@contextmanager
+def _run_again(training: Training) -> Generator[None]:
+    """In here the model may be run: what that draws and averages is put back."""
+    buffers = {name: buffer.clone() for name, buffer in made_buffers(training.model)}
+    with (
+        everything_untouched(training.device),
+        eager(training.model),
+        training.autocast(),
+    ):
+        yield
+    with torch.no_grad():
+        for name, buffer in made_buffers(training.model):
+            buffer.copy_(buffers[name])
+
+
 def _first_bad_output(training: Training, features: Any) -> str:
     model = training.model
     found: list[str] = []
-    buffers = {name: buffer.clone() for name, buffer in made_buffers(model)}
 
     def look(name: str) -> Any:
         def hook(module: nn.Module, _: Any, output: Any) -> None:
@@ -134,16 +163,11 @@ def _first_bad_output(training: Training, features: Any) -> str:
 
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        stack.enter_context(everything_untouched(training.device))
-        stack.enter_context(eager(model))
-        stack.enter_context(training.autocast())
+        stack.enter_context(_run_again(training))
         for name, module in model.named_modules():
             if name and not any(True for _ in module.children()):
                 stack.callback(module.register_forward_hook(look(name)).remove)
         model(features)
-    with torch.no_grad():
-        for name, buffer in made_buffers(model):
-            buffer.copy_(buffers[name])
     return found[0] if found else ""
 
 

@@ -20,6 +20,7 @@ from torch.utils.data import (
 )
 
 from .data import Batches, TensorBatches
+from .split import SplitSampler
 from .training import Training
 
 REPEATABLE: Final = (SequentialSampler, RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
@@ -30,6 +31,8 @@ def generators(batches: Batches | None) -> list[torch.Generator]:
     """The generators that a loader draws from, its own and its sampler's, each once."""
     sampler = getattr(batches, "sampler", None)
     batch_sampler = getattr(batches, "batch_sampler", None)
+    if isinstance(batch_sampler, SplitSampler):
+        batch_sampler = batch_sampler.whole
     owners = (batches, sampler, batch_sampler, getattr(batch_sampler, "sampler", None))
     found: list[torch.Generator] = []
     for owner in owners:
@@ -53,6 +56,8 @@ def unrepeatable(batches: Batches) -> str:
     if loader.persistent_workers:
         return "its loader's workers outlive an epoch, and what they drew is not known"
     sampler: object = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    if isinstance(sampler, SplitSampler):
+        sampler = sampler.whole
     if type(sampler) is BatchSampler:
         sampler = sampler.sampler
     own = isinstance(getattr(sampler, "generator", None), torch.Generator)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from .data import Batches, Unpack
     from .metrics import Metrics
+    from .ranks import RankGroup
+    from .replica import Replica
 
 Amp = Literal["bf16", "fp16"]
 TYPES: Final[dict[Amp, torch.dtype]] = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -153,6 +155,10 @@ class Training:
     about: About = field(default_factory=About)
     scaler: Scaler = field(init=False, repr=False)
     """Scales the loss for fp16; does nothing otherwise."""
+    ranks: RankGroup | None = field(default=None, init=False, repr=False)
+    """The processes that train it together; None where this one does alone."""
+    replica: Replica | None = field(default=None, init=False, repr=False)
+    """The model among theirs."""
 
     def __post_init__(self) -> None:
         self.device = torch.device(self.device)  # people write "cuda", and the task's name
@@ -197,6 +203,11 @@ class Training:
                 self.metrics,
                 validates=self.validation is not None and batch_count(self.validation) != 0,
             )
+
+    @property
+    def called(self) -> nn.Module:
+        """What a batch goes through: the model, or what is around it where several ranks train."""
+        return self.model if self.replica is None else self.replica.module
 
     def autocast(self) -> AbstractContextManager[Any]:
         """What forward and loss are computed in; see `autocast`."""

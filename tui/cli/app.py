@@ -101,7 +101,6 @@ def train(
 
     `fivestep new` writes such a Python file.
     """
-    refuse_ranks()
     options = options_of(ctx)
     if detach:
         plan = plan_of(ctx)  # what makes no sense is refused here

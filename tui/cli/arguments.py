@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -16,13 +15,22 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from ...core.protocol.faults import Fault
+from ...core.protocol.rank import this_rank
 from ...presets.errors import nearest, shown
 from ...presets.overrides import ALIASES, SWITCHES, parse_set
 from ..render.format import clean
 from ..setup.options import AsLeft, RunOptions, runs_folder
 from ..setup.preferences import preference
 from ..terminal.imports import importing
-from ..terminal.output import REFUSED, complain, on_a_terminal, records_only, stdout, written
+from ..terminal.output import (
+    REFUSED,
+    complain,
+    let_first_speak,
+    on_a_terminal,
+    records_only,
+    stdout,
+    written,
+)
 from .errors import ARGUMENTS, UsageError, refusals
 from .options import RECIPE_OPTIONS
 
@@ -32,30 +40,27 @@ if TYPE_CHECKING:
     from ..setup.plan import Plan
 
 TIME_UNITS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-LINGER: Final = 10.0
-"""Seconds that one of several processes leaves to the one that says why they all end."""
 MOST_RANKS: Final = 1024
 TIME_SPAN: Final = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]+)")
 
 
 def refuse_ranks() -> None:
-    """Refuse to be one of several processes that train one model; the first on a machine says so.
+    """Refuse to be one of several processes in what is no training; the first of them says so.
 
     The others wait: torchrun ends all of them as soon as one ends, the one that speaks, too.
 
     Raises:
         typer.Exit: with 2.
     """
-    world = os.environ.get("WORLD_SIZE", "")
-    if not world.isdecimal() or int(world) < 2:
+    rank = this_rank()
+    if rank.size == 1:
         return
-    if os.environ.get("LOCAL_RANK", os.environ.get("RANK", "0")) != "0":
-        threading.Event().wait(LINGER)
+    if rank.local:
+        let_first_speak()
     else:
         complain(
-            f"this is one of {int(world)} processes (WORLD_SIZE), as torchrun starts them, and a "
-            "run in several is not there yet: start it once, without torchrun; a loop of your own "
-            "is watched there too (fivestep.watch)"
+            f"this is one of {rank.size} processes (WORLD_SIZE), as torchrun starts them, and they "
+            "only train together: start it once, without torchrun"
         )
     raise typer.Exit(REFUSED)
 
@@ -95,7 +100,7 @@ def options_of(ctx: Any) -> RunOptions:
         raise UsageError("--no-save and --name contradict each other; leave one out", ctx)
     if params.get("no_save") and params["on_nan"] == "rollback":
         raise UsageError("--on-nan rollback needs checkpoints; leave --no-save out", ctx)
-    if params["hold"] and not with_screen(ctx):
+    if params["hold"] and not this_rank().number and not with_screen(ctx):
         way_out = (
             "leave --no-ui, --json and --quiet out"
             if _asks_for_lines(params)
@@ -183,7 +188,7 @@ def _save_every(text: str, ctx: Any) -> tuple[float, int | None]:
 def with_screen(ctx: Any) -> bool:
     """Whether the run is shown on a screen: nothing else was asked for, and there is one."""
     params = ctx.params
-    return not _asks_for_lines(params) and on_a_terminal()
+    return not this_rank().number and not _asks_for_lines(params) and on_a_terminal()
 
 
 def _asks_for_lines(params: Mapping[str, Any]) -> bool:
@@ -204,6 +209,8 @@ def watch(builder: RunBuilder, ctx: Any) -> int:
 
     params = ctx.params
     json, quiet = params["json"], params["quiet"]
+    if this_rank().number:  # the first one speaks for all
+        json, quiet = False, True
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
         reporter = (
             JsonReporter(output) if json else Reporter(output) if quiet else TextReporter(output)

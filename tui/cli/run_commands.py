@@ -52,7 +52,6 @@ def resume(
     """
     from ..setup.resume import resume_run
 
-    refuse_ranks()
     options = options_of(ctx)
     if run is not None and file is None and run.endswith(".py"):
         run, file = None, run

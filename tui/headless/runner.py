@@ -8,6 +8,7 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 from ...core.protocol.commands import Note, Resume, Save, SetBreakpoints, SetSpeed, Stop
+from ...core.protocol.rank import this_rank
 from ...core.protocol.steps import State
 from ...core.storage.run_directory import RunError
 from ...presets.errors import RecipeError
@@ -17,6 +18,7 @@ from ..terminal.output import (
     FAILED,
     REFUSED,
     complain,
+    let_first_speak,
     print_traceback,
     stdout,
     warnings_once,
@@ -49,6 +51,8 @@ def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False
                 load_torch()
                 session = builder.session(reporter, "stop", on_break="stop")
         except (RecipeError, RunError) as error:
+            if this_rank().number:
+                let_first_speak()
             print_traceback("".join(traceback.format_exception(error)), show_traceback)
             complain(str(error))
             return REFUSED
@@ -123,7 +127,9 @@ def follow(
     reporter.output.flush()
     if outcome.state is State.FAILED:
         print_traceback(outcome.traceback, show_traceback)
-        complain(": ".join(filter(None, (outcome.place, outcome.reason, outcome.advice))))
+        rank = this_rank()
+        if not rank.number or outcome.reason.startswith(f"{rank.name}: "):  # else another tells
+            complain(": ".join(filter(None, (outcome.place, outcome.reason, outcome.advice))))
         code = FAILED
     elif interrupted:
         code = signals.exit_code or 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ... import __version__
+from ...core.protocol.rank import this_rank
 from ...core.protocol.record_fields import NOTIFY, RUN_FORMAT, outcome_values
 from ...core.protocol.snapshot import RunLocation
 from ...core.protocol.steps import State
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from ...core.protocol.snapshot import Snapshot
     from ...core.session.recovery import OnNonFinite
     from ...core.session.session import Session
+    from ...core.training.ranks import RankGroup
+    from ...core.training.split import Split
     from ...core.training.training import Training
 
 SHORT: Final = 10.0
@@ -82,6 +85,8 @@ class RunBuilder:
     ) -> None:
         self.plan, self.options, self.directory = plan, options, directory
         self.resume, self.replay = resume, replay
+        self._together = 1
+        """Batches that are one for several processes: as many as there were in the beginning."""
         self.problem = ""
         """Why nothing is kept, although it should be."""
         self.notifier = Notifier(options.notify)
@@ -98,6 +103,8 @@ class RunBuilder:
         Raises:
             RunError: the name is not fit for a run, or taken, or its directory can't be made.
         """
+        if this_rank().number:
+            options = replace(options, keeps=False)  # the first keeps the run
         self = cls(plan, options, None)
         if not options.keeps:
             return self
@@ -189,13 +196,17 @@ class RunBuilder:
         from ...core.protocol.conditions import ConditionError
         from ...core.session.session import Session
         from ...core.session.state import StateError
+        from ...core.training.among_ranks import train_among
         from ...core.training.unfit import UnfitError
 
         options = self.options
         if self.replay is not None:
             on_nonfinite = "ignore"  # it is to be looked at
         try:
-            training = self.plan.build(partial(setattr, self, "doing"))
+            ranks, split = self._join()
+            training = self.plan.build(partial(setattr, self, "doing"), split)
+            if split is not None:
+                train_among(training, split, ranks)
             make = partial(
                 Session,
                 training,
@@ -209,8 +220,10 @@ class RunBuilder:
 
                 self.doing = "reading the checkpoint"
                 session = make(**replay_start(self.replay.directory, self.replay.batch, training))
+            elif self.directory is not None:
+                session = self._kept(make, training)
             else:
-                session = make() if self.directory is None else self._kept(make, training)
+                session = make() if ranks is None else make(**ranks.from_first({}))
         except BaseException as error:
             self._give_up()
             if isinstance(error, StateError):
@@ -223,10 +236,11 @@ class RunBuilder:
             if isinstance(error, ConditionError):
                 raise RecipeError(f"--break: {error}") from error
             raise
-        session.at_end.append(partial(self._tell_end, session))
+        if not this_rank().number:
+            session.at_end.append(partial(self._tell_end, session))
         for fault in options.faults:
             session.send(SetFault(fault, on=True))
-        served = self._serve(session)
+        served = not this_rank().number and self._serve(session)
         if options.left is not None:
             _leave_as_it_was(session, options.left, held=served)
         return session
@@ -240,6 +254,26 @@ class RunBuilder:
         about = {"preset": self.plan.name, "run": self.name or None, "text": text}
         values |= about | {"directory": str(self.directory.path) if self.directory else None}
         self.notifier.tell({name: values[name] for name in NOTIFY})
+
+    def _join(self) -> tuple[RankGroup | None, Split | None]:
+        """The processes that train together, and how they share the batches; None for one alone."""
+        from ...core.training.ranks import RankGroup
+        from ...core.training.split import Split
+
+        rank, ranks = this_rank(), None
+        together = rank.size
+        if self.resume is not None:
+            together = self.resume.meta.get("together", 1)
+        if self.replay is not None:
+            together = self.replay.directory.read_meta()[0].get("together", 1)
+        if rank.size > 1:
+            self.doing = f"waiting for {rank.size} processes"
+            ranks = RankGroup(rank)
+            together = ranks.from_first(together)
+        self._together = together
+        if together == rank.size == 1:
+            return None, None
+        return ranks, Split(rank.number, rank.size, together)
 
     def _serve(self, session: Session) -> bool:
         """Let the run be looked at and steered from elsewhere; it trains without, too. Whether that
@@ -287,6 +321,8 @@ class RunBuilder:
             self.doing = "reading the checkpoint"
             start = start_of(directory, resume.meta, facts, about, misfit=fits, force=resume.force)
             start = replace(start, notes=(*resume.damage, *start.notes))
+        if training.ranks is not None:
+            training.ranks.from_first(start.options)
         saving = None
         try:
             if resume is not None and start.state is None:
@@ -325,6 +361,7 @@ class RunBuilder:
         """Complete run.json with what only the built run knows, and what is trained from now on."""
         assert self.directory is not None
         facts = session_facts(session.training) | info_facts(session.info) | {"name": self.name}
+        facts["together"] = self._together
         try:
             meta, _ = self.directory.read_meta()
             now = {key: trained[key] for key in trained.keys() & {"recipe", "file", "changes"}}

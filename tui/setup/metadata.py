@@ -54,7 +54,8 @@ def session_facts(training: Training) -> dict[str, Any]:
     import torch
 
     threads = training.threads or torch.get_num_threads()
-    return machine_facts(training.device, threads, training.amp, compile=training.compile)
+    facts = machine_facts(training.device, threads, training.amp, compile=training.compile)
+    return facts | {"ranks": 1 if training.ranks is None else training.ranks.size}
 
 
 def machine_facts(

@@ -15,6 +15,7 @@ from ..terminal.imports import load_compiler
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...core.training.split import Split
     from ...core.training.training import Training
     from ...presets.recipe import Recipe
     from ...presets.user_file import OwnRun
@@ -80,11 +81,12 @@ class RecipePlan:
             clips=recipe.clip_norm != "off" or recipe.amp == "fp16",
         )
 
-    def build(self, doing: Doing = lambda what: None) -> Training:
+    def build(self, doing: Doing = lambda what: None, split: Split | None = None) -> Training:
         """Everything the run is made of, anew each time.
 
         Args:
             doing: is told what is being done, in a few words.
+            split: how several processes share the batches, where they do.
 
         Raises:
             RecipeError: it can't be built; one line.
@@ -95,7 +97,7 @@ class RecipePlan:
         if self.recipe.optimizer.name not in OPTIMIZERS:
             doing("loading torch's compiler")
             load_compiler()
-        return build(self.recipe, doing)
+        return build(self.recipe, doing, split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ class FilePlan:
             seed=self.run.number("seed"),
         )
 
-    def build(self, doing: Doing = lambda what: None) -> Training:
+    def build(self, doing: Doing = lambda what: None, split: Split | None = None) -> Training:
         doing("loading torch's compiler")
         load_compiler()
         doing(f"running {printable(str(self.run.path))}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from ...core.protocol.rank import this_rank
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import newest
 from ...presets.errors import RecipeError, printable, shown
@@ -42,7 +44,8 @@ def resume_run(
         if name is None:
             where = shown(str(options.folder))
             raise RunError(f"there is no run in {where} to resume; --runs-dir names another")
-    directory = RunDirectory.open(options.folder, name)
+    first = not this_rank().number
+    directory = (RunDirectory.open if first else RunDirectory.look)(options.folder, name)
     try:
         damage = directory.damage()
         plan = plan_again(directory, file, epochs=epochs, force=force)
@@ -50,7 +53,10 @@ def resume_run(
         directory.close()
         raise
     meta = directory.read_meta()[0]
-    return RunBuilder(plan, options, directory, ResumeRequest(meta, force, tuple(damage)))
+    request = ResumeRequest(meta, force, tuple(damage))
+    if not first:
+        return RunBuilder(plan, replace(options, keeps=False), None, request)
+    return RunBuilder(plan, options, directory, request)
 
 
 def plan_again(

@@ -155,7 +155,7 @@ def _existing(directory: RunDirectory) -> list[str]:
 def _differences(meta: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[str, ...]:
     """What differs from when the run began, and may change the numbers' last bits."""
     then = {**meta, **(meta.get("versions") or {})}
-    now = {key: facts[key] for key in ("device", "threads")} | facts["versions"]
+    now = {key: facts[key] for key in ("device", "threads", "ranks")} | facts["versions"]
     differences = [
         f"{key} {then[key]} → {value}"
         for key, value in now.items()

@@ -24,6 +24,8 @@ UNKEPT: Final = 4
 """Exit code of a run that has ended, and of which not all could be written to the disk."""
 NOBODY_READS: Final = 141
 """Exit code of any command whose reader goes away (128 + SIGPIPE): `fivestep ... | head -1`."""
+LINGER: Final = 10.0
+"""Seconds that one of several processes leaves to the one that says why they all end."""
 LIMIT: Final = 1 << 16
 """Bytes that wait at most; who adds more writes them at once."""
 
@@ -182,6 +184,13 @@ def _fd(stream: Any) -> int | None:
     except (OSError, ValueError, AttributeError):
         return None
     return number if isinstance(number, int) else None
+
+
+def let_first_speak() -> None:
+    """Several processes end, and the first of them says why: leave it the time. As soon as it has
+    ended, torchrun ends this one.
+    """
+    threading.Event().wait(LINGER)
 
 
 def complain(text: str) -> None:

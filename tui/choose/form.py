@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.message import Message
-from textual.widgets import Button, Input, Static
+from textual.widgets import Input
 
 from ...presets.catalogue import DATASETS, MODELS
-from ..render.format import clean, counted, fit, wrap
-from ..render.glyphs import plain
-from ..render.keymap import KeyCommand
+from ..render.format import clean, counted, fit
 from ..render.spans import Line, Span, line
-from ..widgets.footer import CommandBar
 from ..widgets.panel import Panel
 from .settings import DATASET, MODEL, SETTINGS, Resolved, Setting, nudged
 
@@ -282,135 +277,3 @@ class Form(Vertical):
         if isinstance(event.widget, Field) and not event.widget.value.strip():
             with self.prevent(Input.Changed):
                 event.widget.value = event.widget.placeholder
-
-
-START = "▶ Start"
-
-
-class StartButton(Button, inherit_css=False):
-    """Textual's button in its primary colours; its own styles are of every colour and kind there
-    is, and a first picture would have to wait for them.
-    """
-
-    DEFAULT_CSS = """
-    StartButton {
-        width: auto; min-width: 16; height: auto; line-pad: 1; pointer: pointer;
-        text-align: center; content-align: center middle; text-style: bold;
-        color: $button-color-foreground; background: $primary; border: none;
-        border-top: tall $primary-lighten-3; border-bottom: tall $primary-darken-3;
-        &:disabled { text-opacity: 0.6; pointer: not-allowed; }
-        &:focus { text-style: $button-focus-text-style; background-tint: $foreground 5%; }
-        &:hover { background: $primary-darken-2; border-top: tall $primary; }
-        &.-active {
-            border-bottom: tall $primary-lighten-3; border-top: tall $primary-darken-3;
-            tint: $background 30%;
-        }
-    }
-    """
-
-    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(Content(plain(START) if ascii else START), id=id)
-
-
-class CommandLine(Static):
-    """Text that can be selected with the mouse; it wraps, and nothing in it is markup."""
-
-    DEFAULT_CSS = """
-    CommandLine {
-        border: round $border; padding: 0 1; height: auto; min-height: 4; width: 1fr;
-        border-title-color: $text-muted; border-title-style: bold;
-        border-subtitle-color: $text-muted;
-        &.-wrong { color: $error; border: round $error; }
-        &.-ascii { border: ascii $border; }
-    }
-    """
-
-    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
-        super().__init__(id=id, markup=False)
-        self._ascii = ascii
-        self.set_class(ascii, "-ascii", update=False)
-        self.command = ""
-        """What is shown; empty where something is wrong."""
-
-    def show(self, command: str, problem: str) -> None:
-        """The command, or what the command would say."""
-        self.command = "" if problem else command
-        self.set_class(bool(problem), "-wrong")
-        self.border_title = "this can't start yet" if problem else "the same as a command"
-        self.border_subtitle = "" if problem else "c copies"
-        text = f"✗ {clean(problem)}" if problem else clean(command)
-        self.update(Content(plain(text) if self._ascii else text))
-
-    def copy(self) -> None:
-        """Put the command into the terminal's clipboard, and say so until something changes."""
-        if self.command:
-            self.app.copy_to_clipboard(self.command)
-            self.border_subtitle = "copied"
-
-
-CHOOSING: Final = (
-    KeyCommand("start", ("enter",), "enter", "start", "Start the run", "Choose", footer=1),
-    KeyCommand("start_paused", ("space",), "space", "start paused",
-               "Start it paused before the first batch, as short runs do anyway", "Choose",
-               footer=2),
-    KeyCommand("choose", (), "↑ ↓", "choose",
-               "Another preset; in a field, another value", "Choose", footer=3),
-    KeyCommand("next_field", ("tab",), "tab", "settings", "To the next field", "Choose", footer=2),
-    KeyCommand("previous_field", ("shift+tab",), "shift+tab", "field before",
-               "To the field before", "Choose"),
-    KeyCommand("list", ("escape",), "esc", "presets", "Back to the list of presets", "Choose"),
-    KeyCommand("reset", ("r",), "r", "reset", "The recipe's own settings again",
-               "Choose", footer=5),
-    KeyCommand("copy", ("c",), "c", "copy command",
-               "Copy the command line that runs the same", "Choose", footer=4),
-    KeyCommand("theme", ("d",), "d", "dark/light", "Dark or light colours", "Program", footer=6),
-    KeyCommand("quit", ("q", "ctrl+c"), "q", "quit", "Leave fivestep", "Program", footer=2),
-    KeyCommand("shell", ("ctrl+z",), "ctrl+z", "shell", "To the shell; fg comes back", "Program"),
-    KeyCommand("help", ("question_mark", "f1"), "?", "help", "This page", "Program", footer=1),
-)  # fmt: skip
-
-_BY_ID: Final = {command.id: command for command in CHOOSING}
-IN_FIELD: Final = (
-    _BY_ID["start"],
-    replace(_BY_ID["choose"], label="value"),
-    replace(_BY_ID["next_field"], label="next field"),
-    replace(_BY_ID["list"], footer=1),
-    replace(_BY_ID["quit"], shown="ctrl+c"),
-    replace(_BY_ID["help"], shown="F1"),
-)
-"""What the footer offers while letters are typed into a field."""
-
-INTRO: Final = (
-    "fivestep trains a PyTorch model and shows the five steps that its training loop takes for "
-    "every batch. Pick a preset, change its settings if you like, and start; then pause the run "
-    "at any step, walk through a batch, change the learning rate. Nothing is stored or sent "
-    "while you choose."
-)
-KEY: Final = 12
-FEWEST: Final = 42
-"""Cells of a page of help, at least."""
-
-
-class ChoosingBar(CommandBar):
-    """The footer of the choosing screen."""
-
-    in_field = False
-    """A field has the focus: letters are typed into it."""
-
-    def shown(self, width: int) -> list[KeyCommand]:
-        shown = list(IN_FIELD if self.in_field else CHOOSING)
-        while shown and sum(len(t) for c in shown for t in c.footer_spans) > width:
-            shown.remove(max(shown, key=lambda c: c.footer or 9))
-        return [command for command in shown if command.footer]
-
-
-def help_lines(width: int) -> list[Line]:
-    """The page of help for `width` cells."""
-    from ..render.glossary import glossary  # late: nobody needs it for the first paint
-    from ..widgets.dialog import command_rows
-
-    rows = [line(text) for text in wrap(INTRO, max(1, width))]
-    for group in dict.fromkeys(command.group for command in CHOOSING):
-        commands = [command for command in CHOOSING if command.group == group]
-        rows += [(), *command_rows(group, commands, max(FEWEST, width), KEY)]
-    return [*rows, (), *glossary(width)]

@@ -25,7 +25,8 @@ from ...presets.file_settings import said
 from ...presets.user_file import ENDING
 from ..render.glyphs import ascii_only
 from ..widgets.theme import DARK, LIGHT
-from .form import CHOOSING, ChoosingBar, CommandLine, Form, StartButton, help_lines
+from .form import Form
+from .keys import CHOOSING, ChoosingBar, help_lines
 from .panels import (
     LAYOUT,
     LOADING,
@@ -40,6 +41,7 @@ from .panels import (
 from .preset_list import PresetList
 from .preview import Previewer, PreviewRequest
 from .settings import Choice, Resolved, command_line, file_fields, resolve
+from .start import CommandLine, StartButton
 
 if TYPE_CHECKING:
     from ..render.data_pictures import Preview

@@ -18,10 +18,10 @@ import fivestep.tui
 from fivestep.presets import registry
 from fivestep.tui.choose import preview
 from fivestep.tui.choose import screen as choose
-from fivestep.tui.choose.form import CommandLine
 from fivestep.tui.choose.preset_list import PresetList
 from fivestep.tui.choose.preview import PreviewRequest
 from fivestep.tui.choose.screen import Choice, ChooseScreen
+from fivestep.tui.choose.start import CommandLine
 from fivestep.tui.render.data_pictures import Preview
 from fivestep.tui.widgets.panel import Panel
 from fivestep.tui.widgets.theme import DARK, LIGHT, THEMES

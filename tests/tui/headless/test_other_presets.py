@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fivestep.tui.app.app import FivestepApp
-from fivestep.tui.choose.form import CommandLine
 from fivestep.tui.choose.preset_list import PresetList
+from fivestep.tui.choose.start import CommandLine
 
 from ..conftest import Cli
 

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Final
 
 from ..protocol.commands import Command
+from ..protocol.device_reading import DeviceReading
 from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
 from ..protocol.steps import State, Step
@@ -49,6 +50,8 @@ class RemoteRun:
         self._asked: bool | None = None
         """Whether with curves a picture was asked for that has not come; None if none was."""
         self._asked_now = self._closed = False
+        self._device: DeviceReading | None = None
+        self._asked_device = False
         self._ranks: tuple[RankNow, ...] = ()
         self._asked_ranks: float | None = None
         """Since when what the ranks do was asked for, and has not come; None if it was not."""
@@ -127,6 +130,13 @@ class RemoteRun:
             return self._ranks
         first, *others = self._ranks
         return replace(first, silent=perf_counter() - asked), *others
+
+    def device(self) -> DeviceReading | None:
+        """What the run's machine did when that was last asked; asks again."""
+        if not self._asked_device:
+            self._asked_device = True
+            self._send(wire.AskDevice())
+        return self._device
 
     def latest(self, *, curves: bool = False) -> Snapshot | None:
         """The newest Snapshot that has come; asks for the next one."""
@@ -239,6 +249,7 @@ class RemoteRun:
         except UnreachableError:
             return False
         self._asked, self._asked_now, self._asked_ranks = None, False, None
+        self._asked_device = False
         self.latest(curves=True)
         return True
 
@@ -252,6 +263,8 @@ class RemoteRun:
                     self.info = replace(self.info, parameters=answer.parameters)
             case wire.Now(step, seconds):
                 self._now, self._asked_now = (step, perf_counter() - seconds), False
+            case wire.Device(reading):
+                self._device, self._asked_device = reading, reading is None
             case wire.Ranks(ranks):
                 self._ranks = ranks
                 self._asked_ranks = None if ranks else float("inf")

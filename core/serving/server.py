@@ -15,6 +15,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ..protocol.commands import Command, Sender, Sent, Show
+from ..protocol.device_reading import DeviceReading
 from ..protocol.foreign import refusal
 from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
@@ -102,9 +103,11 @@ class _Client:
 
 @dataclass(frozen=True, slots=True)
 class Introduction:
-    """What a client is told besides, once."""
+    """What a client is told besides."""
 
     location: RunLocation
+    device: Callable[[], DeviceReading | None] = lambda: None
+    """Takes a reading of the machine; called by the serving thread."""
 
 
 class RunServer:
@@ -350,6 +353,8 @@ class RunServer:
                 self._say(client, wire.Now(step, perf_counter() - since))
             case wire.AskRanks():
                 self._say(client, wire.Ranks(self._run.ranks()))
+            case wire.AskDevice():
+                self._say(client, wire.Device(self._about.device()))
             case wire.Do(number, tagged):
                 self._do(client, number, wire.command(tagged))
             case wire.TakeOver() if client.watches:

@@ -13,6 +13,7 @@ import msgspec
 
 from ..protocol import commands
 from ..protocol.at_hand import AtHand
+from ..protocol.device_reading import DeviceReading
 from ..protocol.inside import Inside, ViewResult
 from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import RunInfo, RunLocation, Snapshot
@@ -68,6 +69,10 @@ class AskRanks(Message, frozen=True):
     """What each of several processes does at this moment."""
 
 
+class AskDevice(Message, frozen=True):
+    """What the machine is doing that trains the run."""
+
+
 class Do(Message, frozen=True):
     """A command; it is answered by `Done`."""
 
@@ -79,7 +84,7 @@ class TakeOver(Message, frozen=True):
     """This screen is to steer from now on."""
 
 
-Request = Hello | Ask | AskNow | AskRanks | Do | TakeOver
+Request = Hello | Ask | AskNow | AskRanks | AskDevice | Do | TakeOver
 
 
 # From a run.
@@ -118,6 +123,12 @@ class Ranks(Message, frozen=True):
     ranks: tuple[RankNow, ...]
 
 
+class Device(Message, frozen=True):
+    """What the machine is doing; None where that is not known."""
+
+    reading: DeviceReading | None
+
+
 class Done(Message, frozen=True):
     """The run has taken a command; pictures before this answer may not show it yet, those after it
     do.
@@ -140,7 +151,7 @@ class Refused(Message, frozen=True):
     why: str
 
 
-Answer = Welcome | Picture | Now | Ranks | Done | Steers | Refused
+Answer = Welcome | Picture | Now | Ranks | Device | Done | Steers | Refused
 
 
 @dataclass(frozen=True, slots=True)

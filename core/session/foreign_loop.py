@@ -18,7 +18,7 @@ from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import Certainty, Outcome, RunInfo, RunLocation, Snapshot
 from ..protocol.steps import State, Step, Task
 from ..serving.server import Introduction, RunServer
-from ..training.device import describe_device
+from ..training.device import describe_device, device_reader
 from ..training.failure import describe_failure
 from ..training.lazy import learnable
 from ..training.progress import Progress
@@ -227,7 +227,8 @@ class ForeignLoop:
         Raises:
             OSError: there is no place for a socket.
         """
-        server = RunServer(self, self.mailbox, announce, Introduction(location))
+        about = Introduction(location, device_reader(lambda: self.device))
+        server = RunServer(self, self.mailbox, announce, about)
         self._server, self.steering.is_attended = server, lambda: server.watched
 
     # Beginning and end.

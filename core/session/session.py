@@ -29,7 +29,7 @@ from ..storage.persistence import Persistence
 from ..training.advice import lost_worker
 from ..training.compile import COMPILED_ANEW, COMPILING, compile_in_place
 from ..training.data import Batches, TensorBatches, batch_count
-from ..training.device import computing_with, describe_device
+from ..training.device import computing_with, describe_device, device_reader
 from ..training.failure import describe_failure
 from ..training.lr import LearningRate, ScheduleError, group_names
 from ..training.nonfinite import NonFiniteError
@@ -319,7 +319,7 @@ class Session:
         Raises:
             OSError: there is no place for a socket.
         """
-        about = Introduction(location)
+        about = Introduction(location, device_reader(lambda: self.training.device))
         try:
             self._server = RunServer(self, self.mailbox, announce, about)
         finally:

@@ -6,8 +6,7 @@ import contextlib
 import importlib
 import os
 import platform
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,8 @@ from typing import Any, Final
 import psutil
 import torch
 from torch import Tensor, nn
+
+from ..protocol.device_reading import DeviceReading
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -62,31 +63,6 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceReading:
-    """What the machine is doing; None for what can't be read here."""
-
-    name: str
-    cores: int | None = None
-    cpu_percent: float | None = None
-    """Use of the usable cores by all processes since the last reading, 0 to 100."""
-    load: float | None = None
-    """One-minute load average."""
-    memory_used: int | None = None
-    """Resident bytes of this process."""
-    memory_total: int | None = None
-    """Bytes this process may use (the machine's, or its container's limit)."""
-    gpu_name: str | None = None
-    gpu_percent: float | None = None
-    gpu_memory_used: int | None = None
-    """Bytes in use on the GPU, by all processes where NVML tells, else by this one."""
-    gpu_memory_total: int | None = None
-    temperature: float | None = None
-    """Of the GPU, else of the processor, in °C."""
-    power: float | None = None
-    """Of the GPU, in watts."""
 
 
 class DeviceProbe:
@@ -144,6 +120,19 @@ class DeviceProbe:
             with contextlib.suppress(nvml.NVMLError):
                 reading[key] = read()
         return reading
+
+
+def device_reader(find: Callable[[], torch.device]) -> Callable[[], DeviceReading]:
+    """Takes readings of the device that a run is on by then; the first one takes longer."""
+    probes: dict[torch.device, DeviceProbe] = {}
+
+    def read() -> DeviceReading:
+        device = find()
+        if device not in probes:
+            probes[device] = DeviceProbe(device)
+        return probes[device].read()
+
+    return read
 
 
 def _open_nvml(device: torch.device) -> tuple[Any, Any] | None:

@@ -17,6 +17,7 @@ from textual.pilot import Pilot
 
 import fivestep.tui
 from fivestep.core.protocol.commands import Command
+from fivestep.core.protocol.device_reading import DeviceReading
 from fivestep.core.protocol.rank_times import RankNow
 from fivestep.core.protocol.snapshot import (
     Best,
@@ -29,7 +30,6 @@ from fivestep.core.protocol.snapshot import (
     Snapshot,
 )
 from fivestep.core.protocol.steps import State, Step
-from fivestep.core.training.device import DeviceReading
 from fivestep.tui.app.app import FivestepApp
 from fivestep.tui.cli import app
 from fivestep.tui.render.spans import Line

@@ -120,6 +120,7 @@ class AttachApp(FivestepApp):
         self.set_interval(0.1, self._tell)
         self._watching = WatchScreen(
             run,
+            device=self.remote.device if self.remote is not None else None,
             log=self.messages,
             kept=lambda: run.location,
             attached=self.remote,

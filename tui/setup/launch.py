@@ -23,8 +23,8 @@ from .plan import FilePlan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...core.protocol.device_reading import DeviceReading
     from ...core.session.session import Session
-    from ...core.training.device import DeviceReading
 
 
 class Source(Protocol):

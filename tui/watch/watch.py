@@ -33,8 +33,8 @@ from .pace import Pace
 from .watch_actions import Actions
 
 if TYPE_CHECKING:
+    from ...core.protocol.device_reading import DeviceReading
     from ...core.serving.client import RemoteRun
-    from ...core.training.device import DeviceReading
 
 HURRY: Final = 0.02
 """Seconds between two looks while a command's effect is awaited."""
@@ -80,7 +80,7 @@ class WatchScreen(Screen[None]):
         self,
         source: Source,
         *,
-        device: Callable[[], DeviceReading] | None = None,
+        device: Callable[[], DeviceReading | None] | None = None,
         log: MessageLog | None = None,
         kept: Callable[[], RunLocation] = RunLocation,
         attached: RemoteRun | None = None,

@@ -13,7 +13,7 @@ from .panel import RunPanel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...core.training.device import DeviceReading
+    from ...core.protocol.device_reading import DeviceReading
 
 LABEL = 8
 EVERY = 1.0
@@ -31,15 +31,17 @@ class DevicePanel(RunPanel):
     _due = float("-inf")
 
     def look(
-        self, read: Callable[[], DeviceReading], now: float, *, moving: bool, turned: bool
+        self, read: Callable[[], DeviceReading | None], now: float, *, moving: bool, turned: bool
     ) -> None:
         """Read the device while the run moves, and once more a moment after it came to rest."""
         if turned and not moving:
             self._due = now + EVERY
         if now >= self._due or self.reading is None:
-            self.take(read())
+            reading = read()
+            if reading is not None:  # another process may have yet to tell
+                self.take(reading)
+                self.redraw()
             self._due = now + EVERY if moving else float("inf")
-            self.redraw()
         elif moving and self._due == float("inf"):
             self._due = now + EVERY
 

@@ -53,6 +53,9 @@ async def test_a_run_elsewhere_is_steered_and_left_alone(served: Served) -> None
         await pilot.press("minus", "space")
         await until(pilot, lambda: state(app) is State.RUNNING)
         assert "q leave" in seen(app)
+        await until(pilot, lambda: app.remote.device() is not None)
+        assert app.remote.device().name == served.session.info.device
+        await until(pilot, lambda: " MiB of " in seen(app))  # memory of the run's process
         await until(pilot, lambda: "× 0.5 by hand" in seen(app))
         await pilot.press("q")
         await until(pilot, lambda: isinstance(app.screen, AskStop))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from fivestep.core.protocol.device_reading import DeviceReading
 from fivestep.core.protocol.faults import Fault
 from fivestep.core.protocol.snapshot import Outcome, RunLocation
 from fivestep.core.protocol.steps import State, Step
-from fivestep.core.training.device import DeviceReading
 from fivestep.tui.render.loop_source import loop_code
 from fivestep.tui.widgets.banners import OutcomePanel
 from fivestep.tui.widgets.code import CodePanel

@@ -115,6 +115,8 @@ def build(
         seed=recipe.seed,
         amp=amp,
         compile=recipe.compile,
+        early_stop=None if recipe.early_stop == "off" else recipe.early_stop,
+        min_delta=recipe.min_delta,
         about=About(
             recipe.name,
             data.about,

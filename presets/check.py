@@ -32,6 +32,8 @@ TOP: Final[Options] = {
     "threads": Whole("auto", 1, 1024, words=("auto",)),
     "amp": Word("off", ("off", "bf16", "fp16")),
     "compile": Flag(False),
+    "early_stop": Whole("off", 1, 1_000_000, words=("off",)),
+    "min_delta": Real(0.0, 0, 1e6),
     "freeze": Several(
         (),
         Matching(

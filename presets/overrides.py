@@ -19,6 +19,7 @@ ALIASES: Final = {
     "--threads": "threads",
     "--amp": "amp",
     "--compile": "compile",
+    "--early-stop": "early_stop",
     "--model": "model.name",
     "--dataset": "dataset.name",
     "--data-dir": "dataset.data_dir",

@@ -72,6 +72,10 @@ class Recipe:
     """Mixed precision: the number type of the forward pass and the loss."""
     compile: bool
     """Whether torch.compile compiles the model."""
+    early_stop: int | Literal["off"]
+    """Validations in a row without a better one, after which the run ends."""
+    min_delta: float
+    """By how much one has to be better to count for that."""
     freeze: tuple[str, ...]
     """Patterns for the names of parameters that are not trained."""
     dataset: Section

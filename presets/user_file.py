@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..core.training.training import Training
 
 ENDING: Final = ".py"
-CHANGEABLE: Final = ("epochs", "seed", "threads")
+CHANGEABLE: Final = ("epochs", "seed", "threads", "early_stop", "min_delta")
 """Keys that a command line can change in any file."""
 _REASONS: Final = {
     "dataset": "makes its data",
@@ -60,7 +60,8 @@ class OwnRun:
         words = ["fivestep", "train", str(self.path)]
         for key, value in self.changes.items():
             text = said(value)
-            words += [f"--{key}", text] if key in CHANGEABLE else ["--set", f"{key}={text}"]
+            short = key in CHANGEABLE and key in ALIASES.values()
+            words += [flag(key), text] if short else ["--set", f"{key}={text}"]
         return shlex.join(words)
 
     def number(self, key: str) -> int | None:
@@ -105,7 +106,8 @@ class OwnRun:
                 "fivestep.core.training.training.Training"
             )
         for key in self.changes.keys() & set(CHANGEABLE) - taken.keys():
-            setattr(made, key, self.changes[key])
+            value = self.changes[key]
+            setattr(made, key, None if value == "off" else value)
         name = self.name if made.about.name == About().name else made.about.name
         settings = tuple((taken | arguments).items())
         made.about = replace(made.about, name=name, settings=settings)
@@ -130,7 +132,7 @@ def load_own(path: str, overrides: Mapping[str, Any] | None = None) -> OwnRun:
                 value = settings.known[name].check(value)
             if name in CHANGEABLE and not (name in settings.known and value is None):
                 value = TOP[name].check(value)
-                if not isinstance(value, int):
+                if value == "auto":
                     raise ValueError(f"expected a number, not {shown(value)}")
         except ValueError as error:
             raise RecipeError(f"{printable(flag(key))}: {error}") from error
@@ -152,7 +154,7 @@ def _no_such(key: str, name: str, file: Path, settings: FileSettings) -> str:
     others = f", and {', '.join(own)} of its training()," if own else ""
     guess = nearest(name, (*settings.known, *CHANGEABLE))
     hint = f"; did you mean {guess}?" if guess else ""
-    return f"{why}; only --epochs, --seed and --threads{others} can be changed here{hint}"
+    return f"{why}; only {', '.join(map(flag, CHANGEABLE))}{others} can be changed here{hint}"
 
 
 def _taken(function: Callable[..., Any]) -> dict[str, Any]:

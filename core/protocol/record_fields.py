@@ -120,6 +120,8 @@ REPORT: Final[Mapping[str, Fields]] = {
         "threads": "threads that torch computes with",
         "amp": "mixed precision: bf16 or fp16; null is off",
         "compile": "whether the model is compiled",
+        "early_stop": "validations in a row without a better one, after which it ends; null is off",
+        "min_delta": "by how much one has to be better to count for that",
         "settings": "parameters of a file's training() with their values; null without any",
         "versions": "of fivestep, python, torch and numpy",
         "run": "name of the run among those that are kept; null if nothing is kept",

@@ -74,6 +74,10 @@ class RunInfo:
     """What the norm of all gradients is shortened to; None leaves it."""
     accumulate: int = 1
     """Batches whose gradients add up before one update."""
+    early_stop: int | None = None
+    """Validations in a row without a better one, after which the run ends; None: it does not."""
+    min_delta: float = 0.0
+    """By how much one has to be better to count for that."""
     schedule_moves: Literal["update", "epoch", "validation"] = "epoch"
     """After what the schedule moves, if there is one."""
     foreign: bool = False
@@ -303,6 +307,8 @@ class Snapshot:
     """Conditions that hold the run when they become true."""
     validations: int = 0
     """How many have ended in this run, in this process."""
+    waited: int = 0
+    """Epochs since a validation was better by more than `min_delta`; see `RunInfo.early_stop`."""
     skipped: int = 0
     """Updates that fp16's GradScaler left out, because their gradients were not finite."""
     trouble: Outcome | None = None

@@ -31,7 +31,7 @@ from ..protocol.commands import (
 from ..protocol.conditions import ConditionError
 from ..protocol.faults import LR_FACTOR, Fault
 from ..protocol.snapshot import Outcome
-from ..protocol.steps import INSIDE_BATCH, Step
+from ..protocol.steps import INSIDE_BATCH, State, Step
 from ..training.lazy import unmade
 from ..training.lr import factor_text
 from .breakpoints import Breakpoints
@@ -82,6 +82,7 @@ class Controller:
         """Phases per second in slow motion; None is full speed."""
         self.stopping: Literal["batch", "epoch"] | None = None
         self.stop_reason = ""
+        self.stops_as: State = State.STOPPED
         self.validating = False
         """Whether to validate between two batches."""
         self.saving: Literal["asked", "due"] | None = None
@@ -173,7 +174,7 @@ class Controller:
                 self.way_on = "stop"
             case Stop(reason, after):
                 self._note(f"stop after this {after}", "stop")
-                self.stopping, self.stop_reason = after, reason
+                self.stopping, self.stop_reason, self.stops_as = after, reason, State.STOPPED
                 self._go()
             case KeepGoing():
                 if self.stopping is not None:
@@ -236,10 +237,14 @@ class Controller:
         if self.ask is not None:
             self.ask(Stop(text) if stop else Pause())
         elif stop:
-            self.stopping, self.stop_reason = "batch", text
+            self.stopping, self.stop_reason, self.stops_as = "batch", text, State.STOPPED
             self._go()
         else:
             self._halt()
+
+    def finish(self, reason: str) -> None:
+        """The run has come to its end, before its last epoch."""
+        self.stopping, self.stop_reason, self.stops_as = "batch", reason, State.FINISHED
 
     # What the engine asks at a gate.
 

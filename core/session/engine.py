@@ -92,6 +92,7 @@ class Engine:
         run, progress = self.run, self.run.progress
         self._batches_done, self._epoch = progress.batches_done, progress.epoch
         self.now = (Step.OTHER, perf_counter())
+        self._stop_early()  # one that has, and is resumed
         changed = False
         # In a variable, so that an exception's traceback holds the loader until it was dealt with.
         loops = training_loop(run.training, run.rate, progress, self.validation.begin)
@@ -339,6 +340,7 @@ class Engine:
             )
             recorder.change(progress, text, "warning")
         self.controller.epoch_ended()
+        self._stop_early()
         kinds: tuple[str, ...] = ()
         if self._saving is not None:
             kinds = self._saving.after_epoch(summary.epoch, best=recorder.is_best(summary))
@@ -348,6 +350,22 @@ class Engine:
         if self.probes.check("validation", Step.DATA):
             self.mailbox.attention = True
         self._watched(step, here)
+
+    def _stop_early(self) -> None:
+        """End the run before its next batch if validations have not got better for long enough."""
+        training, recorder = self.run.training, self.run.recorder
+        patience, waited, mark = training.early_stop, recorder.waited, recorder.mark
+        if patience is None or waited < patience or self.run.progress.epoch >= training.epochs:
+            return
+        by = f" by more than {training.min_delta:g}" if training.min_delta else ""
+        than = "finite"
+        if mark is not None:
+            than = f"better than {mark.value:.4g} (epoch {mark.epoch}){by}"
+        self.controller.finish(
+            f"early stopping: no {training.task.metric_name} {than} in {waited} "
+            f"validation{'s' * (waited != 1)}"
+        )
+        self.mailbox.attention = True
 
     def save(self, kind: str = "last") -> None:
         """Have the run's state written to the disk, as it is between two batches."""

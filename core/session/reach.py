@@ -17,11 +17,17 @@ ENDS: Final = {CosineAnnealingLR: "T_max", OneCycleLR: "total_steps", Polynomial
 
 
 def check_batches(training: Training) -> None:
-    """Refuse batches that can be gone through once only, where they are needed more often.
+    """Refuse batches that can be gone through once only, where they are needed more often, and a
+    run that is to stop early by validations that it has not.
 
     Raises:
-        UnfitError: they come from an iterator.
+        UnfitError: they come from an iterator, or there are none.
     """
+    if training.early_stop is not None and training.validation is None:
+        raise UnfitError(
+            "early_stop waits for validations, and there are none",
+            "give the Training its validation, or leave early_stop out",
+        )
     for name, batches in (("batches", training.batches), ("validation", training.validation)):
         if training.epochs > 1 and isinstance(batches, Iterator):
             raise UnfitError(

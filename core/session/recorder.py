@@ -220,6 +220,7 @@ class Recorder:
         listener: gets every record, when it is made.
         log: keeps every record.
         groups: the names of the optimizer's parameter groups, where there are several.
+        min_delta: by how much a validation has to be better to count for `mark`.
     """
 
     def __init__(
@@ -229,8 +230,9 @@ class Recorder:
         listener: Listener | None = None,
         log: Log | None = None,
         groups: tuple[str, ...] = (),
+        min_delta: float = 0.0,
     ) -> None:
-        self._task, self._clock = task, clock
+        self._task, self._clock, self._min_delta = task, clock, min_delta
         self._listeners: tuple[Listener, ...] = () if listener is None else (listener,)
         self._series = {name: Series() for name in METRIC_SERIES}
         self._losses = LossRecorder(self._series["loss"], self._series["lr"])
@@ -244,6 +246,8 @@ class Recorder:
         self.best_val_loss: Best | None = None
         self.validations = 0
         """How many have ended."""
+        self.mark: Best | None = None
+        """What a validation has to be better than by `min_delta`: the last one that was."""
         self.val_worse = 0
         """Validations in a row whose metric was worse than the best."""
         self.last: EpochSummary | None = None
@@ -370,10 +374,19 @@ class Recorder:
         metric, loss, epoch = summary.val_metric, summary.val_loss, summary.epoch
         if loss is not None and not math.isfinite(loss):
             return  # whatever else such a model may reach
-        if _is_better(metric, self.best_metric, higher=self._task.higher_is_better):
+        higher = self._task.higher_is_better
+        if _is_better(metric, self.best_metric, higher=higher):
             self.best_metric = Best(metric, epoch)
+        if _is_better(metric, self.mark, higher=higher, by=self._min_delta):
+            self.mark = Best(metric, epoch)
         if _is_better(loss, self.best_val_loss, higher=False):
             self.best_val_loss = Best(loss, epoch)
+
+    @property
+    def waited(self) -> int:
+        """Epochs since `mark`."""
+        last = 0 if self.last is None else self.last.epoch
+        return last - (0 if self.mark is None else self.mark.epoch)
 
     def is_best(self, summary: EpochSummary) -> bool:
         """Whether no epoch so far was better: by the metric, or by the loss where there is none."""
@@ -406,6 +419,7 @@ class Recorder:
             "metrics": dict(self.metrics),
             "best_metric": self.best_metric and astuple(self.best_metric),
             "best_val_loss": self.best_val_loss and astuple(self.best_val_loss),
+            "mark": self.mark and astuple(self.mark),
             "last": self.last and asdict(self.last),
             "epochs": [row[:-1] for row in self.epochs],
             "epoch_seconds": [row.seconds for row in self.epochs],
@@ -424,6 +438,8 @@ class Recorder:
         best, lowest, last = state["best_metric"], state["best_val_loss"], state["last"]
         self.best_metric = best and Best(*best)
         self.best_val_loss = lowest and Best(*lowest)
+        mark = state.get("mark", best)
+        self.mark = mark and Best(*mark)
         self.last = last and EpochSummary(**last)
         self.epochs.clear()
         self.epochs.extend(saved_epochs(state))
@@ -513,6 +529,7 @@ class Recorder:
             undone=progress.undone,
             validations=self.validations,
             skipped=progress.skipped,
+            waited=self.waited,
         )
 
     def _eta(
@@ -530,11 +547,13 @@ class Recorder:
         return batches_left / batch_rate + epochs_left * self._val_seconds
 
 
-def _is_better(value: float | None, best: Best | None, *, higher: bool) -> TypeGuard[float]:
-    """Whether a finite value is better than the best so far."""
+def _is_better(
+    value: float | None, best: Best | None, *, higher: bool, by: float = 0.0
+) -> TypeGuard[float]:
+    """Whether a finite value is better than the best so far, by more than this."""
     if value is None or not math.isfinite(value):
         return False
-    return best is None or (value > best.value if higher else value < best.value)
+    return best is None or (value > best.value + by if higher else value < best.value - by)
 
 
 class ValidationRecorder:

@@ -91,6 +91,8 @@ def describe_run(training: Training) -> RunInfo:
         criterion=criterion_name(training.criterion),
         clips=training.clip_norm is not None or training.scaler.is_enabled(),
         clip_norm=training.clip_norm,
+        early_stop=training.early_stop,
+        min_delta=training.min_delta,
         accumulate=training.accumulate,
         schedule_moves=(
             "validation" if isinstance(scheduler, ReduceLROnPlateau) else training.scheduler_per
@@ -187,7 +189,9 @@ class Session:
             saving.wake = self.mailbox.poke
         clock = Clock(EventClock() if training.device.type == "cuda" else None)
         log = None if saving is None else saving.log
-        recorder = Recorder(training.task, clock, listener, log, self.rate.groups)
+        recorder = Recorder(
+            training.task, clock, listener, log, self.rate.groups, training.min_delta
+        )
         self._run = RunState(training, self.progress, self.rate, recorder, clock, Loaders(training))
         ranks = training.ranks
         if ranks is not None:
@@ -436,7 +440,7 @@ class Session:
                     engine.readings.collect(everything=True)
                     engine.save()
                 self._workers.end()
-                return Outcome(State.STOPPED, engine.controller.stop_reason)
+                return Outcome(engine.controller.stops_as, engine.controller.stop_reason)
             except NonFiniteError as error:
                 trouble = self._failed(error)
                 goes_back = self._recovery.goes_back(trouble)

@@ -152,6 +152,11 @@ class Training:
     scales the loss with a GradScaler. Parameters stay float32."""
     compile: bool = False
     """Compile the model in place when the run starts, which keeps the names of its parameters."""
+    early_stop: int | None = None
+    """End the run once so many validations in a row, at epochs' ends, were no better than the best
+    by the task's metric; None trains every epoch."""
+    min_delta: float = 0.0
+    """By how much one has to be better to count for that."""
     about: About = field(default_factory=About)
     scaler: Scaler = field(init=False, repr=False)
     """Scales the loss for fp16; does nothing otherwise."""
@@ -165,9 +170,9 @@ class Training:
         given: object = self.task
         if not isinstance(given, Task):
             self.task = Task(cast("Any", given))
-        for name in ("epochs", "accumulate", "seed", "threads"):
+        for name in ("epochs", "accumulate", "seed", "threads", "early_stop"):
             value = getattr(self, name)
-            if value is None and name in ("seed", "threads"):
+            if value is None and name in ("seed", "threads", "early_stop"):
                 continue
             if not isinstance(value, int):
                 raise TypeError(f"{name} must be a whole number, not {value!r}")
@@ -178,6 +183,8 @@ class Training:
             check_loader(self.validation, "validation")
             if batch_count(self.validation) == 0:
                 raise ValueError("validation is empty; leave it out where there are no data for it")
+        if not self.min_delta >= 0:
+            raise ValueError(f"min_delta must not be below 0, but is {self.min_delta}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm must be above 0, not {self.clip_norm}")
         if self.amp is not None and self.amp not in TYPES:

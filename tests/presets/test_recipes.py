@@ -123,6 +123,7 @@ def test_every_alias_sets_a_key() -> None:
         "threads": 1,
         "amp": "bf16",
         "compile": True,
+        "early_stop": 5,
         "model.name": "mlp",
         "dataset.name": "mnist",
         "dataset.data_dir": "here",

@@ -184,7 +184,7 @@ def test_the_parameters_of_training_are_its_settings(put: Put) -> None:
         ("optimizer.lr", "fast", '--lr: expected a number, not "fast"'),
         ("sizes", 3, "--set sizes: expected a list, not 3"),
         ("epochs", 0, "--epochs: expected a whole number from 1"),
-        ("widht", 3, "--set widht: a Python file has no such key; only --epochs, --seed and"),
+        ("widht", 3, "--set widht: a Python file has no such key; only --epochs, --seed,"),
     ],
 )  # fmt: skip
 def test_a_setting_that_is_wrong_is_one_line_before_the_file_runs(
@@ -198,8 +198,8 @@ def test_a_setting_that_is_wrong_is_one_line_before_the_file_runs(
 
 def test_an_unknown_setting_is_told_with_those_that_there_are(put: Put) -> None:
     assert refusal(put(SETTINGS), widht=3).endswith(
-        "--seed and --threads, and lr, width, name, sizes of its training(), can be changed here; "
-        "did you mean width?"
+        "--early-stop, --set min_delta, and lr, width, name, sizes of its training(), can be "
+        "changed here; did you mean width?"
     )
 
 

@@ -6,7 +6,7 @@ from ...core.protocol.parameter_groups import lr_text
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
 from ..headless.reporter import Ending, tell_unkept
-from ..headless.text_reporter import closing, resume_hint
+from ..headless.text_reporter import best_weights, closing, resume_hint, stopped_early
 from ..render.faults import what_was_broken
 from ..render.format import clean, metric, number
 from ..setup.launch import Launch
@@ -38,6 +38,8 @@ def lines_kept(launch: Launch, last: Snapshot, outcome: Outcome | None) -> list[
         return []
     finished = outcome is not None and outcome.state is State.FINISHED
     lines = [f"kept in {kept.place}"]
+    if outcome is not None and stopped_early(launch.info, last, outcome):
+        lines.append(best_weights(last, kept.place))
     return lines if finished else [*lines, resume_hint(kept.resume_command, last)]
 
 

@@ -65,7 +65,7 @@ class Field(Input):
 class Labels(Panel):
     """The fields' names; the one that has the focus is marked."""
 
-    DEFAULT_CSS = "Labels { width: 13; height: 9; }"
+    DEFAULT_CSS = "Labels { width: 13; height: 10; }"
     focused: str = ""
 
     def __init__(self, settings: tuple[Setting, ...], *, ascii: bool = False) -> None:
@@ -84,7 +84,7 @@ class Labels(Panel):
 class Notes(Panel):
     """What is wrong with a field; else what it means, or the names it takes, to be clicked."""
 
-    DEFAULT_CSS = "Notes { width: 1fr; height: 9; padding: 0 0 0 2; }"
+    DEFAULT_CSS = "Notes { width: 1fr; height: 10; padding: 0 0 0 2; }"
 
     class Picked(Message):
         """A name was clicked."""
@@ -175,6 +175,8 @@ def _hint(setting: Setting, resolved: Resolved, preview: Preview | None) -> str:
             return f"↑ ↓ {len(setting.choices) - 1} others"
         case "seed":
             return "of weights and order"
+        case "early_stop":
+            return "after validations no better"
         case _:
             device = preview.device if preview is not None else ""
             return (
@@ -189,12 +191,12 @@ class Form(Vertical):
 
     DEFAULT_CSS = """
     Form {
-        height: 11; border: round $border; padding: 0 1;
+        height: 12; border: round $border; padding: 0 1;
         border-title-color: $text-muted; border-title-style: bold;
         border-subtitle-color: $text-muted;
         overflow-y: auto; scrollbar-size-vertical: 1;
-        & > Horizontal { height: 9; }
-        & Vertical { width: 18; height: 9; }
+        & > Horizontal { height: 10; }
+        & Vertical { width: 18; height: 10; }
         &.-ascii { border: ascii $border; }
     }
     """

@@ -268,6 +268,7 @@ ChooseScreen {
     & #small { display: none; }
     & #about { height: 3; }
     &.-wide #left { width: 46; }
+    &.-short Form { height: 11; }
     &.-narrow, &.-short {
         & #small { display: block; }
         & #data, & StepsToCome { display: none; }

@@ -65,6 +65,7 @@ SETTINGS: Final = (
     Setting("scheduler.name", "schedule", tuple(SCHEDULERS)),
     Setting("seed", "seed"),
     Setting("device", "device", ("auto", "cpu", "cuda", "mps")),
+    Setting("early_stop", "early stop"),
 )
 
 

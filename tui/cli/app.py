@@ -144,7 +144,7 @@ def show(
 
 
 @app.command("eval", cls=Plain)
-@with_options(RECIPE_OPTIONS, after="preset", without=("epochs",))
+@with_options(RECIPE_OPTIONS, after="preset", without=("epochs", "early_stop"))
 def evaluate(
     ctx: typer.Context,
     preset: PresetOption = registry.DEFAULT,
@@ -199,7 +199,7 @@ def new(path: Annotated[str, typer.Argument(metavar="FILE", help="Such as my_run
 
 
 @app.command(cls=Plain)
-@with_options(RECIPE_OPTIONS, after="break_it", without=("epochs", "compile"))
+@with_options(RECIPE_OPTIONS, after="break_it", without=("epochs", "early_stop", "compile"))
 def explain(
     ctx: typer.Context,
     preset: PresetOption = registry.DEFAULT,

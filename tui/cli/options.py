@@ -25,8 +25,16 @@ PresetOption = Annotated[
     str, typer.Argument(metavar="PRESET", help="A preset's name, or a recipe's path.")
 ]
 EpochsOption = Annotated[str | None, typer.Option(metavar="N", help="Epochs to train.")]
+EarlyStopOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="End when N validations in a row were no better (--set min_delta=X: by X); or off.",
+    ),
+]
 RECIPE_OPTIONS: Final[Options] = {
     "epochs": EpochsOption,
+    "early_stop": EarlyStopOption,
     "batch_size": Annotated[str | None, typer.Option(metavar="N", help="Samples per batch.")],
     "lr": Annotated[str | None, typer.Option(metavar="X", help="Learning rate.")],
     "optimizer": Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...core.storage.run_directory import RunError
+from ...presets.overrides import parse_set
 from ..render.format import clean
 from ..setup.options import RunOptions, runs_folder
 from ..terminal.imports import importing
@@ -19,6 +20,7 @@ from .errors import UsageError, refusals
 from .options import (
     RUN_OPTIONS,
     DetachOption,
+    EarlyStopOption,
     EpochsOption,
     FileOption,
     ForceOption,
@@ -39,6 +41,7 @@ def resume(
     run: RunOption = None,
     file: FileOption = None,
     epochs: EpochsOption = None,
+    early_stop: EarlyStopOption = None,
     force: ForceOption = False,
     runs_dir: RunsDirOption = None,
     save_every: SaveEveryOption = "30s",
@@ -56,9 +59,9 @@ def resume(
     if run is not None and file is None and run.endswith(".py"):
         run, file = None, run
     with refusals(traceback):
-        builder = resume_run(
-            run, options, file=file, epochs=_count("--epochs", epochs, ctx), force=force
-        )
+        given = {"epochs": _count("--epochs", epochs, ctx), "early_stop": early_stop}
+        changes = dict(parse_set(f"{key}={said}") for key, said in given.items() if said)
+        builder = resume_run(run, options, file=file, changes=changes, force=force)
         if detach:
             raise typer.Exit(_go_on_detached(builder, ctx))
     raise typer.Exit(watch(builder, ctx))

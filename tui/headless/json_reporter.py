@@ -94,6 +94,8 @@ class JsonReporter(Reporter):
             threads=info.threads,
             amp=info.amp,
             compile=info.compile,
+            early_stop=info.early_stop,
+            min_delta=info.min_delta,
             settings=dict(info.settings) or None,
             versions=versions(),
             run=self.run_name or None,

@@ -34,7 +34,7 @@ from .reporter import Ending, Reporter, VerdictWatch, waits_for
 if TYPE_CHECKING:
     from ...core.protocol.diagnosis import Verdict
     from ...core.protocol.faults import Fault
-    from ...core.protocol.snapshot import EpochSummary, RunInfo, Snapshot
+    from ...core.protocol.snapshot import EpochSummary, Outcome, RunInfo, Snapshot
     from ...core.session.breakpoints import BreakReport
     from ...core.session.session import Session
     from ..setup.builder import RunBuilder
@@ -175,6 +175,8 @@ class TextReporter(Reporter):
             self._say(line)
         if self.place and self.place != self._announced:
             self._say(f"kept in {self.place}")
+        if self.place and stopped_early(session.info, ending.last, ending.outcome):
+            self._say(best_weights(ending.last, self.place))
         if self.resume_command and ending.outcome.state is not State.FINISHED:
             self._say(resume_hint(self.resume_command, ending.last))
 
@@ -303,6 +305,8 @@ def closing(info: RunInfo, ending: Ending) -> str:
     parts = [f"{ending.word} after {done} in {_took(last.active)}"]
     if last.elapsed > 1.05 * last.active + 1:
         parts[0] += f" ({_took(last.elapsed)} with pauses)"
+    if stopped_early(info, last, ending.outcome):
+        parts.append(ending.outcome.reason)
     if last.best_metric is not None and info.metric_name != "val_loss":
         value = metric(info.metric_name, last.best_metric.value)
         share = dict(last.metrics).get("majority_share")
@@ -317,6 +321,18 @@ def closing(info: RunInfo, ending: Ending) -> str:
     if broken := what_was_broken(last):
         parts.append(f"broken on purpose: {broken}")
     return "; ".join(parts)
+
+
+def stopped_early(info: RunInfo, last: Snapshot, outcome: Outcome) -> bool:
+    """Whether a run has finished before its last epoch, because it got no better."""
+    trained = last.last.epoch if last.last is not None else 0
+    return outcome.state is State.FINISHED and trained < info.epochs
+
+
+def best_weights(last: Snapshot, place: str) -> str:
+    """Where the weights of the best epoch are."""
+    best = last.best_metric or last.best_val_loss
+    return f"weights of epoch {best.epoch}: {place}/checkpoints/best.pt" if best else ""
 
 
 def resume_hint(command: str, last: Snapshot) -> str:

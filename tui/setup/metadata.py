@@ -15,6 +15,7 @@ from ...core.protocol.record_fields import RUN_FORMAT
 from ...core.storage.environment import git_state
 from ...core.storage.run_directory import RunDirectory
 from ...presets.catalogue import DATASETS, MODELS
+from ...presets.check import TOP
 from ...presets.errors import printable
 from .plan import Plan, RecipePlan
 
@@ -133,7 +134,9 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]
 
 
 def _default(key: str, recipe: Mapping[str, Any]) -> Any:
-    """What an option of the data set or the model is where a recipe says nothing of it."""
+    """What an option of the run, the data set or the model is where a recipe says nothing of it."""
+    if key in TOP:
+        return TOP[key].default
     section, _, name = key.partition(".")
     named = str(recipe.get(f"{section}.name"))
     entry = DATASETS.get(named) if section == "dataset" else MODELS.get(named)

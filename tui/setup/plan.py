@@ -78,6 +78,8 @@ class RecipePlan:
             seed=recipe.seed,
             amp=None if recipe.amp == "off" else recipe.amp,
             compile=recipe.compile,
+            early_stop=recipe.early_stop if isinstance(recipe.early_stop, int) else None,
+            min_delta=recipe.min_delta,
             clips=recipe.clip_norm != "off" or recipe.amp == "fp16",
         )
 

@@ -23,7 +23,7 @@ def resume_run(
     options: RunOptions,
     *,
     file: str | None = None,
-    epochs: int | None = None,
+    changes: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> RunBuilder:
     """An earlier run, ready to resume; holds its lock. Loads no torch.
@@ -32,7 +32,7 @@ def resume_run(
         name: of a run in the folder, or the path of its directory; None is the last one.
         options: for the run from now on; their folder is where runs are looked for.
         file: the Python file of a run that came from one.
-        epochs: train to this many, instead of as many as it was to have.
+        changes: other epochs than it was to have, or another patience (early_stop), by key.
         force: accept a recipe, a file or a module of it that was changed since.
 
     Raises:
@@ -48,7 +48,7 @@ def resume_run(
     directory = (RunDirectory.open if first else RunDirectory.look)(options.folder, name)
     try:
         damage = directory.damage()
-        plan = plan_again(directory, file, epochs=epochs, force=force)
+        plan = plan_again(directory, file, changes, force=force)
     except BaseException:
         directory.close()
         raise
@@ -62,8 +62,8 @@ def resume_run(
 def plan_again(
     directory: RunDirectory,
     file: str | None,
+    changes: Mapping[str, Any] | None = None,
     *,
-    epochs: int | None = None,
     force: bool = False,
     command: str = "resume",
 ) -> Plan:
@@ -71,7 +71,7 @@ def plan_again(
 
     Args:
         directory: of the run.
-        file, epochs, force: as `resume_run`.
+        file, changes, force: as `resume_run`.
         command: what a person has to type again with the file's name.
 
     Raises:
@@ -81,10 +81,10 @@ def plan_again(
     refuse_loop(directory, meta)
     kept = "recipe" if file is None or directory.recipe.exists() else "file"
     if (meta.get("kind") or kept) == "file":
-        return _from_file(directory, meta, file, epochs, force, command)
+        return _from_file(directory, meta, file, changes or {}, force, command)
     if file is not None:
         raise RecipeError(f"{directory.name} came from a recipe; no file is needed")
-    return _from_recipe(directory, meta, epochs, force)
+    return _from_recipe(directory, meta, changes or {}, force)
 
 
 def refuse_loop(directory: RunDirectory, meta: Mapping[str, Any]) -> None:
@@ -97,7 +97,7 @@ def refuse_loop(directory: RunDirectory, meta: Mapping[str, Any]) -> None:
 
 
 def _from_recipe(
-    directory: RunDirectory, meta: Mapping[str, Any], epochs: int | None, force: bool
+    directory: RunDirectory, meta: Mapping[str, Any], overrides: Mapping[str, Any], force: bool
 ) -> Plan:
     directory.read_recipe()
     plan = RecipePlan(load(str(directory.recipe)))
@@ -108,16 +108,14 @@ def _from_recipe(
             f"{directory.name}: its recipe was changed since: {differences}; "
             "--force takes the changed one"
         )
-    if epochs is None:
-        return plan
-    return RecipePlan(load(str(directory.recipe), {"epochs": epochs}))
+    return RecipePlan(load(str(directory.recipe), overrides)) if overrides else plan
 
 
 def _from_file(
     directory: RunDirectory,
     meta: Mapping[str, Any],
     file: str | None,
-    epochs: int | None,
+    overrides: Mapping[str, Any],
     force: bool,
     command: str,
 ) -> Plan:
@@ -128,10 +126,7 @@ def _from_file(
             f"{directory.name} came from {called}, which is run again only if you name it: "
             f"fivestep {command} {directory.name} {called}"
         )
-    overrides = dict(meta.get("changes") or {})
-    if epochs is not None:
-        overrides["epochs"] = epochs
-    own = load_own(file, overrides)
+    own = load_own(file, {**(meta.get("changes") or {}), **overrides})
     if not origin.get("sha256") and not force:
         raise RecipeError(
             f"{directory.name}: whether it came from {shown(file)} is not known, as run.json does "

@@ -99,7 +99,8 @@ def start_of(
     passed = tuple(f"passed over a damaged checkpoint: {one}" for one in loaded.skipped)
     told = _changes(changes, then, about)
     notes = (*passed, *_differences(meta, facts), *told)
-    return Start(loaded.state, changes, notes, reschedule=bool(changes or told))
+    moves = len(told) > len(changes.keys() & {"early_stop", "min_delta"})
+    return Start(loaded.state, changes, notes, reschedule=moves)
 
 
 def replay_start(directory: RunDirectory, batch: int, training: Training) -> dict[str, Any]:

@@ -50,6 +50,11 @@ class NumbersPanel(RunPanel):
         if s is not None and s.skipped:
             rows.append(_row("skipped", count(s.skipped)))
         rows += self._lrs(s)
+        if info.early_stop is not None:
+            waited = f"{count(s.waited) if s else 0} of {count(info.early_stop)}"
+            why = f"  validations no better by {info.min_delta:g}" if info.min_delta else ""
+            told = why or "  validations no better"
+            rows.append((*_row("early stop", waited)[:2], *line((told, "dim"))))
         if self.saved:
             rows.append((*line((fit("saved", NAME), "dim")), *self._saved()))
         if height >= len(rows) + 2:

@@ -278,7 +278,7 @@ async def test_arrow_keys_and_clicks_walk_through_names() -> None:
 async def test_a_missing_device_is_said_at_its_field() -> None:
     screen = ChooseScreen(choice=Choice("digits-cnn", {"device": "cuda:99"}))
     async with chooser(screen) as (app, pilot):
-        assert "✗" in app.text("Notes").splitlines()[-1]
+        assert "✗" in app.text("Notes").splitlines()[-2]
         await pilot.press("enter")
         assert not app.started
 
@@ -383,9 +383,10 @@ async def test_a_python_files_parameters_are_fields(tmp_path: Path) -> None:
     screen = ChooseScreen(choice=Choice(str(file), {"width": 8}), file=str(file))
     async with chooser(screen) as (app, pilot):
         fields = screen.form.fields
-        assert list(fields) == ["lr", "width", "norm", "act", "über", "epochs", "seed", "threads"]
+        own, every = ["lr", "width", "norm", "act", "über"], ["epochs", "seed", "threads"]
+        assert list(fields) == [*own, *every, "early_stop", "min_delta"]
         assert [field.value for field in fields.values()] == [
-            "0.1", "8", "true", "relu", "BASE", "", "", ""
+            "0.1", "8", "true", "relu", "BASE", "", "", "", "", ""
         ]  # fmt: skip
         assert app.command == f"fivestep train {file} --set width=8"
         assert "loading" not in app.text("#banner")

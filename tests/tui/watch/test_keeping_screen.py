@@ -160,7 +160,7 @@ async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:
     first = RunBuilder.begin(plan, options)
     session = first.session(None, "stop")
     session.run()
-    app = FivestepApp(resume_run("one", replace(options, hold=True), epochs=9))
+    app = FivestepApp(resume_run("one", replace(options, hold=True), changes={"epochs": 9}))
     async with app.run_test(size=(120, 36)) as pilot:
         assert isinstance(app.screen, LoadingScreen)
         assert "going on with one" in seen(app)

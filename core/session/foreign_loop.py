@@ -28,6 +28,7 @@ from .loop_hooks import LoopHooks
 from .loop_learner import Learner, LoopRate
 from .loop_loss import Loss, LossReader
 from .loop_steering import LoopSteering
+from .loop_validation import ValidationLoss
 from .readings import Readback
 from .recorder import Log, Recorder
 from .session import describe_data, describe_optimizer
@@ -94,6 +95,11 @@ class ForeignLoop:
         """Inside of whose `optimizer.step()`, which may call a closure."""
         self._has_criterion = False
         """Whether a criterion says when it computes the loss."""
+        self._val_loss = ValidationLoss()
+        self._validated = 0.0
+        """Seconds of all validations that are over."""
+        self._val_loss_of: int | None = None
+        """The epoch whose validation's loss is known."""
         self._unless: Step | None = None
         """What the phase that runs was, if no `backward()` follows; None if that is no matter."""
         self._aside: list[tuple[Step, Step, float]] = []
@@ -147,7 +153,7 @@ class ForeignLoop:
             device=describe_device(self.device),
             threads=torch.get_num_threads(),
             seed=None,
-            validates=False,
+            validates=self._val_loss_of is not None,
             exact_clock=self.device.type == "cpu",
             phases=tuple(
                 Certainty.UNKNOWN
@@ -159,6 +165,7 @@ class ForeignLoop:
             ),
             loss=Certainty.EXACT if self.knows_loss else Certainty.UNKNOWN,
             foreign=True,
+            val_loss=Certainty.UNKNOWN if self._val_loss_of is None else Certainty.INFERRED,
         )
 
     @property
@@ -263,6 +270,9 @@ class ForeignLoop:
         if self.mistake is None:
             self._book(Step.OTHER)
             self._take_losses(everything=True)
+            if self.progress.val_batch:
+                self._validation_ends()
+            self._batches.close()
             if error is None:
                 self._batches.finish_epoch()
             self._settle(backward=False)
@@ -356,10 +366,13 @@ class ForeignLoop:
         if model.training:
             if self.progress.val_batch:
                 self._validation_ends()
+            self._batches.close()
             self._gate(Step.FORWARD)
             self._batches.works()
         else:
             self._batches.evaluated = True
+            if not torch.is_grad_enabled() and self._hooks is not None:
+                self._val_loss.begin(self._hooks)
             self.progress.val_batch += 1
             self._compute_in_eval(Step.FORWARD)
         if self._aside:  # between two forward passes is no loss
@@ -393,7 +406,14 @@ class ForeignLoop:
 
     def _validation_ends(self) -> None:
         """A validation is over: the model trains again."""
+        loss = self._val_loss.end(self.progress.val_batch)
         self.progress.val_batch = 0
+        spent = self._clock.spent[Step.VALIDATE]
+        seconds, self._validated = spent - self._validated, spent
+        if loss is not None:
+            self._val_loss_of = self.progress.epoch
+            self._record.validated(self.progress.batches_done, loss, {}, seconds)
+            self.steering.validated()
 
     def _loss_begins(self, *_: Any) -> None:
         if self._in_backward:
@@ -472,7 +492,9 @@ class ForeignLoop:
             if self._aside:
                 self._settle(backward=True)
             self._batches.works()
-            self.progress.val_batch = 0  # if it was in eval mode, it was to learn all the same
+            if self.progress.val_batch:  # it was to learn, in eval mode
+                self._val_loss.end(0)
+                self.progress.val_batch = 0
         else:  # another optimizer's: no step of this one
             self._now = (Step.OTHER, self._now[1])
             self._settle(backward=False)
@@ -591,6 +613,8 @@ class ForeignLoop:
     def _count_epoch(self) -> None:
         """Close the epoch under way."""
         self._take_losses(everything=True)
+        validated = self._val_loss_of == self.progress.epoch
         self.progress.end_epoch()
-        self._record.epoch(self.progress, self._rate.lr, self._rate.by_group, validated=False)
+        rate = self._rate
+        self._record.epoch(self.progress, rate.lr, rate.by_group, validated=validated)
         self.steering.epoch_ends()

@@ -34,7 +34,8 @@ class LoopBatches:
         progress: counts them.
         end_batch: is called when a batch is over; it counts it in `progress`.
         end_epoch: is called when an epoch of at least one batch is over.
-        by_update: where there is no loader, an update ends a batch.
+        by_update: where there is no loader, an update ends a batch; and what a loader gives is a
+            batch only once it has been worked on.
     """
 
     def __init__(
@@ -63,6 +64,8 @@ class LoopBatches:
         """The batches that the loop was given and has not finished, by their numbers of samples."""
         self._exhausted = False
         """Whether the loader has no more, while the loop still works on what it was given."""
+        self._over = False
+        """Whether the epoch has no more batches; what is validated now belongs to it."""
 
     def pass_begins(self, one: LoaderPass, *, elsewhere: bool) -> None:
         """The loop goes through a loader; `elsewhere` in another thread."""
@@ -74,7 +77,7 @@ class LoopBatches:
 
     def _lead(self, one: LoaderPass) -> None:
         """From now on the batches of this pass are counted."""
-        self.finish_epoch()
+        self._finish_batches()
         self._leader = one
 
     def wants(self, one: LoaderPass) -> bool:
@@ -87,9 +90,10 @@ class LoopBatches:
             self._lead(one)
             self._given.append(one.samples)
         # A loop that fetches ahead asks for a batch before it has worked on the last one.
-        if self.worked or len(self._given) > AHEAD:
+        too_many = len(self._given) > AHEAD
+        if self.worked or (too_many and not self._by_update):
             self.end_batch()
-        elif self.evaluated and self._given:
+        elif self._given and (self.evaluated or too_many):
             self._given.popleft()  # it was no batch to train on
         self.evaluated = False
         return True
@@ -112,11 +116,18 @@ class LoopBatches:
         """The loader has no more."""
         if one is self._leader:
             self._leader, self._exhausted = None, True
-            if not self._given:
-                self.finish_epoch()
+            self._over = not self._given
+
+    def close(self) -> None:
+        """Close an epoch that was over: training goes on, and no validation of it will come."""
+        if self._over:
+            self._over = False
+            if self._progress.batch:
+                self._ends_epoch()
 
     def works(self) -> None:
         """The oldest batch at hand is trained on."""
+        self.close()
         self.worked = True
         if self._leader is not None and self.batches is not self._leader.batches:
             self.batches = self._leader.batches
@@ -126,20 +137,23 @@ class LoopBatches:
         """An optimizer has taken its step: the first of several, or another one."""
         if self._given and (self._exhausted or self.fetched_elsewhere):
             self.end_batch()
-            if self._exhausted and not self._given:
-                self.finish_epoch()
+            self._over = self._exhausted and not self._given
         elif first and self._by_update and not self._given and self._leader is None:
             self.end_batch()
 
     def end_batch(self) -> None:
         """The batch under way is over."""
+        self.close()
         self.worked = False
         self._ends_batch(self._given.popleft() if self._given else 0)
 
+    def _finish_batches(self) -> None:
+        while self._given and (self.worked or not self._by_update):
+            self.end_batch()
+        self._given.clear()  # of a script, what it only looked at
+        self._exhausted, self._over = False, True
+
     def finish_epoch(self) -> None:
         """Close the epoch under way, whichever way it was left."""
-        while self._given:
-            self.end_batch()
-        self._exhausted = False
-        if self._progress.batch:
-            self._ends_epoch()
+        self._finish_batches()
+        self.close()

@@ -64,15 +64,19 @@ class LoopHooks:
         self._undo.callback(hook.remove)
         return hook
 
-    def around(self, home: Any, name: str, watching: Watching) -> None:
-        """Have `watching(bare, ...)` called in the place of a function of a class or a module."""
+    def around(self, home: Any, name: str, watching: Watching) -> Callable[[], None]:
+        """Have `watching(bare, ...)` called in the place of a function of a class or a module;
+        gives what undoes that earlier.
+        """
 
         def call(bare: Callable[..., Any], *args: Any, **options: Any) -> Any:
             if is_dynamo_compiling() or self.over or get_ident() != self.thread:
                 return bare(*args, **options)
             return watching(bare, *args, **options)
 
-        self._undo.callback(_replaced(home, name, call))
+        undo = _replaced(home, name, call)
+        self._undo.callback(undo)
+        return undo
 
     def without(self, bare: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """What a function gives while no hook is there: TorchScript would compile them."""
@@ -134,6 +138,8 @@ def _replaced(home: Any, name: str, watching: Watching) -> Callable[[], None]:
     watchers.append(watching)
 
     def undo() -> None:
+        if watching not in watchers:
+            return
         watchers.remove(watching)
         if not watchers:
             del _WATCHERS[home, name]

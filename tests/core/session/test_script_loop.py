@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +12,20 @@ import pytest
 import torch
 from listeners import Keeper  # tests is on the path
 
+from fivestep.core.protocol.commands import (
+    Advance,
+    Command,
+    Pause,
+    Resume,
+    ScaleLR,
+    SetBreakpoints,
+    SetFault,
+    Show,
+    Stop,
+)
+from fivestep.core.protocol.faults import Fault
 from fivestep.core.protocol.snapshot import Certainty, Outcome, Snapshot
-from fivestep.core.protocol.steps import State, Step
+from fivestep.core.protocol.steps import FIVE, State, Step
 from fivestep.core.session.script_loop import ScriptLoop
 
 BEGINNING = """
@@ -103,10 +116,15 @@ def test_a_tutorial_is_watched_without_a_change() -> None:
                 losses.append(loss.item())
             model.eval()
             with torch.no_grad():
-                for features, labels in DataLoader(loader.dataset, batch_size=12):
-                    criterion(model(features), labels)
+                sums = [
+                    criterion(model(features), labels).item() * len(features)
+                    for features, labels in DataLoader(loader.dataset, batch_size=10)
+                ]
         """
     )
+    assert seen.last.val_loss == pytest.approx(sum(seen.left["sums"]) / 24)
+    assert seen.told.epochs[-1].val_loss == seen.last.val_loss
+    assert seen.loop.info.val_loss is Certainty.INFERRED
     assert seen.losses == seen.left["losses"]
     assert [epoch.batches for epoch in seen.told.epochs] == [3, 3, 3]
     info = seen.loop.info
@@ -152,6 +170,101 @@ def test_both_networks_of_a_gan_have_names_losses_and_steps_of_their_own() -> No
     assert seen.losses == pytest.approx(seen.left["losses"])
     assert generator.loss == seen.left["fooled"].item()
     assert {"loss Critic", "loss Generator"} <= dict(seen.last.curves).keys()
+
+
+LOOP = """
+def batches():
+    for _ in range(1000):
+        yield from loader
+for features, labels in batches():
+    optimizer.zero_grad()
+    loss = criterion(model(features), labels)
+    loss.backward()
+    optimizer.step()
+"""
+
+
+class Person:
+    """Somebody who steers a script that runs in another thread."""
+
+    def __init__(self, script: str) -> None:
+        self.loop = ScriptLoop(complain=pytest.fail)
+        self.left: dict[str, Any] = {}
+        self._thread = threading.Thread(target=self._run, args=(script,))
+        self.loop.steering.is_attended = lambda: True
+        self.loop.mailbox.send(Pause())
+
+    def _run(self, script: str) -> None:
+        self.loop.install()
+        error: BaseException | None = None
+        try:
+            self.left = bare(script)
+        except BaseException as raised:
+            error = raised
+        self.loop.finish(error)
+
+    def __enter__(self) -> Person:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.send(Stop())
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+    def send(self, command: Command) -> None:
+        self.loop.mailbox.send(command)
+
+    def held(self) -> Snapshot:
+        """A picture of the loop, once it is held."""
+        while True:
+            picture = self.loop.mailbox.fresh(60)
+            if picture.state is State.PAUSED or picture.outcome is not None:
+                return picture
+
+    def take(self, command: Command) -> Snapshot:
+        self.send(command)
+        return self.held()
+
+
+def test_a_script_is_held_stepped_steered_and_stopped() -> None:
+    with Person(LOOP) as person:
+        first = person.held()
+        assert (first.step, first.batches_done) == (Step.DATA, 0)
+        steps = [person.take(Advance("phase")).step for _ in range(6)]
+        assert steps == [*FIVE, Step.DATA]
+        assert person.take(ScaleLR(2.0)).lr == 0.2
+        assert person.take(Advance("batch")).batches_done == 2
+        person.take(Advance("phase"))
+        person.send(Show(layers=True))
+        person.take(Advance("phase"))
+        person.take(Advance("phase"))
+        person.take(Advance("phase"))
+        behind = person.take(Advance("phase"))
+        assert (behind.step, len(behind.inside.layers)) == (Step.UPDATE, 3)
+        filled = {difference.grads for difference in behind.inside.differences}
+        assert "filled" in filled
+        moved = person.take(Advance("phase")).inside.differences
+        assert {one.weights for one in moved if one.after.parameters} == {"moved"}
+        told = person.take(SetFault(Fault.NO_ZERO_GRAD, True))
+        assert "can't be broken on purpose" in told.changes[-1].text
+        broken = person.take(SetBreakpoints(("batches_done >= 7",)))
+        person.send(Resume())
+        assert person.held().batches_done == 7
+        assert broken.breakpoints == ("batches_done >= 7",)
+    assert person.loop.outcome.state is State.STOPPED
+    assert person.left == {}
+    assert person.loop.mailbox.newest.lr == 0.2
+
+
+def test_nan_holds_before_the_step_that_would_spread_it() -> None:
+    script = LOOP.replace("loss.backward", "loss = loss * float('nan')\n    loss.backward")
+    with Person(script) as person:
+        person.held()
+        person.send(Resume())
+        held = person.held()
+        assert (held.step, held.batches_done) == (Step.UPDATE, 0)
+        assert held.changes[-1].text == "held: the loss is nan, noticed before optimizer.step()"
 
 
 @pytest.mark.parametrize(

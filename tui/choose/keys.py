@@ -8,7 +8,7 @@ from typing import Final
 from ..render.format import wrap
 from ..render.keymap import KeyCommand
 from ..render.spans import Line, line
-from ..widgets.footer import CommandBar
+from ..widgets.footer import FixedBar
 
 CHOOSING: Final = (
     KeyCommand("start", ("enter",), "enter", "start", "Start the run", "Choose", footer=1),
@@ -53,26 +53,24 @@ FEWEST: Final = 42
 """Cells of a page of help, at least."""
 
 
-class ChoosingBar(CommandBar):
+class ChoosingBar(FixedBar):
     """The footer of the choosing screen."""
 
     in_field = False
     """A field has the focus: letters are typed into it."""
 
+    def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
+        super().__init__(CHOOSING, id=id, ascii=ascii)
+
     def shown(self, width: int) -> list[KeyCommand]:
-        shown = list(IN_FIELD if self.in_field else CHOOSING)
-        while shown and sum(len(t) for c in shown for t in c.footer_spans) > width:
-            shown.remove(max(shown, key=lambda c: c.footer or 9))
-        return [command for command in shown if command.footer]
+        self.commands = IN_FIELD if self.in_field else CHOOSING
+        return super().shown(width)
 
 
 def help_lines(width: int) -> list[Line]:
     """The page of help for `width` cells."""
     from ..render.glossary import glossary  # late: nobody needs it for the first paint
-    from ..widgets.dialog import command_rows
+    from ..widgets.dialog import commands_page
 
     rows = [line(text) for text in wrap(INTRO, max(1, width))]
-    for group in dict.fromkeys(command.group for command in CHOOSING):
-        commands = [command for command in CHOOSING if command.group == group]
-        rows += [(), *command_rows(group, commands, max(FEWEST, width), KEY)]
-    return [*rows, (), *glossary(width)]
+    return [*rows, *commands_page(CHOOSING, max(FEWEST, width), KEY), (), *glossary(width)]

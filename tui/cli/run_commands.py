@@ -107,27 +107,45 @@ def _go_on_detached(builder: RunBuilder, ctx: Any) -> int:
 
 
 def runs(
+    ctx: typer.Context,
     action: Annotated[
-        str | None, typer.Argument(metavar="show", help="Tell all about one run.")
-    ] = None,
-    name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="Which; the last run if left out."),
+        typer.Argument(metavar="show|prune", help="Tell all about one run; remove some."),
+    ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME ...", help="Which; show: the last run if left out."),
     ] = None,
     runs_dir: RunsDirOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="For prune: don't ask.")] = False,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="A table instead of the screen.")] = False,
     json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
 ) -> None:
-    """List the runs that were kept, newest first, or show one."""
+    """List the runs that were kept, newest first; show one, or remove some.
+
+    On a terminal the list is a screen, from where runs are opened, compared, resumed and removed.
+    """
     from . import run_tables
 
-    if action not in (None, "show"):
-        raise UsageError(f"expected show NAME, not {clean(str(action))}")
-    folder, output = runs_folder(runs_dir), stdout()
+    if action not in (None, "show", "prune"):
+        raise UsageError(f"expected show NAME or prune NAME, not {clean(str(action))}", ctx)
+    folder, output, named = runs_folder(runs_dir), stdout(), names or []
+    if action == "show" and len(named) > 1:
+        raise UsageError("show tells about one run", ctx)
+    if action == "prune" and (not named or not (yes or on_a_terminal())):
+        raise UsageError("prune needs names, and --yes where nobody can be asked", ctx)
+    if action is None and not (no_ui or json) and on_a_terminal():
+        with importing():
+            from ..app.runs import open_runs
+        raise typer.Exit(open_runs(folder))
     with refusals():
         if action == "show":
-            output.write(run_tables.run_details(folder, name, as_object=json))
-        elif name is None:
-            output.write(run_tables.as_json(folder) if json else run_tables.table(folder, output))
+            text = run_tables.run_details(folder, next(iter(named), None), as_object=json)
+        elif action == "prune":
+            text = run_tables.prune(folder, named, asks=not yes)
+        else:
+            text = run_tables.as_json(folder) if json else run_tables.table(folder, output)
+    output.write(text)
     output.flush()
     raise typer.Exit(written(output))
 

@@ -5,25 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
 from ...core.storage.log_file import read_log
+from ...core.storage.removal import remove_run, weight
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import RunSummary, newest, summary
 from ...presets.errors import reason
 from ...presets.file_settings import said
+from ..browse.rows import HEAD, aligned, cells, when
 from ..render.format import clean, counted, fit, metric, number, size
-from ..setup.attach import every_run, out_of_reach
+from ..setup.attach import every_run
 from ..terminal.output import FAILED, NOBODY_READS, Output, complain
 
-GAP: Final = "  "
-HEAD: Final = ("run", "state", "epochs", "best", "size", "started", "")
-RIGHT: Final = frozenset((2, 3, 4))
-"""Columns that end flush: numbers."""
 LATEST: Final = 8
 """Events that `runs show` lists."""
 
@@ -33,49 +30,9 @@ def table(folder: Path, output: Output) -> str:
     found = every_run(folder)
     if not found:
         return clean(f"no runs in {folder}; fivestep train starts one") + "\n"
-    rows = [HEAD, *(_row(run) for run in found)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD) - 1)]
     room = output.columns if output.is_terminal else None
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if i in RIGHT else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=False))
-        ]
-        line = GAP.join([*cells, row[-1]]).rstrip()
-        lines.append(line if room is None else fit(line, max(room, 1)).rstrip())
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _row(run: RunSummary) -> tuple[str, ...]:
-    planned = "?" if run.epochs_planned is None else str(run.epochs_planned)
-    best = "" if run.best is None else metric(run.metric_name, run.best)
-    if run.best_epoch is not None:
-        best += f" @{run.best_epoch}"
-    remark = clean(run.reason)
-    if run.state == "crashed":
-        remark = remark or "its process ended before anything was saved"
-        if run.resumable:
-            remark = f"its process ended in the middle; fivestep resume {run.name}"
-    if run.state == "finished":
-        remark = ""
-    if run.path is None:
-        return (
-            *(run.name, run.state, "", "", "not kept", _when(run.started)),
-            f"fivestep attach {run.name}",
-        )
-    if run.state == "running":
-        remark = clean(out_of_reach(run.path)).removeprefix("is ")
-        remark = remark or f"fivestep attach {run.name}"
-    return (
-        run.name,
-        run.state,
-        f"{run.epochs}/{planned}",
-        best,
-        size(run.size),
-        _when(run.started),
-        remark,
-    )
+    lines = aligned([HEAD, *map(cells, found)])
+    return "".join(f"{one if room is None else fit(one, max(room, 1)).rstrip()}\n" for one in lines)
 
 
 def as_json(folder: Path) -> str:
@@ -111,7 +68,7 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
         ("broken", _broken(outcome)),
         ("command", meta.get("command")),
         ("settings", _settings(meta.get("settings"))),
-        ("started", f"{_when(run.started)} in {meta.get('cwd', '?')}"),
+        ("started", f"{when(run.started)} in {meta.get('cwd', '?')}"),
         ("trained", _trained(run)),
         ("best", _best(run)),
         ("val loss", None if run.val_loss is None else number(run.val_loss)),
@@ -129,11 +86,35 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
     if events:
         lines += ["", f"the last of {counted(len(events), 'event')}:"]
         lines += [
-            f"  {_when(event.get('time'))}  batch {event.get('batches_done', '?')}: "
+            f"  {when(event.get('time'))}  batch {event.get('batches_done', '?')}: "
             f"{event.get('text', '')}{_asked_by(event.get('by'))}"
             for event in events[-LATEST:]
         ]
     return "".join(clean(line) + "\n" for line in lines)
+
+
+def prune(folder: Path, names: Sequence[str], *, asks: bool) -> str:
+    """Remove runs from the disk; what to say of it.
+
+    Args:
+        folder: the runs folder.
+        names: which; if one of them can't be removed, none is.
+        asks: ask the person first.
+
+    Raises:
+        RunError: there is no such run, it is being trained, or the disk refuses.
+    """
+    runs = [RunDirectory.look(folder, name) for name in dict.fromkeys(names)]
+    live = [run.name for run in runs if run.running]
+    if live:
+        raise RunError(f"{', '.join(live)}: being trained now; nothing was removed")
+    freed = size(sum(weight(run.path) for run in runs))
+    told = f"{counted(len(runs), 'run')} ({', '.join(run.name for run in runs)})"
+    if asks and input(clean(f"remove {told}? It frees {freed}. y or n: ")).strip() != "y":
+        return "nothing was removed\n"
+    for run in runs:
+        remove_run(folder, str(run.path))
+    return clean(f"removed {told}: {freed} freed") + "\n"
 
 
 def _broken(outcome: Mapping[str, Any]) -> str | None:
@@ -234,11 +215,3 @@ def _machine(meta: dict[str, Any]) -> str | None:
         *([str(meta["amp"])] if meta.get("amp") else []),
     ]
     return ", ".join(parts + [f"{key} {value}" for key, value in versions.items()])
-
-
-def _when(seconds: Any) -> str:
-    """Local time, to the minute."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M", time.localtime(float(seconds)))
-    except (TypeError, ValueError, OverflowError, OSError):
-        return "?"

@@ -13,8 +13,6 @@ from .format import NOTHING, clean, count, counted, fit, learning_rate, metric, 
 from .glyphs import GLYPHS
 from .spans import Line, line
 
-COLOURS: Final = 6
-"""Styles "run0" to "run5" that tell curves apart."""
 CELL: Final = 19
 """Cells of a column of values."""
 SETTING: Final = 34
@@ -28,7 +26,7 @@ def mark_of(index: int) -> str:
 
 def style_of(index: int) -> str:
     """A run's colour: the seventh has the mark of the first, and the colour of the second."""
-    return f"run{(index + index // len(GLYPHS)) % COLOURS}"
+    return f"class-{(index + index // len(GLYPHS)) % len(GLYPHS)}"
 
 
 def runs_lines(comparison: Comparison) -> list[Line]:
@@ -157,9 +155,13 @@ def _differs(at: Parting) -> str:
 
 def comparison_lines(comparison: Comparison, width: int) -> list[Line]:
     """All of it."""
-    rows = [*runs_lines(comparison), ()]
-    rows += [line(("best and last", "bold")), *values_lines(comparison, width), ()]
-    rows += [line(("settings that differ", "bold")), *settings_lines(comparison)]
+    return [*runs_lines(comparison), (), *tables_lines(comparison, width)]
+
+
+def tables_lines(comparison: Comparison, width: int) -> list[Line]:
+    """Where the numbers part, which settings differ, and how good the runs were."""
+    rows: list[Line] = []
     if partings := partings_lines(comparison, width):
-        rows += [(), line(("where the numbers part", "bold")), *partings]
-    return rows
+        rows += [line(("where the numbers part", "bold")), *partings, ()]
+    rows += [line(("settings that differ", "bold")), *settings_lines(comparison), ()]
+    return [*rows, line(("best and last", "bold")), *values_lines(comparison, width)]

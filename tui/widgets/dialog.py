@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -69,6 +70,22 @@ class TextBox(Dialog):
         box.border_title = self._plain(self._title)
         box.border_subtitle = "esc closes"
         yield box
+
+
+class CommandsBox(TextBox):
+    """The keys of a screen."""
+
+    def __init__(self, commands: Sequence[KeyCommand], *, ascii: bool = False) -> None:
+        super().__init__("help", partial(commands_page, commands), ascii=ascii)
+
+
+def commands_page(commands: Sequence[KeyCommand], width: int, key_width: int = 12) -> list[Line]:
+    """All commands of a screen, group by group."""
+    rows: list[Line] = []
+    for group in dict.fromkeys(command.group for command in commands):
+        rows.append(())
+        rows += command_rows(group, [c for c in commands if c.group == group], width, key_width)
+    return rows
 
 
 def command_rows(

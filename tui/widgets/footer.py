@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import events
 from textual.message import Message
 
 from ...core.protocol.steps import State
-from ..render.keymap import KeyCommand, Situation, footer
+from ..render.keymap import KeyCommand, Situation, footer, footer_width
 from ..render.spans import Line, Span, line
 from .panel import Panel
 
@@ -48,3 +50,19 @@ class CommandBar(Panel):
         for start, end, command in self._places:
             if start <= event.x < end:
                 self.post_message(self.Chosen(command))
+
+
+class FixedBar(CommandBar):
+    """The footer of a screen whose commands do not depend on a run."""
+
+    def __init__(
+        self, commands: Sequence[KeyCommand], *, id: str | None = None, ascii: bool = False
+    ) -> None:
+        super().__init__(id=id, ascii=ascii)
+        self.commands = commands
+
+    def shown(self, width: int) -> list[KeyCommand]:
+        shown = [command for command in self.commands if command.footer]
+        while shown and footer_width(shown) > width:
+            shown.remove(max(shown, key=lambda command: command.footer))
+        return shown

@@ -36,7 +36,8 @@ class Ink:
 
 
 CLASSES: Final = ("primary", "warning", "success", "error", "foreground", "secondary")
-"""The colours of a classifier's classes, one for each of `render.glyphs.GLYPHS`."""
+"""The colours of a classifier's classes, and of runs beside each other: one for each of
+`render.glyphs.GLYPHS`."""
 TEXT_STYLES: Final[Mapping[str, Ink]] = {
     "": Ink(),
     "dim": Ink("text-muted"),
@@ -57,6 +58,7 @@ TEXT_STYLES: Final[Mapping[str, Ink]] = {
     "bad": Ink("error", text="bold"),
     "warn": Ink("warning"),
     **{f"class-{n}": Ink(color) for n, color in enumerate(CLASSES)},
+    **{f"class-{n}-range": Ink(color, 0.45) for n, color in enumerate(CLASSES)},
     **{f"field-{n}": Ink(color, 0.55) for n, color in enumerate(CLASSES)},
 }
 """By the name that `tui/render` gives them."""

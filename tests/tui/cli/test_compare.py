@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from kept import keep  # tests is on the path
 
+from fivestep.core.storage.run_directory import RunDirectory
+
 from ..conftest import Cli
 
 LOSSES = (0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2)
@@ -109,3 +111,17 @@ def test_event_files_are_read_with_their_own_library(cli: Cli, runs: Path, tmp_p
     found = json.loads(cli("compare", "a", str(events), "--json").out)["runs"][1]
     assert found["metrics"]["loss"]["last"] == pytest.approx(0.2)
     assert found["metrics"]["val_loss"]["last"] == 0.5
+
+
+def test_runs_are_removed_by_name_all_or_none(cli: Cli, runs: Path) -> None:
+    assert "--yes" in cli.refused("runs", "prune", "a")
+    assert "there is no run zzz" in cli.refused("runs", "prune", "a", "zzz", "--yes")
+    with RunDirectory.open(runs, "b"):
+        told = cli.refused("runs", "prune", "a", "b", "--yes")
+        assert told == "b: being trained now; nothing was removed"
+    assert (runs / "a").is_dir()
+    (runs / "a" / "link").symlink_to(runs / "b")
+    told = cli("runs", "prune", "a", "--yes").out
+    assert told.startswith("removed 1 run (a): ")
+    assert not (runs / "a").exists()
+    assert (runs / "b" / "run.json").is_file()

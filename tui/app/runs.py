@@ -1,0 +1,103 @@
+"""`fivestep runs` and `fivestep compare` on a screen, and what is opened from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from ...core.comparison.comparison import Comparison
+from ...core.storage.run_directory import RunError
+from ...presets.errors import RecipeError
+from ..browse.comparison import ComparisonScreen
+from ..browse.reading import read_all
+from ..browse.run_list import RunListScreen
+from ..setup.attach import attach
+from ..setup.options import RunOptions
+from ..setup.resume import resume_run
+from ..terminal.capture import captured
+from ..terminal.output import warnings_once
+from ..terminal.signals import HANGUP, Signals
+from ..terminal.terminal import Settings, forget_size, is_gone
+from ..widgets.messages import MessageLog
+from .app import FivestepApp
+from .attach import open_attached
+from .open import open_screen
+
+
+class RunsApp(FivestepApp):
+    """The list of runs, or a comparison.
+
+    Args:
+        folder: the runs folder.
+        comparison: what is shown; None shows the list.
+        log: takes what there is to say.
+        signals: in force while the screen is open.
+    """
+
+    def __init__(
+        self, folder: Path, comparison: Comparison | None, log: MessageLog, signals: Signals
+    ) -> None:
+        super().__init__(None, log, signals=signals)
+        self._folder, self._comparison = folder, comparison
+        self.next: Callable[[], int] | None = None
+        """What is opened in the place of this screen; gives the exit code."""
+
+    def open_first(self) -> None:
+        if self._comparison is None:
+            self.push_screen(RunListScreen(self._folder, self.action_leave))
+        else:
+            self.push_screen(ComparisonScreen(self._comparison, self.action_leave))
+
+    def on_run_list_screen_open(self, event: RunListScreen.Open) -> None:
+        try:
+            remote = attach(self._folder, event.name)
+        except RunError as error:
+            self.notify(str(error), severity="warning")
+            return
+        self.next = partial(open_attached, self._folder, [], remote)
+        self.action_leave()
+
+    def on_run_list_screen_resume(self, event: RunListScreen.Resume) -> None:
+        options = RunOptions(self._folder)
+        try:
+            builder = resume_run(event.name, options)
+        except (RunError, RecipeError) as error:
+            self.notify(str(error), severity="warning")
+            return
+        self.next = partial(open_screen, builder, options)
+        self.action_leave()
+
+    def on_run_list_screen_compare(self, event: RunListScreen.Compare) -> None:
+        try:
+            comparison = read_all(self._folder, event.names)
+        except RunError as error:
+            self.notify(str(error), severity="warning")
+        else:
+            self.push_screen(ComparisonScreen(comparison, self._back))
+
+    def _back(self) -> None:
+        self.pop_screen()
+
+
+def open_runs(folder: Path) -> int:
+    """Show the runs of a folder until the person leaves, or opens one; the exit code."""
+    return _open(folder, None)
+
+
+def open_comparison(comparison: Comparison) -> int:
+    """Show a comparison until the person leaves; the exit code."""
+    return _open(Path(), comparison)
+
+
+def _open(folder: Path, comparison: Comparison | None) -> int:
+    forget_size()
+    log = MessageLog()
+    with Signals(partial(Settings().restore, "")) as signals:
+        app = RunsApp(folder, comparison, log, signals)
+        with captured(log.add), warnings_once():
+            app.run()
+        if signals.hung_up or is_gone():
+            return 128 + HANGUP
+        code = signals.exit_code or 0
+    return app.next() if app.next is not None and not code else code

@@ -1,0 +1,65 @@
+"""A run of a list as cells of text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rich.cells import cell_len
+
+from ...core.storage.run_index import RunSummary
+from ..render.format import clean, fit, metric, size
+from ..setup.attach import out_of_reach
+
+GAP: Final = "  "
+HEAD: Final = ("run", "state", "epochs", "best", "size", "started", "")
+RIGHT: Final = frozenset((2, 3, 4))
+"""Columns that end flush: numbers."""
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines with columns."""
+    last = len(HEAD) - 1
+    widths = [max(cell_len(row[i]) for row in rows) for i in range(last)]
+    return [
+        GAP.join(
+            [*(fit(row[i], widths[i], right=i in RIGHT) for i in range(last)), row[-1]]
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def cells(run: RunSummary) -> tuple[str, ...]:
+    """What a list says of a run, by column of `HEAD`."""
+    if run.path is None:
+        nothing = (run.name, run.state, "", "", "not kept", when(run.started))
+        return (*nothing, f"fivestep attach {run.name}")
+    planned = "?" if run.epochs_planned is None else str(run.epochs_planned)
+    best = "" if run.best is None else metric(run.metric_name, run.best)
+    if run.best_epoch is not None:
+        best += f" @{run.best_epoch}"
+    epochs = f"{run.epochs}/{planned}"
+    return (run.name, run.state, epochs, best, size(run.size), when(run.started), remark(run))
+
+
+def remark(run: RunSummary) -> str:
+    """Why it ended, or how to go on with it."""
+    if run.state == "finished":
+        return ""
+    if run.state == "running":
+        far = "" if run.path is None else clean(out_of_reach(run.path)).removeprefix("is ")
+        return far or f"fivestep attach {run.name}"
+    if run.state == "crashed" and run.resumable:
+        return f"its process ended in the middle; fivestep resume {run.name}"
+    if run.state == "crashed":
+        return clean(run.reason) or "its process ended before anything was saved"
+    return clean(run.reason)
+
+
+def when(seconds: Any) -> str:
+    """Local time, to the minute."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(float(seconds)))
+    except (TypeError, ValueError, OverflowError, OSError):
+        return "?"

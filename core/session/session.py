@@ -9,11 +9,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
-from torch import distributed as dist
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import IterableDataset
@@ -53,6 +53,7 @@ from .state import RunState, put_rng, put_state, state_of_rank
 
 if TYPE_CHECKING:
     from ..serving.rank_reader import RankReader
+    from ..training.ranks import RankGroup
 
 BLINK: Final = 1.0
 """Seconds; a shorter stop of the process can't be told from what lies between two beats."""
@@ -255,11 +256,10 @@ class Session:
         """
         return () if self._ranks is None else self._ranks.read()
 
-    def _rank_now(self) -> RankNow:
+    def _rank_now(self, place: tuple[int, str, int]) -> RankNow:
         (step, since), done = self._engine.now, self.progress.batches_done
         spent, timed = self._run.clock.measured(step, since, done)
         seconds = perf_counter() - since
-        place = dist.get_rank(), socket.gethostname(), os.getpid()
         return RankNow(*place, step, seconds, done, spent, timed)
 
     def latest(self, *, curves: bool = False) -> Snapshot | None:
@@ -327,16 +327,18 @@ class Session:
         try:
             self._server = RunServer(self, self.mailbox, announce, about)
         finally:
-            if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-                self._meet_ranks("" if self._server is None else str(self._server.path))
+            ranks = self.training.ranks
+            if ranks is not None:
+                self._meet_ranks(ranks, "" if self._server is None else str(self._server.path))
 
-    def _meet_ranks(self, path: str) -> None:
-        """Tell the other ranks where this one answers; the first hears of all of them."""
+    def _meet_ranks(self, ranks: RankGroup, path: str) -> None:
+        """Tell the other ranks where this one answers; the first reads all of them from then on."""
         from ..serving.rank_reader import RankReader
 
-        addresses = [("", "")] * dist.get_world_size()
-        dist.all_gather_object(addresses, (socket.gethostname(), path))
-        self._ranks = RankReader(self._rank_now, addresses if dist.get_rank() == 0 else ())
+        addresses = ranks.exchange((socket.gethostname(), path))
+        place = ranks.number, socket.gethostname(), os.getpid()
+        own = partial(self._rank_now, place)
+        self._ranks = RankReader(own, addresses if ranks.first else ())
 
     @property
     def attended(self) -> bool:

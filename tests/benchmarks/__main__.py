@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import torch
 from rows import HEAD, as_json
 
-PARTS = ("loop", "costs", "startup", "screen", "amp_compile", "watch", "attached")
+PARTS = ("loop", "costs", "startup", "screen", "amp_compile", "watch", "attached", "ranks")
 
 
 def main() -> None:

@@ -45,6 +45,8 @@ class Situation:
     """This screen steers it; another one does where not, or nobody from here."""
     files: bool = False
     """The run is read from its files: it can only be looked at."""
+    alone: bool = True
+    """It is trained by one process; several end together."""
 
     @property
     def live(self) -> bool:
@@ -108,7 +110,7 @@ def _trouble(at: Situation) -> bool:
 def _detachable(at: Situation) -> bool:
     if at.files or at.leaving or not at.live:
         return False
-    return at.attached or (at.kept and not at.trouble)
+    return at.attached or (at.kept and at.alone and not at.trouble)
 
 
 def _answers(at: Situation) -> bool:
@@ -120,7 +122,7 @@ def _ended(at: Situation) -> bool:
 
 
 def _mine_ended(at: Situation) -> bool:
-    return at.state.ended and not at.attached
+    return at.state.ended and not at.attached and at.alone
 
 
 _TABLE: Final = (
@@ -287,6 +289,8 @@ def why_not(key: str, at: Situation) -> str:
         reason = FILES
     elif command.when is _mine_ended and at.attached:
         reason = "not in an attached screen"
+    elif command.when in (_mine_ended, _detachable) and not at.alone:
+        reason = "not in a run of several processes"
     elif command.group == "Steer" and at.state.ended:
         reason = "the run has ended" + (keyed(", {again} runs it again") if not at.attached else "")
     elif command.group == "Steer" and not at.steers:

@@ -240,7 +240,7 @@ class RunBuilder:
             session.at_end.append(partial(self._tell_end, session))
         for fault in options.faults:
             session.send(SetFault(fault, on=True))
-        served = not this_rank().number and self._serve(session)
+        served = self._serve(session)
         if options.left is not None:
             _leave_as_it_was(session, options.left, held=served)
         return session
@@ -281,7 +281,9 @@ class RunBuilder:
         """
         directory, notes = self.directory, self.plan.notes
         try:
-            if directory is None:
+            if this_rank().number:  # only the first is listed, and leads to the others
+                session.serve(lambda path: None, RunLocation())
+            elif directory is None:
                 name = made_name(self.plan.name)
                 session.serve(unkept(name, self.plan.name), RunLocation(notes=notes, name=name))
             else:

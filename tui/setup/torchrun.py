@@ -24,7 +24,7 @@ ENVIRONMENT: Final = {
     # torchrun's own store would outlive a killed process, and the next ones would wait in it.
     "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
     # A batch may take long: torchrun would kill what has not ended in half a minute.
-    "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(24 * 60 * 60),
+    "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "300",
 }
 """What torchrun reads, unless somebody has said something else."""
 

@@ -265,6 +265,7 @@ class WatchScreen(Screen[None]):
         self._show_saved(s)
         held = s is None or s.state is State.PAUSED or outcome is not None
         panels.ranks.look(self.source.ranks(), now, held=held)
+        panels.outcome.alone = not panels.ranks.there
         self.set_class(panels.ranks.there, "-ranks")
         if self._read_device is not None:
             panels.device.look(self._read_device, now, moving=moving, turned=turned)

@@ -167,6 +167,7 @@ class Actions:
             attached=self._attached is not None or self._files,
             steers=not self._files and (self._attached is None or not self._attached.steerer),
             files=self._files,
+            alone=not panels.ranks.there,
         )
 
     @property
@@ -244,7 +245,7 @@ class Actions:
             stopping=stopping,
             attached=self._attached is not None,
             steers=self.situation.steers,
-            kept=self._kept,
+            kept=self._kept and not self._panels.ranks.there,
             ascii=self._ascii,
         )
         self._screen.app.push_screen(ask, self._answered)

@@ -25,6 +25,8 @@ class OutcomePanel(RunPanel):
     outcome: Outcome | None = None
     attached = False
     """Another process trains the run: it is not this one's to start again."""
+    alone = True
+    """It is trained by one process; several end together."""
 
     def __init__(
         self,
@@ -107,7 +109,9 @@ class OutcomePanel(RunPanel):
         return " · ".join(facts)
 
     def _keys(self, outcome: Outcome) -> Line:
-        keys = [] if self.attached else [("r", "run again"), ("n", "another preset")]
+        keys = (
+            [] if self.attached or not self.alone else [("r", "run again"), ("n", "another preset")]
+        )
         if outcome.traceback:
             keys.insert(0, ("T", "traceback"))
         spans: list[Span] = []

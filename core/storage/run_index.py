@@ -231,6 +231,13 @@ def export_rows(run: RunDirectory, kind: ExportKind) -> Iterator[dict[str, float
         ) from error
 
 
+def columns_of(run: RunDirectory, kind: ExportKind) -> list[str]:
+    """The names in the rows, in order. Raises RunError if the log can't be read."""
+    columns = list(_BATCHES if kind == "batches" else _EPOCHS)
+    looked_at = islice(export_rows(run, kind), 1 if kind == "batches" else None)
+    return columns + sorted({name for row in looked_at for name in row} - set(columns))
+
+
 def write_csv(run: RunDirectory, stream: TextIO, kind: ExportKind) -> None:
     """Write the rows as CSV (RFC 4180) with a header.
 
@@ -243,10 +250,7 @@ def write_csv(run: RunDirectory, stream: TextIO, kind: ExportKind) -> None:
         RunError: the log can't be read.
         OSError: the stream takes no more.
     """
-    columns = list(_BATCHES if kind == "batches" else _EPOCHS)
-    looked_at = islice(export_rows(run, kind), 1 if kind == "batches" else None)
-    columns += sorted({name for row in looked_at for name in row} - set(columns))
-    table = csv.DictWriter(stream, columns, restval=None, extrasaction="ignore")
+    table = csv.DictWriter(stream, columns_of(run, kind), restval=None, extrasaction="ignore")
     table.writeheader()
     table.writerows(export_rows(run, kind))
 

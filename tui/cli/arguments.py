@@ -16,6 +16,7 @@ import typer
 
 from ...core.protocol.faults import Fault
 from ...core.protocol.rank import this_rank
+from ...presets import registry
 from ...presets.errors import nearest, shown
 from ...presets.overrides import ALIASES, SWITCHES, parse_set
 from ..render.format import clean
@@ -111,7 +112,9 @@ def options_of(ctx: Any) -> RunOptions:
     with refusals(params["traceback"]):
         folder, bell = runs_folder(params["runs_dir"]), preference("bell", params["bell"])
         notify = preference("notify", params["notify"])
-        if os.environ.get("RANK", "0") != "0":  # of several processes the first tells
+        if params["tensorboard"] is not None:
+            _check_tensorboard(ctx)
+        if this_rank().number:  # of several processes the first tells
             bell, notify = False, ""
         if notify:
             from ..setup.notify import words_of
@@ -132,8 +135,25 @@ def options_of(ctx: Any) -> RunOptions:
         hold=params["hold"],
         left=_as_left(params.get("as_left"), ctx),
         bell=bell,
+        tensorboard=params["tensorboard"],
         notify=notify,
     )
+
+
+def _check_tensorboard(ctx: Any) -> None:
+    """Raises UsageError or RunError where `--tensorboard` can't be done as it is said."""
+    from ...core.storage.event_file import check_installed
+
+    named = ctx.params["tensorboard"]
+    if ctx.params.get("no_save"):
+        raise UsageError("--tensorboard reads what the run keeps; leave --no-save out", ctx)
+    if named.endswith((".py", ".toml")) or registry.find(named) is not None:
+        raise UsageError(
+            f"--tensorboard {shown(named)}: that is something to train, expected a folder; put "
+            "--tensorboard behind it",
+            ctx,
+        )
+    check_installed()
 
 
 def _as_left(text: str | None, ctx: Any) -> AsLeft | None:

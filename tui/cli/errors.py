@@ -17,6 +17,7 @@ from ...presets import registry
 from ...presets.errors import RecipeError, nearest, shown
 from ..render.format import clean
 from ..terminal.output import FAILED, REFUSED, complain, print_traceback
+from .options import MAY_STAND_ALONE
 
 ARGUMENTS: Final = "fivestep.arguments"
 """Key in a context's `meta`: the words of the command line, the command's own among them."""
@@ -46,6 +47,10 @@ class Plain(_QuickHelp, TyperCommand):
     """A command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        args = [
+            f"{word}=" if word in MAY_STAND_ALONE and after.startswith("-") else word
+            for word, after in zip(args, [*args[1:], "-"], strict=False)
+        ]
         try:
             return super().parse_args(ctx, args)
         except Exception as error:

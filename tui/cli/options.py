@@ -72,6 +72,15 @@ BreakItOption = Annotated[
         help=f"Break the loop on purpose: {', '.join(Fault)}. May be repeated.",
     ),
 ]
+TensorboardOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[DIR]",
+        help="Write event files for TensorBoard, too: in DIR/NAME, else in the run's folder.",
+    ),
+]
+MAY_STAND_ALONE: Final = ("--tensorboard",)
+"""Options whose value may be left out: it is "" then."""
 BellOption = Annotated[
     bool | None,
     typer.Option(
@@ -120,6 +129,7 @@ RUN_OPTIONS: Final[Options] = {
             help="In so many processes on this machine, as torchrun --nproc-per-node does.",
         ),
     ],
+    "tensorboard": TensorboardOption,
     "bell": BellOption,
     "notify": NotifyOption,
     "no_ui": Annotated[bool, typer.Option("--no-ui", help="Lines instead of the screen.")],

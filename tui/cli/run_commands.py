@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -27,6 +27,7 @@ from .options import (
     RunOption,
     RunsDirOption,
     SaveEveryOption,
+    TensorboardOption,
     TracebackOption,
     with_options,
 )
@@ -67,7 +68,13 @@ def resume(
     raise typer.Exit(watch(builder, ctx))
 
 
-@with_options(RUN_OPTIONS, after="force", without=("on_nan", "break_", "break_it", "hold"))
+NOT_IN_REPLAY: Final = (
+    *("on_nan", "break_", "break_it", "hold"),
+    *("tensorboard", "bell", "notify"),
+)
+
+
+@with_options(RUN_OPTIONS, after="force", without=NOT_IN_REPLAY)
 def replay(
     ctx: typer.Context,
     run: RunOption = None,
@@ -222,6 +229,7 @@ def ctl(
 
 
 def export(
+    ctx: typer.Context,
     run: RunOption = None,
     csv: Annotated[bool, typer.Option("--csv", hidden=True)] = True,  # once had to be said
     epochs: Annotated[
@@ -230,16 +238,45 @@ def export(
     output_file: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
     ] = None,
+    tensorboard: TensorboardOption = None,
+    parquet: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The numbers as a Parquet file.")
+    ] = None,
+    safetensors: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The best weights, as safetensors.")
+    ] = None,
+    last: Annotated[
+        bool, typer.Option("--last", help="With --safetensors: the newest weights.")
+    ] = False,
     runs_dir: RunsDirOption = None,
 ) -> None:
-    """Export a run's numbers as CSV: a row a batch.
+    """Export a run's numbers as CSV, a row a batch, or something else of it.
 
     Beyond 100,000 batches: a row a window of batches.
     """
-    from . import run_tables
+    from . import exports
 
+    made = {
+        "--output": output_file, "--parquet": parquet, "--safetensors": safetensors
+    }  # fmt: skip
+    made = {name: file for name, file in made.items() if file is not None}
+    if last and safetensors is None:
+        raise UsageError("--last goes with --safetensors", ctx)
+    if len(made) + (tensorboard is not None) > 1:
+        named = ", ".join([*made, *["--tensorboard"] * (tensorboard is not None)])
+        raise UsageError(f"one export at a time: {named} contradict each other", ctx)
+    if epochs and (safetensors is not None or tensorboard is not None):
+        raise UsageError("--epochs is for CSV and --parquet", ctx)
     with refusals():
-        code = run_tables.export(runs_folder(runs_dir), run, epochs=epochs, to=output_file)
+        directory = exports.run_named(runs_folder(runs_dir), run)
+        if tensorboard is not None:
+            code = exports.to_tensorboard(directory, tensorboard)
+        elif parquet is not None:
+            code = exports.to_parquet(directory, parquet, epochs=epochs)
+        elif safetensors is not None:
+            code = exports.to_safetensors(directory, safetensors, last=last)
+        else:
+            code = exports.to_csv(directory, output_file, epochs=epochs)
     raise typer.Exit(code)
 
 

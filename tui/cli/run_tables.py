@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, TextIO, cast
+from typing import Any, Final
 
 from ...core.storage.log_file import read_log
 from ...core.storage.removal import remove_run, weight
 from ...core.storage.run_directory import RunDirectory, RunError
-from ...core.storage.run_index import RunSummary, newest, summary
-from ...presets.errors import reason
+from ...core.storage.run_index import RunSummary, summary
 from ...presets.file_settings import said
 from ..browse.rows import HEAD, aligned, cells, when
 from ..render.format import clean, counted, fit, metric, number, size
 from ..setup.attach import every_run
-from ..terminal.output import FAILED, NOBODY_READS, Output, complain
+from ..terminal.output import Output
+from .exports import run_named
 
 LATEST: Final = 8
 """Events that `runs show` lists."""
@@ -53,7 +52,7 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
     Raises:
         RunError: there is no such run.
     """
-    directory = RunDirectory.look(folder, _named(folder, name))
+    directory = run_named(folder, name)
     path = directory.path
     run, (meta, _), (outcome, _) = summary(path), directory.read_meta(), directory.read_outcome()
     events = list(_events(directory))
@@ -132,45 +131,6 @@ def _settings(found: Any) -> str | None:
     if not isinstance(found, dict) or not found:
         return None
     return ", ".join(f"{name} {said(value)}" for name, value in found.items())
-
-
-def export(folder: Path, name: str | None, *, epochs: bool, to: str | None) -> int:
-    """Write a run's numbers as CSV; the exit code.
-
-    Raises:
-        RunError: there is no such run, or the file can't be written.
-    """
-    from ...core.storage.run_index import write_csv
-
-    directory = RunDirectory.look(folder, _named(folder, name))
-    try:
-        with _stream(to) as stream:
-            write_csv(directory, stream, "epochs" if epochs else "batches")
-            stream.flush()
-    except BrokenPipeError:
-        return NOBODY_READS
-    except OSError as error:
-        if to is None:
-            complain(f"some rows could not be written: {reason(error)}")
-            return FAILED
-        raise RunError(f"{clean(to)}: can't be written: {reason(error)}") from error
-    return 0
-
-
-@contextlib.contextmanager
-def _stream(to: str | None) -> Iterator[TextIO]:
-    if to is not None:
-        with Path(to).open("w", encoding="utf-8", newline="") as stream:
-            yield stream
-    else:
-        yield cast("TextIO", sys.stdout)
-
-
-def _named(folder: Path, name: str | None) -> str:
-    found = name or newest(folder)
-    if found is None:
-        raise RunError(f"there is no run in {clean(str(folder))}")
-    return found
 
 
 def _events(directory: RunDirectory) -> Iterator[dict[str, Any]]:

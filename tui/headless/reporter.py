@@ -117,9 +117,9 @@ class Reporter(Listener):
 
 def tell_unkept(builder: RunBuilder, session: Session, code: int) -> int:
     """Complain of what of an ended run is not on the disk; `code`, or what that makes of it. Waits
-    for a command that is told of the end.
+    for whatever is told of the end.
     """
-    builder.notifier.wait()
+    builder.wait()
     unkept = {} if session.saving is None else session.saving.unkept
     parts = [f"{UNKEPT_PARTS[part]} ({why})" for part, why in unkept.items()]
     if builder.lost:

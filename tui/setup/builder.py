@@ -18,6 +18,7 @@ from ...core.protocol.snapshot import RunLocation
 from ...core.protocol.steps import State
 from ...core.storage.run_directory import RunDirectory, RunError, made_name
 from ...presets.errors import RecipeError, printable, reason
+from ..terminal.output import complain
 from .attach import unkept
 from .metadata import describe, info_facts, plan_facts, session_facts, write_plan
 from .notify import Notifier
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ...core.protocol.snapshot import Snapshot
     from ...core.session.recovery import OnNonFinite
     from ...core.session.session import Session
+    from ...core.storage.event_file import EventFollower
     from ...core.training.ranks import RankGroup
     from ...core.training.split import Split
     from ...core.training.training import Training
@@ -90,6 +92,7 @@ class RunBuilder:
         self.problem = ""
         """Why nothing is kept, although it should be."""
         self.notifier = Notifier(options.notify)
+        self.events: EventFollower | None = None
         self.handed_over = False
         """Another process goes on with it once it is stopped: that is not its end."""
         self.doing = "loading torch"
@@ -238,6 +241,7 @@ class RunBuilder:
             raise
         if not this_rank().number:
             session.at_end.append(partial(self._tell_end, session))
+            self._follow_log()
         for fault in options.faults:
             session.send(SetFault(fault, on=True))
         served = self._serve(session)
@@ -246,7 +250,9 @@ class RunBuilder:
         return session
 
     def _tell_end(self, session: Session, last: Snapshot) -> None:
-        """Tell the person's command how the run ended."""
+        """Tell the person's command how the run ended, and who reads its log that this is all."""
+        if self.events is not None:
+            self.events.finish()
         if self.handed_over and last.state is State.STOPPED:
             return
         values = outcome_values(session.info, last, last.saved)
@@ -274,6 +280,22 @@ class RunBuilder:
         if together == rank.size == 1:
             return None, None
         return ranks, Split(rank.number, rank.size, together)
+
+    def _follow_log(self) -> None:
+        """Write event files, if that is wanted."""
+        named = self.options.tensorboard
+        if named is not None and self.directory is not None:
+            from ...core.storage.event_file import EventFollower
+
+            self.events = EventFollower(
+                self.directory, named, lambda why: complain(f"--tensorboard: {why}")
+            )
+
+    def wait(self) -> None:
+        """Wait for what is still to be done once the run has ended; a bounded time."""
+        self.notifier.wait()
+        if self.events is not None:
+            self.events.wait()
 
     def _serve(self, session: Session) -> bool:
         """Let the run be looked at and steered from elsewhere; it trains without, too. Whether that
@@ -369,7 +391,9 @@ class RunBuilder:
             now = {key: trained[key] for key in trained.keys() & {"recipe", "file", "changes"}}
             # The command stays the one that began it.
             meta = {"format": RUN_FORMAT, **trained, **meta, **now}
-            if self.resume is not None:
+            if self.resume is None:
+                meta["started"] = time.time()  # until now it was built
+            else:
                 if rewrite:
                     write_plan(self.directory, self.plan)
                 at = session.progress.batches_done

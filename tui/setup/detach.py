@@ -105,6 +105,7 @@ def background_words(builder: RunBuilder, picture: Snapshot) -> list[str]:
     every = f"{options.seconds:f}s" if options.epochs is None else f"{options.epochs}epochs"
     words += ["--save-every", every]
     words += ["--on-nan", options.on_nan] if options.on_nan is not None else []
+    words += [f"--tensorboard={options.tensorboard}"] * (options.tensorboard is not None)
     words += ["--notify", options.notify] if options.notify else []
     for condition in picture.breakpoints:
         words += ["--break", condition]

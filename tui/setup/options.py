@@ -60,6 +60,9 @@ class RunOptions:
     """For a run that a screen hands over to the background: its breakpoints pause it there."""
     bell: bool = False
     """Whether a terminal rings when the run needs a person, or ends."""
+    tensorboard: str | None = None
+    """Where event files of it are written while it trains, "" being its own folder; None is
+    nowhere."""
     notify: str = ""
     """A command line that is told how the run ended; "" is none."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import stat
 import time
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ FILES: Final = ("run.json", "recipe.toml", "metrics.jsonl", "events.jsonl", "out
 ENDINGS: Final = ("finished", "stopped", "failed", "interrupted")
 """What the state in outcome.json may be."""
 LONGEST: Final = 80
+FRESH: Final = 120.0
+"""Seconds since its log was written in which a run elsewhere is taken to go on."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -112,6 +115,11 @@ class RunDirectory:
                 training it.
         """
         path = cls.look(folder, name_or_path).path
+        if host := cls(path).trained_on:
+            raise RunError(
+                f"run {clean(path.name)} seems to be trained on {host}: its log was written within "
+                f"the last {FRESH:.0f} s"
+            )
         if (path / "checkpoints").is_symlink():
             raise RunError(f"{shown(path.name)} keeps its checkpoints behind a link: not opened")
         try:
@@ -140,6 +148,18 @@ class RunDirectory:
     def running(self) -> bool:
         """Whether a process is training it now."""
         return self._lock is not None or held(self.path / "lock")
+
+    @property
+    def trained_on(self) -> str:
+        """Another machine that seems to be training it, where that one's locks are not seen from
+        here, as on some network file systems; "" if none does.
+        """
+        host, _ = self.answers_at or ("", "")
+        if host in ("", socket.gethostname()) or self.running or os.path.lexists(self.outcome):
+            return ""
+        with suppress(OSError):
+            return host if time.time() - self.metrics.stat().st_mtime < FRESH else ""
+        return ""
 
     @property
     def process(self) -> int | None:

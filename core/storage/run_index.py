@@ -90,7 +90,7 @@ def summary(path: Path) -> RunSummary:
         run.check_format()
     except RunError as error:
         return RunSummary(run.name, path, started=_number(meta.get("started")), reason=str(error))
-    running = run.running
+    running = run.running or bool(run.trained_on)
     damage = damage or more
     state = outcome.get("state") or "crashed"
     if running:

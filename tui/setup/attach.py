@@ -74,7 +74,7 @@ def attach(folder: Path, name: str, *, watches: bool = True) -> RemoteRun:
 def _address(folder: Path, name: str) -> str:
     """Where a run answers that is kept. Raises RunError."""
     directory = RunDirectory.look(folder, name)
-    if not directory.running:
+    if not directory.running and not directory.trained_on:
         run = summary(directory.path)
         way_on = f"; fivestep resume {run.name} trains it on" if run.resumable else ""
         raise RunError(f"run {run.name} is not being trained, it is {run.state}{way_on}")

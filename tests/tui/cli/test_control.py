@@ -93,6 +93,19 @@ def test_a_run_on_another_machine_is_named(session: Session, cli: Cli) -> None:
     pid, _, address = lock.read_text().split()
     lock.write_text(f"{pid}\nelsewhere\n{address}\n")
     assert "is being trained on elsewhere" in cli.refused("ctl", "one", "pause")
+    assert "there is a run of that name" in cli.refused("train", "line-linear", "--name", "one")
+
+
+def test_a_run_of_another_machine_is_left_alone_though_its_lock_is_not_seen(cli: Cli) -> None:
+    plan = RecipePlan(load("line-linear", {"epochs": 2}))
+    RunBuilder.begin(plan, RunOptions(runs_folder(), "one")).session(None, "stop").run()
+    run = runs_folder() / "one"
+    (run / "outcome.json").unlink()  # as if it went on
+    (run / "lock").write_text("12\nelsewhere\n/run/x.sock\n")
+    assert "seems to be trained on elsewhere" in cli.refused("resume", "one", "--no-ui")
+    assert "being trained on elsewhere" in cli("runs").out
+    os.utime(run / "metrics.jsonl", (0, 0))  # it was killed long ago
+    assert "its process ended in the middle; fivestep resume one" in cli("runs").out
 
 
 def test_a_run_of_which_nothing_is_kept_is_listed_and_steered_while_it_lives(cli: Cli) -> None:

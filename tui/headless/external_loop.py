@@ -16,9 +16,11 @@ from ...core.session.external_loop import Watched
 from ...core.storage.run_directory import checked_name
 from ...core.verdicts.verdicts import find_verdicts
 from ..render.format import clean, counted, learned, number, percent, rate, short_time
+from ..render.notebook import StepShare
 from ..setup.loop_run import keep_loop, loop_ended
 from ..setup.options import runs_folder
 from ..terminal.giving_way import bare_stream, giving_way
+from .notebook import open_cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 LIVE: Final = 0.2
 """Seconds between two drawings of the live line."""
+CELL: Final = 0.5
+"""The same of a notebook's cell."""
 SIGN_OF_LIFE: Final = 30.0
 """Seconds after which something is said where there is no live line."""
 JUDGED: Final = 2.0
@@ -56,7 +60,8 @@ def watch(
                     ...
 
     Prints a line an epoch, what is wrong with the run, and where the time went at the end; on a
-    terminal there is one live line besides, elsewhere a line every half minute. Of several
+    terminal there is one live line besides, elsewhere a line every half minute, and in a notebook
+    one display of all of it, with the newest losses. Of several
     processes under torchrun the first prints, and keeps. No number changes, and at the end every
     hook is gone. What can't be seen in a loop that is not ours is said to be inferred (~) or left
     out: see `session.external_loop`.
@@ -95,6 +100,8 @@ class WatchedInLines(Watched, Listener):
         super().__init__(model, optimizer, criterion, self, self._draw)
         first = os.environ.get("RANK", "0") == "0"
         self._out: TextIO | None = bare_stream(sys.stdout) if first else None
+        self._cell = open_cell() if first else None
+        """Shows one live display in a notebook, instead of lines."""
         self._live = self._out is not None and _is_terminal(self._out)
         self._save, self._runs_dir = save if first else False, runs_dir
         self._kept: KeptLog | None = None
@@ -161,7 +168,8 @@ class WatchedInLines(Watched, Listener):
             why = f" in {outcome.place}: {outcome.reason},"
         took = short_time(self.latest().elapsed)
         self._say(f"{outcome.state}{why} after {done} in {took}")
-        self._say(f"time: {self._times()}")
+        times = [f"{one.name} {one.mark}{percent(one.share)}" for one in self._times()]
+        self._say(f"time: {', '.join(times)}")
         if outcome.advice:
             self._say(outcome.advice)
         if at.updates and not at.batches_done:
@@ -207,14 +215,13 @@ class WatchedInLines(Watched, Listener):
         self._record.change(self.progress, text, "warning")
         self._say(text)
 
-    def _times(self) -> str:
+    def _times(self) -> list[StepShare]:
         """Where the time went; "~" before what is inferred."""
-        parts = []
-        for step, share, sure in zip(Step, self.shares, self.info.phases, strict=True):
-            if sure is not Certainty.UNKNOWN:
-                mark = "~" if sure is Certainty.INFERRED else ""
-                parts.append(f"{step.info.name} {mark}{percent(share)}")
-        return ", ".join(parts)
+        return [
+            StepShare(step.info.name, share, "~" if sure is Certainty.INFERRED else "")
+            for step, share, sure in zip(Step, self.shares, self.info.phases, strict=True)
+            if sure is not Certainty.UNKNOWN
+        ]
 
     def _draw(self) -> None:
         """The live line, or a sign of life where there is none."""
@@ -237,6 +244,9 @@ class WatchedInLines(Watched, Listener):
         if picture.val_batch:
             parts.append(f"validation batch {picture.val_batch}")
         line = "  ".join(parts)
+        if self._cell is not None:
+            self._show(line)
+            return
         if not self._live:
             self._say(line)
             return
@@ -244,6 +254,17 @@ class WatchedInLines(Watched, Listener):
         if self._watching[0] is self:
             self._drawn = True
             self._write(f"\r{line[: max(1, self._width() - 1)]}\x1b[K")
+
+    def _show(self, now: str = "") -> None:
+        """What the notebook's cell shows; where it can't, lines take over."""
+        assert self._cell is not None
+        self._due = perf_counter() + CELL
+        losses = self.latest().recent if self.knows_loss else ()
+        try:
+            self._cell.show(now, losses, self._times())
+        except Exception:
+            lines, self._cell = self._cell.lines, None
+            self._write("".join(f"{line}\n" for line in lines))
 
     def _width(self) -> int:
         """Columns of the terminal as it is now."""
@@ -256,6 +277,10 @@ class WatchedInLines(Watched, Listener):
         """A whole line, in place of the live one."""
         if self._accompanied:
             line = f"{self.run_name or type(self.model).__name__}: {line}"
+        if self._cell is not None:
+            self._cell.lines.append(clean(line))
+            self._show()
+            return
         for one in self._watching:
             one._give_way("")
         self._write(clean(line) + "\n")

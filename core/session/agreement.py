@@ -90,6 +90,7 @@ class Agreement:
 
     def arrive(self) -> None:
         """Meet the others, if this is a gate for that: each hears what was sent to any of them."""
+        self.meets = self.meets or self._controller.lockstep  # a step has ended here
         if not self.meets:
             return
         mine: list[Command] = []
@@ -123,6 +124,8 @@ class Agreement:
     def leave(self) -> None:
         """The gate is over: whether the next one is to be one where all meet."""
         self.meets = self._controller.lockstep
+        if self.meets:
+            self._mailbox.poke()
 
 
 def _inner(command: Command) -> Command:

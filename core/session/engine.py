@@ -445,12 +445,16 @@ class Engine:
             run.recorder.change(run.progress, f"the model can't be validated: {UNMADE}", "warning")
             return
         paused, controller.paused = controller.paused, False
+        if self.agreement is not None:
+            self.agreement.leave()
         self.now = (Step.OTHER, perf_counter())
         try:
             with closing(validate(run.training, run.progress, self.validation.begin())) as steps:
                 self._drive(steps)
         finally:
             controller.paused = controller.paused or paused
+            if self.agreement is not None:
+                self.agreement.call()
         self.validation.end()
         self.probes.check("validation", Step.DATA)
         self.mailbox.settled = False

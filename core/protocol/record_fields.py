@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from .diagnosis import Verdict
 from .rank_times import RankTimes, slowest
 from .snapshot import Change, EpochSummary, RunInfo, SavedCheckpoint, Snapshot
 
@@ -255,6 +256,8 @@ OUTCOME: Final[Fields] = {
     "saved": "batches_done and time of the newest checkpoint; null if there is none",
     "seconds": "from the start to the end, pauses included",
     "ended": _TIME,
+    "verdicts": "what was wrong with the run at its end: rule, severity, what, why and next of "
+    "each; null where nobody has judged it",
 }
 """outcome.json: how the run ended. It is not there while the run goes on."""
 NOTIFY: Final[Fields] = {
@@ -275,6 +278,7 @@ OUTCOME_KINDS: Final[Mapping[str, Any]] = (
         "metrics": dict,
         "switches": [str],
         "undone": [UNDONE],
+        "verdicts": [dict.fromkeys(("rule", "severity", "what", "why", "next"), str)],
         "saved": {"batches_done": int, "time": float},
     }
 )
@@ -365,13 +369,19 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def outcome_values(info: RunInfo, last: Snapshot, saved: SavedCheckpoint | None) -> dict[str, Any]:
+def outcome_values(
+    info: RunInfo,
+    last: Snapshot,
+    saved: SavedCheckpoint | None,
+    verdicts: Iterable[Verdict] | None = None,
+) -> dict[str, Any]:
     """What outcome.json says of a run that has just ended, by field.
 
     Args:
         info: of the run.
         last: its last picture.
         saved: its newest checkpoint.
+        verdicts: on that picture; None where nobody has judged it.
     """
     outcome, done = last.outcome, last.last
     assert outcome is not None
@@ -395,6 +405,7 @@ def outcome_values(info: RunInfo, last: Snapshot, saved: SavedCheckpoint | None)
         "saved": saved and asdict(saved),
         "seconds": last.elapsed,
         "ended": time.time(),
+        "verdicts": None if verdicts is None else [asdict(one) for one in verdicts],
     }
 
 

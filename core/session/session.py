@@ -20,6 +20,7 @@ from torch.utils.data import IterableDataset
 
 from ..inspection.batch_content import criterion_name
 from ..protocol.commands import Command, Show, Suspended
+from ..protocol.diagnosis import VerdictInputs
 from ..protocol.listener import Listener
 from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import Outcome, RunInfo, RunLocation, Snapshot
@@ -38,6 +39,7 @@ from ..training.resume_data import Loaders, unrepeatable
 from ..training.rng import seed_rng
 from ..training.training import Training
 from ..training.workers import Workers
+from ..verdicts.verdicts import find_verdicts
 from .agreement import told_by_ranks
 from .breakpoints import BreakReport
 from .clock import Clock, EventClock
@@ -508,7 +510,8 @@ class Session:
         self.mailbox.begin_snapshot()
         picture = engine.publish(outcome.state, step, outcome, curves=True)
         if self.saving is not None:
-            self.saving.ended(self.info, picture)
+            facts = picture.facts or VerdictInputs()
+            self.saving.ended(self.info, picture, find_verdicts(self.info, picture, facts))
             engine.tell_notices()
             if self._run.recorder.changes != picture.changes:  # even that could not be written
                 engine.publish(outcome.state, step, outcome, curves=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
+from ..protocol.diagnosis import Verdict
 from ..protocol.record_fields import outcome_values
 from ..protocol.snapshot import RunInfo, SavedCheckpoint, Snapshot
 from .checkpoint import CheckpointError, CheckpointStore
@@ -216,12 +217,14 @@ class Persistence:
             if not done:
                 self._notice("warning", f"the last checkpoint is not on the disk; {good}")
 
-    def ended(self, info: RunInfo, last: Snapshot) -> None:
-        """Write down how the run ended, and let the directory go."""
+    def ended(
+        self, info: RunInfo, last: Snapshot, verdicts: tuple[Verdict, ...] | None = None
+    ) -> None:
+        """Write down how the run ended and what was wrong with it, and let the directory go."""
         self.log.flush(sync=True)
         why = ""
         try:
-            self.directory.write_outcome(outcome_values(info, last, self.saved))
+            self.directory.write_outcome(outcome_values(info, last, self.saved, verdicts))
         except OSError as error:
             why = refusal(error)
         self._look()

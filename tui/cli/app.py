@@ -54,6 +54,7 @@ from .options import (
     TracebackOption,
     with_options,
 )
+from .report import report
 
 MOST_BATCHES: Final = 1000
 """Batches that are explained at most."""
@@ -242,6 +243,7 @@ app.command(cls=Plain)(run_commands.runs)
 app.command(cls=Plain)(run_commands.attach)
 app.command(cls=TakesNumbers)(run_commands.ctl)
 app.command(cls=Plain)(compare)
+app.command(cls=Plain)(report)
 app.command(cls=Plain)(run_commands.export)
 app.command(cls=Plain)(run_commands.predict)
 app.command(cls=Plain)(config)

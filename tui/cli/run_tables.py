@@ -55,13 +55,29 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
     directory = run_named(folder, name)
     path = directory.path
     run, (meta, _), (outcome, _) = summary(path), directory.read_meta(), directory.read_outcome()
-    events = list(_events(directory))
+    events = list(events_of(directory))
     if as_object:
         whole = _object(run) | {"meta": meta, "outcome": outcome, "events": events}
         return json.dumps(whole, allow_nan=False) + "\n"
+    facts = run_facts(directory, run)
+    width = max(len(label) for label, _ in facts)
+    lines = [f"{label:<{width}}  {value}" for label, value in facts]
+    if events:
+        lines += ["", f"the last of {counted(len(events), 'event')}:"]
+        lines += [
+            f"  {when(event.get('time'))}  batch {event.get('batches_done', '?')}: "
+            f"{event.get('text', '')}{asked_by(event.get('by'))}"
+            for event in events[-LATEST:]
+        ]
+    return "".join(clean(line) + "\n" for line in lines)
+
+
+def run_facts(directory: RunDirectory, run: RunSummary) -> list[tuple[str, str]]:
+    """What is known of a run, by what it is called; not clean."""
+    (meta, _), (outcome, _) = directory.read_meta(), directory.read_outcome()
     process = directory.process
     facts = [
-        ("run", f"{run.name}  ({path})"),
+        ("run", f"{run.name}  ({directory.path})"),
         ("state", run.state + (f": {run.reason}" if run.reason else "")),
         ("where", ", ".join(filter(None, map(outcome.get, ("line", "where"))))),
         ("broken", _broken(outcome)),
@@ -73,6 +89,7 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
         ("val loss", None if run.val_loss is None else number(run.val_loss)),
         ("on", _machine(meta)),
         ("commit", (meta.get("git") or {}).get("commit")),
+        ("verdicts", "; ".join(str(one.get("what")) for one in outcome.get("verdicts") or ())),
         ("missing", ", ".join(_missing(directory, run))),
         ("resumed", len(meta.get("resumes") or ())),
         ("checkpoints", f"{run.checkpoints}, {size(run.size)} in all"),
@@ -80,16 +97,7 @@ def run_details(folder: Path, name: str | None, *, as_object: bool) -> str:
         ("to attach" if run.reachable else "to look at", f"fivestep attach {run.name}"),
         ("to stop", process and f"kill {process} (after the batch under way, and saved)"),
     ]
-    width = max(len(label) for label, value in facts if value)
-    lines = [f"{label:<{width}}  {value}" for label, value in facts if value]
-    if events:
-        lines += ["", f"the last of {counted(len(events), 'event')}:"]
-        lines += [
-            f"  {when(event.get('time'))}  batch {event.get('batches_done', '?')}: "
-            f"{event.get('text', '')}{_asked_by(event.get('by'))}"
-            for event in events[-LATEST:]
-        ]
-    return "".join(clean(line) + "\n" for line in lines)
+    return [(label, str(value)) for label, value in facts if value]
 
 
 def prune(folder: Path, names: Sequence[str], *, asks: bool) -> str:
@@ -133,12 +141,13 @@ def _settings(found: Any) -> str | None:
     return ", ".join(f"{name} {said(value)}" for name, value in found.items())
 
 
-def _events(directory: RunDirectory) -> Iterator[dict[str, Any]]:
+def events_of(directory: RunDirectory) -> Iterator[dict[str, Any]]:
+    """What has happened in a run, in order; nothing where that can't be read."""
     with contextlib.suppress(OSError):
         yield from read_log(directory.events)
 
 
-def _asked_by(by: Any) -> str:
+def asked_by(by: Any) -> str:
     """Who asked for it from another process, and from where."""
     if not isinstance(by, dict):
         return ""

@@ -193,6 +193,10 @@ class ChartSeries:
     """How much of the last value an exponential mean keeps, 0 to 1; the envelope stays raw."""
 
 
+MARKED: Final = ("lr", "schedule", "switch", "rewind", "resumed")
+"""Kinds of changes that a curve may bend at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """Something that was done, or happened, at a batch."""

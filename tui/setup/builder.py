@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ... import __version__
+from ...core.protocol.diagnosis import VerdictInputs
 from ...core.protocol.rank import this_rank
 from ...core.protocol.record_fields import NOTIFY, RUN_FORMAT, outcome_values
 from ...core.protocol.snapshot import RunLocation
 from ...core.protocol.steps import State
 from ...core.storage.run_directory import RunDirectory, RunError, made_name
+from ...core.verdicts.verdicts import find_verdicts
 from ...presets.errors import RecipeError, printable, reason
 from ..terminal.output import complain
 from .attach import unkept
@@ -255,7 +257,8 @@ class RunBuilder:
             self.events.finish()
         if self.handed_over and last.state is State.STOPPED:
             return
-        values = outcome_values(session.info, last, last.saved)
+        verdicts = find_verdicts(session.info, last, last.facts or VerdictInputs())
+        values = outcome_values(session.info, last, last.saved, verdicts)
         text = f"{self.plan.name} {values['state']}: {values['reason']}"
         about = {"preset": self.plan.name, "run": self.name or None, "text": text}
         values |= about | {"directory": str(self.directory.path) if self.directory else None}

@@ -6,7 +6,7 @@ from typing import Final
 
 from ...core.protocol.parameter_groups import MOST
 from ...core.protocol.snapshot import Change, Curve, RunInfo, Snapshot
-from ..render.charts import ChartSeries, ChartView, Mark, chart, sparkline
+from ..render.charts import MARKED, ChartSeries, ChartView, Mark, chart, sparkline
 from ..render.faults import change_in_short
 from ..render.format import clean, number
 from ..render.spans import Line, line, line_width, spread
@@ -19,8 +19,6 @@ NAMES: Final = {"lr": "learning rate", "grad_norm": "gradient norm", "throughput
 
 STYLES: Final = ("train", "val", "good", "hand")
 """Of the parameter groups' learning rates."""
-MARKED: Final = ("lr", "schedule", "switch", "rewind", "resumed")
-"""Kinds of changes that a curve may bend at."""
 
 
 class CurvesPanel(RunPanel):

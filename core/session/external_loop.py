@@ -14,8 +14,6 @@ from torch.optim import Optimizer
 
 from ..inspection.first_batch import stretched
 from ..protocol.listener import Listener
-from ..protocol.snapshot import Outcome
-from ..protocol.steps import State
 from ..training.data import Batches
 from .foreign_loop import ForeignLoop
 from .loop_batches import LoaderPass
@@ -159,8 +157,7 @@ class Watched(ForeignLoop):
         finally:
             self._hooks = None
             self._safely(self._end, error, step)
-            if self.outcome is None:  # a mistake in there
-                self.outcome = Outcome(State.STOPPED, "not watched to its end")
+            self._ended(step)
 
     def _forward(self, bare: Callable[..., Any], module: Any, *args: Any, **options: Any) -> Any:
         """The forward pass of a model that takes no hooks."""

@@ -61,6 +61,8 @@ class ForeignLoop:
         *,
         by_update: bool = False,
     ) -> None:
+        self.name = "loop"
+        """Of the run, for a person."""
         self.device = torch.device("cpu")
         self.progress = Progress()
         self.outcome: Outcome | None = None
@@ -136,7 +138,7 @@ class ForeignLoop:
         counts = [learnable(model) for model in models]
         names = dict.fromkeys(type(model).__name__ for model in models)
         return RunInfo(
-            name="loop",
+            name=self.name,
             data=describe_data(batches),
             model=" + ".join(names),
             parameters=None if None in counts else sum(count or 0 for count in counts),
@@ -224,6 +226,10 @@ class ForeignLoop:
         """Have every record from now on kept in this log."""
         self._record.keep(log)
 
+    def warn(self, text: str) -> None:
+        """Put on record what a face has to tell of the loop."""
+        self._record.change(self.progress, text, "warning")
+
     def serve(self, announce: Callable[[str], None], location: RunLocation) -> None:
         """Let other processes of the user's look at the loop and steer it, until it has ended.
 
@@ -276,18 +282,37 @@ class ForeignLoop:
             if error is None:
                 self._batches.finish_epoch()
             self._settle(backward=False)
-        epochs = self.progress.epoch
-        if error is None:
+        epochs, stopped = self.progress.epoch, self.steering.stopped
+        if error is None and not stopped:
             self.outcome = Outcome(State.FINISHED, f"{epochs} epoch{'s' * (epochs != 1)} trained")
         elif isinstance(error, Exception):
             model = next(iter(self.models), None) or nn.Identity()
             failed = describe_failure(error, model, self.progress, step)
             where = failed.where.replace(f", {Step.OTHER.info.name}", "")
             self.outcome = replace(failed, where=where)
-        elif isinstance(error, (KeyboardInterrupt, GeneratorExit)):
-            self.outcome = Outcome(State.STOPPED, "interrupted")
+        elif stopped or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+            self.outcome = Outcome(State.STOPPED, stopped or "interrupted")
         else:
             self.outcome = Outcome(State.STOPPED, f"left by {type(error).__name__}")
+
+    def _ended(self, step: Step) -> Outcome:
+        """Publish the last picture, have it written down, and let go of those who look on."""
+        outcome = self.outcome or Outcome(State.STOPPED, "not watched to its end")
+        self.outcome = outcome
+        self._safely(self._publish_last, outcome.state, step)
+        self.mailbox.settled = True
+        self._safely(self._over)
+        if self._server is not None:
+            self._server.close()
+        return outcome
+
+    def _publish_last(self, state: State, step: Step) -> None:
+        self.mailbox.begin_snapshot()
+        step = step if state is State.FAILED else Step.OTHER
+        self.mailbox.publish(self._picture(state, step, True))
+
+    def _over(self) -> None:
+        """Everything is known: for whoever writes it down."""
 
     def _safely(self, call: Callable[..., Any], *args: Any) -> Any:
         """What `call` gives. A mistake in it ends the watch, and nothing else; it gives None."""

@@ -66,6 +66,8 @@ class LoopSteering:
         """Seconds of the last `attend` in which the loop was held."""
         self.stops_on_break = False
         """Whether a breakpoint stops the loop, instead of holding it."""
+        self.stopped = ""
+        """Why the loop was stopped, if it was."""
         self.report: BreakReport | None = None
         """Where a breakpoint has stopped it."""
         self.is_attended: Callable[[], bool] = bool
@@ -104,7 +106,8 @@ class LoopSteering:
             if self._stop_now or (controller.stopping == "batch" and edge):
                 # The script's own way out may take more steps.
                 controller.stopping, self._stop_now = None, False
-                raise KeyboardInterrupt(controller.stop_reason)
+                self.stopped = controller.stop_reason
+                raise KeyboardInterrupt(self.stopped)
             hold = controller.hold()
             for_long = hold == math.inf
             if mailbox.wanted or (for_long and not mailbox.settled):

@@ -107,18 +107,7 @@ class ScriptLoop(ForeignLoop):
             if isinstance(error, SystemExit) and not error.code:
                 error = None
             self._safely(self._end, error, step)
-        outcome = self.outcome or Outcome(State.STOPPED, "not watched to its end")
-        self.outcome = outcome
-        self._safely(self._publish_last, outcome.state, step)
-        self.mailbox.settled = True
-        if self._server is not None:
-            self._server.close()
-        return outcome
-
-    def _publish_last(self, state: State, step: Step) -> None:
-        self.mailbox.begin_snapshot()
-        step = step if state is State.FAILED else Step.OTHER
-        self.mailbox.publish(self._picture(state, step, True))
+        return self._ended(step)
 
     def _fail(self, mistake: Exception) -> None:
         first = self.mistake is None

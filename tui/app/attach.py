@@ -25,6 +25,7 @@ from ..setup.attach import attach
 from ..setup.preferences import preference
 from ..terminal.capture import captured
 from ..terminal.output import FAILED, warnings_once
+from ..terminal.script_process import ScriptProcess
 from ..terminal.signals import HANGUP, Signals
 from ..terminal.terminal import Settings, forget_size, is_gone, let_go
 from ..watch.watch import WatchScreen
@@ -116,7 +117,7 @@ class AttachApp(FivestepApp):
         """The run that is watched, where it answers."""
         return self.watched if isinstance(self.watched, RemoteRun) else None
 
-    def _watch(self, run: RemoteRun | KeptRun) -> None:
+    def _watch(self, run: RemoteRun | KeptRun, script: ScriptProcess | None = None) -> None:
         self.set_interval(0.1, self._tell)
         self._watching = WatchScreen(
             run,
@@ -126,6 +127,7 @@ class AttachApp(FivestepApp):
             attached=self.remote,
             files=partial(_age, run) if isinstance(run, KeptRun) else None,
             alerts=self.alerts(run.info.name, preference("bell")) if self.remote else None,
+            script=script,
         )
         self.push_screen(self._watching)
 

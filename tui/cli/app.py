@@ -14,7 +14,7 @@ from ..render.format import clean
 from ..setup.preferences import take_preferences
 from ..terminal.imports import importing
 from ..terminal.output import REFUSED, Output, complain, records_only, stdout, written
-from . import run_commands
+from . import run_commands, run_script
 from .arguments import (
     faults_of,
     options_of,
@@ -239,6 +239,7 @@ def _print(output: Output, text: str) -> None:
 
 app.command(cls=Plain, epilog=EXIT_CODES)(run_commands.resume)
 app.command(cls=Plain)(run_commands.replay)
+app.command("run", cls=run_script.RunsScript)(run_script.run_script)
 app.command(cls=Plain)(run_commands.runs)
 app.command(cls=Plain)(run_commands.attach)
 app.command(cls=TakesNumbers)(run_commands.ctl)

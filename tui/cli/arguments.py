@@ -122,7 +122,7 @@ def options_of(ctx: Any) -> RunOptions:
             words_of(notify)
     breakpoints = tuple(params.get("break_") or ())
     if breakpoints:
-        _check_conditions(breakpoints, ctx)
+        check_conditions(breakpoints, ctx)
     return RunOptions(
         folder=folder,
         name=params.get("name"),
@@ -179,7 +179,7 @@ def faults_of(ctx: Any) -> tuple[Fault, ...]:
     return tuple(dict.fromkeys(map(Fault, named)))
 
 
-def _check_conditions(conditions: tuple[str, ...], ctx: Any) -> None:
+def check_conditions(conditions: tuple[str, ...], ctx: Any) -> None:
     """Refuse breakpoint conditions that can't be parsed, before anything is loaded."""
     from ...core.protocol.conditions import METRICS, WORDS, ConditionError, parse
 

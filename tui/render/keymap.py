@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ...core.protocol.commands import GoBack, Save, SetFault, Undo, Validate
+from ...core.protocol.faults import Fault
+from ...core.protocol.foreign import refusal
 from ...core.protocol.steps import State
 
 KeyGroup = Literal["Choose", "Steer", "Look", "Messages", "After the run", "Program"]
@@ -41,6 +44,10 @@ class Situation:
     """Something is broken on purpose, and can be undone."""
     attached: bool = False
     """Another process trains the run."""
+    script: bool = False
+    """It is a script's that was started for this screen, and that may ask for something."""
+    foreign: bool = False
+    """Its loop is not ours."""
     steers: bool = True
     """This screen steers it; another one does where not, or nobody from here."""
     files: bool = False
@@ -95,6 +102,10 @@ def _live(at: Situation) -> bool:
     return at.live and not at.trouble and at.steers
 
 
+def _own(at: Situation) -> bool:
+    return _live(at) and not at.foreign
+
+
 def _paused(at: Situation) -> bool:
     return at.state is State.PAUSED and _live(at)
 
@@ -142,23 +153,23 @@ _TABLE: Final = (
     KeyCommand("lr_down", ("minus",), "-", "lr ÷2",
                "Halve the learning rate, on top of any schedule", "Steer", _live, 4, "lr"),
     KeyCommand("save", ("c",), "c", "save", "Save a checkpoint now; inside a batch, at its end",
-               "Steer", lambda at: _live(at) and at.kept, 5,
+               "Steer", lambda at: _own(at) and at.kept, 5,
                otherwise="this run keeps no files"),
     KeyCommand("validate", ("x",), "x", "validate",
                "Validate now, at the next edge between two batches", "Steer",
-               lambda at: _live(at) and at.validation, 9,
+               lambda at: _own(at) and at.validation, 9,
                otherwise="there is no validation data"),
     KeyCommand("break_it", ("k",), "k", "break it",
-               "Break the loop on purpose, and see what happens", "Steer", _live, 6),
+               "Break the loop on purpose, and see what happens", "Steer", _own, 6),
     KeyCommand("undo", ("u",), "u", "undo",
                "Undo what was broken on purpose: back to the batch before it was", "Steer",
-               lambda at: at.live and at.broken and at.steers, 1, style="warn",
+               lambda at: at.live and at.broken and at.steers and not at.foreign, 1, style="warn",
                otherwise="nothing is broken on purpose"),
     KeyCommand("breakpoints", ("B",), "B", "breakpoints",
                "Pause when a condition becomes true, such as grad_norm > 10", "Steer", _live, 9),
     KeyCommand("go_back", ("g",), "g", "go back",
                "After NaN or infinity: back to the last checkpoint, with half the lr",
-               "Steer", _trouble, 1),
+               "Steer", lambda at: _trouble(at) and not at.foreign, 1),
     KeyCommand("give_up", ("q", "ctrl+c"), "q", "stop",
                "After NaN or infinity: end the run as failed",
                "Steer", lambda at: _trouble(at) and not at.leaving and not at.attached, 1),
@@ -166,6 +177,9 @@ _TABLE: Final = (
                "Back to the shell: the run goes on in the background, fivestep attach comes back",
                "Steer", _detachable, 14,
                otherwise="this run keeps no files: it can't go on without this screen"),
+    KeyCommand("answer", ("enter",), "enter", "answer",
+               "A script that fivestep run has started asks for something: type it", "Steer",
+               lambda at: at.script and at.live, 7),
     KeyCommand("take_over", ("O",), "O", "take over",
                "Attached, while another screen steers: steer from here", "Steer",
                lambda at: at.live and not at.steers and not at.files, 1, style="warn"),
@@ -269,6 +283,16 @@ def keyed(text: str) -> str:
     return text.format_map({command.id: command.shown for command in COMMANDS})
 
 
+NOT_FOREIGN: Final = {
+    "save": refusal(Save()),
+    "validate": refusal(Validate()),
+    "break_it": refusal(SetFault(next(iter(Fault)), on=True)),
+    "undo": refusal(Undo()),
+    "go_back": refusal(GoBack()),
+}
+"""Commands that a loop which is not ours can't do, and why."""
+
+
 def applying(at: Situation) -> list[KeyCommand]:
     """The commands that make sense now, in the order of the table."""
     return [command for command in COMMANDS if command.when(at)]
@@ -295,6 +319,8 @@ def why_not(key: str, at: Situation) -> str:
         reason = "the run has ended" + (keyed(", {again} runs it again") if not at.attached else "")
     elif command.group == "Steer" and not at.steers:
         reason = keyed("another screen steers this run, {take_over} takes over")
+    elif command.id in NOT_FOREIGN and at.foreign:
+        reason = NOT_FOREIGN[command.id]
     elif command.group == "Steer" and at.trouble:
         reason = "the run waits for an answer"
     return f"{command.shown} {command.label}: {reason}" if reason else ""

@@ -31,7 +31,7 @@ def written_loop(info: RunInfo) -> tuple[CodeLine, ...]:
 
     every, scaled = info.accumulate, info.amp == "fp16"
     number_type = {"bf16": "bfloat16", "fp16": "float16"}.get(info.amp or "")
-    add(0, f"for epoch in range({info.epochs}):")
+    add(0, f"for epoch in {f'range({info.epochs})' if info.epochs else '...'}:")
     add(1, "model.train()", only=_unless(Fault.EVAL_MODE))
     loop = "for features, labels in loader:"
     if every > 1:

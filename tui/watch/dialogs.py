@@ -18,7 +18,7 @@ from ...core.protocol.snapshot import Outcome
 from ...core.training.own_code import own_row
 from ..render.format import clean, wrap
 from ..render.glossary import glossary
-from ..render.keymap import COMMANDS, KeyCommand, keyed
+from ..render.keymap import COMMANDS, NOT_FOREIGN, KeyCommand, keyed
 from ..render.spans import Line, line, sized
 from ..widgets.banners import in_full
 from ..widgets.dialog import TextBox, command_rows
@@ -40,6 +40,13 @@ ATTACHED: tuple[tuple[StopAnswer, str, str], ...] = (
     ("go", "g", "stay, and let it go on"),
 )
 """Of a run in another process; without the right to steer it only can be left."""
+
+SCRIPT: tuple[tuple[StopAnswer, str, str], ...] = (
+    ("batch", "b", "stop the script, as Ctrl+C would: after this batch"),
+    ("leave", "l", "leave: the script goes on without this screen"),
+    ("go", "g", "stay, and let it go on"),
+)
+"""Of a script that `fivestep run` has started."""
 
 
 class AskStop(ModalScreen[StopAnswer]):
@@ -74,13 +81,14 @@ class AskStop(ModalScreen[StopAnswer]):
         *,
         stopping: str | None = None,
         attached: bool = False,
+        script: bool = False,
         steers: bool = True,
         kept: bool = False,
         ascii: bool = False,
     ) -> None:
         super().__init__()
         self._stopping = stopping
-        self._answers = ATTACHED if attached else ANSWERS
+        self._answers = SCRIPT if script else ATTACHED if attached else ANSWERS
         if not steers:
             self._answers = tuple(one for one in self._answers if one[0] in ("leave", "go"))
         if not kept:
@@ -148,26 +156,32 @@ INTRO = (
     "Pause the run with {pause}, then walk through a batch with {step}. "
     "The words are explained below."
 )
+FOREIGN = (
+    "This loop is a script's: saving, going back, validating and breaking it on purpose are left "
+    "out, as only the script itself knows how."
+)
 KEY = 11
 
 
 class HelpScreen(TextBox):
-    """Every command, grouped."""
+    """Every command, grouped; of a loop that is not ours those that it can do."""
 
-    def __init__(self, *, ascii: bool = False) -> None:
-        super().__init__("help", help_lines, ascii=ascii)
+    def __init__(self, *, foreign: bool = False, ascii: bool = False) -> None:
+        super().__init__("help", partial(help_lines, foreign=foreign), ascii=ascii)
 
 
-def help_lines(width: int) -> list[Line]:
+def help_lines(width: int, *, foreign: bool = False) -> list[Line]:
     """The page for `width` cells: two columns where they fit."""
     groups: dict[str, list[KeyCommand]] = {}
     for command in COMMANDS:
-        groups.setdefault(command.group, []).append(command)
+        if not (foreign and command.id in NOT_FOREIGN):
+            groups.setdefault(command.group, []).append(command)
     column = (width - 3) // 2 if width >= 96 else width
     parts = {
         group: command_rows(group, commands, column, KEY) for group, commands in groups.items()
     }
-    rows: list[Line] = [line(text) for text in wrap(keyed(INTRO), max(1, width))]
+    intro = keyed(f"{INTRO} {FOREIGN}" if foreign else INTRO)
+    rows: list[Line] = [line(text) for text in wrap(intro, max(1, width))]
     if column == width:
         for part in parts.values():
             rows += [(), *part]

@@ -35,6 +35,7 @@ from .watch_actions import Actions
 if TYPE_CHECKING:
     from ...core.protocol.device_reading import DeviceReading
     from ...core.serving.client import RemoteRun
+    from ..terminal.script_process import ScriptProcess
 
 HURRY: Final = 0.02
 """Seconds between two looks while a command's effect is awaited."""
@@ -63,6 +64,7 @@ class WatchScreen(Screen[None]):
         log: what the run said; the screen adds what happens to it.
         kept: where the run is kept.
         attached: the source again, where another process trains it.
+        script: that process, where it was started for this screen.
         inside: begin with the inside of the batch open.
         alerts: call a person back; None is silent.
         files: says how old the files are that the run is read from, where it is.
@@ -84,6 +86,7 @@ class WatchScreen(Screen[None]):
         log: MessageLog | None = None,
         kept: Callable[[], RunLocation] = RunLocation,
         attached: RemoteRun | None = None,
+        script: ScriptProcess | None = None,
         inside: bool = False,
         alerts: Alerts | None = None,
         files: Callable[[], str] | None = None,
@@ -94,6 +97,8 @@ class WatchScreen(Screen[None]):
         super().__init__()
         ascii = ascii_only() if ascii is None else ascii
         location = kept()
+        self._kept = bool(location.place) and not source.info.foreign
+        """Whether there are checkpoints of ours."""
         self.source, self._read_device = source, device
         self.messages = log or MessageLog()
         self.panels = Panels(source.info, self.messages, location, ascii=ascii)
@@ -106,16 +111,17 @@ class WatchScreen(Screen[None]):
             self.messages,
             self.panels,
             self.pages,
-            kept=bool(location.place),
+            kept=self._kept,
             attached=attached,
             files=files is not None,
+            script=script,
             look_soon=self._look_soon,
             redraw=self.tick,
             ascii=ascii,
         )
         if inside:
             self.pages.next_page()
-        self._kept, self._clock, self._live = bool(location.place), clock, live
+        self._clock, self._live = clock, live
         self._location = kept
         self._event_log = EventLog(source.info, self.messages, location)
         self._verdicts = VerdictWatch(clock)

@@ -24,9 +24,11 @@ from .break_loop import BreakItScreen
 from .breakpoint_dialog import BreakpointsScreen
 from .dialogs import AskStop, FailureScreen, HelpScreen, StopAnswer, VerdictsScreen
 from .layout import Pages, Panels
+from .script_input import ScriptInput
 
 if TYPE_CHECKING:
     from ...core.serving.client import RemoteRun
+    from ..terminal.script_process import ScriptProcess
 
 
 class Again(Message, namespace="watch_screen"):
@@ -52,6 +54,7 @@ class Actions:
         screen: dialogs are pushed above it, messages to the app posted from it.
         kept: the run is kept on the disk.
         attached: the source, where another process trains it.
+        script: that process, where it was started for this screen.
         files: the run is read from its files, and not asked for anything.
         look_soon: called when a command was sent, so that its effect is seen at once.
         redraw: called after every command.
@@ -67,6 +70,7 @@ class Actions:
         *,
         kept: bool,
         attached: RemoteRun | None = None,
+        script: ScriptProcess | None = None,
         files: bool = False,
         look_soon: Callable[[], None],
         redraw: Callable[[], object],
@@ -74,7 +78,7 @@ class Actions:
     ) -> None:
         self._screen, self._source, self._log = screen, source, log
         self._panels, self._pages, self._kept = panels, pages, kept
-        self._attached, self._files = attached, files
+        self._attached, self._script, self._files = attached, script, files
         self._look_soon, self._redraw, self._ascii = look_soon, redraw, ascii
         self.snapshot: Snapshot | None = None
         self._lr_factor: float | None = None
@@ -106,6 +110,7 @@ class Actions:
             "another": partial(self._post, Another),
             "detach": self._detach,
             "take_over": self._take_over,
+            "answer": self._answer_script,
             "break_it": self._break_it,
             "undo": self._undo,
             "breakpoints": self._breakpoints,
@@ -168,6 +173,8 @@ class Actions:
             steers=not self._files and (self._attached is None or not self._attached.steerer),
             files=self._files,
             alone=not panels.ranks.there,
+            script=self._script is not None and self._script.exit_code is None,
+            foreign=self._source.info.foreign,
         )
 
     @property
@@ -244,6 +251,7 @@ class Actions:
         ask = AskStop(
             stopping=stopping,
             attached=self._attached is not None,
+            script=self._script is not None,
             steers=self.situation.steers,
             kept=self._kept and not self._panels.ranks.there,
             ascii=self._ascii,
@@ -270,6 +278,10 @@ class Actions:
 
     def _run_by_app(self, action: str) -> None:
         self._screen.call_later(self._screen.app.run_action, action)
+
+    def _answer_script(self) -> None:
+        if self._script is not None:
+            self._open(ScriptInput(self._script))
 
     def _take_over(self) -> None:
         if self._attached is not None:
@@ -357,7 +369,7 @@ class Actions:
             self._open(FailureScreen(outcome, ascii=self._ascii))
 
     def _help(self) -> None:
-        self._open(HelpScreen(ascii=self._ascii))
+        self._open(HelpScreen(foreign=self.situation.foreign, ascii=self._ascii))
 
     def _change_theme(self) -> None:
         app = self._screen.app

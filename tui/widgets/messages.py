@@ -68,6 +68,23 @@ class MessageLog:
             self.added += 1
             self.warnings += kind == "warning"
 
+    def put(self, text: str, entry: object = None) -> object:
+        """Show a text in the place of one that `put` has shown; gives what stands for it."""
+        with self._adding:
+            place = next((i for i, e in enumerate(reversed(self._entries)) if e is entry), None)
+            if place is not None:
+                at = len(self._entries) - 1 - place
+                new = Entry(self._entries[at].time, clean(text[:LONGEST]))
+                if new.text:
+                    self._entries[at] = new
+                else:
+                    del self._entries[at]
+                self.added += 1
+                return new
+        before = self.added
+        self.add(text)
+        return self._entries[-1] if self.added > before else None
+
     def entries(self, search: str = "") -> list[Entry]:
         """The messages that contain `search` (in any case), oldest first."""
         entries = list(self._entries.copy())

@@ -128,15 +128,16 @@ class ProgressBars(RunPanel):
             per_epoch = min(1.0, batch / batches) if batches else 0.0
             self._elapsed = s.active  # a pause stands still, on the screen too
         done = s is not None and s.state is State.FINISHED
-        epochs_done = 1.0 if done else max(0.0, epoch - 1 + per_epoch) / info.epochs
+        epochs = info.epochs or None  # only the loop itself knows
+        epochs_done = 1.0 if done else max(0.0, epoch - 1 + per_epoch) / (epochs or 1)
         if done:
             batch, per_epoch = batches or batch, 1.0
         finished = batch if done or batches is None else min(batch + 1, batches)
         rows = (
-            ("epoch", epoch, info.epochs, epochs_done),
+            ("epoch", epoch, epochs, epochs_done if epochs or done else 0.0),
             ("batch", finished if s else 0, batches, per_epoch),
         )
-        counts = [_of(epoch, info.epochs), _of(rows[1][1], batches, "~" if seen else "")]
+        counts = [_of(epoch, epochs), _of(rows[1][1], batches, "~" if seen else "")]
         places = max(map(len, counts))
         eta = s.eta if s is not None and not s.state.ended else None
         pace = (rate(s.batches_per_second), rate(s.samples_per_second)) if s else (NOTHING,) * 2

@@ -15,10 +15,14 @@ from terminal import Terminal
 from torch import nn
 
 import fivestep
+from fivestep.core.protocol.commands import SetLR, Stop
+from fivestep.core.protocol.steps import State
 from fivestep.core.storage.log_file import read_log
 from fivestep.core.storage.run_directory import RunDirectory, RunError
 from fivestep.core.storage.run_index import export_rows, list_runs, summary
-from fivestep.tui.headless import external_loop
+from fivestep.tui.headless import loop_lines
+from fivestep.tui.setup.attach import attach, live_runs
+from fivestep.tui.setup.options import runs_folder
 
 from ..conftest import Cli
 
@@ -97,7 +101,7 @@ def test_the_live_line_gives_way_to_what_the_script_prints() -> None:
 def test_without_a_terminal_there_is_a_sign_of_life(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(external_loop, "SIGN_OF_LIFE", 0.0)
+    monkeypatch.setattr(loop_lines, "SIGN_OF_LIFE", 0.0)
     _trained()
     assert "epoch 1  batch 1/2" in capsys.readouterr().out
 
@@ -340,7 +344,7 @@ def test_ctrl_c_while_a_watch_begins_leaves_nothing_behind(
 
     bare, stream = torch.autograd.backward, sys.stdout
     model, optimizer, _ = parts()
-    monkeypatch.setattr(external_loop, "learned", interrupted)
+    monkeypatch.setattr(loop_lines, "learned", interrupted)
     with (
         pytest.raises(KeyboardInterrupt),
         fivestep.watch(model, optimizer, save="mine", runs_dir=tmp_path),
@@ -350,3 +354,39 @@ def test_ctrl_c_while_a_watch_begins_leaves_nothing_behind(
     assert sys.stdout is stream
     assert not model._forward_hooks
     assert not model._forward_pre_hooks
+
+
+@pytest.mark.parametrize("save", [False, "one"])
+def test_a_watched_loop_is_reached_and_steered_from_elsewhere(
+    save: bool | str, tmp_path: Path, cli: Cli
+) -> None:
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    watched = fivestep.watch(model, optimizer, save=save)
+    remotes = []
+
+    def loop() -> None:
+        (live,) = live_runs(runs_folder())
+        assert (live.path is None) == (not save)
+        remotes.append(attach(runs_folder(), live.name))
+        remotes[0].send(SetLR(0.5))
+        while True:
+            for x in watched([torch.ones(4, 3)] * 100):
+                optimizer.zero_grad()
+                model(x).mean().backward()
+                optimizer.step()
+            if watched.latest().lr_factor != 1:
+                remotes[0].send(Stop())
+
+    def whole() -> None:
+        with watched:
+            loop()
+
+    with pytest.raises(KeyboardInterrupt, match="stopped by hand"):
+        whole()
+    (remote,) = remotes
+    assert watched.outcome.reason == "stopped by hand"
+    remote.wait()
+    assert remote.outcome.state is State.STOPPED
+    remote.close()
+    assert not live_runs(runs_folder())

@@ -1,0 +1,110 @@
+"""What `fivestep run` does in the script's own process, from its import of torch on."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import torch
+
+from ...core.session.loop_learner import Learner
+from ...core.session.script_loop import ScriptLoop
+from ..setup.loop_run import loop_known, loop_name, serve_loop
+from ..setup.script import ScriptOptions
+from ..terminal.output import BROKE
+from .loop_lines import LoopLines
+
+MARK: Final = "fivestep: "
+"""Before each line of ours: others on stderr are the script's."""
+
+
+def watch_script(asked: str, leave_with: list[int]) -> None:
+    """Watch what this process trains, until it ends.
+
+    Of several processes that train one model together the first one is watched.
+
+    Args:
+        asked: `ScriptOptions` as JSON.
+        leave_with: takes the exit code, where it is to be another one than the script's.
+
+    Raises:
+        msgspec.MsgspecError: that is none.
+    """
+    if os.environ.get("RANK", "0") == "0":
+        options = msgspec.json.decode(asked, type=ScriptOptions)
+        script = WatchedScript(options)
+        script.install()
+        script.steering.stops_on_break = options.lines
+        script.steering.breakpoints.set(options.breakpoints)
+        atexit.register(script.leave, leave_with)
+
+
+class WatchedScript(ScriptLoop):
+    """A script that is kept, served, and told of in lines on stderr if nobody has a screen for it.
+
+    All of that begins with its first optimizer: until then it may be no training at all.
+    """
+
+    def __init__(self, options: ScriptOptions) -> None:
+        out = None
+        if options.lines:
+            out = open(os.dup(2), "w", encoding="utf-8", errors="replace")  # noqa: SIM115, PTH123
+        self.lines = LoopLines(
+            out,
+            mark="\r\x1b[K" + MARK if out is not None and out.isatty() else MARK,
+            save=options.name or options.keeps,
+            runs_dir=options.folder,
+            command=options.command,
+        )
+        super().__init__(self.lines, self.lines.say, self._told)
+        self.name = loop_name()
+        self._options, self._process = options, os.getpid()
+        self._introduced = False
+
+    def _learn(self, optimizer: Any) -> Learner:
+        learner = super()._learn(optimizer)
+        if not self.lines.under_way and self._is_first():
+            self.lines.begin(self)
+            serve_loop(self, self.lines.kept, self._answers_at)
+        return learner
+
+    def _is_first(self) -> bool:
+        """Whether this is the first of the processes that train together."""
+        several = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if not several or torch.distributed.get_rank() == 0:
+            return True
+        if self._hooks is not None:
+            self._hooks.over = True
+        return False
+
+    def _answers_at(self, address: str) -> None:
+        """Let the screen know that has started the script. It takes the first one to come."""
+        if self._options.meet:
+            with suppress(FileExistsError):
+                Path(self._options.meet).symlink_to(address)
+
+    def _told(self) -> None:
+        """A batch is over."""
+        if not self._introduced:
+            self._introduced = True
+            self.lines.introduce()
+            loop_known(self, self.lines.kept)
+        self.lines.draw()
+
+    def leave(self, leave_with: list[int]) -> None:
+        """The script has ended."""
+        if os.getpid() != self._process:  # a fork of it has
+            return
+        error = getattr(sys, "last_value", None)
+        self.finish(error)
+        if self.steering.report is not None and isinstance(error, KeyboardInterrupt):
+            leave_with.append(BROKE)
+
+    def _over(self) -> None:
+        if self.lines.under_way:
+            self.lines.end()

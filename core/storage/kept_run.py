@@ -4,28 +4,24 @@ trained where nobody answers. Needs no torch.
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 import threading
-from collections import defaultdict, deque
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
-from ..protocol.at_hand import EPOCHS, EpochRow, EpochTable
+from ..protocol.at_hand import EPOCHS, EpochTable
 from ..protocol.commands import Command, Sender, Show
 from ..protocol.diagnosis import VerdictInputs
 from ..protocol.faults import Fault, Undone
 from ..protocol.inside import Inside
 from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import (
-    Best,
     Certainty,
     Change,
-    EpochSummary,
     Outcome,
     RunInfo,
     RunLocation,
@@ -33,17 +29,15 @@ from ..protocol.snapshot import (
     Snapshot,
 )
 from ..protocol.steps import State, Step
-from .buckets import Buckets, point
 from .log_file import LogRecord
 from .log_follower import LogFollower
 from .run_directory import RunDirectory
 from .run_index import summary
+from .so_far import UNREADABLE, SoFar, number_of
 
 EVERY: Final = 0.5
 """Seconds between two looks at the files: a run writes as often."""
-RECENT, CHANGES, EPOCHS_KEPT = 240, 200, 500
-_UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
-"""What comes of a record that no run has written."""
+CHANGES: Final = 200
 
 
 def info_of(meta: dict[str, Any]) -> RunInfo:
@@ -79,6 +73,9 @@ class KeptRun:
         why: why nobody answers for it, though it is trained; "" if it is not.
     """
 
+    interval: ClassVar[float] = EVERY
+    """Seconds between two looks."""
+
     def __init__(self, directory: RunDirectory, why: str = "") -> None:
         self._directory, self.why = directory, why
         self.info = info_of(directory.read_meta()[0])
@@ -89,7 +86,7 @@ class KeptRun:
         self._look_soon = threading.Event()
         self._metrics = LogFollower(directory.metrics)
         self._events = LogFollower(directory.events)
-        self._begin()
+        self._so_far = SoFar()
         self.changes: tuple[Change, ...] = ()
         """The last ones of events.jsonl."""
         self._closing = threading.Event()
@@ -143,7 +140,7 @@ class KeptRun:
         while not self._closing.is_set():
             self._look_soon.clear()
             self._look()
-            self._look_soon.wait(EVERY)
+            self._look_soon.wait(self.interval)
 
     def _look(self) -> None:
         """Read what is new, and make a Snapshot where anything is."""
@@ -151,17 +148,17 @@ class KeptRun:
         while not self._closing.is_set():
             void, records = self._metrics.look()
             if void:
-                self._begin()
+                self._so_far = SoFar()
             came = came or void or bool(records)
-            self._take(records)
+            self._so_far.take(records)
             if not records:
                 break
         void, records = self._events.look()
         if void:
             self.changes = ()
         for record in records:
-            with suppress(*_UNREADABLE):
-                self.changes = (*self.changes[-CHANGES + 1 :], _change(record))
+            with suppress(*UNREADABLE):
+                self.changes = (*self.changes[-CHANGES + 1 :], change_of(record))
         outcome = self._ended()
         if outcome != self._outcome:
             self._outcome, came = outcome, True
@@ -186,87 +183,15 @@ class KeptRun:
         texts["reason"] = damage or texts["reason"]
         return Outcome(ends.get(found.get("state") or "", State.STOPPED), **texts)
 
-    def _begin(self) -> None:
-        """Nothing has been read."""
-        self._curves: dict[str, Buckets] = defaultdict(Buckets)
-        self._recent: deque[float] = deque(maxlen=RECENT)
-        self._paces: deque[tuple[int, float]] = deque(maxlen=RECENT)
-        self._epochs: deque[EpochRow] = deque(maxlen=EPOCHS_KEPT)
-        self._last: EpochSummary | None = None
-        self._best: Best | None = None
-        self._best_val: Best | None = None
-        self._batch: LogRecord = {}
-        self._first_loss: float | None = None
-
-    def _take(self, records: Iterable[LogRecord]) -> None:
-        columns: dict[str, list[tuple[float, ...]]] = defaultdict(list)
-        for record in records:
-            with suppress(*_UNREADABLE):
-                if record["type"] == "epoch":
-                    self._take_epoch(record, columns)
-                elif record["type"] in ("batch", "window"):
-                    self._take_batches(record, columns)
-        for name, new in columns.items():
-            self._curves[name].extend(new)
-
-    def _take_batches(self, record: LogRecord, columns: dict[str, list[tuple[float, ...]]]) -> None:
-        x, elapsed = int(record["batches_done"]), float(record["elapsed"])
-        if record["type"] == "batch":
-            loss = record["loss"]
-            column = point(x, loss)
-            self._recent.append(math.nan if loss is None else float(loss))
-        else:
-            count, bad, mean = int(record["batches"]), int(record["bad"]), record["loss_mean"]
-            loss, good = mean, count - bad
-            column = (x, math.inf, 0.0, -math.inf, 0, bad)
-            if mean is not None:
-                column = (x, record["loss_min"], mean * good, record["loss_max"], good, bad)
-                self._recent.append(float(mean))
-        if self._first_loss is None and not self._batch:
-            self._first_loss = loss
-        columns["loss"].append(column)
-        columns["lr"].append(point(x, record["lr"]))
-        for name, lr in (record.get("lrs") or {}).items():
-            columns[f"lr {name}"].append(point(x, lr))
-        self._paces.append((x, elapsed))
-        self._batch = record
-
-    def _take_epoch(self, record: LogRecord, columns: dict[str, list[tuple[float, ...]]]) -> None:
-        done = int(record["batches_done"])
-        metrics = {name: _number(value) for name, value in (record.get("metrics") or {}).items()}
-        own, val = record["val_metric"], record["val_loss"]
-        self._last = last = EpochSummary(
-            int(record["epoch"]),
-            int(record["batches"]),
-            done,
-            _number(record["train_loss"]),
-            None if val is None else float(val),
-            tuple(metrics.items()),
-            float(record["seconds"]),
-            _number(record["batches_per_second"]),
-            _number(record["lr"]),
-            tuple((record.get("lrs") or {}).items()),
-        )
-        self._epochs.append(EpochRow(last.epoch, last.train_loss, val, own, last.seconds))
-        columns["epoch_loss"].append(point(done, record["train_loss"]))
-        columns["throughput"].append(point(done, record["batches_per_second"]))
-        if val is not None:
-            columns["val_loss"].append(point(done, val))
-            if self._best_val is None or val < self._best_val.value:
-                self._best_val = Best(val, last.epoch)
-        if own is not None:
-            columns["val_metric"].append(point(done, own))
-        if record.get("best_metric") is not None:
-            self._best = Best(float(record["best_metric"]), int(record["best_epoch"]))
-
     def _picture(self) -> Snapshot:
         self._shown = show = self._show
         found = self._directory.read_outcome()[0] if self._outcome is not None else {}
         undone = [(_faults(one["switches"]), one) for one in found.get("undone") or ()]
-        last, at, pace = self._last, self._batch, self._pace()
+        so_far = self._so_far
+        last, at, pace = so_far.last, so_far.batch, so_far.pace
         batch, epoch = int(at.get("batch") or 0), int(at.get("epoch") or 1)
         size = self.info.batch_size
-        table = EpochTable(tuple(self._epochs), self.info.metric_name)
+        table = EpochTable(tuple(so_far.epochs), self.info.metric_name)
         inside = Inside(view=EPOCHS, picture=table) if show.view == EPOCHS else Inside()
         state = State.RUNNING if self._outcome is None else self._outcome.state
         return Snapshot(
@@ -282,44 +207,38 @@ class KeptRun:
             eta=None,
             batches_per_second=pace,
             samples_per_second=None if pace is None or size is None else pace * size,
-            loss=self._recent[-1] if self._recent else None,
+            loss=so_far.recent[-1] if so_far.recent else None,
             epoch_loss=None,
             last=last,
             val_loss=last.val_loss if last is not None else None,
             metrics=last.metrics if last is not None else (),
-            best_metric=self._best,
-            best_val_loss=self._best_val,
-            lr=_number(at.get("lr")),
+            best_metric=so_far.best,
+            best_val_loss=so_far.best_val,
+            lr=number_of(at.get("lr")),
             lr_factor=1.0,
             grad_norm=None,
             phases=(),
             watching=None,
             speed=None,
             stopping=None,
-            recent=tuple(self._recent),
-            curves=tuple((name, curve.curve()) for name, curve in self._curves.items()),
+            recent=tuple(so_far.recent),
+            curves=tuple((name, curve.curve()) for name, curve in so_far.curves.items()),
             changes=self.changes,
             batches_per_epoch=(
                 last.batches if last is not None and self.info.batches_per_epoch is None else None
             ),
             saved=_saved(self._directory),
             inside=inside,
-            facts=VerdictInputs(first_loss=self._first_loss),
+            facts=VerdictInputs(first_loss=so_far.first_loss),
             faults_so_far=_faults(found.get("switches")),
             undone=tuple(Undone(faults, one["first"], one["last"]) for faults, one in undone),
             outcome=self._outcome,
             lrs=tuple((at.get("lrs") or {}).items()),
         )
 
-    def _pace(self) -> float | None:
-        """Batches a second, of those that were read last."""
-        if len(self._paces) < 2:
-            return None
-        (first, began), (done, ended) = self._paces[0], self._paces[-1]
-        return (done - first) / (ended - began) if ended > began else None
 
-
-def _change(record: LogRecord) -> Change:
+def change_of(record: LogRecord) -> Change:
+    """A record of events.jsonl. Raises one of `UNREADABLE` where no run has written it."""
     by = record.get("by")
     who = None if by is None else Sender(str(by["user"]), int(by["pid"]), str(by["host"]))
     return Change(
@@ -330,10 +249,6 @@ def _change(record: LogRecord) -> Change:
         str(record["kind"]),
         who,
     )
-
-
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _failed_at(outcome: Outcome | None) -> Step:

@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 from ...core.protocol.steps import State
 from ...core.serving.client import RemoteRun
 from ...core.storage.kept_run import KeptRun
+from ...core.storage.replayed_run import WHOLE, ReplayedRun
 from ...core.storage.run_directory import RunError
 from ...core.storage.run_index import RunSummary
 from ..render.format import ago, clean, counted
@@ -126,6 +127,7 @@ class AttachApp(FivestepApp):
             kept=lambda: run.location,
             attached=self.remote,
             files=partial(_age, run) if isinstance(run, KeptRun) else None,
+            replay=run if isinstance(run, ReplayedRun) else None,
             alerts=self.alerts(run.info.name, preference("bell")) if self.remote else None,
             script=script,
         )
@@ -144,7 +146,16 @@ class AttachApp(FivestepApp):
 
 
 def _age(run: KeptRun) -> str:
-    """That a run is read from its files, how old they are, and why nobody is asked."""
+    """That a run is read from its files, how old they are, and why nobody is asked; of a replay,
+    where it is.
+    """
+    if isinstance(run, ReplayedRun):
+        s = run.latest()
+        pace = f"all in {WHOLE:.0f} s" if run.speed is None else f"{run.speed:g} batches/s"
+        return (
+            f"REPLAY at batch {s.batches_done if s else 0:,} of {run.last:,}, {pace}; inside it: "
+            f"fivestep replay {clean(run.name)} --at {max(1, s.batches_done if s else 0)}"
+        )
     written = "" if run.written is None else f", {ago(time.time() - run.written)} old"
     paused = next((c.kind for c in reversed(run.changes) if c.kind in ("pause", "resume")), "")
     if run.outcome is not None:

@@ -14,7 +14,7 @@ from ..render.format import clean
 from ..setup.options import RunOptions, runs_folder
 from ..terminal.imports import importing
 from ..terminal.output import on_a_terminal, stdout, written
-from .arguments import options_of, refuse_ranks, train_detached, watch
+from .arguments import options_of, refuse_ranks, train_detached, watch, with_screen
 from .control import ACTIONS, check, control, status
 from .errors import UsageError, refusals
 from .options import (
@@ -86,18 +86,25 @@ def replay(
     runs_dir: RunsDirOption = None,
     traceback: TracebackOption = False,
 ) -> None:
-    """Go back to one batch of an earlier run, and look inside.
+    """Play an earlier run back on the screen, or with --at go back to one batch and look inside.
 
-    The run stays as it is: from the checkpoint before, its batches are trained again, bit for bit.
+    The run stays as it is. --at trains its batches again, bit for bit, from the checkpoint before.
     """
-    from ..setup.replay import replay_batch
+    from ..setup.replay import film, replay_batch
 
     refuse_ranks()
     if run is not None and file is None and run.endswith(".py"):
         run, file = None, run
     batch = _count("--at", at, ctx)
     if batch is None:
-        raise UsageError("--at BATCH says which batch to go back to", ctx)
+        if not with_screen(ctx):
+            told = "replay needs the screen, on a terminal; --at BATCH goes back to a batch without"
+            raise UsageError(told, ctx)
+        with refusals(traceback):
+            played = film(runs_folder(runs_dir), run)
+        with importing():
+            from ..app.attach import open_attached
+        raise typer.Exit(open_attached(runs_folder(runs_dir), [], played))
     options = RunOptions(runs_folder(runs_dir), keeps=False, hold=False)
     with refusals(traceback):
         builder = replay_batch(run, batch, options, file=file, force=force)

@@ -11,7 +11,9 @@ from ...core.protocol.faults import Fault
 from ...core.protocol.foreign import refusal
 from ...core.protocol.steps import State
 
-KeyGroup = Literal["Choose", "Steer", "Look", "Messages", "After the run", "Program"]
+KeyGroup = Literal[
+    "Choose", "Steer", "Replay", "Look", "Messages", "After the run", "Program"
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Situation:
     """The run is read from its files: it can only be looked at."""
     alone: bool = True
     """It is trained by one process; several end together."""
+    replay: bool = False
+    """It is shown at any batch of it."""
 
     @property
     def live(self) -> bool:
@@ -124,6 +128,10 @@ def _detachable(at: Situation) -> bool:
     return at.attached or (at.kept and at.alone and not at.trouble)
 
 
+def _replay(at: Situation) -> bool:
+    return at.replay
+
+
 def _answers(at: Situation) -> bool:
     return not at.files
 
@@ -183,6 +191,22 @@ _TABLE: Final = (
     KeyCommand("take_over", ("O",), "O", "take over",
                "Attached, while another screen steers: steer from here", "Steer",
                lambda at: at.live and not at.steers and not at.files, 1, style="warn"),
+    KeyCommand("batch_back", ("left",), "←", "batch back", "Replay: one batch back", "Replay",
+               _replay, 2, ""),
+    KeyCommand("batch_on", ("right",), "→", "batch", "Replay: one batch on", "Replay", _replay, 2),
+    KeyCommand("epoch_back", ("shift+left", "left_square_bracket"), "[", "epoch back",
+               "Replay: one epoch back; shift with ← too", "Replay", _replay, 3, ""),
+    KeyCommand("epoch_on", ("shift+right", "right_square_bracket"), "]", "epoch",
+               "Replay: one epoch on; shift with → too", "Replay", _replay, 3),
+    KeyCommand("to_begin", ("home",), "home", "beginning", "Replay: to the beginning", "Replay",
+               _replay, 7, ""),
+    KeyCommand("to_end", ("end",), "end", "begin/end", "Replay: to the end", "Replay", _replay, 7),
+    KeyCommand("play", ("space",), "space", "play/stop",
+               "Replay: play on from here, or stop", "Replay", _replay, 1),
+    KeyCommand("play_slower", ("less_than_sign", "comma"), "<", "slower",
+               "Replay: play slower, down to a batch a second", "Replay", _replay, 4, ""),
+    KeyCommand("play_faster", ("greater_than_sign", "full_stop"), ">", "speed",
+               "Replay: play faster, up to the whole run in half a minute", "Replay", _replay, 4),
     KeyCommand("traceback", ("T",), "T", "traceback",
                "Show where in the code it failed", "After the run",
                lambda at: at.traceback and (at.trouble or at.state is State.FAILED), 1,

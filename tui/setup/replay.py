@@ -1,6 +1,9 @@
-"""Going back to one batch of an earlier run, which stays as it is."""
+"""Going back in an earlier run, which stays as it is: to one batch, or all of it like a film."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import newest, summary
@@ -8,6 +11,9 @@ from ...presets.errors import shown
 from .builder import ReplayRequest, RunBuilder
 from .options import RunOptions
 from .resume import plan_again
+
+if TYPE_CHECKING:
+    from ...core.storage.replayed_run import ReplayedRun
 
 
 def replay_batch(
@@ -31,10 +37,7 @@ def replay_batch(
         RunError: there is no such run, or no such batch of it; one line.
         RecipeError: it can't be trained again; one line.
     """
-    name = name or newest(options.folder)
-    if name is None:
-        raise RunError(f"there is no run in {shown(str(options.folder))}; --runs-dir names another")
-    directory = RunDirectory.look(options.folder, name)
+    directory = _look(options.folder, name)
     plan = plan_again(directory, file, force=force, command=f"replay --at {batch}")
     run = summary(directory.path)
     last = run.batches_done + (run.state == "failed")  # the batch that failed is worth a look
@@ -42,3 +45,25 @@ def replay_batch(
         has = f"has batches 1 to {last:,}" if last else "has not trained a batch"
         raise RunError(f"{directory.name} {has}, no batch {batch:,}")
     return RunBuilder(plan, options, None, replay=ReplayRequest(directory, batch))
+
+
+def film(folder: Path, name: str | None) -> ReplayedRun:
+    """An earlier run to be played back, from its files.
+
+    Raises:
+        RunError: there is no such run, or no batch of it is in its log; one line.
+    """
+    from ...core.storage.replayed_run import ReplayedRun
+
+    directory = _look(folder, name)
+    if not summary(directory.path).batches_done:
+        raise RunError(f"{directory.name} has not trained a batch")
+    return ReplayedRun(directory)
+
+
+def _look(folder: Path, name: str | None) -> RunDirectory:
+    """A run to read only; None is the last one. Raises RunError: there is none."""
+    name = name or newest(folder)
+    if name is None:
+        raise RunError(f"there is no run in {shown(str(folder))}; --runs-dir names another")
+    return RunDirectory.look(folder, name)

@@ -35,7 +35,8 @@ class EventLog:
     def __init__(self, info: RunInfo, log: MessageLog, location: RunLocation) -> None:
         self._info, self._log, self._location = info, log, location
         self._last: Change | None = None
-        self._best: tuple[int, float] | None = None
+        self._told: set[Change | tuple[int, float]] = set()
+        """Changes and bests: a replay comes by them again."""
         self._begun = False
 
     def write(self, snapshot: Snapshot) -> None:
@@ -56,8 +57,8 @@ class EventLog:
             kind = KINDS.get(change.kind, "hand")
             self._log.add(clean(change.line) + place, kind, change.time)
         best = snapshot.best_metric
-        if best is not None and self._best != (best.epoch, best.value):
-            self._best = (best.epoch, best.value)
+        if best is not None and (best.epoch, best.value) not in self._told:
+            self._told.add((best.epoch, best.value))
             name = self._info.metric_name
             self._log.add(f"epoch {best.epoch}: best {clean(name)} {metric(name, best.value)}")
 
@@ -74,6 +75,7 @@ class EventLog:
         """The changes after the one seen last."""
         if not changes or changes[-1] is self._last:
             return ()
-        start = next((i for i, c in enumerate(changes) if c is self._last), -1) + 1
         self._last = changes[-1]
-        return changes[start:]
+        new = tuple(change for change in changes if change not in self._told)
+        self._told.update(new)
+        return new

@@ -35,6 +35,7 @@ from .watch_actions import Actions
 if TYPE_CHECKING:
     from ...core.protocol.device_reading import DeviceReading
     from ...core.serving.client import RemoteRun
+    from ...core.storage.replayed_run import ReplayedRun
     from ..terminal.script_process import ScriptProcess
 
 HURRY: Final = 0.02
@@ -68,6 +69,7 @@ class WatchScreen(Screen[None]):
         inside: begin with the inside of the batch open.
         alerts: call a person back; None is silent.
         files: says how old the files are that the run is read from, where it is.
+        replay: the source again, where any batch of it can be shown.
         ascii: draw in ASCII only; None decides by the locale.
         live: draw by itself; otherwise only when `tick` is called.
     """
@@ -90,6 +92,7 @@ class WatchScreen(Screen[None]):
         inside: bool = False,
         alerts: Alerts | None = None,
         files: Callable[[], str] | None = None,
+        replay: ReplayedRun | None = None,
         ascii: bool | None = None,
         clock: Callable[[], float] = time.perf_counter,
         live: bool = True,
@@ -115,6 +118,7 @@ class WatchScreen(Screen[None]):
             attached=attached,
             files=files is not None,
             script=script,
+            replay=replay,
             look_soon=self._look_soon,
             redraw=self.tick,
             ascii=ascii,
@@ -189,6 +193,7 @@ class WatchScreen(Screen[None]):
         hurry = now < self._hurry_until
         # In slow motion the run waits most of the time: drawing is not at its expense.
         slow = s is not None and s.speed is not None and s.speed <= SLOW
+        slow = slow or self.situation.replay
         everything = self.tick(everything=hurry or slow or now >= self._all_due)
         self._pace.drew("everything" if everything else "marker")
         still = self.situation.state not in (State.RUNNING, State.VALIDATING, State.LOADING)
@@ -229,7 +234,8 @@ class WatchScreen(Screen[None]):
         turned = fresh and (old is None or s is None or old.state is not s.state)
         ended = outcome is not None and panels.header.outcome is not outcome
         moving = s is not None and s.state in (State.RUNNING, State.VALIDATING) and outcome is None
-        if s is not None and fresh and (old is None or _jumped(old, s)):
+        scrubbed = self.situation.replay and not moving
+        if s is not None and fresh and (old is None or scrubbed or _jumped(old, s)):
             self._chart_due = now
         charted = s is not None and self._curves_came(s, now)
         if not (everything or verdicts or turned or ended or charted):  # these never wait
@@ -315,7 +321,7 @@ class WatchScreen(Screen[None]):
         """How old the newest checkpoint is, which changes in a pause too."""
         saved = s.saved if s is not None else None
         words = "not yet" if saved is None else f"{ago(self.messages.now() - saved.time)} ago"
-        if self._kept and self.panels.numbers.saved != words:
+        if self._kept and not self.situation.replay and self.panels.numbers.saved != words:
             for panel in (self.panels.numbers, self.panels.device):
                 panel.saved = words
                 panel.redraw()

@@ -28,6 +28,7 @@ from .script_input import ScriptInput
 
 if TYPE_CHECKING:
     from ...core.serving.client import RemoteRun
+    from ...core.storage.replayed_run import ReplayedRun
     from ..terminal.script_process import ScriptProcess
 
 
@@ -56,6 +57,7 @@ class Actions:
         attached: the source, where another process trains it.
         script: that process, where it was started for this screen.
         files: the run is read from its files, and not asked for anything.
+        replay: the source, where any batch of it can be shown.
         look_soon: called when a command was sent, so that its effect is seen at once.
         redraw: called after every command.
     """
@@ -72,6 +74,7 @@ class Actions:
         attached: RemoteRun | None = None,
         script: ScriptProcess | None = None,
         files: bool = False,
+        replay: ReplayedRun | None = None,
         look_soon: Callable[[], None],
         redraw: Callable[[], object],
         ascii: bool,
@@ -79,6 +82,7 @@ class Actions:
         self._screen, self._source, self._log = screen, source, log
         self._panels, self._pages, self._kept = panels, pages, kept
         self._attached, self._script, self._files = attached, script, files
+        self._replay = replay
         self._look_soon, self._redraw, self._ascii = look_soon, redraw, ascii
         self.snapshot: Snapshot | None = None
         self._lr_factor: float | None = None
@@ -143,6 +147,19 @@ class Actions:
             "ahead": partial(self._scroll, 1),
         }
 
+        if replay is not None:
+            self._commands |= {
+                "play": replay.play,
+                "batch_back": partial(replay.scrub, -1, "batch"),
+                "batch_on": partial(replay.scrub, 1, "batch"),
+                "epoch_back": partial(replay.scrub, -1, "epoch"),
+                "epoch_on": partial(replay.scrub, 1, "epoch"),
+                "to_begin": partial(replay.scrub, -1, "run"),
+                "to_end": partial(replay.scrub, 1, "run"),
+                "play_slower": partial(replay.change_speed, -1),
+                "play_faster": partial(replay.change_speed, 1),
+            }
+
     @property
     def situation(self) -> Situation:
         """What decides which commands apply."""
@@ -175,6 +192,7 @@ class Actions:
             alone=not panels.ranks.there,
             script=self._script is not None and self._script.exit_code is None,
             foreign=self._source.info.foreign,
+            replay=self._replay is not None,
         )
 
     @property
@@ -205,6 +223,8 @@ class Actions:
         """Run a command of the table, if it applies now."""
         if BY_ID[command].when(self.situation):
             self._commands[command]()
+            if self._replay is not None:
+                self._look_soon()
             self._redraw()
 
     def send(self, command: commands.Command) -> None:

@@ -189,7 +189,7 @@ class NoticeBar(Panel):
             coming = in_short(tuple(sorted(self.wanted)))
             what = f"BROKEN ON PURPOSE from the next batch on: {coming}"
             rows.append((what, keyed("{undo} takes it back"), "bad"))
-        if self.held and not self.ended:
+        if self.held and not self.ended and not self.files:
             rows.append(
                 (f"PAUSED {self.held}", keyed("{resume} goes on, {breakpoints} edits"), "now")
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
-from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -287,19 +286,17 @@ class Engine:
         left = None
         if count is not None:
             left = max(0, (epochs - progress.epoch) * count - min(progress.batch, count))
-        snapshot = replace(
-            run.recorder.snapshot(
-                progress,
-                run.rate,
-                state=state,
-                step=step,
-                epochs=epochs,
-                batches_left=left,
-                speed=controller.speed,
-                stopping=controller.stopping,
-                curves=curves,
-                outcome=outcome,
-            ),
+        snapshot = run.recorder.snapshot(
+            progress,
+            run.rate,
+            state=state,
+            step=step,
+            epochs=epochs,
+            batches_left=left,
+            speed=controller.speed,
+            stopping=controller.stopping,
+            curves=curves,
+            outcome=outcome,
             batches_per_epoch=seen,
             saved=None if self._saving is None else self._saving.saved,
             batch_loss=self.readings.loss_under_way(wait=state is State.PAUSED),

@@ -479,9 +479,10 @@ class Recorder:
         outcome: Outcome | None,
         speed: float | None = None,
         stopping: str | None = None,
+        **others: Any,
     ) -> Snapshot:
         """A Snapshot of now, with all that is recorded; its curves are built anew only if `curves`
-        says so.
+        says so. `others` are fields of it that are not recorded here.
         """
         self._losses.settle()
         clock = self._clock
@@ -530,6 +531,7 @@ class Recorder:
             validations=self.validations,
             skipped=progress.skipped,
             waited=self.waited,
+            **others,
         )
 
     def _eta(

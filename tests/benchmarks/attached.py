@@ -102,14 +102,19 @@ def _rows(preset: str, pairs: int) -> Iterator[Row]:
     def nobody() -> None:
         time.sleep(WINDOW)
 
+    def unserved() -> None:
+        run.session._server.close()
+        nobody()
+
+    def served() -> None:
+        run.session.serve(run.addresses.append, HERE)
+        nobody()
+
     attached()  # all that is loaded late
     cost, idle = [], []
     for _ in range(pairs):
         cost.append(_ratio(ends, attached, nobody))
-        run.session._server.close()
-        unserved = [window(ends, nobody)]
-        run.session.serve(run.addresses.append, HERE)
-        idle.append(window(ends, nobody) / unserved[0])
+        idle.append(1 / _ratio(ends, unserved, served))
     each = f"{1e3 * window(ends, nobody):.2f} ms a batch"
     yield Row.of(f"served, nobody attached / not served, {preset}", idle, 1.005, note=each)
     yield Row.of(f"attached, 10 looks a second / nobody, {preset}", cost, 1.02, note=each)

@@ -50,9 +50,10 @@ def client(folder: Path, seed: int) -> None:
 
 
 def held(process: int) -> tuple[int, int]:
-    """How many threads and descriptors a process has."""
+    """How many threads and open sockets a process has; what else it opens are its own files."""
     place = PROCESSES / str(process)
-    return len([*(place / "task").iterdir()]), len([*(place / "fd").iterdir()])
+    leads = (fd.readlink().name for fd in (place / "fd").iterdir())
+    return len([*(place / "task").iterdir()]), sum(lead.startswith("socket:") for lead in leads)
 
 
 def settled(process: int, before: tuple[int, int]) -> tuple[int, int]:
@@ -94,7 +95,7 @@ def campaign(trials: int, seed: int) -> Result:
                 notes.append(f"client {i} ended by itself")
         now = settled(run.pid, before)
         if now > before:
-            notes.append(f"left: {now[0] - before[0]} threads, {now[1] - before[1]} descriptors")
+            notes.append(f"left: {now[0] - before[0]} threads, {now[1] - before[1]} sockets")
         with closing(attach(folder, "one")) as last:
             if not finished(last):
                 notes.append(f"the run ended otherwise: {last.outcome}")

@@ -261,6 +261,10 @@ def train_detached(ctx: Any, plan: Plan, options: RunOptions, *, resumes: bool =
     words += ["--no-ui"] * (not ctx.params["no_ui"]) + ["--name", name] * (options.name is None)
     if resumes and (ctx.params["run"] is None or ctx.params["run"].endswith(".py")):
         words.insert(1, name)
+    output = stdout()
+    if output.is_terminal:
+        output.write("starting in the background ...\r")
+        output.flush()
     begun = start_detached(words, options.folder, name, resumes=resumes)
     if begun.code is not None:
         sys.stderr.write(clean(begun.printed, lines=True))
@@ -277,7 +281,6 @@ def train_detached(ctx: Any, plan: Plan, options: RunOptions, *, resumes: bool =
             f"process {begun.process} trains {plan.name} in the background; it can't be attached "
             f"to ({begun.refuses}); kill {begun.process} stops it"
         )
-    output = stdout()
     output.write(clean(told) + "\n")
     output.flush()
     return written(output)

@@ -174,6 +174,9 @@ class Watched(ForeignLoop):
             self._stretched = stretched(criterion, *given)
         super()._loss_ends(criterion, given, loss)
 
+    def _learner_of(self, optimizer: Any) -> Learner | None:
+        return self.learners[0]
+
     def _cleared_by(self, owner: Any) -> list[Learner]:
         return self.learners if owner is self.optimizer or owner is self.model else []
 

@@ -266,6 +266,11 @@ class ForeignLoop:
         self._regroup()
         return learner
 
+    def _drop_dead(self) -> None:
+        """Forget optimizers that the loop has dropped."""
+        for one in [one for one in self.learners if one.optimizer is None]:
+            self.learners.remove(one)
+
     def _regroup(self) -> None:
         """The optimizers are others than before, or in another order."""
         self._rate.name_groups()
@@ -391,9 +396,12 @@ class ForeignLoop:
         if model.training:
             if self.progress.val_batch:
                 self._validation_ends()
-            self._batches.close()
+            batches = self._batches
+            if batches.over:
+                batches.close()
             self._gate(Step.FORWARD)
-            self._batches.works()
+            if not batches.worked:
+                batches.works()
         else:
             self._batches.evaluated = True
             if not torch.is_grad_enabled() and self._hooks is not None:
@@ -402,7 +410,8 @@ class ForeignLoop:
             self._compute_in_eval(Step.FORWARD)
         if self._aside:  # between two forward passes is no loss
             self._settle(backward=False, but=Step.VALIDATE)
-        self.steering.sees_features(given)
+        if self.steering.busy:
+            self.steering.sees_features(given)
 
     def _compute_in_eval(self, step: Step) -> None:
         """A phase begins that is validation, unless `backward()` follows."""
@@ -421,7 +430,8 @@ class ForeignLoop:
                 self._reader.in_outputs(outputs)
         elif not model.training and self._tick is not None:
             self._tick()
-        self.steering.sees_outputs(outputs)
+        if self.steering.busy:
+            self.steering.sees_outputs(outputs)
         if learns and not self._has_criterion:
             self._inferred.add(Step.LOSS)
             unless = Step.UPDATE if self._updating is not None else Step.OTHER
@@ -502,7 +512,8 @@ class ForeignLoop:
         for learner in self.learners:
             learner.find_parameters(hooks)
         loss = self._reader.read(of)
-        self.steering.before_backward(loss)
+        if self.steering.busy:
+            self.steering.before_backward(loss)
         self._gate(Step.BACKWARD)
         return loss
 
@@ -516,7 +527,8 @@ class ForeignLoop:
         if reached:
             if self._aside:
                 self._settle(backward=True)
-            self._batches.works()
+            if not self._batches.worked:
+                self._batches.works()
             if self.progress.val_batch:  # it was to learn, in eval mode
                 self._val_loss.end(0)
                 self.progress.val_batch = 0
@@ -524,7 +536,8 @@ class ForeignLoop:
             self._now = (Step.OTHER, self._now[1])
             self._settle(backward=False)
             self.should_fall = False
-        self.steering.after_backward()
+        if self.steering.busy:
+            self.steering.after_backward()
         self._book()
 
     def _learner_of(self, optimizer: Any) -> Learner | None:
@@ -546,17 +559,21 @@ class ForeignLoop:
         learner = self._learner_of(optimizer)
         if learner is None:
             return
-        self._rate.take_off()
+        if self._rate.plain:
+            self._rate.take_off()
         self._book(Step.OTHER)
-        self.steering.after_update(self._now[1])
+        if self.steering.busy:
+            self.steering.after_update(self._now[1])
         self._updating = None
         self.progress.updates += 1
         if not learner.updates:
+            self._drop_dead()
             self.learners.remove(learner)
             self.learners.insert(sum(one.updates > 0 for one in self.learners), learner)
             self._regroup()
         learner.updates += 1
-        self._batches.works()
+        if not self._batches.worked:
+            self._batches.works()
         # What a closure computes first has the weights that the batch began with.
         inside = learner.losses.take_first()
         learner.loss = inside if learner.loss is None else learner.loss

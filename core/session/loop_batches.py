@@ -64,7 +64,7 @@ class LoopBatches:
         """The batches that the loop was given and has not finished, by their numbers of samples."""
         self._exhausted = False
         """Whether the loader has no more, while the loop still works on what it was given."""
-        self._over = False
+        self.over = False
         """Whether the epoch has no more batches; what is validated now belongs to it."""
 
     def pass_begins(self, one: LoaderPass, *, elsewhere: bool) -> None:
@@ -116,18 +116,19 @@ class LoopBatches:
         """The loader has no more."""
         if one is self._leader:
             self._leader, self._exhausted = None, True
-            self._over = not self._given
+            self.over = not self._given
 
     def close(self) -> None:
         """Close an epoch that was over: training goes on, and no validation of it will come."""
-        if self._over:
-            self._over = False
+        if self.over:
+            self.over = False
             if self._progress.batch:
                 self._ends_epoch()
 
     def works(self) -> None:
         """The oldest batch at hand is trained on."""
-        self.close()
+        if self.over:
+            self.close()
         self.worked = True
         if self._leader is not None and self.batches is not self._leader.batches:
             self.batches = self._leader.batches
@@ -137,13 +138,14 @@ class LoopBatches:
         """An optimizer has taken its step: the first of several, or another one."""
         if self._given and (self._exhausted or self.fetched_elsewhere):
             self.end_batch()
-            self._over = self._exhausted and not self._given
+            self.over = self._exhausted and not self._given
         elif first and self._by_update and not self._given and self._leader is None:
             self.end_batch()
 
     def end_batch(self) -> None:
         """The batch under way is over."""
-        self.close()
+        if self.over:
+            self.close()
         self.worked = False
         self._ends_batch(self._given.popleft() if self._given else 0)
 
@@ -151,7 +153,7 @@ class LoopBatches:
         while self._given and (self.worked or not self._by_update):
             self.end_batch()
         self._given.clear()  # of a script, what it only looked at
-        self._exhausted, self._over = False, True
+        self._exhausted, self.over = False, True
 
     def finish_epoch(self) -> None:
         """Close the epoch under way, whichever way it was left."""

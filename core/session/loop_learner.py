@@ -154,17 +154,18 @@ class LoopRate(LearningRate):
     def __init__(self, learners: Sequence[Learner]) -> None:
         self.learners = learners
         self.factor = 1.0
-        self._plain: list[tuple[dict[str, Any], Any]] = []
+        self.plain: list[tuple[dict[str, Any], Any]] = []
         """Groups under an update, with what the loop had set."""
         self.name_groups()
 
     def name_groups(self) -> None:
         """Name the groups that there are now."""
         self.groups = ()
-        if len(self.learners) == 1 and self.learners[0].optimizer is not None:
-            self.groups = group_names(self.learners[0].optimizer)
-        elif len(self.learners) > 1:
-            each = [(one, group_names(one.optimizer) or ("",)) for one in self.learners]
+        alive = [one for one in self.learners if one.param_groups]
+        if len(alive) == 1:
+            self.groups = group_names(alive[0].optimizer)
+        elif len(alive) > 1:
+            each = [(one, group_names(one.optimizer) or ("",)) for one in alive]
             self.groups = tuple(f"{one.name} {n}".strip() for one, names in each for n in names)
 
     def _now(self) -> list[float]:
@@ -190,20 +191,20 @@ class LoopRate(LearningRate):
         for group in learner.param_groups:
             lr = group.get("lr")
             if isinstance(lr, Tensor):
-                self._plain.append((group, lr.clone()))
+                self.plain.append((group, lr.clone()))
                 lr.mul_(self.factor)
             elif lr is not None:
-                self._plain.append((group, lr))
+                self.plain.append((group, lr))
                 group["lr"] = lr * self.factor
 
     def take_off(self) -> None:
         """Behind it."""
-        for group, lr in self._plain:
+        for group, lr in self.plain:
             if isinstance(lr, Tensor):
                 group["lr"].copy_(lr)
             else:
                 group["lr"] = lr
-        self._plain.clear()
+        self.plain.clear()
 
 
 class Together:

@@ -80,6 +80,10 @@ class LoopSteering:
         self._bad = False
         """Whether the last loss or norm was NaN or infinite."""
         self._stop_now = False
+        self.busy = True
+        """Whether anybody looks at what the loop has in its hands, or waits for it; nothing of it
+        is asked for otherwise."""
+        self.mailbox.attention = True
 
     # At an edge.
 
@@ -127,6 +131,7 @@ class LoopSteering:
         mailbox.settled = False
         if controller.lasting:
             mailbox.attention = True
+        self.busy = controller.lasting or self._inspector is not None or self.breakpoints.active
 
     def _apply(self, command: Command) -> None:
         inner = command.command if isinstance(command, Sent) else command
@@ -164,10 +169,6 @@ class LoopSteering:
             self.mailbox.attention = True
 
     # What the loop has in its hands.
-
-    @property
-    def _looks(self) -> bool:
-        return self._inspector is not None or self.controller.lasting
 
     def _look_at(self, show: Show) -> None:
         """Look at this from now on."""
@@ -213,18 +214,16 @@ class LoopSteering:
 
     def sees_features(self, given: Any) -> None:
         """The model is called with this."""
-        if self._progress.features is None and self._looks:
+        if self._progress.features is None:
             self._progress.begin_batch(given[0] if len(given) == 1 else given, None)
 
     def sees_outputs(self, outputs: Any) -> None:
         """The model has given this; its graph is not kept for longer than somebody looks."""
-        if self._looks:
-            self._progress.outputs = outputs
+        self._progress.outputs = outputs
 
     def before_backward(self, loss: Loss | None) -> None:
         """`backward()` is about to be called, on this loss."""
-        if self._looks:
-            self._progress.loss = loss.detach() if isinstance(loss, Tensor) else None
+        self._progress.loss = loss.detach() if isinstance(loss, Tensor) else None
         if self.breakpoints.active and isinstance(loss, float):
             self._check("loss", loss=loss)
         if self._inspector is not None:

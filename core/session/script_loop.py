@@ -8,7 +8,8 @@ from time import perf_counter
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet, ref
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules import module as all_modules
 from torch.optim import Optimizer
 from torch.optim import optimizer as all_optimizers
@@ -17,13 +18,24 @@ from torch.utils.data import DataLoader
 from ..protocol.listener import Listener
 from ..protocol.snapshot import Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step
+from ..training.graph import leaves_behind
 from .foreign_loop import ForeignLoop
 from .loop_batches import LoaderPass
-from .loop_hooks import Added, LoopHooks, home_of
+from .loop_hooks import Added, LoopHooks, Watching, home_of
 from .loop_learner import Learner
+from .loop_loss import Loss
 
 SEARCHED: Final = 50
 """Updates of an optimizer for which its models are looked for; each call of any module pays."""
+
+
+class ByHand:
+    """In the place of an optimizer where a script moves its parameters itself."""
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.param_groups: list[dict[str, Any]] = [{"params": parameters}]
+        self.state: dict[Tensor, Any] = {}
+        self.defaults: dict[str, Any] = {}
 
 
 class ScriptLoop(ForeignLoop):
@@ -58,10 +70,13 @@ class ScriptLoop(ForeignLoop):
         """Those that do, and are hooked."""
         self._deep = 0
         """Calls of modules under way, one inside of another, while all are hooked."""
+        self._by_hand: ByHand | None = None
+        self._moves = False
+        """Whether the script moves its parameters itself, now."""
         self._passes: WeakKeyDictionary[Any, LoaderPass] = WeakKeyDictionary()
         """Iterators of loaders."""
-        self._iterated: set[type] = set()
-        """Their classes, whose `__next__` is hooked."""
+        self._hooked: set[type] = {Optimizer}
+        """Classes whose `__next__` or `zero_grad` is hooked."""
 
     # What a front end uses.
 
@@ -87,6 +102,7 @@ class ScriptLoop(ForeignLoop):
         hooks.around(Optimizer, "__init__", self._optimizer_made)
         hooks.around(Optimizer, "zero_grad", self._zero_grad)
         hooks.around(nn.Module, "zero_grad", self._zero_grad)
+        hooks.around(torch, "compile", self._compiles)
         hooks.around(DataLoader, "__iter__", self._loader_begins)
         self._hook_functions(hooks)
         self._begin(hooks)
@@ -97,6 +113,10 @@ class ScriptLoop(ForeignLoop):
         """In a forked child, a loader's worker say: nothing of it is watched."""
         if self._hooks is not None:
             self._hooks.over = True
+
+    def _end(self, error: BaseException | None, step: Step) -> None:
+        self._moved()
+        super()._end(error, step)
 
     def finish(self, error: BaseException | None = None) -> Outcome:
         """The script is over; `error` has ended it. Every hook goes."""
@@ -122,47 +142,80 @@ class ScriptLoop(ForeignLoop):
         self, bare: Callable[..., Any], optimizer: Any, *args: Any, **options: Any
     ) -> None:
         bare(optimizer, *args, **options)
-        self._safely(self._found, optimizer)
-
-    def _found(self, optimizer: Any) -> Learner:
-        """An optimizer has come up: look for what it trains."""
-        learner = self._learner_of(optimizer)
-        if learner is None:
-            for one in [one for one in self.learners if one.optimizer is None]:
-                self.learners.remove(one)  # the script has dropped it
-            if not self._by_optimizer:  # what came before is none of the training's time
-                self._clock.spent[Step.OTHER] = 0.0
-                self._clock.start()
-                self._now = (Step.OTHER, perf_counter())
-            learner = self._learn(optimizer)
-            self._by_optimizer = {k: v for k, v in self._by_optimizer.items() if v.optimizer}
-            self._by_optimizer[id(optimizer)] = learner
-            kind = home_of(optimizer, "zero_grad")
-            if kind is not Optimizer and self._hooks is not None:
-                self._hooks.around(kind, "zero_grad", self._zero_grad)
-            self._begin_search()
-        return learner
+        self._safely(self._learner_of, optimizer)
 
     def _learner_of(self, optimizer: Any) -> Learner | None:
         learner = self._by_optimizer.get(id(optimizer))
-        return learner if learner is not None and learner.optimizer is optimizer else None
+        if learner is None or learner.optimizer is not optimizer:
+            learner = self._found(optimizer)
+        return learner
 
-    def _update_begins(self, optimizer: Any, *rest: Any) -> None:
-        self._found(optimizer)  # one that was unpickled, say
-        super()._update_begins(optimizer, *rest)
+    def _found(self, optimizer: Any) -> Learner:
+        """An optimizer has come up: look for what it trains."""
+        if not self._by_optimizer:  # what came before is none of the training's time
+            self._clock.spent[Step.OTHER] = 0.0
+            self._clock.start()
+            self._now = (Step.OTHER, perf_counter())
+        self._drop_dead()
+        self._searched = 0
+        self._passed.clear()
+        self._by_optimizer = {id(one.optimizer): one for one in self.learners}
+        learner = self._by_optimizer[id(optimizer)] = self._learn(optimizer)
+        if isinstance(optimizer, Optimizer):
+            self._hook_method(optimizer, "zero_grad", self._zero_grad)
+        self._begin_search()
+        return learner
 
     def _update_ends(self, optimizer: Any, *rest: Any) -> None:
         super()._update_ends(optimizer, *rest)
         self._deep = 0  # an error may have been caught in there
         if self._search:
             self._searched += 1
-            if self._searched > SEARCHED * len(self.learners):
+            known = all(map(self._is_known, self.learners))
+            if known or self._searched > SEARCHED * len(self.learners):
                 self._end_search()
+
+    def _hook_method(self, owner: Any, name: str, watching: Watching) -> None:
+        """Hook a method in the class that an object has it from, once."""
+        kind = home_of(owner, name)
+        if kind not in self._hooked and self._hooks is not None:
+            self._hooked.add(kind)
+            self._hooks.around(kind, name, watching)
+
+    # Without an optimizer: what follows `backward()` moves the parameters, as far as can be told.
+
+    def _backward_begins(self, of: Any) -> Loss | None:
+        self._moved()
+        if not any(one.param_groups for one in self.learners):
+            tensors = (of,) if isinstance(of, Tensor) else tuple(of)
+            self._by_hand = ByHand(list(leaves_behind(tensors)))
+            self._found(self._by_hand)
+        return super()._backward_begins(of)
+
+    def _backward_ends(self, loss: Loss | None, of: Any, inputs: Any) -> None:
+        super()._backward_ends(loss, of, inputs)
+        if self._by_hand is not None and len(self.learners) == 1 and self._batches.worked:
+            self._moves = True
+            self._inferred.add(Step.UPDATE)
+            super()._update_begins(self._by_hand)
+
+    def _moved(self) -> None:
+        if self._moves:
+            self._moves = False
+            super()._update_ends(self._by_hand)
+
+    def _forward_begins(self, model: nn.Module, given: Any) -> None:
+        if self._moves:
+            self._moved()
+        super()._forward_begins(model, given)
+
+    def _wants_batch(self, one: LoaderPass) -> None:
+        if self._moves:
+            self._moved()
+        super()._wants_batch(one)
 
     def _begin_search(self) -> None:
         """Look at every module that is called, until the models of all optimizers are known."""
-        self._searched = 0
-        self._passed.clear()
         if not self._search and self._hooks is not None:
             begins = self._hooks.add(
                 all_modules.register_module_forward_pre_hook, self._module_begins
@@ -178,43 +231,65 @@ class ScriptLoop(ForeignLoop):
 
     def _module_begins(self, module: nn.Module, given: Any) -> None:
         self._deep += 1
-        if self._deep > 1 or module in self._roots or module in self._passed:
-            return
+        if self._deep == 1 and self._is_new_root(module):
+            # Its own hooks come too late for the call that is under way, but for the last one.
+            self._forward_begins(module, given)
+
+    def _is_new_root(self, module: nn.Module) -> bool:
+        """Whether an outermost module holds something that is trained, and was not hooked yet."""
+        if module in self._passed:
+            return False
         holders = [one for one in self.learners if one.holds(module)]
         if not holders:
             self._passed.add(module)
-            return
-        assert self._hooks is not None
-        for one in self._with_wrapped(module, holders):
-            self._roots.add(one)
-            self._hooks.add(one.register_forward_pre_hook, self._forward_begins)
-            self._hooks.add(one.register_forward_hook, self._forward_ends)
+            return False
+        plain = _unwrapped(module)
         for learner in holders:
-            learner.models.append(ref(module))
-        parameter = next(module.parameters())
-        self.device = parameter.device
-        self._name_learners()
-        # Its own hooks come too late for the call that is under way, but for the last one.
-        self._forward_begins(module, given)
+            if all(one() is not plain for one in learner.models):
+                learner.models.append(ref(plain))
+                self.device = next(module.parameters()).device
+                self._name_learners()
+        if module in self._roots:
+            return False
+        assert self._hooks is not None
+        for one in {module, plain}:  # what was wrapped is also called alone, to validate
+            if one not in self._roots:
+                self._roots.add(one)
+                self._hooks.add(one.register_forward_pre_hook, self._forward_begins)
+                self._hooks.add(one.register_forward_hook, self._forward_ends)
+        return True
 
-    def _with_wrapped(self, module: nn.Module, holders: list[Learner]) -> list[nn.Module]:
-        """A module, and those inside that hold as much: what compiling or several processes have
-        been wrapped around is also called alone, to validate.
-        """
-        found, count = [module], sum(1 for _ in module.parameters())
-        inner: nn.Module | None = module
-        while inner is not None:
-            parts = list(inner.children())
-            inner = parts[0] if len(parts) == 1 else None
-            if inner is None or sum(1 for _ in inner.parameters()) < count:
-                break
-            found.append(inner)
-        return found
-
-    def _module_ends(self, module: nn.Module, *_: Any) -> None:
+    def _module_ends(self, module: nn.Module, given: Any, outputs: Any) -> None:
         self._deep = max(0, self._deep - 1)
-        if self._deep == 0 and all(map(self._is_known, self.learners)):
+        criterion = self._deep == 0 and self._batches.worked and module in self._passed
+        if criterion and isinstance(outputs, Tensor) and outputs.numel() == 1 and outputs.grad_fn:
+            assert self._hooks is not None
+            self._passed.discard(module)
+            self._has_criterion = True
+            self._inferred.discard(Step.LOSS)
+            self._hooks.add(module.register_forward_pre_hook, self._loss_begins)
+            self._hooks.add(module.register_forward_hook, self._loss_ends)
+            self._loss_ends(module, given, outputs)
+
+    def _compiles(self, bare: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        made = bare(*args, **options)
+        if isinstance(made, nn.Module) and home_of(made, "__call__") is not nn.Module:
+            self._safely(self._hook_method, made, "__call__", self._call_compiled)
+        return made
+
+    def _call_compiled(
+        self, bare: Callable[..., Any], module: Any, *args: Any, **options: Any
+    ) -> Any:
+        """What is compiled must meet no hook that is on every module."""
+        searches = bool(self._search)
+        if searches:
+            self._safely(self._is_new_root, module)
             self._end_search()
+        try:
+            return bare(module, *args, **options)
+        finally:
+            if searches:
+                self._safely(self._begin_search)
 
     def _is_known(self, learner: Learner) -> bool:
         """Whether the models that are known hold all that an optimizer trains."""
@@ -249,11 +324,7 @@ class ScriptLoop(ForeignLoop):
 
     def _follow(self, loader: Any, source: Any) -> None:
         """Have each batch of an iterator seen."""
-        assert self._hooks is not None
-        kind = home_of(source, "__next__")
-        if kind not in self._iterated:
-            self._iterated.add(kind)
-            self._hooks.around(kind, "__next__", self._next)
+        self._hook_method(source, "__next__", self._next)
         before = self._passes.get(source)
         if before is not None:  # its workers are kept
             self._batches.pass_is_left(before)
@@ -279,3 +350,15 @@ class ScriptLoop(ForeignLoop):
             raise
         self._safely(self._gets_batch, one, batch)
         return batch
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """The module that torch's own have been wrapped around: to compile it, say."""
+    while (
+        type(module).__module__.startswith("torch.") and len(parts := list(module.children())) == 1
+    ):
+        inner = parts[0]
+        if sum(1 for _ in inner.parameters()) < sum(1 for _ in module.parameters()):
+            break
+        module = inner
+    return module

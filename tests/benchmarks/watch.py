@@ -1,8 +1,9 @@
-"""What `fivestep.watch` costs a batch of a loop of one's own: `make bench ARGS="--only watch"`.
+"""What `fivestep.watch`, and `fivestep run`, cost a batch: `make bench ARGS="--only watch"`.
 
 The same loop, bare and under watch, takes turns within one process; a pair is what several turns of
 each took together. The model is an MLP; how many samples make a batch of about 0.4 ms and 1.7 ms is
-measured first, since machines differ. The watched loop is also kept (`save=True`).
+measured first, since machines differ. The watched loop is also kept (`save=True`), and found as
+`fivestep run` finds it ("script").
 
     python tests/benchmarks/watch.py
 """
@@ -23,10 +24,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import fivestep
+from fivestep.core.session.script_loop import ScriptLoop
 
 UNITS = 128
 """Of each hidden layer."""
-SIZES = ((0.4, None), (1.7, 1.05))
+SIZES = ((0.4, None), (1.7, 1.05), (5.0, 1.02))
 """Milliseconds that a batch should take at least, bare, and what watching it may come to."""
 BATCHES = 100
 TURNS = 5
@@ -44,8 +46,15 @@ def parts(samples: int) -> tuple[nn.Module, torch.optim.Optimizer, DataLoader]:
     return model, optimizer, DataLoader(data, batch_size=samples)
 
 
-def seconds(samples: int, *, watch: bool, save: bool = False) -> float:
-    """Of a batch of a second epoch: what watching does once is over by then."""
+def seconds(samples: int, how: str) -> float:
+    """Of a batch of a second epoch: what watching does once is over by then.
+
+    Args:
+        how: it is watched: "bare" is not at all.
+    """
+    script = ScriptLoop()
+    if how == "script":
+        script.install()
     model, optimizer, loader = parts(samples)
     criterion = nn.CrossEntropyLoss()
 
@@ -58,12 +67,15 @@ def seconds(samples: int, *, watch: bool, save: bool = False) -> float:
             optimizer.step()
         return (time.perf_counter() - began) / BATCHES
 
-    if not watch:
+    if how in ("bare", "script"):
         train(loader)
-        return train(loader)
+        took = train(loader)
+        if how == "script":
+            script.finish()
+        return took
     with (
         contextlib.redirect_stdout(io.StringIO()),
-        fivestep.watch(model, optimizer, criterion, save=save) as watched,
+        fivestep.watch(model, optimizer, criterion, save=how == "watch, kept") as watched,
     ):
         train(watched(loader))
         return train(watched(loader))
@@ -76,26 +88,25 @@ def measure(pairs: int) -> Iterator[Row]:
     try:
         for least, aim in SIZES:
             samples = 8
-            while 1e3 * min(seconds(samples, watch=False) for _ in range(4)) < least:
+            while 1e3 * min(seconds(samples, "bare") for _ in range(4)) < least:
                 samples += max(1, samples // 4)
-            for save in (False, True):
-                yield _row(least, samples, pairs, aim, save=save)
+            for how in ("watch", "watch, kept", "script"):
+                yield _row(least, samples, pairs, aim, how)
     finally:
         torch.set_num_threads(threads)
 
 
-def _row(least: float, samples: int, pairs: int, aim: float | None, *, save: bool) -> Row:
+def _row(least: float, samples: int, pairs: int, aim: float | None, how: str) -> Row:
     ratios, bare = [], []
     for pair in range(pairs):
-        took = {False: 0.0, True: 0.0}
+        took = {"bare": 0.0, how: 0.0}
         for turn in range(TURNS):
-            for watch in (False, True) if (pair + turn) % 2 else (True, False):
-                took[watch] += seconds(samples, watch=watch, save=save)
-        ratios.append(took[True] / took[False])
-        bare.append(1e3 * took[False] / TURNS)
-    what = "watch, kept" if save else "watch"
+            for which in ("bare", how) if (pair + turn) % 2 else (how, "bare"):
+                took[which] += seconds(samples, which)
+        ratios.append(took[how] / took["bare"])
+        bare.append(1e3 * took["bare"] / TURNS)
     note = f"{sorted(bare)[len(bare) // 2]:.2f} ms a batch of {samples}, bare"
-    return Row.of(f"{what} / bare loop, {least} ms", ratios, aim, note=note)
+    return Row.of(f"{how} / bare loop, {least} ms", ratios, aim, note=note)
 
 
 if __name__ == "__main__":

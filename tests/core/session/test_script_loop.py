@@ -172,6 +172,174 @@ def test_both_networks_of_a_gan_have_names_losses_and_steps_of_their_own() -> No
     assert {"loss Critic", "loss Generator"} <= dict(seen.last.curves).keys()
 
 
+KINDS = {
+    "functional loss, model.zero_grad": """
+        for features, labels in loader:
+            loss = F.cross_entropy(model(features), labels)
+            model.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        """,
+    "accumulation, clipping, a schedule": """
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.2, total_steps=2)
+        for i, (features, labels) in enumerate(loader):
+            loss = criterion(model(features), labels)
+            (loss / 3).backward()
+            if i % 3 == 2:
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+            losses.append(loss.item())
+        """,
+    "GradScaler and autocast": """
+        scaler = torch.amp.GradScaler("cpu", init_scale=128.0)
+        for features, labels in loader:
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = criterion(model(features), labels)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            losses.append(loss.item())
+        """,
+    "LBFGS": """
+        optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1)
+        for features, labels in loader:
+            def closure():
+                optimizer.zero_grad()
+                loss = criterion(model(features), labels)
+                loss.backward()
+                return loss
+            losses.append(optimizer.step(closure).item())
+        """,
+    "an update by hand": """
+        del optimizer
+        for features, labels in loader:
+            loss = criterion(model(features), labels)
+            loss.backward()
+            with torch.no_grad():
+                for p in model.parameters():
+                    p -= 0.1 * p.grad
+                    p.grad = None
+            losses.append(loss.item())
+        """,
+    "the loss among the outputs": """
+        class Wrapped(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.inner = model
+
+            def forward(self, features, labels):
+                logits = self.inner(features)
+                return {"loss": F.cross_entropy(logits, labels), "logits": logits}
+
+        wrapped = Wrapped()
+        for features, labels in loader:
+            loss = wrapped(features, labels=labels)["loss"]
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+        """,
+    "compiled": """
+        whole = torch.compile(model, backend="eager", fullgraph=True)
+        for features, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(whole(features), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        """,
+    "a stream, workers": """
+        class Stream(torch.utils.data.IterableDataset):
+            def __iter__(self):
+                return iter(list(zip(x, y)))
+
+        for features, labels in DataLoader(Stream(), batch_size=8, num_workers=1):
+            optimizer.zero_grad()
+            loss = criterion(model(features), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        """,
+    "two loaders, a validation within": """
+        other = DataLoader(TensorDataset(x, y), batch_size=8)
+        for (features, labels), (noise, _) in zip(loader, other):
+            optimizer.zero_grad()
+            loss = criterion(model(features + 0.1 * noise), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            model.eval()
+            with torch.no_grad():
+                for features, labels in other:
+                    F.cross_entropy(model(features), labels)
+            model.train()
+        """,
+    "no loader": """
+        import os
+        for i in range(3):
+            features, labels = x[i::3], y[i::3]
+            optimizer.zero_grad()
+            loss = criterion(model(features), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            child = os.fork()
+            if not child:
+                optimizer.step()
+                os._exit(0)
+            os.waitpid(child, 0)
+        """,
+    "parts called one by one": """
+        class Coder(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.a, self.b = nn.GRU(4, 6, batch_first=True), nn.Linear(6, 2)
+
+            def encode(self, x):
+                packed = nn.utils.rnn.pack_padded_sequence(x[:, None], [1] * len(x), True)
+                return self.a(packed)[1][0]
+
+        coder = Coder()
+        optimizer = torch.optim.Adam(coder.parameters())
+        for features, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(coder.b(coder.encode(features)), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        """,
+    "its own patch of backward": """
+        import functools
+        bare = torch.Tensor.backward
+        def patched(self, *args, **options):
+            return bare(self, *args, **options)
+        torch.Tensor.backward = patched
+        for features, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(model(features), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        torch.Tensor.backward = bare
+        """,
+}
+
+
+@pytest.mark.parametrize("script", KINDS.values(), ids=KINDS)
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_script_of_any_kind_keeps_its_bits_and_shows_its_losses(script: str) -> None:
+    seen = same_bits(script)
+    assert seen.losses == pytest.approx(seen.left["losses"])
+    assert seen.loop.progress.batches_done == len(seen.losses) == 3
+    assert seen.loop.progress.epoch == 1
+    for step in (Step.FORWARD, Step.BACKWARD):
+        assert seen.sure(step) is Certainty.EXACT
+
+
 LOOP = """
 def batches():
     for _ in range(1000):
@@ -258,7 +426,7 @@ def test_a_script_is_held_stepped_steered_and_stopped() -> None:
 
 
 def test_nan_holds_before_the_step_that_would_spread_it() -> None:
-    script = LOOP.replace("loss.backward", "loss = loss * float('nan')\n    loss.backward")
+    script = LOOP.replace("model(features)", "model(features * float('nan'))")
     with Person(script) as person:
         person.held()
         person.send(Resume())

@@ -219,13 +219,17 @@ RUN: Final[Fields] = {
     "settings": "parameters of a file's training() with their values; null without any",
     "info": "what does not change while it goes on, as the screen shows it",
     "resumes": "one entry each time it was resumed: time, batches_done, fivestep",
+    "ranks": "processes that train it, since it was resumed last",
+    "together": "processes that it began with: so many batches of a process are one of the run",
+    "torchrun": "host, number and start of the torchrun that began it; null without one",
 }
 """run.json: what the run is."""
 RUN_FORMAT: Final = 1
 RUN_KINDS: Final[Mapping[str, Any]] = (
     dict.fromkeys(("name", "preset", "kind", "command", "cwd", "device", "amp", "data"), str)
     | dict.fromkeys(("model", "metric_name", "optimizer"), str)
-    | dict.fromkeys(("format", "threads", "epochs", "parameters", "seed"), int)
+    | dict.fromkeys(("format", "threads", "epochs", "parameters", "seed", "ranks"), int)
+    | {"together": int, "torchrun": str}
     | dict.fromkeys(("recipe", "changes", "versions", "settings", "info"), dict)
     | dict.fromkeys(("compile", "higher_is_better"), bool)
     | {

@@ -124,7 +124,7 @@ class Agreement:
     def leave(self) -> None:
         """The gate is over: whether the next one is to be one where all meet."""
         self.meets = self._controller.lockstep
-        if self.meets:
+        if self._controller.lasting:  # every rank looks at the next gate, not only who is asked
             self._mailbox.poke()
 
 

@@ -117,9 +117,10 @@ def train(
 
         raise typer.Exit(train_in_ranks(ctx.meta[ARGUMENTS], ranks))
     from ..setup.builder import RunBuilder
+    from ..setup.resume import resume_restarted
 
     with refusals(traceback):
-        builder = RunBuilder.begin(plan, options)
+        builder = resume_restarted(plan, options) or RunBuilder.begin(plan, options)
     raise typer.Exit(watch(builder, ctx))
 
 

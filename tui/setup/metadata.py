@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 import time
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import psutil
+
 from ... import __version__
+from ...core.protocol.rank import this_rank
 from ...core.protocol.record_fields import RUN_FORMAT
 from ...core.storage.environment import git_state
 from ...core.storage.run_directory import RunDirectory
@@ -218,6 +224,7 @@ def describe(directory: RunDirectory, plan: Plan) -> None:
     """Write down what is known before anything is built. Raises OSError if the disk refuses it."""
     write_plan(directory, plan)
     facts = start_facts(plan.name) | {"epochs": plan.preview.epochs}
+    facts["together"] = this_rank().size
     directory.write_meta({"name": directory.name} | facts | plan_facts(plan))
 
 
@@ -231,7 +238,18 @@ def start_facts(preset: str) -> dict[str, Any]:
         "git": git_state(Path.cwd()),
         "versions": {"fivestep": __version__},
         "resumes": [],
+        "torchrun": torchrun_process(),
     }
+
+
+def torchrun_process() -> str | None:
+    """Which torchrun has started this process: the same again after a restart."""
+    if "TORCHELASTIC_RESTART_COUNT" not in os.environ:
+        return None
+    parent = os.getppid()
+    with suppress(psutil.Error):
+        return f"{socket.gethostname()} {parent} {psutil.Process(parent).create_time()}"
+    return None
 
 
 def info_facts(info: RunInfo) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...core.protocol.rank import this_rank
+from ...core.protocol.rank import restarts, this_rank
 from ...core.storage.run_directory import RunDirectory, RunError
-from ...core.storage.run_index import newest
+from ...core.storage.run_index import list_runs, newest
 from ...presets.errors import RecipeError, printable, shown
 from ...presets.recipe import load
 from ...presets.user_file import load_own
 from .builder import ResumeRequest, RunBuilder
-from .metadata import changed, changed_modules, file_digest, recipe_facts
+from .metadata import changed, changed_modules, file_digest, recipe_facts, torchrun_process
 from .options import RunOptions
 from .plan import FilePlan, Plan, RecipePlan
 
@@ -57,6 +57,24 @@ def resume_run(
     if not first:
         return RunBuilder(plan, replace(options, keeps=False), None, request)
     return RunBuilder(plan, options, directory, request)
+
+
+def resume_restarted(plan: Plan, options: RunOptions) -> RunBuilder | None:
+    """The run that this very torchrun has begun before one of its processes was killed; None if
+    this is no restart, or nothing of it is there.
+
+    Raises:
+        RunError: it can't be opened.
+    """
+    if not restarts() or this_rank().number or not options.keeps:
+        return None
+    torchrun = torchrun_process()
+    for path in (run.path for run in list_runs(options.folder) if run.path is not None):
+        meta = RunDirectory(path).read_meta()[0]
+        if torchrun is not None and meta.get("torchrun") == torchrun:
+            directory = RunDirectory.open(options.folder, str(path.absolute()))
+            return RunBuilder(plan, options, directory, ResumeRequest(meta, force=True))
+    return None
 
 
 def plan_again(

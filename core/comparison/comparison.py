@@ -139,10 +139,12 @@ def _first_difference(metric: str, a: Numbers, b: Numbers) -> tuple[int, Parting
     return compared, None
 
 
-def _point(points: Points, i: int) -> tuple[Any, ...]:
+def _point(points: Points, i: int) -> tuple[bytes | int, ...]:
     """A point's bits: minus zero is not zero, and NaN is NaN."""
-    values = (points.low[i], points.mean[i], points.high[i])
-    return (*(value.hex() for value in values), points.bad[i])
+    return (
+        *(row[i : i + 1].tobytes() for row in (points.low, points.mean, points.high)),
+        points.bad[i],
+    )
 
 
 def _said(value: Any) -> str:

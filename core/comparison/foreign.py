@@ -27,7 +27,8 @@ _SAME: Final = {
     "learning_rate": "lr",
     "train_loss_step": "loss",
     "train_loss_epoch": "train_loss",
-    "loss_train": "train_loss",
+    "loss_train": "loss",
+    "loss_train_epoch": "train_loss",
     "acc": "accuracy",
 }
 

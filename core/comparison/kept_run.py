@@ -10,7 +10,7 @@ from ..storage.files import refusal
 from ..storage.log_file import LogRecord, read_log
 from ..storage.run_directory import RunDirectory, RunError
 from ..storage.run_index import summary
-from .numbers import Numbers, Points
+from .numbers import Numbers
 
 LEFT_OUT: Final = ("name", "description", "expect")
 """Sections of a recipe that decide nothing."""
@@ -39,8 +39,7 @@ def read_run(directory: RunDirectory) -> Numbers:
         raise RunError(
             f"metrics.jsonl of run {directory.name} can't be read: {refusal(error)}"
         ) from error
-    for points in found.points.values():
-        _place(found, points)
+    found.count_epochs()
     found.about = _about(directory.path)
     return found
 
@@ -76,15 +75,6 @@ def _add(found: Numbers, record: LogRecord) -> None:
         return
     for name, value in values.items():
         found.metric(name).add(done, value, seconds=at)
-
-
-def _place(found: Numbers, points: Points) -> None:
-    """Say of each point how many epochs were done."""
-    for i, batches in enumerate(points.batches):
-        done = found.epochs_done(int(batches))
-        if done is None:
-            return
-        points.epochs[i] = done
 
 
 def settings(meta: Mapping[str, Any]) -> dict[str, Any]:

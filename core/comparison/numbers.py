@@ -134,7 +134,9 @@ class Numbers:
 
     def metric(self, name: str) -> Points:
         """The points of a metric, to be added to."""
-        return self.points.setdefault(name, Points())
+        if name not in self.points:
+            self.points[name] = Points()
+        return self.points[name]
 
     def is_higher_better(self, name: str) -> bool | None:
         """Whether more of a metric is better; None if its name does not say so."""
@@ -153,13 +155,16 @@ class Numbers:
         epoch = bisect_left(self.ends, batches)
         return epoch + 1, batches - (self.ends[epoch - 1] if epoch else 0)
 
-    def epochs_done(self, batches: int) -> float | None:
-        """Epochs, and part of one, after so many batches; None if no epoch's length is known."""
+    def count_epochs(self) -> None:
+        """Say of each point how many epochs were done, as far as their lengths are known."""
         sizes = [end - start for start, end in pairwise((0, *self.ends))]
-        if not sizes:
-            return None
-        epoch, batch = self.place(batches)
-        return epoch - 1 + batch / max(1, sizes[min(epoch, len(sizes)) - 1])
+        for points in self.points.values() if sizes else ():
+            epoch = start = 0
+            for i, batches in enumerate(points.batches):
+                while epoch < len(sizes) and batches > self.ends[epoch]:
+                    start, epoch = self.ends[epoch], epoch + 1
+                size = max(1, sizes[min(epoch, len(sizes) - 1)])
+                points.epochs[i] = epoch + (batches - start) / size
 
 
 def in_order(names: Iterable[str], own: Container[str] = ()) -> list[str]:
@@ -174,10 +179,11 @@ def in_order(names: Iterable[str], own: Container[str] = ()) -> list[str]:
 
 
 def _or_nan(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return math.nan
-    try:
-        number = float(value)
-    except OverflowError:
-        return math.nan
-    return number if math.isfinite(number) else math.nan
+    if type(value) is not float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return math.nan
+        try:
+            value = float(value)
+        except OverflowError:
+            return math.nan
+    return value if math.isfinite(value) else math.nan

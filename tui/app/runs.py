@@ -6,13 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from textual import work
+
 from ...core.comparison.comparison import Comparison
 from ...core.storage.run_directory import RunError
 from ...presets.errors import RecipeError
 from ..browse.comparison import ComparisonScreen
 from ..browse.reading import read_all
 from ..browse.run_list import RunListScreen
-from ..setup.attach import attach
+from ..setup.attach import attach_or_read
 from ..setup.options import RunOptions
 from ..setup.resume import resume_run
 from ..terminal.capture import captured
@@ -51,11 +53,11 @@ class RunsApp(FivestepApp):
 
     def on_run_list_screen_open(self, event: RunListScreen.Open) -> None:
         try:
-            remote = attach(self._folder, event.name)
+            run = attach_or_read(self._folder, event.name)
         except RunError as error:
-            self.notify(str(error), severity="warning")
+            self._refuse(error)
             return
-        self.next = partial(open_attached, self._folder, [], remote)
+        self.next = partial(open_attached, self._folder, [], run)
         self.action_leave()
 
     def on_run_list_screen_resume(self, event: RunListScreen.Resume) -> None:
@@ -63,18 +65,30 @@ class RunsApp(FivestepApp):
         try:
             builder = resume_run(event.name, options)
         except (RunError, RecipeError) as error:
-            self.notify(str(error), severity="warning")
+            self._refuse(error)
             return
         self.next = partial(open_screen, builder, options)
         self.action_leave()
 
     def on_run_list_screen_compare(self, event: RunListScreen.Compare) -> None:
+        self._read(event.names)
+
+    @work(thread=True, exclusive=True)
+    def _read(self, names: tuple[str, ...]) -> None:
+        """Read the runs to compare, which takes seconds where they are long, and show them."""
         try:
-            comparison = read_all(self._folder, event.names)
+            comparison = read_all(self._folder, names)
         except RunError as error:
-            self.notify(str(error), severity="warning")
+            self.call_from_thread(self._refuse, error)
         else:
+            self.call_from_thread(self._compare, comparison)
+
+    def _compare(self, comparison: Comparison) -> None:
+        if isinstance(self.screen, RunListScreen):
             self.push_screen(ComparisonScreen(comparison, self._back))
+
+    def _refuse(self, error: Exception) -> None:
+        self.notify(str(error), severity="warning", markup=False)
 
     def _back(self) -> None:
         self.pop_screen()

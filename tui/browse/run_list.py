@@ -238,7 +238,8 @@ class RunListScreen(Screen[None]):
         box.border_title = told if len(runs) < len(self._runs) else counted(len(runs), "run")
         box.border_subtitle = f"sorted by {list(SORTS)[self._sort]}"
         if not self._runs:
-            box.border_title = clean(f"no runs in {self._folder}; fivestep train starts one")
+            told = f"no runs in {self._folder}; fivestep train starts one"
+            box.border_title = Content(clean(told))
         self.query_one("#head", TextPanel).redraw()
         self.query_one("#about", TextPanel).redraw()
 
@@ -355,6 +356,6 @@ class RunListScreen(Screen[None]):
             try:
                 freed += remove_run(self._folder, run.name)
             except RunError as error:
-                self.notify(str(error), severity="error")
+                self.notify(str(error), severity="error", markup=False)
         self.notify(f"{size(freed)} freed")
         self._take(every_run(self._folder))

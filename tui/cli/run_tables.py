@@ -112,7 +112,7 @@ def prune(folder: Path, names: Sequence[str], *, asks: bool) -> str:
         RunError: there is no such run, it is being trained, or the disk refuses.
     """
     runs = [RunDirectory.look(folder, name) for name in dict.fromkeys(names)]
-    live = [run.name for run in runs if run.running]
+    live = [run.name for run in runs if run.running or run.trained_on]
     if live:
         raise RunError(f"{', '.join(live)}: being trained now; nothing was removed")
     freed = size(sum(weight(run.path) for run in runs))

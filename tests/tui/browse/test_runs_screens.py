@@ -86,6 +86,14 @@ async def test_a_run_is_removed_once_that_is_confirmed_and_never_a_live_one(runs
     lock.release()
 
 
+async def test_a_run_is_opened_in_the_place_of_the_list(runs: Path) -> None:
+    async with opened(runs) as (app, pilot):
+        await until(pilot, lambda: "gamma" in seen(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: app.leaving)
+    assert app.next is not None
+
+
 async def test_what_can_not_be_resumed_is_told_on_the_list(runs: Path) -> None:
     (runs / "alpha" / "run.json").write_text('{"kind": "loop"}')
     async with opened(runs) as (app, pilot):

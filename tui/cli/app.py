@@ -55,6 +55,7 @@ from .options import (
     with_options,
 )
 from .report import report
+from .serve import serve
 
 MOST_BATCHES: Final = 1000
 """Batches that are explained at most."""
@@ -249,6 +250,7 @@ app.command(cls=Plain)(report)
 app.command(cls=Plain)(run_commands.export)
 app.command(cls=Plain)(run_commands.predict)
 app.command(cls=Plain)(config)
+app.command(cls=Plain, context_settings={"allow_interspersed_args": False})(serve)
 
 
 def run(arguments: list[str]) -> int:

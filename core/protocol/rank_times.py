@@ -96,7 +96,7 @@ class RankWatch:
             window: how many of the last seconds count.
         """
         seen = self._seen
-        if not ranks or (seen and len(seen[-1][1]) != len(ranks)):
+        if not seen or len(seen[0][1]) != len(ranks) or not all(map(_follows, seen[0][1], ranks)):
             seen.clear()
         if ranks:
             if not seen or clock - seen[-1][0] >= window / 50:
@@ -110,10 +110,18 @@ class RankWatch:
         return self
 
 
+def _follows(old: RankNow, new: RankNow) -> bool:
+    """Whether all that one has spent lies behind the other: the run may have gone back, and its
+    clock with it; or this rank had not answered yet.
+    """
+    later = all(after >= before for after, before in zip(new.spent, old.spent, strict=True))
+    return later and new.process == old.process and new.timed >= old.timed
+
+
 def _times(old: RankNow, new: RankNow) -> RankTimes:
     batches = new.timed - old.timed
     spent = [after - before for after, before in zip(new.spent, old.spent, strict=True)]
-    if batches <= 0 or min(spent) < 0:  # none yet; or it went back, and its clock with it
+    if batches <= 0:
         return RankTimes(new)
     total = sum(spent) - spent[Step.VALIDATE]
     return RankTimes(new, total / batches, tuple(second / batches for second in spent))

@@ -66,6 +66,7 @@ def describe_run(training: Training) -> RunInfo:
     about, task, optimizer = training.about, training.task, training.optimizer
     scheduler = training.scheduler
     batch_size = getattr(training.batches, "batch_size", None)
+    ranks = "" if training.ranks is None else f", {training.ranks.size} processes"
     return RunInfo(
         name=about.name,
         data=about.data or describe_data(training.batches),
@@ -82,7 +83,7 @@ def describe_run(training: Training) -> RunInfo:
         validation_batches=(
             None if training.validation is None else batch_count(training.validation)
         ),
-        device=describe_device(training.device),
+        device=describe_device(training.device) + ranks,
         threads=training.threads or torch.get_num_threads(),
         seed=training.seed,
         validates=training.validation is not None,

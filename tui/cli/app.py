@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from ... import __version__
+from ...core.protocol.rank import this_rank
 from ...presets import registry
 from ...presets.errors import RecipeError
 from ..render.format import clean
@@ -18,6 +19,7 @@ from . import run_commands, run_script
 from .arguments import (
     faults_of,
     options_of,
+    own_words,
     plan_of,
     ranks_to_start,
     recipe_of,
@@ -30,7 +32,6 @@ from .arguments import (
 from .compare import compare
 from .config import config
 from .errors import (
-    ARGUMENTS,
     NO_ARGUMENTS,
     DefaultsToTrain,
     Plain,
@@ -108,7 +109,7 @@ def train(
         plan = plan_of(ctx)  # what makes no sense is refused here
         with refusals(traceback):
             raise typer.Exit(train_detached(ctx, plan, options))
-    if with_screen(ctx) and ctx.meta.get(NO_ARGUMENTS):
+    if with_screen(ctx) and ctx.meta.get(NO_ARGUMENTS) and this_rank().size == 1:
         with importing():
             from ..app.open import open_screen
         raise typer.Exit(open_screen(None, options))  # nothing is started: the screen asks
@@ -116,7 +117,7 @@ def train(
     if (ranks := ranks_to_start(ctx)) > 1:
         from ..setup.torchrun import train_in_ranks
 
-        raise typer.Exit(train_in_ranks(ctx.meta[ARGUMENTS], ranks))
+        raise typer.Exit(train_in_ranks(own_words(ctx), ranks))
     from ..setup.builder import RunBuilder
     from ..setup.resume import resume_restarted
 

@@ -20,12 +20,13 @@ from ...presets import registry
 from ...presets.errors import nearest, shown
 from ...presets.overrides import ALIASES, SWITCHES, parse_set
 from ..render.format import clean
-from ..setup.options import AsLeft, RunOptions, runs_folder
+from ..setup.options import MOST_RANKS, AsLeft, RunOptions, runs_folder
 from ..setup.preferences import preference
 from ..terminal.imports import importing
 from ..terminal.output import (
     REFUSED,
     complain,
+    first_draws,
     let_first_speak,
     on_a_terminal,
     records_only,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from ..setup.plan import Plan
 
 TIME_UNITS: Final = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-MOST_RANKS: Final = 1024
 TIME_SPAN: Final = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]+)")
 
 
@@ -230,6 +230,8 @@ def watch(builder: RunBuilder, ctx: Any) -> int:
     params = ctx.params
     json, quiet = params["json"], params["quiet"]
     if this_rank().number:  # the first one speaks for all
+        if not _asks_for_lines(params):
+            first_draws()
         json, quiet = False, True
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
         reporter = (
@@ -257,10 +259,8 @@ def train_detached(ctx: Any, plan: Plan, options: RunOptions, *, resumes: bool =
     if not options.keeps:
         raise UsageError("--detach and --no-save contradict each other; leave one out", ctx)
     name = options.name or made_name(plan.name)
-    words = [word for word in ctx.meta[ARGUMENTS] if word != "--detach"]
+    words = [word for word in own_words(ctx, name if resumes else "") if word != "--detach"]
     words += ["--no-ui"] * (not ctx.params["no_ui"]) + ["--name", name] * (options.name is None)
-    if resumes and (ctx.params["run"] is None or ctx.params["run"].endswith(".py")):
-        words.insert(1, name)
     output = stdout()
     if output.is_terminal:
         output.write("starting in the background ...\r")
@@ -284,6 +284,19 @@ def train_detached(ctx: Any, plan: Plan, options: RunOptions, *, resumes: bool =
     output.write(clean(told) + "\n")
     output.flush()
     return written(output)
+
+
+def own_words(ctx: Any, run: str = "") -> list[str]:
+    """The words of the command line, for another process that is to do the same.
+
+    Args:
+        ctx: the command's context.
+        run: the name of the run that is resumed, which they may leave open.
+    """
+    words = list(ctx.meta[ARGUMENTS])
+    if run and (ctx.params["run"] is None or ctx.params["run"].endswith(".py")):
+        words.insert(1, run)
+    return words
 
 
 def recipe_of(ctx: Any) -> Recipe:

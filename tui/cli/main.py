@@ -8,9 +8,16 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from ...core.protocol.rank import this_rank
 from ...presets.errors import RecipeError
 from ..terminal.imports import claim_process, under_way
-from ..terminal.output import REFUSED, complain, on_a_terminal, open_missing_streams
+from ..terminal.output import (
+    REFUSED,
+    complain,
+    leave_it_to_first,
+    on_a_terminal,
+    open_missing_streams,
+)
 from ..terminal.parent import mind_parent
 
 
@@ -21,6 +28,8 @@ def main() -> None:
     arguments = sys.argv[1:]
     if "TORCHELASTIC_RUN_ID" in os.environ:
         mind_parent()
+    if (rank := this_rank()).number:
+        leave_it_to_first(rank.name)
     try:
         Path.cwd()
     except FileNotFoundError:  # nor would torch load here

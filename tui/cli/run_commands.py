@@ -14,7 +14,15 @@ from ..render.format import clean
 from ..setup.options import RunOptions, runs_folder
 from ..terminal.imports import importing
 from ..terminal.output import on_a_terminal, stdout, written
-from .arguments import options_of, refuse_ranks, train_detached, watch, with_screen
+from .arguments import (
+    options_of,
+    own_words,
+    ranks_to_start,
+    refuse_ranks,
+    train_detached,
+    watch,
+    with_screen,
+)
 from .control import ACTIONS, check, control, status
 from .errors import UsageError, refusals
 from .options import (
@@ -65,12 +73,18 @@ def resume(
         builder = resume_run(run, options, file=file, changes=changes, force=force)
         if detach:
             raise typer.Exit(_go_on_detached(builder, ctx))
+    if (ranks := ranks_to_start(ctx, builder.ranks_before)) > 1:
+        from ..setup.torchrun import train_in_ranks
+
+        assert builder.directory is not None
+        builder.directory.close()
+        raise typer.Exit(train_in_ranks(own_words(ctx, builder.name), ranks))
     raise typer.Exit(watch(builder, ctx))
 
 
 NOT_IN_REPLAY: Final = (
     *("on_nan", "break_", "break_it", "hold"),
-    *("tensorboard", "bell", "notify"),
+    *("nproc", "tensorboard", "bell", "notify"),
 )
 
 

@@ -179,7 +179,9 @@ def _machine(meta: dict[str, Any]) -> str | None:
     versions = meta.get("versions") or {}
     threads = meta.get("threads", "?")
     in_words = counted(threads, "thread") if isinstance(threads, int) else f"{threads} threads"
+    ranks = meta.get("ranks")
     parts = [
+        *([f"{ranks} processes"] if isinstance(ranks, int) and ranks > 1 else []),
         f"{meta.get('device', '?')}, {in_words}",
         *([str(meta["amp"])] if meta.get("amp") else []),
     ]

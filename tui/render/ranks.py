@@ -15,7 +15,7 @@ HELD_UP: Final = 12.0
 """Seconds in one step after which something is said of ranks none of which moves."""
 A_WHILE: Final = 1.0
 """Seconds in one step from which on they are shown."""
-NUMBER, PER_BATCH, SHARE = 6, 10, 8
+NUMBER, PER_BATCH, SHARE = 6, 10, 7
 """Cells of a rank's number, of a time and of a share."""
 
 
@@ -32,9 +32,9 @@ def table(times: tuple[RankTimes, ...], width: int) -> list[Line]:
         now = one.now
         doing, style = now.step.info.name, ""
         if now.silent >= A_WHILE:
-            doing, style = f"no answer for {ago(now.silent)}", "bad"
+            doing, style = f"silent, {ago(now.silent)}", "bad"
         elif now.seconds >= A_WHILE:
-            doing = f"{doing} for {ago(now.seconds)}"
+            doing = f"{doing}, {ago(now.seconds)}"
         known = one.seconds is not None
         others = f"~{percent(one.waits_share)}" if known else percent(None)
         lines.append(
@@ -68,8 +68,10 @@ def who_waits(times: tuple[RankTimes, ...]) -> str:
             return f"all ranks wait for data {percent(share)}, none for another"
         return "no rank waits for another"
     most = percent(max(one.waits_share for one in waiting))
-    named = _names([one.now for one in waiting])
-    return f"rank {last.now.rank} {_why(last, times)}, {named} for it in backward ~{most}"
+    named, why = _names([one.now for one in waiting]), _why(last, times)
+    if "waits" not in why:
+        named += " waits" if len(waiting) == 1 else " wait"
+    return f"rank {last.now.rank} {why}, {named} for it in backward ~{most}"
 
 
 def slowest_rank(times: tuple[RankTimes, ...]) -> str:
@@ -104,7 +106,7 @@ def held_up(ranks: tuple[RankNow, ...], patience: float = HELD_UP) -> str:
     if silent:
         one = silent[0]
         has = "has" if len(silent) == 1 else "have"
-        return f"{_names(silent)} {has} not answered for {ago(one.silent)}, since {_where(one)}"
+        return f"{_names(silent)} {has} not answered for {ago(one.silent)}: it was {_where(one)}"
     if len(ranks) < 2 or min(one.seconds for one in ranks) < patience:
         return ""
     least = min(one.place for one in ranks)

@@ -24,7 +24,7 @@ from ..terminal.output import complain
 from .attach import unkept
 from .metadata import describe, info_facts, plan_facts, session_facts, write_plan
 from .notify import Notifier
-from .options import NOTHING, AsLeft, RunOptions, runs_folder
+from .options import MOST_RANKS, NOTHING, AsLeft, RunOptions, runs_folder
 from .plan import FilePlan, Plan
 
 if TYPE_CHECKING:
@@ -134,6 +134,12 @@ class RunBuilder:
         if self.replay is not None:
             return RunBuilder(self.plan, self.options, None, replay=self.replay)
         return RunBuilder.begin(self.plan, replace(self.options, name=None))
+
+    @property
+    def ranks_before(self) -> int:
+        """How many processes have trained the run that is resumed; 1 if that is not known."""
+        ranks = self.resume.meta.get("ranks") if self.resume is not None else None
+        return ranks if isinstance(ranks, int) and 1 <= ranks <= MOST_RANKS else 1
 
     @property
     def starts_paused(self) -> bool:

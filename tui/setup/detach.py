@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
+import psutil
+
 from ...core.protocol.steps import State
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...presets.errors import reason
@@ -68,7 +70,7 @@ def start_detached(
         raise RunError(f"the run can't be started in the background: {reason(error)}") from error
     while (code := _ended(process)) is None:
         told = directory.answers_at is not None or directory.refuses
-        if told and directory.process == process:
+        if told and process in (directory.process, _parent(directory.process)):
             break
         time.sleep(GLANCE)
     printed = "" if code is None else log.read_bytes()[before:].decode(errors="replace")
@@ -141,6 +143,13 @@ def _ended(process: int) -> int | None:
     """Its exit code; None while it runs."""
     number, status = os.waitpid(process, os.WNOHANG)
     return os.waitstatus_to_exitcode(status) if number else None
+
+
+def _parent(process: int | None) -> int | None:
+    """The process that has started this one: of a run of several, torchrun."""
+    with suppress(psutil.Error):
+        return None if process is None else psutil.Process(process).ppid()
+    return None
 
 
 def program() -> list[str]:

@@ -154,12 +154,14 @@ def _default(key: str, recipe: Mapping[str, Any]) -> Any:
 
 def plan_facts(plan: Plan) -> dict[str, Any]:
     """What is trained, as run.json has it."""
+    rank = this_rank()
+    ranks = f" --nproc {rank.size}" if 1 < rank.size == rank.local_size else ""
     if isinstance(plan, RecipePlan):
         return {
             "kind": "recipe",
             "file": None,
             "recipe": recipe_facts(plan),
-            "command": plan.recipe.command,
+            "command": plan.recipe.command + ranks,
         }
     own = plan.run
     return {
@@ -170,7 +172,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
             "modules": {_place(one, own.path): file_digest(one) for one in own.modules},
         },
         "changes": dict(own.changes),
-        "command": own.command,
+        "command": own.command + ranks,
     }
 
 

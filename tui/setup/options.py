@@ -10,6 +10,9 @@ from typing import Final, Literal
 from ...core.protocol.faults import Fault
 from .preferences import PREFERENCES, preference
 
+MOST_RANKS: Final = 1024
+"""Processes that one machine is asked to start."""
+
 
 def runs_folder(said: str | None = None) -> Path:
     """Where runs are kept: `said`, else where the person prefers, else `runs` right here.

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psutil
@@ -18,13 +19,13 @@ from .detach import program
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-WORLD: Final = "WORLD_SIZE"
-"""The environment variable in which torchrun says how many processes train one model."""
 ENVIRONMENT: Final = {
     # torchrun's own store would outlive a killed process, and the next ones would wait in it.
     "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
     # A batch may take long: torchrun would kill what has not ended in half a minute.
     "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "300",
+    # What the others print about a lost one is told by the rank that is left.
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 """What torchrun reads, unless somebody has said something else."""
 
@@ -46,7 +47,7 @@ def train_in_ranks(words: Sequence[str], count: int) -> int:
     cores = os.cpu_count() or 1
     for name, value in {**ENVIRONMENT, "OMP_NUM_THREADS": str(max(1, cores // count))}.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # it is told below
+    logging.disable(logging.CRITICAL)  # torchrun's words: what there is to tell is told below
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)  # the processes see to their terminal
     torchrun = ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={count}"]
@@ -61,6 +62,7 @@ def train_in_ranks(words: Sequence[str], count: int) -> int:
     except ChildFailedError as error:
         return _failed(error, terminal)
     finally:
+        logging.disable(logging.NOTSET)
         for child in psutil.Process().children(recursive=True):
             child.kill()
     return 0
@@ -68,8 +70,12 @@ def train_in_ranks(words: Sequence[str], count: int) -> int:
 
 def _failed(error: ChildFailedError, terminal: Settings | None) -> int:
     """Tell of a process that could not do so itself; the exit code."""
-    rank, failure = error.get_first_failure()
+    failures = error.failures.items()
+    # Whoever lost another rank fails, too, and may be seen first.
+    rank, failure = min(failures, key=lambda one: (one[1].exitcode > 0, one[1].timestamp))
     if failure.exitcode > 0:
+        if terminal is not None and Path(failure.error_file).is_file():
+            complain(str(failure.message))  # it could not, beside the screen
         return int(failure.exitcode)
     if terminal is not None:
         terminal.restore()  # of the one that drew on it, maybe

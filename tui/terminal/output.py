@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import select
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final, TextIO
 
 from ..render.format import clean
@@ -193,17 +195,52 @@ def let_first_speak() -> None:
     threading.Event().wait(LINGER)
 
 
+class _Voice:
+    """Where a process complains, and in whose name, if not in that of all."""
+
+    name = ""
+    stream: TextIO | None = None
+    on_a_terminal = False
+
+
+def leave_it_to_first(name: str) -> None:
+    """Of several processes this is not the first: from now on it prints nothing but its complaints,
+    with its name before them.
+    """
+    _Voice.on_a_terminal = on_a_terminal()
+    _Voice.name = name
+    _Voice.stream = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for fd in (1, 2):
+        os.dup2(nowhere, fd)
+    os.close(nowhere)
+
+
+def first_draws() -> None:
+    """The first process draws a screen on the terminal, if that is one: complaints are from now on
+    for torchrun alone, which tells them once the screen is gone.
+    """
+    if _Voice.on_a_terminal:
+        _Voice.stream = sys.stderr
+
+
 def complain(text: str) -> None:
     """One line on stderr."""
+    text = clean(text)
+    if _Voice.name:
+        text = f"{_Voice.name}: {text}"
+        with contextlib.suppress(OSError, KeyError):  # torchrun reads it when the process has ended
+            file = Path(os.environ["TORCHELASTIC_ERROR_FILE"])
+            file.write_text(json.dumps({"message": text}), encoding="utf-8")
     with contextlib.suppress(OSError):
-        print(f"fivestep: {clean(text)}", file=sys.stderr, flush=True)
+        print(f"fivestep: {text}", file=_Voice.stream or sys.stderr, flush=True)
 
 
 def print_traceback(text: str, wanted: bool) -> None:
     """A traceback on stderr, if it is wanted."""
     if wanted:
         with contextlib.suppress(OSError):
-            print(clean(text, lines=True), file=sys.stderr, flush=True)
+            print(clean(text, lines=True), file=_Voice.stream or sys.stderr, flush=True)
 
 
 def written(output: Output) -> int:

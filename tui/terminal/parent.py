@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from typing import Final
 
+from ...core.protocol.rank import this_rank
+from .output import complain
 from .terminal import is_gone
 
 GLANCE: Final = 0.25
@@ -38,7 +39,8 @@ def _mind(parent: int) -> None:
         elif terminal and (now := _size()) != size:
             size = now
             os.kill(process, signal.SIGWINCH)
-    print("fivestep: torchrun has gone; this run ends", file=sys.stderr, flush=True)
+    if not this_rank().local:
+        complain("torchrun has gone: the run ends after this batch")
     for _ in range(2):
         os.kill(process, signal.SIGTERM)
         time.sleep(PATIENCE)

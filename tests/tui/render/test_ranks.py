@@ -25,7 +25,7 @@ ALL_WAIT = {Step.DATA: 0.5, Step.FORWARD: 0.2, Step.BACKWARD: 0.25, Step.UPDATE:
         ),
         (
             (rank(0), rank(1, SLOW_FORWARD), rank(2)),
-            "rank 1 takes 30 % longer in forward, ranks 0 and 2 for it in backward ~30 %",
+            "rank 1 takes 30 % longer in forward, ranks 0 and 2 wait for it in backward ~30 %",
         ),
         ((rank(0, ALL_WAIT), rank(1, ALL_WAIT)), "all ranks wait for data 50 %, none for another"),
         ((rank(0),), ""),
@@ -58,7 +58,7 @@ def test_who_waits_for_whom(ranks: tuple[RankNow, ...], words: str) -> None:
         ),
         (
             (rank(0, seconds=1), rank(1, silent=15, step=Step.FORWARD)),
-            "rank 1 has not answered for 15 s, since in forward of batch 401",
+            "rank 1 has not answered for 15 s: it was in forward of batch 401",
         ),
     ],
 )
@@ -76,7 +76,7 @@ def test_each_rank_has_a_row_with_its_step_and_its_shares() -> None:
     assert third.split() == "1 backward 10 ms 40 % ~0 %".split()
     assert all(len(row) == 46 for row in (first, second, third))
     silent = text(table(times(rank(0), rank(1, silent=15)), 60))
-    assert "no answer for 15 s" in silent
+    assert "silent, 15 s" in silent
 
 
 def test_of_many_ranks_the_slowest_the_fastest_the_median_and_the_odd_ones_are_shown() -> None:

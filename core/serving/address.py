@@ -27,6 +27,8 @@ UNBORN: Final = 60.0
 _SUFFIX: Final = ".sock"
 CARD: Final = ".json"
 """What stands in the place of that in the name of a card, see `cards`."""
+MEETING: Final = ".meet"
+"""At the end of the name of a link to a socket."""
 
 
 def listen() -> tuple[socket.socket, Path]:
@@ -69,6 +71,18 @@ def _make_private(folder: Path) -> None:
         raise OSError(errno.EACCES, "not a private folder", str(folder))
 
 
+def meeting_place() -> Path:
+    """A path in a private folder, for a link to the socket of a run that is to come.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    for folder in folders():
+        _make_private(folder)
+        return folder / f"{secrets.token_hex(8)}{MEETING}"
+    return _none()[1]
+
+
 def is_private(folder: Path) -> bool:
     """Whether it is a folder of the user's that nobody else may enter."""
     try:
@@ -99,10 +113,11 @@ def _bind(folder: Path) -> tuple[socket.socket, Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the sockets of processes that were killed, and their cards."""
+    """Remove the sockets of processes that were killed, and what stands beside them."""
     with suppress(OSError):
         for path in folder.iterdir():
-            if path.suffix == CARD and not path.with_suffix(_SUFFIX).exists():
+            orphan = path.suffix == CARD and not path.with_suffix(_SUFFIX).exists()
+            if orphan or (path.suffix == MEETING and not path.exists()):
                 path.unlink(missing_ok=True)
                 continue
             about = path.lstat()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -19,13 +18,14 @@ from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import Static
 
+from ...core.serving.address import meeting_place
 from ...core.serving.client import RemoteRun, UnreachableError
 from ..render.format import clean
 from ..setup.detach import LOG
 from ..setup.script import ScriptOptions, environment
 from ..terminal.capture import captured
 from ..terminal.folded import last_lines
-from ..terminal.output import complain, warnings_once
+from ..terminal.output import FAILED, complain, warnings_once
 from ..terminal.script_process import ScriptProcess
 from ..terminal.signals import HANGUP, Signals
 from ..terminal.terminal import Settings, forget_size, is_gone, let_go
@@ -155,8 +155,13 @@ def run_on_screen(command: Sequence[str], options: ScriptOptions) -> int:
     """
     forget_size()
     log = MessageLog()
-    with tempfile.TemporaryDirectory(prefix="fivestep-run-") as folder:
-        options = msgspec.structs.replace(options, meet=str(Path(folder, "socket")))
+    try:
+        meet = meeting_place()
+    except OSError as error:
+        complain(f"there is no place where the screen and the script could meet: {error}")
+        return FAILED
+    try:
+        options = msgspec.structs.replace(options, meet=str(meet))
         script = ScriptProcess(command, environment(options), log.put)
         with Signals(partial(Settings().restore, "")) as signals:
             script.start()
@@ -164,6 +169,8 @@ def run_on_screen(command: Sequence[str], options: ScriptOptions) -> int:
             with captured(log.add), warnings_once():
                 app.run()
             lost = signals.hung_up or is_gone()
+    finally:
+        meet.unlink(missing_ok=True)
     if lost:
         let_go()
         return 128 + HANGUP

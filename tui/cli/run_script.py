@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -96,7 +97,7 @@ def run_script(
         name=name,
         breakpoints=tuple(break_ or ()),
         lines=not screen,
-        records=records,
+        records=str(Path(records).absolute()) if records else records,
     )
     if screen:
         with importing():

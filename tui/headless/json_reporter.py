@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +26,7 @@ from .reporter import UNKEPT_PARTS, Ending, Reporter, VerdictWatch
 
 if TYPE_CHECKING:
     from ...core.protocol.diagnosis import Verdict
-    from ...core.protocol.snapshot import Change, EpochSummary, Snapshot
+    from ...core.protocol.snapshot import Change, EpochSummary, RunInfo, Snapshot
     from ...core.session.breakpoints import BreakReport
     from ...core.session.session import Session
 
@@ -69,11 +70,16 @@ class JsonReporter(Reporter):
         """Those that have ended, and whose ranks were not told of yet."""
 
     def begin(self, session: Session) -> None:
+        device, resumed_at = str(session.training.device), session.resumed_at
+        self.write_start(session.info, session.latest(), device, resumed_at)
+
+    def write_start(
+        self, info: RunInfo, picture: Snapshot | None, device: str, resumed_at: int | None = None
+    ) -> None:
+        """A run begins."""
         from ..setup.metadata import versions
 
-        info = session.info
         self._line = _batch_line(info.groups)
-        picture = session.latest()
         self._write(
             "run_start",
             preset=info.name,
@@ -87,10 +93,10 @@ class JsonReporter(Reporter):
             lr=None if picture is None else picture.lr,
             lrs=(dict(picture.lrs) or None) if picture is not None else None,
             batch_size=info.batch_size,
-            epochs=info.epochs,
+            epochs=info.epochs or None,
             batches_per_epoch=info.batches_per_epoch,
             seed=info.seed,
-            device=str(session.training.device),
+            device=device,
             threads=info.threads,
             amp=info.amp,
             compile=info.compile,
@@ -100,7 +106,7 @@ class JsonReporter(Reporter):
             versions=versions(),
             run=self.run_name or None,
             directory=self.place or None,
-            resumed_at=session.resumed_at,
+            resumed_at=resumed_at,
         )
         self.output.flush()
         self._started = perf_counter()
@@ -174,19 +180,25 @@ class JsonReporter(Reporter):
 
     def end(self, session: Session, ending: Ending) -> None:
         self._write_ranks(last=True)
-        self._write_verdicts(ending.last, self._verdicts.new(session.info, ending.last))
-        info, last = session.info, ending.last
-        values = outcome_values(info, last, last.saved)
         unkept = {} if session.saving is None else session.saving.unkept
         if self._builder is not None and self._builder.lost:
             unkept = UNKEPT_PARTS
+        self.write_end(session.info, ending, str(session.training.device), unkept)
+
+    def write_end(
+        self, info: RunInfo, ending: Ending, device: str, unkept: Iterable[str] = ()
+    ) -> None:
+        """A run has ended."""
+        last = ending.last
+        self._write_verdicts(last, self._verdicts.new(info, last))
+        values = outcome_values(info, last, last.saved)
         values |= {
             "outcome": ending.word,
             "line": values["line"] or None,
             "where": values["where"] or None,
             "val_metric": values["metrics"].get(info.metric_name),
             "best_val_metric": values["best_metric"],
-            "device": str(session.training.device),
+            "device": device,
             "threads": info.threads,
             "directory": self.place or None,
             "saved": last.saved and last.saved.batches_done,

@@ -18,6 +18,7 @@ from ..setup.loop_run import loop_known, loop_name, serve_loop
 from ..setup.script import ScriptOptions
 from ..terminal.output import BROKE
 from .loop_lines import LoopLines
+from .loop_records import PLACE, LoopRecords
 
 MARK: Final = "fivestep: "
 """Before each line of ours: others on stderr are the script's."""
@@ -65,11 +66,13 @@ class WatchedScript(ScriptLoop):
         self.name = loop_name()
         self._options, self._process = options, os.getpid()
         self._introduced = False
+        self._records: LoopRecords | None = None
 
     def _learn(self, optimizer: Any) -> Learner:
         learner = super()._learn(optimizer)
         if not self.lines.under_way and self._is_first():
             self.lines.begin(self)
+            self._write_records()
             serve_loop(self, self.lines.kept, self._answers_at)
         return learner
 
@@ -81,6 +84,16 @@ class WatchedScript(ScriptLoop):
         if self._hooks is not None:
             self._hooks.over = True
         return False
+
+    def _write_records(self) -> None:
+        """From now on, if that is asked for. Raises OSError."""
+        place, kept = self._options.records, self.lines.kept
+        if place == "" and kept is not None:
+            place = str(kept.directory.path / PLACE)
+        if place:
+            self._records = LoopRecords(self, Path(place), kept)
+            self._record.listen(self._records)
+            self.lines.say(f"records in {place}")
 
     def _answers_at(self, address: str) -> None:
         """Let the screen know that has started the script. It takes the first one to come."""
@@ -106,5 +119,10 @@ class WatchedScript(ScriptLoop):
             leave_with.append(BROKE)
 
     def _over(self) -> None:
+        if self._records is not None:
+            self._records.finish()
+        if (report := self.steering.report) is not None:
+            values = report.values_text or "true"
+            self.lines.say(f"breakpoint {report.condition}: {values} at {report.where}")
         if self.lines.under_way:
             self.lines.end()

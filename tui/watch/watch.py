@@ -243,8 +243,9 @@ class WatchScreen(Screen[None]):
             return False
         if s is not None and fresh:
             self.actions.take(s)
+            info = panels.curves.info = self.source.info  # of a script more is known by and by
             for panel in panels.of_run:
-                panel.snapshot = s
+                panel.snapshot, panel.info = s, info
             self._event_log.write(s)
             self._alerts.take(s)
             panels.notice.take(s)

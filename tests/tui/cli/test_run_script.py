@@ -67,13 +67,14 @@ def ran(*command: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_script_runs_as_without_and_is_told_of_and_kept(script: Path, cli: Cli) -> None:
     words = ["mine.py", "--name", "x", "-m"]
-    done = ran("-m", "fivestep", "run", "--no-ui", "--name", "one", *words)
+    done = ran("-m", "fivestep", "run", "--no-ui", "--json", "--name", "one", *words)
     bare = ran(*words)
     assert (done.stdout, done.returncode) == (bare.stdout, bare.returncode), done.stderr
     assert (bare.returncode, bare.stderr) == (5, "")
     told = done.stderr.splitlines()
     assert all(line.startswith("fivestep: ") for line in told)
-    assert "watching Linear, 4 parameters, SGD lr 0.1" in told[0]
+    assert told[0] == f"fivestep: records in {runs_folder() / 'one' / 'records.jsonl'}"
+    assert "watching Linear, 4 parameters, SGD lr 0.1" in told[1]
     assert [line.split()[2:5] for line in told if ": epoch" in line] == [
         [str(i), "4", "batches"] for i in (1, 2, 3)
     ]
@@ -84,6 +85,11 @@ def test_a_script_runs_as_without_and_is_told_of_and_kept(script: Path, cli: Cli
     assert shown["command"] == "fivestep run mine.py --name x -m"
     assert (shown["model"], shown["cwd"]) == ("Linear", str(script.parent))
     assert len(cli("export", "one").out.splitlines()) == 13
+    lines = (runs_folder() / "one" / "records.jsonl").read_text().splitlines()
+    start, *records, end = map(json.loads, lines)
+    assert (start["type"], start["preset"], start["model"]) == ("run_start", "mine", "Linear")
+    assert [one["type"] for one in records] == (["batch"] * 4 + ["epoch"]) * 3
+    assert (end["type"], end["outcome"], end["batches"]) == ("run_end", "finished", 12)
     assert "there is a run one" in cli.refused("run", "--name", "one", "mine.py")
 
 
@@ -94,6 +100,7 @@ def test_what_can_not_be_run_is_refused(script: Path, cli: Cli) -> None:
     assert 'there is no command "no-such"' in cli.refused("run", "--", "no-such", "mine.py")
     assert "did you mean --break?" in cli.refused("run", "--brek", "loss < 1", "mine.py")
     assert "did you mean loss?" in cli.refused("run", "--break", "losss < 1", "mine.py")
+    assert "--json=FILE" in cli.refused("run", "--no-save", "--json", "mine.py")
     assert "--no-save and --name" in cli.refused("run", "--no-save", "--name", "x", "mine.py")
 
 

@@ -147,6 +147,31 @@ def show(
     _print(stdout(), recipe.to_toml())
 
 
+@app.command("lr", cls=Plain)
+@with_options(RECIPE_OPTIONS, after="preset", without=("epochs", "early_stop", "lr", "compile"))
+def lr(
+    ctx: typer.Context,
+    preset: PresetOption = registry.DEFAULT,
+    json: OneObjectOption = False,
+    traceback: TracebackOption = False,
+) -> None:
+    """Find a learning rate: train shortly with ever larger ones.
+
+    Nothing is kept. It ends when the loss diverges, draws the loss over the learning rate, and
+    suggests one.
+    """
+    refuse_ranks()
+    plan = plan_of(ctx)
+    from .lr import sweep_learning_rates
+
+    with records_only() if json else contextlib.nullcontext(stdout()) as output:
+        with refusals(traceback):
+            sweep_learning_rates(plan, output, json=json)
+        output.flush()
+        code = written(output)
+    raise typer.Exit(code)
+
+
 @app.command("eval", cls=Plain)
 @with_options(RECIPE_OPTIONS, after="preset", without=("epochs", "early_stop"))
 def evaluate(

@@ -215,6 +215,8 @@ class ChartView:
     ascii: bool = False
     across: str = "batches"
     """What the x axis counts."""
+    label: Callable[[float], str] = count
+    """Writes a place on it."""
 
     @property
     def floor(self) -> float:
@@ -283,7 +285,7 @@ def chart(
     if marks:
         lines.append((_gutter("", gutter, "│"), *_marks(marks, column, inner)))
     if height >= 4:
-        lines += _x_axis(across, inner, gutter, column, view.across)
+        lines += _x_axis(across, inner, gutter, column, view)
     return [sized(row, width) for row in lines]
 
 
@@ -412,15 +414,16 @@ def _marks(marks: Sequence[Mark], column: Callable[[float], int], inner: int) ->
 
 
 def _x_axis(
-    across: Scale, inner: int, gutter: int, column: Callable[[float], int], name: str
+    across: Scale, inner: int, gutter: int, column: Callable[[float], int], view: ChartView
 ) -> list[Line]:
     """The axis with ticks at round numbers, and under it their labels and its name."""
+    name = view.across
     axis = ["─"] * inner
     labels: list[Span] = [(" ", "dim")] * inner
     room = inner - len(name) - 2 if inner >= 3 * len(name) else inner
     free = 0
     for at in nice_ticks(across, max(2, inner // 8), whole=True):
-        place, text = column(at), count(at)
+        place, text = column(at), view.label(at)
         start = min(inner - len(text), max(0, place - len(text) // 2))
         if start < free or start + len(text) > room:
             continue

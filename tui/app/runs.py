@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from textual import work
 
@@ -26,6 +27,9 @@ from .app import FivestepApp
 from .attach import open_attached
 from .open import open_screen
 
+SIGNALLED: Final = 128
+"""Exit codes from here on are those of signals."""
+
 
 class RunsApp(FivestepApp):
     """The list of runs, or a comparison.
@@ -44,6 +48,8 @@ class RunsApp(FivestepApp):
         self._folder, self._comparison = folder, comparison
         self.next: Callable[[], int] | None = None
         """What is opened in the place of this screen; gives the exit code."""
+        self.comes_back = False
+        """Whether the list is shown again after that."""
 
     def open_first(self) -> None:
         if self._comparison is None:
@@ -57,7 +63,7 @@ class RunsApp(FivestepApp):
         except RunError as error:
             self._refuse(error)
             return
-        self.next = partial(open_attached, self._folder, [], run)
+        self.next, self.comes_back = partial(open_attached, self._folder, [], run), True
         self.action_leave()
 
     def on_run_list_screen_resume(self, event: RunListScreen.Resume) -> None:
@@ -96,15 +102,21 @@ class RunsApp(FivestepApp):
 
 def open_runs(folder: Path) -> int:
     """Show the runs of a folder until the person leaves, or opens one; the exit code."""
-    return _open(folder, None)
+    while True:
+        app, code = _open(folder, None)
+        if app.next is None or code:
+            return code
+        code = app.next()
+        if not app.comes_back or code >= SIGNALLED:
+            return code
 
 
 def open_comparison(comparison: Comparison) -> int:
     """Show a comparison until the person leaves; the exit code."""
-    return _open(Path(), comparison)
+    return _open(Path(), comparison)[1]
 
 
-def _open(folder: Path, comparison: Comparison | None) -> int:
+def _open(folder: Path, comparison: Comparison | None) -> tuple[RunsApp, int]:
     forget_size()
     log = MessageLog()
     with Signals(partial(Settings().restore, "")) as signals:
@@ -112,6 +124,5 @@ def _open(folder: Path, comparison: Comparison | None) -> int:
         with captured(log.add), warnings_once():
             app.run()
         if signals.hung_up or is_gone():
-            return 128 + HANGUP
-        code = signals.exit_code or 0
-    return app.next() if app.next is not None and not code else code
+            return app, SIGNALLED + HANGUP
+        return app, signals.exit_code or 0

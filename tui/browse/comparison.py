@@ -124,7 +124,7 @@ class ComparisonScreen(Screen[None]):
         & TextPanel { background: $background; }
         & #who { height: auto; max-height: 8; padding: 0 2; }
         &.-wide #body { layout: horizontal; }
-        &.-wide VerticalScroll { width: 84; height: 1fr; max-height: 100%; }
+        &.-wide VerticalScroll { width: 88; height: 1fr; max-height: 100%; }
         &.-wide ComparedCurves { width: 1fr; }
     }
     """

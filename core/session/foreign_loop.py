@@ -22,6 +22,7 @@ from ..training.device import describe_device, device_reader
 from ..training.failure import describe_failure
 from ..training.lazy import learnable
 from ..training.progress import Progress
+from .beats import Beats
 from .clock import Clock
 from .loop_batches import LoaderPass, LoopBatches
 from .loop_hooks import LoopHooks
@@ -111,6 +112,7 @@ class ForeignLoop:
         self.steering = LoopSteering(self.progress, self._rate, self._record, self._clock)
         self.mailbox = self.steering.mailbox
         self._server: RunServer | None = None
+        self._beats: Beats | None = None
 
     # What a front end uses.
 
@@ -250,6 +252,7 @@ class ForeignLoop:
         self._clock.start()
         self._now = (Step.OTHER, perf_counter())
         self._hooks = hooks
+        self._beats = Beats(lambda: self._clock.counted(*self._now), self.mailbox.send)
 
     def _hook_functions(self, hooks: LoopHooks) -> None:
         """Hook what no model or optimizer of its own has."""
@@ -304,6 +307,8 @@ class ForeignLoop:
         """Publish the last picture, have it written down, and let go of those who look on."""
         outcome = self.outcome or Outcome(State.STOPPED, "not watched to its end")
         self.outcome = outcome
+        if self._beats is not None:
+            self._beats.close()
         self._safely(self._publish_last, outcome.state, step)
         self.mailbox.settled = True
         self._safely(self._over)

@@ -115,8 +115,12 @@ class LoopBatches:
     def pass_ends(self, one: LoaderPass) -> None:
         """The loader has no more."""
         if one is self._leader:
-            self._leader, self._exhausted = None, True
-            self.over = not self._given
+            self._leader, self._exhausted = (
+                None,
+                True,
+            )  # before the look, which another thread takes
+            if not self._given:
+                self.over = True
 
     def close(self) -> None:
         """Close an epoch that was over: training goes on, and no validation of it will come."""
@@ -138,7 +142,8 @@ class LoopBatches:
         """An optimizer has taken its step: the first of several, or another one."""
         if self._given and (self._exhausted or self.fetched_elsewhere):
             self.end_batch()
-            self.over = self._exhausted and not self._given
+            if self._exhausted and not self._given:
+                self.over = True
         elif first and self._by_update and not self._given and self._leader is None:
             self.end_batch()
 

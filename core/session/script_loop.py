@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet, ref
@@ -16,11 +18,12 @@ from torch.optim import optimizer as all_optimizers
 from torch.utils.data import DataLoader
 
 from ..protocol.listener import Listener
-from ..protocol.snapshot import Outcome, RunInfo, Snapshot
+from ..protocol.snapshot import Certainty, Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step
 from ..training.graph import leaves_behind
 from .foreign_loop import ForeignLoop
 from .loop_batches import LoaderPass
+from .loop_epochs import epochs_meant
 from .loop_hooks import Added, LoopHooks, Watching, home_of
 from .loop_learner import Learner
 from .loop_loss import Loss
@@ -70,6 +73,8 @@ class ScriptLoop(ForeignLoop):
         """Those that do, and are hooked."""
         self._deep = 0
         """Calls of modules under way, one inside of another, while all are hooked."""
+        self._epochs: tuple[int, Certainty] = (0, Certainty.UNKNOWN)
+        """How many the script means to train, and how surely that is known."""
         self._by_hand: ByHand | None = None
         self._moves = False
         """Whether the script moves its parameters itself, now."""
@@ -84,8 +89,16 @@ class ScriptLoop(ForeignLoop):
     def info(self) -> RunInfo:
         """What is known by now; another object whenever that is more than before."""
         if self._info is None:
-            self._info = super().info
+            epochs, sure = self._epochs
+            self._info = replace(super().info, epochs=epochs, length=sure)
         return self._info
+
+    def _expected(self) -> tuple[int, int | None]:
+        at, meant, length = self.progress, self._epochs[0], self.batches_per_epoch
+        if not meant or at.epoch > meant:
+            return at.epoch + 1, None
+        left = (meant - at.epoch) * length - at.batch if length else None
+        return meant, left
 
     def _picture(self, state: State, step: Step, curves: bool) -> Snapshot:
         if curves:  # phases and batches that came since
@@ -330,6 +343,9 @@ class ScriptLoop(ForeignLoop):
             self._batches.pass_is_left(before)
         one = LoaderPass(loader)
         self._passes[source] = one
+        meant = epochs_meant(inspect.currentframe())
+        if meant is not None and meant != self._epochs:
+            self._epochs, self._info = meant, None
         one.dropped = ref(source, lambda _: self._safely(self._dropped, one))
         self._pass_begins(one)
 

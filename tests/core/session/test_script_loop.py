@@ -6,6 +6,7 @@ import contextlib
 import textwrap
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,9 +69,9 @@ class Run:
         return self.loop.info.phases[step]
 
 
-def bare(script: str) -> dict[str, Any]:
+def bare(script: str, file: str = "script.py") -> dict[str, Any]:
     left: dict[str, Any] = {"__name__": "__main__"}
-    exec(compile(BEGINNING + textwrap.dedent(script), "script.py", "exec"), left)
+    exec(compile(BEGINNING + textwrap.dedent(script), file, "exec"), left)
     return left
 
 
@@ -338,6 +339,42 @@ def test_a_script_of_any_kind_keeps_its_bits_and_shows_its_losses(script: str) -
     assert seen.loop.progress.epoch == 1
     for step in (Step.FORWARD, Step.BACKWARD):
         assert seen.sure(step) is Certainty.EXACT
+
+
+EPOCHS = """
+    import argparse
+
+    def bar(steps, **words):
+        return steps
+
+    def train_one(batches):
+        for features, labels in batches:
+            optimizer.zero_grad()
+            criterion(model(features), labels).backward()
+            optimizer.step()
+
+    def main(args, first=1):
+        large = torch.ones(1000)
+        for fold in range(7):
+            for epoch in bar(range(first, args.epochs + 1), leave=False):
+                train_one(loader)
+            return
+
+    main(argparse.Namespace(epochs=4))
+"""
+
+
+def test_epochs_that_a_script_means_to_train_are_read_from_its_loops(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "train.py"
+    file.write_text(BEGINNING + textwrap.dedent(EPOCHS), encoding="utf-8")
+    loop = ScriptLoop(complain=pytest.fail)
+    loop.install()
+    bare(EPOCHS, str(file))
+    loop.finish()
+    assert (loop.info.epochs, loop.info.length) == (4, Certainty.INFERRED)
+    assert (loop.progress.epoch, loop.mailbox.newest.epoch) == (4, 4)
 
 
 LOOP = """

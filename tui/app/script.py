@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,7 +27,7 @@ from ..terminal.folded import last_lines
 from ..terminal.output import FAILED, complain, warnings_once
 from ..terminal.script_process import ScriptProcess
 from ..terminal.signals import HANGUP, Signals
-from ..terminal.terminal import Settings, forget_size, is_gone, let_go
+from ..terminal.terminal import forget_size, is_gone, let_go
 from ..watch.dialogs import AskStop, StopAnswer
 from ..watch.script_input import ScriptInput
 from ..widgets.messages import MessageLog, MessagesPanel
@@ -38,7 +37,7 @@ from .report import summary
 KEYS = "enter answers the script · ctrl+c interrupts it · q leaves"
 PATIENCE = 5.0
 """Seconds in which a script has to end once its training has."""
-SHOWN = 20
+SHOWN = 40
 """Lines of the output of a script that has failed, to be seen once the screen is gone."""
 AGAIN = 0.1
 """Seconds between two looks for the run, and at the script."""
@@ -80,6 +79,13 @@ class WaitingScreen(Screen[None]):
     def _words(self) -> Content:
         waited = f"waiting for the script's first batch ... {time.monotonic() - self._begun:.0f} s"
         return Content.assemble(("fivestep", "bold $primary"), "  ", self._command, "\n", waited)
+
+
+class ForScript(Signals):
+    """Signals that are the script's: however many come, this process ends with it."""
+
+    def end_at_once(self, number: int) -> None:
+        pass
 
 
 class ScriptApp(AttachApp):
@@ -137,6 +143,9 @@ class ScriptApp(AttachApp):
             self.script.interrupt()
             self.messages.add("Ctrl+C sent to the script", "hand")
 
+    def action_leave_at_once(self) -> None:
+        """Leaving waits for nothing here."""
+
     def action_leave(self, reason: str = "") -> None:
         caught = self._signals.caught
         if caught is not None:  # it is the script's to decide what comes of it
@@ -163,18 +172,17 @@ def run_on_screen(command: Sequence[str], options: ScriptOptions) -> int:
     try:
         options = msgspec.structs.replace(options, meet=str(meet))
         script = ScriptProcess(command, environment(options), log.put)
-        with Signals(partial(Settings().restore, "")) as signals:
+        with ForScript() as signals:
             script.start()
             app = ScriptApp(script, options, log, signals)
             with captured(log.add), warnings_once():
                 app.run()
-            lost = signals.hung_up or is_gone()
+            if signals.hung_up or is_gone():
+                let_go()
+                return 128 + HANGUP
+            return _left(app)
     finally:
         meet.unlink(missing_ok=True)
-    if lost:
-        let_go()
-        return 128 + HANGUP
-    return _left(app)
 
 
 def _left(app: ScriptApp) -> int:

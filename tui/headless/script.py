@@ -62,19 +62,29 @@ class WatchedScript(ScriptLoop):
             runs_dir=options.folder,
             command=options.command,
         )
-        super().__init__(self.lines, self.lines.say, self._told)
+        super().__init__(self.lines, self._trouble, self._told)
         self.name = loop_name()
         self._options, self._process = options, os.getpid()
         self._introduced = False
         self._records: LoopRecords | None = None
 
     def _learn(self, optimizer: Any) -> Learner:
-        learner = super()._learn(optimizer)
+        learner, options = super()._learn(optimizer), self._options
         if not self.lines.under_way and self._is_first():
             self.lines.begin(self)
+            if self.lines.kept is None and options.keeps and not options.lines:
+                self._trouble(f"nothing is kept: {options.folder} can't be written")
             self._write_records()
             serve_loop(self, self.lines.kept, self._answers_at)
         return learner
+
+    def _trouble(self, text: str) -> None:
+        """Say it among what the script prints, where there is a screen."""
+        if self._options.lines:
+            self.lines.say(text)
+        else:
+            with suppress(Exception):
+                print(MARK + text, file=sys.stderr)
 
     def _is_first(self) -> bool:
         """Whether this is the first of the processes that train together."""
@@ -103,7 +113,7 @@ class WatchedScript(ScriptLoop):
 
     def _told(self) -> None:
         """A batch is over."""
-        if not self._introduced:
+        if not self._introduced and self.models:
             self._introduced = True
             self.lines.introduce()
             loop_known(self, self.lines.kept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated, Final
@@ -12,7 +11,6 @@ import typer
 
 from ...core.storage.run_directory import RunError
 from ...presets.errors import reason
-from ..setup.detach import program
 from ..terminal.output import stdout
 from .errors import UsageError, refusals
 
@@ -41,6 +39,8 @@ def serve(
     """
     if not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UsageError(f"--port: expected a number from 1 to 65535, not {port}", ctx)
+    from ..setup.detach import program
+
     with refusals():
         run_server([*program(), *(words or ())], int(port))
 
@@ -51,6 +51,8 @@ def run_server(words: Sequence[str], port: int) -> None:
     Raises:
         RunError: textual-serve is not installed, or the port can't be had.
     """
+    import secrets
+
     token = secrets.token_urlsafe(32)
     served = make_app(words, port, token)
     from aiohttp import web

@@ -12,8 +12,6 @@ from typing import Any, Final
 
 from ...presets.errors import RecipeError, nearest, printable, reason, shown
 from ...presets.registry import config_folder
-from ..render.keymap import COMMANDS
-from ..render.rebinding import DEFAULTS, rebind, written
 
 SLOWEST, FASTEST = 0.5, 30.0
 """Frames a second."""
@@ -110,6 +108,9 @@ def preference(name: str, said: Any = None) -> Any:
 
 def all_preferred(said: Mapping[str, Any]) -> dict[str, Preferred]:
     """What holds of all of them, keys behind; as `preferred`."""
+    from ..render.keymap import COMMANDS
+    from ..render.rebinding import DEFAULTS, written
+
     in_file = _read_file()
     found = {name: _preferred(name, said.get(name), in_file) for name in PREFERENCES}
     for command, usual in zip(COMMANDS, DEFAULTS, strict=True):
@@ -136,6 +137,10 @@ def take_preferences() -> None:
     keys = in_file.get("keys", {})
     if not isinstance(keys, dict):
         raise RecipeError(f"{_named()}: keys: expected a section, [keys], not {shown(keys)}")
+    if not keys:
+        return
+    from ..render.rebinding import rebind
+
     try:
         rebind(keys)
     except ValueError as error:

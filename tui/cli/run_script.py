@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,11 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from ..setup.options import runs_folder
+from ..setup.preferences import PREFERENCES
 from ..terminal.imports import importing
 from ..terminal.output import on_a_terminal
 from .arguments import check_conditions
 from .errors import Plain, UsageError, refusals
-from .options import NameOption, NoSaveOption, RunsDirOption
+from .options import BellOption, NameOption, NoSaveOption, NotifyOption, RunsDirOption
 
 WORDS = "fivestep.script"
 """Key in a context's `meta`: the script and its arguments."""
@@ -60,6 +62,8 @@ def run_script(
             "May be repeated.",
         ),
     ] = None,
+    bell: BellOption = None,
+    notify: NotifyOption = None,
     no_save: NoSaveOption = False,
     name: NameOption = None,
     runs_dir: RunsDirOption = None,
@@ -68,6 +72,7 @@ def run_script(
 
     fivestep run train.py its args; run -m package its args; run -- torchrun train.py.
     """
+    from ..setup.notify import words_of
     from ..setup.script import (
         ScriptOptions,
         as_typed,
@@ -85,7 +90,12 @@ def run_script(
         raise UsageError("--json has no run's folder with --no-save: name a file, --json=FILE", ctx)
     check_conditions(tuple(break_ or ()), ctx)
     folder = runs_folder(runs_dir).absolute()
+    if bell is not None:  # for the script's process
+        os.environ[PREFERENCES["bell"].variable] = str(bell)
     with refusals():
+        if notify is not None:
+            words_of(notify)
+            os.environ[PREFERENCES["notify"].variable] = notify
         command = script_command(words)
         if name is not None:
             refuse_taken(folder, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from contextlib import ExitStack, suppress
 from time import perf_counter
@@ -9,13 +10,17 @@ from typing import TYPE_CHECKING, ClassVar, Final, TextIO
 
 from ...core.protocol.listener import Listener
 from ...core.protocol.parameter_groups import lr_text
+from ...core.protocol.rank import this_rank
 from ...core.protocol.snapshot import Certainty
 from ...core.protocol.steps import State, Step
 from ...core.verdicts.verdicts import find_verdicts
 from ..render.format import clean, counted, learned, number, percent, rate, short_time
 from ..render.notebook import StepShare
-from ..setup.loop_run import keep_loop, loop_ended
+from ..setup.loop_run import keep_loop, loop_ended, loop_name
+from ..setup.notify import Notifier, ending
 from ..setup.options import runs_folder
+from ..setup.preferences import preference
+from ..terminal.alerts import Alerts
 from ..terminal.giving_way import giving_way
 
 if TYPE_CHECKING:
@@ -78,6 +83,7 @@ class LoopLines(Listener):
         """Those whose verdicts have been given."""
         self._accompanied = False
         """Whether another was ever under way at the same time."""
+        self._alerts, self._notifier = Alerts(""), Notifier("")
         self._guard = ExitStack()
         self._drawn, self._in_a_line = False, False
         self._due = 0.0
@@ -93,6 +99,10 @@ class LoopLines(Listener):
         self._watching.append(self)
         for one in self._watching:
             one._accompanied = len(self._watching) > 1 or one._accompanied
+        if not this_rank().number:
+            self._alerts = Alerts(loop_name(), (self._out,) if preference("bell") else ())
+            self._notifier = Notifier(preference("notify"))
+            atexit.register(self._notifier.wait)
         if self._live:
             self._guard.enter_context(giving_way(self._give_way))
         if self._save:
@@ -146,6 +156,9 @@ class LoopLines(Listener):
         if self.kept is not None:
             self._notice()
             loop_ended(self.loop, self.kept)
+        self._alerts.ended(outcome)
+        directory = None if self.kept is None else self.kept.directory
+        self._notifier.tell(ending(loop_name(), directory, self.loop.info, self.loop.latest()))
 
     def epoch(self, summary: EpochSummary) -> None:
         parts = [f"epoch {summary.epoch}", counted(summary.batches, "batch")]
@@ -166,6 +179,7 @@ class LoopLines(Listener):
             known = verdict.rule in self._rules
             if not known and (learns_from_data or verdict.rule in ANY_LOSS):
                 self._rules.add(verdict.rule)
+                self._alerts.judged((verdict,))
                 self._warn(verdict.line)
         self._judged = perf_counter()
 

@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ... import __version__
-from ...core.protocol.diagnosis import VerdictInputs
 from ...core.protocol.rank import this_rank
-from ...core.protocol.record_fields import NOTIFY, RUN_FORMAT, outcome_values
+from ...core.protocol.record_fields import RUN_FORMAT
 from ...core.protocol.snapshot import RunLocation
 from ...core.protocol.steps import State
 from ...core.storage.run_directory import RunDirectory, RunError, made_name
-from ...core.verdicts.verdicts import find_verdicts
 from ...presets.errors import RecipeError, printable, reason
 from ..terminal.output import complain
 from .attach import unkept
 from .metadata import describe, info_facts, plan_facts, session_facts, write_plan
-from .notify import Notifier
+from .notify import Notifier, ending
 from .options import MOST_RANKS, NOTHING, AsLeft, RunOptions, runs_folder
 from .plan import FilePlan, Plan
 
@@ -263,12 +261,7 @@ class RunBuilder:
             self.events.finish()
         if self.handed_over and last.state is State.STOPPED:
             return
-        verdicts = find_verdicts(session.info, last, last.facts or VerdictInputs())
-        values = outcome_values(session.info, last, last.saved, verdicts)
-        text = f"{self.plan.name} {values['state']}: {values['reason']}"
-        about = {"preset": self.plan.name, "run": self.name or None, "text": text}
-        values |= about | {"directory": str(self.directory.path) if self.directory else None}
-        self.notifier.tell({name: values[name] for name in NOTIFY})
+        self.notifier.tell(ending(self.plan.name, self.directory, session.info, last))
 
     def _join(self) -> tuple[RankGroup | None, Split | None]:
         """The processes that train together, and how they share the batches; None for one alone."""

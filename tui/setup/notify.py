@@ -12,11 +12,18 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from ...core.protocol.diagnosis import VerdictInputs
+from ...core.protocol.record_fields import NOTIFY, outcome_values
 from ...core.storage.files import plain
+from ...core.verdicts.verdicts import find_verdicts
 from ...presets.errors import RecipeError, printable, reason, shown
 from ..terminal.output import complain
+
+if TYPE_CHECKING:
+    from ...core.protocol.snapshot import RunInfo, Snapshot
+    from ...core.storage.run_directory import RunDirectory
 
 LIMIT: Final = 10.0
 """Seconds that the command may take."""
@@ -37,6 +44,24 @@ def words_of(command: str) -> list[str]:
     if not words or shutil.which(words[0]) is None:
         raise RecipeError(f"--notify: there is no program {shown(words[0] if words else command)}")
     return words
+
+
+def ending(
+    trained: str, directory: RunDirectory | None, info: RunInfo, last: Snapshot
+) -> dict[str, Any]:
+    """What a command is told of a run that has ended, by field of `NOTIFY`.
+
+    Args:
+        trained: name of the recipe, the file or the script.
+        directory: where the run is kept; None if it is not.
+        info: of the run.
+        last: its last picture.
+    """
+    verdicts = find_verdicts(info, last, last.facts or VerdictInputs())
+    values = outcome_values(info, last, last.saved, verdicts)
+    values |= {"text": f"{trained} {values['state']}: {values['reason']}", "preset": trained}
+    values |= {"run": directory and directory.name, "directory": directory and str(directory.path)}
+    return {name: values[name] for name in NOTIFY}
 
 
 class Notifier:

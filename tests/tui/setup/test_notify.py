@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
+import fivestep
 from fivestep.core.protocol.record_fields import NOTIFY
 from fivestep.tui.setup import notify
 from fivestep.tui.setup.notify import Notifier
@@ -68,3 +73,26 @@ def test_a_command_that_can_not_run_is_refused_before_the_run(
     cli: Cli, command: str, line: str
 ) -> None:
     assert cli.refused(*RUN, "--notify", command) == line
+
+
+def test_a_loop_of_ones_own_tells_the_command_that_is_preferred(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told"
+    command = shlex.join(["sh", "-c", f"cat > {shlex.quote(str(told))}"])
+    monkeypatch.setenv("FIVESTEP_NOTIFY", command)
+    waiting: list[Callable[[], None]] = []
+    monkeypatch.setattr(atexit, "register", waiting.append)
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with fivestep.watch(model, optimizer, save="mine") as watched:
+        for x in watched([torch.ones(2, 3)]):
+            optimizer.zero_grad()
+            model(x).sum().backward()
+            optimizer.step()
+    for at_exit in waiting:  # the process ends
+        if isinstance(getattr(at_exit, "__self__", None), Notifier):
+            at_exit()
+    values = json.loads(told.read_text())
+    assert list(values) == list(NOTIFY)
+    assert (values["run"], values["state"], values["batches"]) == ("mine", "finished", 1)

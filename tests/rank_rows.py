@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fivestep.core.protocol.rank_times import RankNow, RankTimes, RankWatch
 from fivestep.core.protocol.steps import Step
 
@@ -19,7 +21,7 @@ def rank(number: int, shares: dict[Step, float] = EVEN, **changes: object) -> Ra
     done = facts["batches_done"]
     assert isinstance(done, int)
     spent = tuple(shares.get(step, 0.0) * BATCH * done for step in Step)
-    return RankNow(rank=number, host="here", process=number, spent=spent, timed=done, **facts)  # type: ignore[arg-type]
+    return RankNow(rank=number, host="here", process=number + 1, spent=spent, timed=done, **facts)  # type: ignore[arg-type]
 
 
 def late_data(number: int, share: float = 0.4) -> RankNow:
@@ -30,7 +32,7 @@ def late_data(number: int, share: float = 0.4) -> RankNow:
 
 def before(*ranks: RankNow) -> tuple[RankNow, ...]:
     """The same at the start of the run."""
-    return tuple(rank(one.rank, {}, batches_done=0) for one in ranks)
+    return tuple(replace(one, spent=(0.0,) * len(Step), timed=0, batches_done=0) for one in ranks)
 
 
 def times(*ranks: RankNow) -> tuple[RankTimes, ...]:

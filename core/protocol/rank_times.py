@@ -33,7 +33,8 @@ class RankNow:
     rank: int
     host: str
     process: int
-    """Its number on that host."""
+    """Its number on that host; 0 before it has answered, and where nobody can ask it: on another
+    machine than the first rank's."""
     step: Step
     seconds: float
     """For which it has been in this step."""
@@ -44,6 +45,11 @@ class RankNow:
     """Batches that `spent` was measured over."""
     silent: float = 0.0
     """Seconds since its last answer, of which all this is; 0 while it answers."""
+
+    @property
+    def unseen(self) -> bool:
+        """Whether it runs on a machine where nobody can ask it."""
+        return not self.process and not self.silent
 
     @property
     def place(self) -> tuple[int, int]:
@@ -128,12 +134,12 @@ def _times(old: RankNow, new: RankNow) -> RankTimes:
 
 
 def _without_waiting(times: tuple[RankTimes, ...]) -> tuple[RankTimes, ...]:
-    """The same, with what each waits for the others."""
-    known = [one.phases[Step.BACKWARD] for one in times if one.seconds]
-    if len(known) < len(times):
-        return times
-    least = min(known, default=0.0)
-    return tuple(replace(one, waits=one.phases[Step.BACKWARD] - least) for one in times)
+    """The same, with what each waits for the others, as far as they can be seen."""
+    least = min((one.phases[Step.BACKWARD] for one in times if one.seconds), default=0.0)
+    return tuple(
+        replace(one, waits=one.phases[Step.BACKWARD] - least) if one.seconds else one
+        for one in times
+    )
 
 
 def slowest(times: tuple[RankTimes, ...]) -> RankTimes | None:

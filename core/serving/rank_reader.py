@@ -1,4 +1,4 @@
-"""`RankReader`: what every rank of a run does now, read over their sockets by one of them."""
+"""`RankReader`: what every rank of a machine does now, read over their sockets by one of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .client import RemoteRun, UnreachableError
 
 
 class RankReader:
-    """Reads the other ranks when somebody looks; none of them does anything for it.
+    """Reads the other ranks when somebody looks; none of them does anything for it. Those of
+    another machine can't be read.
 
     Args:
         own: what this rank does now.
@@ -38,16 +39,16 @@ class RankReader:
         if not self._addresses:
             return (own,)
         return tuple(
-            own if rank == own.rank else self._other(rank, host)
+            own if rank == own.rank else self._other(rank, host, own.host)
             for rank, (host, _) in enumerate(self._addresses)
         )
 
-    def _other(self, rank: int, host: str) -> RankNow:
+    def _other(self, rank: int, host: str, here: str) -> RankNow:
         remote = self._others.get(rank)
         answered = remote.ranks() if remote is not None else ()
         if answered:
             return answered[0]
-        silent = perf_counter() - self._since
+        silent = perf_counter() - self._since if host == here else 0.0
         return RankNow(rank, host, 0, Step.OTHER, silent, 0, (0.0,) * len(Step), 0, silent)
 
     def _connect(self) -> None:

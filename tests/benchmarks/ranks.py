@@ -34,7 +34,7 @@ from fivestep.core.protocol.rank import this_rank
 from fivestep.core.protocol.snapshot import RunLocation
 from fivestep.core.session.session import Session
 from fivestep.core.training.among_ranks import train_among
-from fivestep.core.training.ranks import Ranks
+from fivestep.core.training.ranks import RankGroup
 from fivestep.core.training.split import Split
 from fivestep.core.training.training import Training
 from fivestep.presets.build import optimizer_options
@@ -74,7 +74,7 @@ def by_hand(preset: str, name: str, *, guide: bool, ranks: bool) -> Turn:
     return five_lines(called, training.criterion, optimizer, loader, read_loss=True)
 
 
-def watched(preset: str, name: str, ranks: Ranks | None) -> Turn:
+def watched(preset: str, name: str, ranks: RankGroup | None) -> Turn:
     """The run that fivestep makes of it."""
     training = whole(preset, name) if ranks is None else prepared(preset, name)
     if ranks is not None:
@@ -94,7 +94,7 @@ def watched(preset: str, name: str, ranks: Ranks | None) -> Turn:
     return turn
 
 
-def in_turn(loops: dict[str, Turn], pairs: int, ranks: Ranks | None) -> dict[str, list[float]]:
+def in_turn(loops: dict[str, Turn], pairs: int, ranks: RankGroup | None) -> dict[str, list[float]]:
     """Seconds of a batch, by the loop's name: one number a pair."""
     start = time.perf_counter()
     for turn in loops.values():
@@ -112,7 +112,7 @@ def in_turn(loops: dict[str, Turn], pairs: int, ranks: Ranks | None) -> dict[str
 def work(preset: str, name: str, pairs: int) -> None:
     """What each rank does; the first prints what it has measured, and measures one process, too."""
     torch.set_num_threads(1)
-    ranks = Ranks(this_rank())
+    ranks = RankGroup(this_rank())
     loops = {
         "watched": watched(preset, name, ranks),
         "guide": by_hand(preset, name, guide=True, ranks=True),

@@ -189,7 +189,7 @@ class RankFollower:
     def lap(self) -> tuple[RankTimes, ...]:
         """Where the time of each rank has gone since the last lap; empty before that is known."""
         times = self._watch.times
-        if not all(one.seconds for one in times):
+        if not all(one.seconds for one in times if not one.now.unseen):
             return ()
         self._watch = RankWatch()
         self._watch.take(tuple(one.now for one in times), self._clock(), math.inf)

@@ -6,7 +6,7 @@ from typing import Final
 
 from ...core.protocol.rank_times import ORDER, RankNow, RankTimes, shown, slowest
 from ...core.protocol.steps import Step
-from .format import ago, count, fit, percent, short_time, wrap
+from .format import ago, clean, count, fit, percent, short_time, wrap
 from .spans import Line, line
 
 WORTH_TELLING: Final = 0.05
@@ -31,7 +31,9 @@ def table(times: tuple[RankTimes, ...], width: int) -> list[Line]:
     for one in rows:
         now = one.now
         doing, style = now.step.info.name, ""
-        if now.silent >= A_WHILE:
+        if now.unseen:
+            doing, style = f"on {clean(now.host)}, unseen", "dim"
+        elif now.silent >= A_WHILE:
             doing, style = f"silent, {ago(now.silent)}", "bad"
         elif now.seconds >= A_WHILE:
             doing = f"{doing}, {ago(now.seconds)}"
@@ -59,6 +61,7 @@ def told(times: tuple[RankTimes, ...], width: int, *, held: bool) -> list[Line]:
 def who_waits(times: tuple[RankTimes, ...]) -> str:
     """Which rank waits for what, and which for it, in a sentence; "" before it can be told."""
     last = slowest(times)
+    times = tuple(one for one in times if one.seconds)
     if last is None or len(times) < 2:
         return ""
     waiting = [one for one in times if one is not last and one.waits_share >= WORTH_TELLING]
@@ -102,6 +105,7 @@ def held_up(ranks: tuple[RankNow, ...], patience: float = HELD_UP) -> str:
 
     It is one that does not answer, or that is behind while all have been in one step for long.
     """
+    ranks = tuple(one for one in ranks if not one.unseen)
     silent = [one for one in ranks if one.silent >= patience]
     if silent:
         one = silent[0]

@@ -26,6 +26,7 @@ def test_the_first_rank_reads_the_others_and_passes_it_on(monkeypatch: pytest.Mo
         assert [one.host for one in found[2:]] == ["here", "far"]
         assert found[1].batches_done == 7
         assert found[1].silent < found[2].silent
+        assert [one.unseen for one in found] == [False, False, False, True]
         reader.close()
         monkeypatch.undo()
         assert alone.ranks() == ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rank_rows import late_data, rank, times  # tests is on the path
 
@@ -75,6 +77,10 @@ def test_each_rank_has_a_row_with_its_step_and_its_shares() -> None:
     assert second.split() == "0 backward 10 ms 2 % ~38 %".split()
     assert third.split() == "1 backward 10 ms 40 % ~0 %".split()
     assert all(len(row) == 46 for row in (first, second, third))
+    far = replace(rank(2, {}), host="far", process=0, timed=0)
+    assert "on far, unseen" in text(table(times(rank(0), late_data(1), far), 60))
+    assert who_waits(times(rank(0), late_data(1), far)).startswith("rank 1 waits for data")
+    assert held_up((rank(0, seconds=20), rank(1, seconds=1), far)) == ""
     silent = text(table(times(rank(0), rank(1, silent=15)), 60))
     assert "silent, 15 s" in silent
 

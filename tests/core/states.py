@@ -77,7 +77,7 @@ class EveryState:
 
     def finish(self) -> None: ...
 
-    def ended(self, info: object, last: object) -> None:
+    def ended(self, info: object, last: object, verdicts: object) -> None:
         self.told = last
 
 

@@ -21,7 +21,7 @@ from ..setup.resume import resume_run
 from ..terminal.capture import captured
 from ..terminal.output import warnings_once
 from ..terminal.signals import HANGUP, Signals
-from ..terminal.terminal import Settings, forget_size, is_gone
+from ..terminal.terminal import Settings, forget_size, is_gone, let_go
 from ..widgets.messages import MessageLog
 from .app import FivestepApp
 from .attach import open_attached
@@ -124,5 +124,6 @@ def _open(folder: Path, comparison: Comparison | None) -> tuple[RunsApp, int]:
         with captured(log.add), warnings_once():
             app.run()
         if signals.hung_up or is_gone():
+            let_go()
             return app, SIGNALLED + HANGUP
         return app, signals.exit_code or 0

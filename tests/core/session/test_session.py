@@ -142,7 +142,7 @@ def test_a_held_run_shows_the_gradient_norm_of_the_batch_it_stands_at(make_train
 
 def test_what_is_asked_to_be_shown_while_the_run_ends_is_shown(make_training):
     class Late(EveryState):
-        def ended(self, info, last):
+        def ended(self, info, last, verdicts):
             session.send(Show(layers=True))
 
     session = Session(make_training(epochs=1), saving=Late())

@@ -45,6 +45,7 @@ FULL: Final = {
     "f22_invalid_keys": 1_000,
     "f23_moved_folder": 240,
     "f24_misfit_checkpoint": 1_000,
+    "f25_replay_anywhere": 300,
 }
 """Trials of each campaign; for F14 batches, for F13 window sizes, for F22 strings of bytes."""
 QUICK: Final = {
@@ -72,6 +73,7 @@ QUICK: Final = {
     "f22_invalid_keys": 40,
     "f23_moved_folder": 4,
     "f24_misfit_checkpoint": 40,
+    "f25_replay_anywhere": 3,
 }
 
 

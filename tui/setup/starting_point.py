@@ -113,17 +113,20 @@ def replay_start(directory: RunDirectory, batch: int, training: Training) -> dic
     from ...core.session.fit import resume_misfit
     from ...core.session.replay import first_time
 
-    later = "it is of a later batch"
-
-    def unfit(state: Mapping[str, Any]) -> str:
-        progress = state.get("progress")
-        done = progress.get("batches_done") if isinstance(progress, dict) else None
-        return later if isinstance(done, int) and done >= batch else resume_misfit(training, state)
-
     try:
         then = first_time(directory.metrics, directory.events, batch)
     except OSError as error:
         raise RecipeError(f"{directory.name}: its log can't be read: {reason(error)}") from error
+    later = "it is of a later batch, or lacks gradients that were left there"
+
+    def unfit(state: Mapping[str, Any]) -> str:
+        progress = state.get("progress")
+        done = progress.get("batches_done") if isinstance(progress, dict) else None
+        # Without zero_grad the next batch adds to gradients that a healthy loop needs no more.
+        lacks = done in then.faults and "gradients" not in state
+        late = isinstance(done, int) and done >= batch
+        return later if late or lacks else resume_misfit(training, state)
+
     state: Mapping[str, Any] | None = None
     passed: tuple[str, ...] = ()
     try:

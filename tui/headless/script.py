@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -124,7 +125,11 @@ class WatchedScript(ScriptLoop):
         if os.getpid() != self._process:  # a fork of it has
             return
         error = getattr(sys, "last_value", None)
+        # A second Ctrl+C must not keep from being written down what the first one has ended.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self.finish(error)
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
         if self.steering.report is not None and isinstance(error, KeyboardInterrupt):
             leave_with.append(BROKE)
 

@@ -86,7 +86,7 @@ def settings(meta: Mapping[str, Any]) -> dict[str, Any]:
     if not recipe:
         found |= {key: meta.get(key) for key in _TOLD}
         found |= {**(meta.get("settings") or {}), **(meta.get("changes") or {})}
-    found |= {key: meta.get(key) for key in _INNER}
+    found |= {key: meta.get(key) for key in _INNER} | {"ranks": meta.get("ranks", 1)}
     found |= {f"versions.{name}": value for name, value in (meta.get("versions") or {}).items()}
     file = meta.get("file") or {}
     if file:

@@ -54,9 +54,11 @@ def test_a_window_of_batches_parts_as_one(tmp_path: Path) -> None:
 
 def test_only_settings_that_differ_are_told(tmp_path: Path) -> None:
     keep(tmp_path, "a", LOSSES, meta={"threads": 1, "versions": {"torch": "2.10"}})
-    keep(tmp_path, "b", LOSSES, lr=0.2, meta={"threads": 1, "versions": {"torch": "2.11"}})
+    meta = {"threads": 1, "ranks": 2, "versions": {"torch": "2.11"}}
+    keep(tmp_path, "b", LOSSES, lr=0.2, meta=meta)
     assert compared(tmp_path, "a", "b").differing == {
         "optimizer.lr": (0.1, 0.2),
+        "ranks": (1, 2),
         "versions.torch": ("2.10", "2.11"),
     }
 

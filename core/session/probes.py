@@ -113,7 +113,8 @@ class Probes:
         values = breakpoints.known(fired[0])
         text = f"breakpoint {'; '.join(fired)}" + (f" ({values_text(values)})" if values else "")
         stops = self.hold(fired[0], values, text, step)
-        if stops and not all(math.isfinite(x) for x in (loss, norm) if x is not None):
+        alone = self._controller.ask is None  # else the others would wait in the batch
+        if stops and alone and not all(math.isfinite(x) for x in (loss, norm) if x is not None):
             raise StoppedError(clean=False)
         return True
 

@@ -54,6 +54,9 @@ BY_MESSAGE: Final = (
     (("stack expects each tensor to be equal size",),
      ("the samples of a batch have different sizes: crop or pad them, or give the DataLoader "
       "a collate_fn")),
+    (("finished reduction in the prior iteration",),
+     ("several processes need a gradient of every parameter, and the loss does not reach all: "
+      "requires_grad_(False) for those, or train in one process")),
     (("default_collate: batch must contain",),
      "give the data set a transform that makes tensors, or the DataLoader a collate_fn"),
 )  # fmt: skip

@@ -265,7 +265,10 @@ class RunBuilder:
 
     def _join(self) -> tuple[RankGroup | None, Split | None]:
         """The processes that train together, and how they share the batches; None for one alone."""
+        import torch
+
         from ...core.training.ranks import RankGroup
+        from ...core.training.rng import seed_rng
         from ...core.training.split import Split
 
         rank, ranks = this_rank(), None
@@ -278,6 +281,7 @@ class RunBuilder:
             self.doing = f"waiting for {rank.size} processes"
             ranks = RankGroup(rank)
             together = ranks.from_first(together)
+            seed_rng(ranks.from_first(torch.initial_seed()))  # a file may draw its data
         self._together = together
         if together == rank.size == 1:
             return None, None

@@ -404,6 +404,7 @@ class ForeignLoop:
             batches = self._batches
             if batches.over:
                 batches.close()
+            batches.goes_on()
             self._gate(Step.FORWARD)
             if not batches.worked:
                 batches.works()
@@ -534,6 +535,7 @@ class ForeignLoop:
                 self._settle(backward=True)
             if not self._batches.worked:
                 self._batches.works()
+            self._batches.learned = True
             if self.progress.val_batch:  # it was to learn, in eval mode
                 self._val_loss.end(0)
                 self.progress.val_batch = 0

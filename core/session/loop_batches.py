@@ -56,6 +56,8 @@ class LoopBatches:
         """Whether it was used for validation."""
         self.fetched_elsewhere = False
         """Whether another thread goes through the loader."""
+        self.learned = False
+        """Whether the oldest batch at hand has given gradients that no update has taken yet."""
         self._progress, self._ends_batch, self._ends_epoch = progress, end_batch, end_epoch
         self._by_update = by_update
         self._leader: LoaderPass | None = None
@@ -133,13 +135,21 @@ class LoopBatches:
         """The oldest batch at hand is trained on."""
         if self.over:
             self.close()
-        self.worked = True
+        self.worked, self.learned = True, False
         if self._leader is not None and self.batches is not self._leader.batches:
             self.batches = self._leader.batches
             self.per_epoch = batch_count(self.batches)
 
+    def goes_on(self) -> None:
+        """The model is trained on something more. A loop that fetches what it accumulates gradients
+        over all at once goes on to the next of it, without an update between.
+        """
+        if self.learned and self.worked and len(self._given) > 1 and not self.fetched_elsewhere:
+            self.end_batch()
+
     def updated(self, *, first: bool) -> None:
         """An optimizer has taken its step: the first of several, or another one."""
+        self.learned = False
         if self._given and (self._exhausted or self.fetched_elsewhere):
             self.end_batch()
             if self._exhausted and not self._given:

@@ -13,6 +13,7 @@ import math
 import pickle
 import queue
 import threading
+from itertools import islice
 
 import pytest
 import torch
@@ -169,6 +170,18 @@ def fetches_ahead(loader, model, optimizer, criterion):
         optimizer.zero_grad()
         yield loss.item()
         current = coming
+
+
+def accumulation_fetched_at_once(loader, model, optimizer, criterion):
+    """As Hugging Face's Trainer does it, to know how much there is to accumulate over."""
+    batches = iter(loader)
+    while group := list(islice(batches, 2)):
+        for x, y in group:
+            loss = F.cross_entropy(model(x), y) / len(group)
+            loss.backward()
+            yield loss.item()
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 def loss_in_outputs(loader, model, optimizer, criterion):
@@ -371,6 +384,7 @@ KINDS = [
     (grad_scaler, 2, False),
     (closure_in_step, 2, False),
     (fetches_ahead, 2, False),
+    (accumulation_fetched_at_once, 2, False),
     (loss_in_outputs, 2, False),
     (step_function, 2, True),
     (autoencoder, 8, False),

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from ..protocol.snapshot import Certainty
 from ..training.data import Batches, batch_count
 from ..training.progress import Progress, samples_in
 
@@ -22,6 +23,8 @@ class LoaderPass:
         """Of the batch that it gave last."""
         self.updates = 0
         """Updates before that batch."""
+        self.epochs: tuple[int, Certainty] | None = None
+        """How many epochs the loop around it has, where that can be told."""
         self.dropped: Any = None
         """Tells when its iterator is gone."""
 
@@ -50,6 +53,8 @@ class LoopBatches:
         """What is gone through."""
         self.per_epoch: int | None = None
         """None before the first epoch, and where the loader can't tell."""
+        self.epochs: tuple[int, Certainty] = (0, Certainty.UNKNOWN)
+        """How many the loop means to train, and how surely that is known."""
         self.worked = False
         """Whether the oldest batch at hand has been in the model."""
         self.evaluated = False
@@ -103,13 +108,15 @@ class LoopBatches:
     def gets(self, one: LoaderPass, batch: Any) -> None:
         """The loader gives a batch."""
         one.samples, one.updates = samples_in(batch), self._progress.updates
+        if self._leader is None:
+            self._lead(one)  # the one before it was left meanwhile
         if one is self._leader:
             self._given.append(one.samples)
 
     def pass_is_left(self, one: LoaderPass) -> None:
         """The loop won't ask for another one."""
         if one is self._leader:
-            if self._progress.updates > one.updates:
+            if self.worked and self._progress.updates > one.updates:
                 self.end_batch()
             self._given.clear()
             self._leader = None
@@ -139,6 +146,8 @@ class LoopBatches:
         if self._leader is not None and self.batches is not self._leader.batches:
             self.batches = self._leader.batches
             self.per_epoch = batch_count(self.batches)
+        if self._leader is not None:
+            self.epochs = self._leader.epochs or self.epochs
 
     def goes_on(self) -> None:
         """The model is trained on something more. A loop that fetches what it accumulates gradients

@@ -10,6 +10,8 @@ from threading import get_ident
 from typing import Any, Final
 from weakref import WeakMethod
 
+import torch
+from torch import nn
 from torch.compiler import is_dynamo_compiling
 from torch.utils.hooks import RemovableHandle
 
@@ -160,8 +162,16 @@ def _replacement(bare: Callable[..., Any], watchers: list[Watching]) -> Callable
             call = partial(watching, call)
         return call(*args, **options)
 
-    through.watchers = watchers  # type: ignore[attr-defined]
-    return through
+    @wraps(bare)
+    def scripts(made: Any, *args: Any, **options: Any) -> Any:
+        if isinstance(made, nn.Module):
+            return through(made, *args, **options)
+        # Names in a class are looked up in its caller's frame, which is one more away.
+        return bare(made, *args, _frames_up=options.pop("_frames_up", 0) + 1, **options)
+
+    replacement = scripts if bare is torch.jit.script else through
+    replacement.watchers = watchers  # type: ignore[attr-defined]
+    return replacement
 
 
 def home_of(owner: Any, name: str) -> type:

@@ -18,7 +18,7 @@ from torch.optim import optimizer as all_optimizers
 from torch.utils.data import DataLoader
 
 from ..protocol.listener import Listener
-from ..protocol.snapshot import Certainty, Outcome, RunInfo, Snapshot
+from ..protocol.snapshot import Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step
 from ..training.graph import leaves_behind
 from .foreign_loop import ForeignLoop
@@ -73,8 +73,6 @@ class ScriptLoop(ForeignLoop):
         """Those that do, and are hooked."""
         self._deep = 0
         """Calls of modules under way, one inside of another, while all are hooked."""
-        self._epochs: tuple[int, Certainty] = (0, Certainty.UNKNOWN)
-        """How many the script means to train, and how surely that is known."""
         self._by_hand: ByHand | None = None
         self._moves = False
         """Whether the script moves its parameters itself, now."""
@@ -89,12 +87,12 @@ class ScriptLoop(ForeignLoop):
     def info(self) -> RunInfo:
         """What is known by now; another object whenever that is more than before."""
         if self._info is None:
-            epochs, sure = self._epochs
+            epochs, sure = self._batches.epochs
             self._info = replace(super().info, epochs=epochs, length=sure)
         return self._info
 
     def _expected(self) -> tuple[int, int | None]:
-        at, meant, length = self.progress, self._epochs[0], self.batches_per_epoch
+        at, meant, length = self.progress, self._batches.epochs[0], self.batches_per_epoch
         if not meant or at.epoch > meant:
             return at.epoch + 1, None
         left = (meant - at.epoch) * length - at.batch if length else None
@@ -165,10 +163,7 @@ class ScriptLoop(ForeignLoop):
 
     def _found(self, optimizer: Any) -> Learner:
         """An optimizer has come up: look for what it trains."""
-        if not self._by_optimizer:  # what came before is none of the training's time
-            self._clock.spent[Step.OTHER] = 0.0
-            self._clock.start()
-            self._now = (Step.OTHER, perf_counter())
+        first = not self._by_optimizer
         self._drop_dead()
         self._searched = 0
         self._passed.clear()
@@ -177,6 +172,10 @@ class ScriptLoop(ForeignLoop):
         if isinstance(optimizer, Optimizer):
             self._hook_method(optimizer, "zero_grad", self._zero_grad)
         self._begin_search()
+        if first:  # what came before is none of the training's time
+            self._clock.spent[Step.OTHER] = 0.0
+            self._clock.start()
+            self._now = (Step.OTHER, perf_counter())
         return learner
 
     def _update_ends(self, optimizer: Any, *rest: Any) -> None:
@@ -343,9 +342,7 @@ class ScriptLoop(ForeignLoop):
             self._batches.pass_is_left(before)
         one = LoaderPass(loader)
         self._passes[source] = one
-        meant = epochs_meant(inspect.currentframe())
-        if meant is not None and meant != self._epochs:
-            self._epochs, self._info = meant, None
+        one.epochs = epochs_meant(inspect.currentframe())
         one.dropped = ref(source, lambda _: self._safely(self._dropped, one))
         self._pass_begins(one)
 

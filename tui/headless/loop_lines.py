@@ -164,6 +164,8 @@ class LoopLines(Listener):
         parts = [f"epoch {summary.epoch}", counted(summary.batches, "batch")]
         if self.loop.knows_loss:
             parts.append(f"train loss {number(summary.train_loss)}")
+        if summary.val_loss is not None:
+            parts.append(f"validation loss ~{number(summary.val_loss)}")
         parts.append(f"{rate(summary.batches_per_second)} batches/s")
         self.say("  ".join(parts))
         self._notice()

@@ -341,6 +341,52 @@ def test_a_script_of_any_kind_keeps_its_bits_and_shows_its_losses(script: str) -
         assert seen.sure(step) is Certainty.EXACT
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+def test_a_class_is_scripted_with_the_names_around_it() -> None:
+    loop = ScriptLoop(complain=pytest.fail)
+    loop.install()
+    with contextlib.ExitStack() as last:
+        last.callback(loop.finish)
+
+        @torch.jit.script
+        class Scale:
+            def __init__(self, by: float):
+                self.by = by
+
+        @torch.jit.script
+        class Scales:
+            def __init__(self, by: float):
+                self.inner = Scale(by)
+
+        assert Scales(2.0).inner.by == 2.0
+
+
+def test_a_loader_that_is_not_gone_through_to_its_end_is_counted_all_the_same() -> None:
+    """As ignite does it, which knows how many batches an epoch has, and validates with a loop of
+    its own.
+    """
+    seen = run(
+        """
+        for epoch in range(3):
+            batches = iter(loader)
+            for _ in range(3):
+                features, labels = next(batches)
+                optimizer.zero_grad()
+                criterion(model(features), labels).backward()
+                optimizer.step()
+            model.eval()
+            for epoch in range(1):
+                with torch.no_grad():
+                    for features, labels in loader:
+                        criterion(model(features), labels)
+            model.train()
+        """
+    )
+    assert (seen.loop.progress.batches_done, seen.loop.progress.epoch) == (9, 3)
+    assert [epoch.val_loss is None for epoch in seen.told.epochs] == [False] * 3
+
+
 EPOCHS = """
     import argparse
 

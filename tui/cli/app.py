@@ -126,6 +126,11 @@ def train(
     raise typer.Exit(watch(builder, ctx))
 
 
+app.command(
+    "run", cls=run_script.RunsScript, short_help="Run a script of yours as it is, and watch it."
+)(run_script.run_script)
+
+
 @app.command(cls=Plain)
 def presets(
     json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
@@ -266,14 +271,19 @@ def _print(output: Output, text: str) -> None:
 
 
 app.command(cls=Plain, epilog=EXIT_CODES)(run_commands.resume)
-app.command(cls=Plain)(run_commands.replay)
-app.command("run", cls=run_script.RunsScript)(run_script.run_script)
-app.command(cls=Plain)(run_commands.runs)
-app.command(cls=Plain)(run_commands.attach)
+app.command(cls=Plain, short_help="Play a run back, or go back to one of its batches.")(
+    run_commands.replay
+)
+app.command(cls=Plain, short_help="List, show and remove the runs that were kept.")(
+    run_commands.runs
+)
+app.command(cls=Plain, short_help="Watch and steer a run that another process trains.")(
+    run_commands.attach
+)
 app.command(cls=TakesNumbers)(run_commands.ctl)
-app.command(cls=Plain)(compare)
-app.command(cls=Plain)(report)
-app.command(cls=Plain)(run_commands.export)
+app.command(cls=Plain, short_help="Compare runs: curves, values, settings.")(compare)
+app.command(cls=Plain, short_help="Write all about a run into one HTML file.")(report)
+app.command(cls=Plain, short_help="Export a run's numbers or weights.")(run_commands.export)
 app.command(cls=Plain)(run_commands.predict)
 app.command(cls=Plain)(config)
 app.command(cls=Plain, context_settings={"allow_interspersed_args": False})(serve)

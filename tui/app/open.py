@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING
 
+from ...core.protocol.rank import this_rank
 from ...core.protocol.steps import State
 from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import captured
@@ -71,7 +73,10 @@ def _left(app: FivestepApp, log: MessageLog, signals: Signals) -> int:
         from ..setup.detach import become
 
         become(app.background)
-    return report(launch, caught)
+    code = report(launch, caught)
+    if launch.session is None and this_rank().size > 1:
+        return code or 128 + signal.SIGINT  # the other ranks wait for it, and torchrun ends them
+    return code
 
 
 def _is_saved(launch: Launch) -> bool:

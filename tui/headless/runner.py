@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ...core.protocol.commands import Note, Resume, Save, SetBreakpoints, SetSpeed, Stop
@@ -30,6 +31,8 @@ from .reporter import Ending, Reporter, give_up_data, tell_unkept
 from .text_reporter import TextReporter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ...core.session.session import Session
     from ..setup.builder import RunBuilder
     from ..setup.launch import Launch
@@ -49,7 +52,8 @@ def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False
         try:
             with reporter.loading(builder):
                 load_torch()
-                session = builder.session(reporter, "stop", on_break="stop")
+                build = partial(builder.session, reporter, "stop", on_break="stop")
+                session = build() if this_rank().size == 1 else _aside(build)
         except (RecipeError, RunError) as error:
             if this_rank().number:
                 let_first_speak()
@@ -65,6 +69,14 @@ def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False
         if code == BROKE and builder.replay is not None:
             code = 0  # it has come to where it was to go
         return tell_unkept(builder, session, code)
+
+
+def _aside(build: Callable[[], Session]) -> Session:
+    """Build it in another thread: one that waits for other ranks takes no signal meanwhile."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as aside:
+        return aside.submit(build).result()
 
 
 def follow(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -39,6 +40,10 @@ def train_in_ranks(words: Sequence[str], count: int) -> int:
     Returns:
         The exit code: that of the first process that failed; 130 or 143 for a signal; else 0.
     """
+    terminal = Settings() if on_a_terminal() else None
+    if terminal is not None:
+        sys.stdout.write(f"starting {count} processes ...\r")  # whatever comes writes over it
+        sys.stdout.flush()
     with importing():
         from torch.distributed.elastic.multiprocessing import SignalException
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -52,7 +57,6 @@ def train_in_ranks(words: Sequence[str], count: int) -> int:
         signal.signal(signal.SIGHUP, lambda *_: None)  # the processes see to their terminal
     torchrun = ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={count}"]
     torchrun += ["--signals-to-handle=SIGTERM,SIGINT"]
-    terminal = Settings() if on_a_terminal() else None
     arguments = parse_args([*torchrun, *program()[1:]])
     arguments.training_script_args = list(words)  # some begin like options of torchrun's
     try:
@@ -63,6 +67,8 @@ def train_in_ranks(words: Sequence[str], count: int) -> int:
         return _failed(error, terminal)
     finally:
         logging.disable(logging.NOTSET)
+        if terminal is not None:
+            sys.stdout.write("\x1b[K")
         for child in psutil.Process().children(recursive=True):
             child.kill()
     return 0

@@ -26,7 +26,7 @@ from fivestep.presets.recipe import load
 from fivestep.tui.setup.attach import attach, live_runs
 
 PROCESSES: Final = Path("/proc")
-EPOCHS: Final = 150
+EPOCHS: Final = 80
 LONGEST: Final = 0.05
 """Seconds that a client lives at most once it has begun."""
 

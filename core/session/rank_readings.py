@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from ..training.nonfinite import (
+    GradientCheck,
     NonFiniteError,
     NonFiniteGradientError,
     NonFiniteLossError,
@@ -36,7 +37,10 @@ class RankReadings(Readings):
         super().__init__(run, stop_on_nonfinite=stop_on_nonfinite)
         self._ranks, self._replica, self._asks = ranks, replica, asks
         self._looks_at_gradients = self.checks
-        self.checks = True
+        self.checks = self._immediate = True  # ranks have to know at the same batch
+        if self._gradients is not None:
+            optimizer, device = run.training.optimizer, run.training.device
+            self._gradients = GradientCheck(optimizer, device, waits=True)
         self._own_loss = math.nan
         self._counts = (0, 0)
 

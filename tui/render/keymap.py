@@ -182,7 +182,7 @@ _TABLE: Final = (
                "After NaN or infinity: end the run as failed",
                "Steer", lambda at: _trouble(at) and not at.leaving and not at.attached, 1),
     KeyCommand("detach", ("z",), "z", "detach",
-               "Back to the shell: the run goes on in the background, fivestep attach comes back",
+               "To the shell: the run goes on in the background (fivestep attach)",
                "Steer", _detachable, 14,
                otherwise="this run keeps no files: it can't go on without this screen"),
     KeyCommand("answer", ("enter",), "enter", "answer",

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -52,8 +52,11 @@ def client(folder: Path, seed: int) -> None:
 def held(process: int) -> tuple[int, int]:
     """How many threads and open sockets a process has; what else it opens are its own files."""
     place = PROCESSES / str(process)
-    leads = (fd.readlink().name for fd in (place / "fd").iterdir())
-    return len([*(place / "task").iterdir()]), sum(lead.startswith("socket:") for lead in leads)
+    sockets = 0
+    for fd in (place / "fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed just now
+            sockets += fd.readlink().name.startswith("socket:")
+    return len([*(place / "task").iterdir()]), sockets
 
 
 def settled(process: int, before: tuple[int, int]) -> tuple[int, int]:

@@ -42,8 +42,8 @@ from fivestep.presets.recipe import load
 
 RUNS = (("digits-cnn", "AdamW"), ("docs-gpt", "AdamW"))
 SIZE = 2
-TURN = 0.5
-"""Seconds that a turn takes, about."""
+TURN = 3.0
+"""Seconds that a turn takes, about: a session begins and ends in each."""
 LOOK = 0.2
 """Seconds between two looks at all ranks, as a run without a screen does."""
 

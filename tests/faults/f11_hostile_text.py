@@ -48,6 +48,11 @@ OURS: Final = re.compile(
 """What must not reach a terminal: any sequence of ours, and control characters of every kind."""
 POINTER: Final = b"\x1b]22;default\x07"
 """The screen's own, for the shape of the pointer."""
+ALERT: Final = re.compile(
+    rb"\x07\x1b\]9;fivestep: ([^\x00-\x1f\x7f]*)\x07"
+    rb"(?:\x1b\]777;notify;fivestep;([^\x00-\x1f\x7f;]*)\x07)?"
+)
+"""A bell and notifications, whose texts are looked at like all else."""
 LINES: Final = re.compile(rb"\x1b(?!\[K)")
 """What lines for people do not need: of all sequences, they use one."""
 
@@ -126,7 +131,7 @@ class Hostile:
     def look(
         self, arguments: tuple[str, ...], code: int, sent: bytes, codes: tuple[int, ...]
     ) -> None:
-        told = ascii(" ".join(arguments))[:80]
+        told, sent = ascii(" ".join(arguments))[:80], ALERT.sub(rb"\1\2", sent)
         if code not in codes:
             self.wrong.append(f"{told} ended with {code}: {sent[-200:].decode(errors='replace')!a}")
         for pattern in (OURS, LINES):

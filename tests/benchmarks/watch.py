@@ -24,7 +24,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import fivestep
-from fivestep.core.session.script_loop import ScriptLoop
+from fivestep.core.foreign.script import ScriptLoop
 
 UNITS = 128
 """Of each hidden layer."""

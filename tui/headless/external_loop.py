@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-from ...core.session.external_loop import Watched
+from ...core.foreign.watched import Watched
 from ...core.storage.run_directory import checked_name
 from ..setup.loop_run import serve_loop
 from ..terminal.giving_way import bare_stream

@@ -24,8 +24,8 @@ from ..terminal.alerts import Alerts
 from ..terminal.giving_way import giving_way
 
 if TYPE_CHECKING:
+    from ...core.foreign.loop import ForeignLoop
     from ...core.protocol.snapshot import EpochSummary
-    from ...core.session.foreign_loop import ForeignLoop
     from ...core.storage.kept_log import KeptLog
     from .notebook import Cell
 

@@ -11,8 +11,8 @@ from .json_reporter import JsonReporter
 from .reporter import Ending
 
 if TYPE_CHECKING:
+    from ...core.foreign.loop import ForeignLoop
     from ...core.protocol.snapshot import EpochSummary
-    from ...core.session.foreign_loop import ForeignLoop
     from ...core.storage.kept_log import KeptLog
 
 PLACE: Final = "records.jsonl"

@@ -13,8 +13,8 @@ from typing import Any, Final
 import msgspec
 import torch
 
-from ...core.session.loop_learner import Learner
-from ...core.session.script_loop import ScriptLoop
+from ...core.foreign.learner import Learner
+from ...core.foreign.script import ScriptLoop
 from ..setup.loop_run import loop_known, loop_name, serve_loop
 from ..setup.script import ScriptOptions
 from ..terminal.output import BROKE

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ...core.foreign.loop import ForeignLoop
 from ...core.protocol.snapshot import RunLocation
-from ...core.session.foreign_loop import ForeignLoop
 from ...core.storage.kept_log import KeptLog
 from ...core.storage.run_directory import RunDirectory, RunError, made_name, shown
 from ...presets.errors import printable, reason

@@ -13,7 +13,7 @@ import signal
 import threading
 import torch
 from torch import nn
-from fivestep.core.session.external_loop import Watched
+from fivestep.core.foreign.watched import Watched
 
 model = nn.Linear(2, 1)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01)

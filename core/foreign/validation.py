@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch.nn.functional as F
 from torch import Tensor
 
-from .loop_hooks import LoopHooks
+from .hooks import LoopHooks
 
 LOSSES: Final = (
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss",

@@ -23,9 +23,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
+from fivestep.core.foreign.watched import Watched
 from fivestep.core.protocol.snapshot import Certainty
 from fivestep.core.protocol.steps import FIVE, State, Step
-from fivestep.core.session.external_loop import Watched
 
 EPOCHS = 2
 

@@ -16,8 +16,8 @@ from torch.utils.hooks import RemovableHandle
 from ..protocol.learners import LearnerFacts
 from ..training.graph import leaves_behind
 from ..training.lr import LearningRate, group_names, lr_of
-from .loop_hooks import LoopHooks
-from .loop_loss import Loss, LossSum
+from .hooks import LoopHooks
+from .loss import Loss, LossSum
 
 
 class Learner:

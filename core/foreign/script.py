@@ -21,12 +21,12 @@ from ..protocol.listener import Listener
 from ..protocol.snapshot import Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step
 from ..training.graph import leaves_behind
-from .foreign_loop import ForeignLoop
-from .loop_batches import LoaderPass
-from .loop_epochs import epochs_meant
-from .loop_hooks import Added, LoopHooks, Watching, home_of
-from .loop_learner import Learner
-from .loop_loss import Loss
+from .batches import LoaderPass
+from .epochs import epochs_meant
+from .hooks import Added, LoopHooks, Watching, home_of
+from .learner import Learner
+from .loop import ForeignLoop
+from .loss import Loss
 
 SEARCHED: Final = 50
 """Updates of an optimizer for which its models are looked for; each call of any module pays."""

@@ -19,16 +19,16 @@ from ..protocol.foreign import refusal
 from ..protocol.inside import Inside
 from ..protocol.snapshot import Outcome, Snapshot
 from ..protocol.steps import State, Step
-from ..training.foreign import ForeignTraining
+from ..session.breakpoints import Breakpoints, BreakReport, values_text
+from ..session.clock import Clock
+from ..session.controller import Controller
+from ..session.mailbox import Mailbox
+from ..session.recorder import Recorder
+from ..session.state import RunState
 from ..training.progress import Progress
-from .breakpoints import Breakpoints, BreakReport, values_text
-from .clock import Clock
-from .controller import Controller
-from .loop_learner import Learner, LoopRate, Together
-from .loop_loss import Loss
-from .mailbox import Mailbox
-from .recorder import Recorder
-from .state import RunState
+from .learner import Learner, LoopRate, Together
+from .loss import Loss
+from .training import ForeignTraining
 
 NORM_COST: Final = 100
 """A norm of the gradients is read again after this many times what the last one took."""

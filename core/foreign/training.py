@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .training import Training
+from ..training.training import Training
 
 
 def _unknown(outputs: Any, labels: Any) -> Any:

@@ -15,10 +15,10 @@ from torch.optim import Optimizer
 from ..inspection.first_batch import stretched
 from ..protocol.listener import Listener
 from ..training.data import Batches
-from .foreign_loop import ForeignLoop
-from .loop_batches import LoaderPass
-from .loop_hooks import LoopHooks, home_of
-from .loop_learner import Learner
+from .batches import LoaderPass
+from .hooks import LoopHooks, home_of
+from .learner import Learner
+from .loop import ForeignLoop
 
 
 class WatchedLoader:

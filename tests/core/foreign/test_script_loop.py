@@ -13,6 +13,7 @@ import pytest
 import torch
 from listeners import Keeper  # tests is on the path
 
+from fivestep.core.foreign.script import ScriptLoop
 from fivestep.core.protocol.commands import (
     Advance,
     Command,
@@ -27,7 +28,6 @@ from fivestep.core.protocol.commands import (
 from fivestep.core.protocol.faults import Fault
 from fivestep.core.protocol.snapshot import Certainty, Outcome, Snapshot
 from fivestep.core.protocol.steps import FIVE, State, Step
-from fivestep.core.session.script_loop import ScriptLoop
 
 BEGINNING = """
 import torch

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from fivestep.core.foreign.watched import Watched
 from fivestep.core.protocol.snapshot import Certainty
 from fivestep.core.protocol.steps import FIVE, State, Step
-from fivestep.core.session.external_loop import Watched
 
 
 def parts(seed=0):

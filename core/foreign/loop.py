@@ -18,21 +18,21 @@ from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import Certainty, Outcome, RunInfo, RunLocation, Snapshot
 from ..protocol.steps import State, Step, Task
 from ..serving.server import Introduction, RunServer
+from ..session.beats import Beats
+from ..session.clock import Clock
+from ..session.readings import Readback
+from ..session.recorder import Log, Recorder
+from ..session.session import describe_data, describe_optimizer
 from ..training.device import describe_device, device_reader
 from ..training.failure import describe_failure
 from ..training.lazy import learnable
 from ..training.progress import Progress
-from .beats import Beats
-from .clock import Clock
-from .loop_batches import LoaderPass, LoopBatches
-from .loop_hooks import LoopHooks
-from .loop_learner import Learner, LoopRate
-from .loop_loss import Loss, LossReader
-from .loop_steering import LoopSteering
-from .loop_validation import ValidationLoss
-from .readings import Readback
-from .recorder import Log, Recorder
-from .session import describe_data, describe_optimizer
+from .batches import LoaderPass, LoopBatches
+from .hooks import LoopHooks
+from .learner import Learner, LoopRate
+from .loss import Loss, LossReader
+from .steering import LoopSteering
+from .validation import ValidationLoss
 
 
 class ForeignLoop:
@@ -41,7 +41,7 @@ class ForeignLoop:
     Waiting for data, `zero_grad()` of optimizers and models, the models' forward passes, clipping,
     `backward()` and `optimizer.step()` are seen exactly, wherever they stand. The loss of a batch
     is what `backward()` is called on: the sum over the calls that reach parameters of the optimizer
-    before its update, see `loop_loss`. It is unknown where `backward()` is called on something that
+    before its update, see `loss`. It is unknown where `backward()` is called on something that
     is no single number. The time that computing the loss takes is exact with a criterion, and
     otherwise inferred: what lies between the forward pass and `backward()`. Forward passes in eval
     mode that no `backward()` follows count as validation. A phase that never came is unknown.

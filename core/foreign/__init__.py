@@ -1,4 +1,5 @@
-"""Training loops that are not ours: watched from the hooks that torch offers, and steered at them.
+"""Training loops that are not ours: watched through torch's hooks, and steered at them.
 
-Begin with `loop.py`; `watched.py` is `fivestep.watch`, `script.py` is `fivestep run`.
+Not here: our own loop and what drives it (`session`). Begin with `loop`; `watched` is
+`fivestep.watch`, `script` is what `fivestep run` watches.
 """

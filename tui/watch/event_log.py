@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from ...core.protocol.diagnosis import Severity, Verdict
@@ -55,7 +56,9 @@ class EventLog:
         for change in self._new(snapshot.changes):
             place = "" if change.kind in KINDS else f" · batch {count(change.batch)}"
             kind = KINDS.get(change.kind, "hand")
-            self._log.add(clean(change.line) + place, kind, change.time)
+            mine = change.by is not None and change.by.pid == os.getpid()
+            told = change.text if mine else change.line
+            self._log.add(clean(told) + place, kind, change.time)
         best = snapshot.best_metric
         if best is not None and (best.epoch, best.value) not in self._told:
             self._told.add((best.epoch, best.value))

@@ -58,11 +58,14 @@ class StepsPanel(RunPanel):
 
     def __init__(self, info: RunInfo, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(info, id=id, ascii=ascii)
-        validation = (Step.VALIDATE,) if info.validates else ()
-        five = [*FIVE[:-1], *[Step.CLIP] * info.clips, FIVE[-1]]
-        self.rows: tuple[Step, ...] = (Step.DATA, *five, *validation, Step.OTHER)
-        self.exact = info.exact_clock
         self._places: dict[int, Step] = {}
+
+    @property
+    def rows(self) -> tuple[Step, ...]:
+        """The phases that this run has, as far as that is known."""
+        validation = (Step.VALIDATE,) if self.info.validates else ()
+        five = [*FIVE[:-1], *[Step.CLIP] * self.info.clips, FIVE[-1]]
+        return (Step.DATA, *five, *validation, Step.OTHER)
 
     @property
     def explained(self) -> Step | None:
@@ -107,7 +110,7 @@ class StepsPanel(RunPanel):
         paused = self.snapshot is not None and self.snapshot.state is State.PAUSED
         ended = self.snapshot is not None and self.snapshot.state.ended
         failed = self._failed()
-        label = "next" if paused else "now" if self.exact else "queued now"
+        label = "next" if paused else "now" if self.info.exact_clock else "queued now"
         head = fit("" if ended else f"{MARKER} {label}", 4 + code_width)
         rows = [line((head, "dim"), " " * bar_width, (f"{'share':>6}{'per batch':>10}", "dim"))]
         self._places = {}

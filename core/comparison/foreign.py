@@ -175,7 +175,8 @@ def _trainer_state(path: Path) -> Numbers:
     if not isinstance(history, list):
         raise ValueError('it has no list "log_history"')
     for entry in history:
-        if not isinstance(entry, dict) or (at := _number(entry.get("step"))) is None:
+        at = _number(entry.get("step")) if isinstance(entry, dict) else None
+        if at is None or not math.isfinite(at):
             continue
         if "train_runtime" in entry:  # sums over the whole training
             continue

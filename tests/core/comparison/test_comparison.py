@@ -9,7 +9,7 @@ import pytest
 from kept import keep  # tests is on the path
 
 from fivestep.core.comparison.comparison import Comparison, FailIf
-from fivestep.core.comparison.foreign import called
+from fivestep.core.comparison.foreign import called, read_foreign
 from fivestep.core.comparison.kept_run import read_run
 from fivestep.core.protocol.conditions import ConditionError
 from fivestep.core.storage.log_file import line
@@ -132,3 +132,11 @@ def test_a_loss_that_is_not_finite_never_passes(tmp_path: Path) -> None:
 )
 def test_metrics_of_others_go_by_our_names(theirs: str, ours: str) -> None:
     assert called(theirs) == ours
+
+
+def test_a_step_that_is_no_number_is_passed_over(tmp_path: Path) -> None:
+    steps = ("NaN", "1e999", "[3]", "4")
+    entries = ", ".join(f'{{"step": {step}, "eval_loss": 0.5}}' for step in steps)
+    file = tmp_path / "trainer_state.json"
+    file.write_text(f'{{"log_history": [{entries}]}}')
+    assert read_foreign(str(file)).best("val_loss") == (0.5, 4)

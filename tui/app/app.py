@@ -225,7 +225,8 @@ class FivestepApp(App[None]):
         assert picture is not None
         if why := not_exactly(launch.builder, launch.session):
             way_out = "ctrl+z, then bg, lets it train on without the screen"
-            self.notify(f"it can't go on exactly: {why}; {way_out}", severity="warning", timeout=15)
+            text = f"it can't go on exactly: {why}; {way_out}"
+            self.notify(text, severity="warning", timeout=15, markup=False)
             return
         if picture.stopping != "batch":
             self.background = background_words(launch.builder, picture)

@@ -109,7 +109,7 @@ class AttachApp(FivestepApp):
         try:
             self.watched = attach(self._folder, event.name)
         except RunError as error:
-            self.notify(str(error), severity="error")
+            self.notify(str(error), severity="error", markup=False)
         else:
             self._watch(self.watched)
 
@@ -142,7 +142,7 @@ class AttachApp(FivestepApp):
         while notices:
             text = clean(notices.popleft())
             self.messages.add(text, "warning")
-            self.notify(text)
+            self.notify(text, markup=False)
 
 
 def _age(run: KeptRun) -> str:

@@ -12,6 +12,7 @@ from served import HERE, Served, runtime
 
 from fivestep.core.protocol.commands import SetLR, Stop
 from fivestep.core.protocol.steps import State
+from fivestep.core.storage.run_index import RunSummary
 from fivestep.presets.build import build
 from fivestep.presets.recipe import load
 from fivestep.tui.app.attach import AttachApp
@@ -77,6 +78,15 @@ async def test_it_can_be_stopped_from_there_and_shows_how_it_ended(served: Serve
         assert "not in an attached screen" in why_not("r", app.screen.situation)
         await pilot.press("q")
     assert served.session.outcome.state is State.STOPPED
+
+
+async def test_what_a_refusal_says_is_no_markup() -> None:
+    app = AttachApp(
+        Path("[/red]"), [RunSummary("gone", Path("gone"))], None, MessageLog(), Signals()
+    )
+    async with app.run_test(size=(120, 36), notifications=True) as pilot:
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: 'no run gone in "[/red]"' in seen(app))
 
 
 async def test_the_second_screen_takes_over_and_the_first_is_told(served: Served) -> None:

@@ -75,7 +75,6 @@ class LoopSteering:
         self._progress, self._rate, self._recorder = progress, rate, recorder
         self._clock = clock
         self._inspector: Inspector | None = None
-        self._batch: Any = None
         self._norm_due = 0.0
         self._bad = False
         """Whether the last loss or norm was NaN or infinite."""
@@ -138,8 +137,9 @@ class LoopSteering:
         if problem := refusal(inner):
             self._recorder.change(self._progress, problem, "warning")
             return
-        self._stop_now = isinstance(inner, Stop) and self.controller.stopping is not None
+        again = isinstance(inner, Stop) and self.controller.stopping is not None
         self.controller.apply(command)
+        self._stop_now = (self._stop_now or again) and self.controller.stopping is not None
 
     def _check(self, gate: Gate, *, loss: float | None = None, norm: float | None = None) -> None:
         """Hold or stop the loop if a breakpoint's condition has just become true."""

@@ -423,6 +423,17 @@ def test_epochs_that_a_script_means_to_train_are_read_from_its_loops(
     assert (loop.progress.epoch, loop.mailbox.newest.epoch) == (4, 4)
 
 
+def test_a_loop_without_end_has_no_number_of_epochs(tmp_path: Path) -> None:
+    script = f"for epoch in range({2**64}):\n    for _ in loader:\n        pass\n    break"
+    file = tmp_path / "train.py"
+    file.write_text(BEGINNING + script, encoding="utf-8")
+    loop = ScriptLoop(complain=pytest.fail)
+    loop.install()
+    bare(script, str(file))
+    loop.finish()
+    assert (loop.info.epochs, loop.info.length) == (0, Certainty.UNKNOWN)
+
+
 LOOP = """
 def batches():
     for _ in range(1000):
@@ -506,6 +517,14 @@ def test_a_script_is_held_stepped_steered_and_stopped() -> None:
     assert person.loop.outcome.state is State.STOPPED
     assert person.left == {}
     assert person.loop.mailbox.newest.lr == 0.2
+
+
+def test_a_second_stop_is_at_once_whatever_is_asked_behind_it() -> None:
+    loop = ScriptLoop()
+    for command in (Stop(), Stop(), Show()):
+        loop.mailbox.send(command)
+    with pytest.raises(KeyboardInterrupt):
+        loop.steering.attend(Step.FORWARD, lambda *_: pytest.fail("held"), edge=False)
 
 
 def test_nan_holds_before_the_step_that_would_spread_it() -> None:

@@ -78,7 +78,10 @@ def _length(each: ast.expr, frame: FrameType) -> int | None:
     bounds = [_value(one, frame) for one in each.args]
     if not all(isinstance(bound, int) for bound in bounds) or bounds[2:] == [0]:
         return None
-    return len(range(*bounds))
+    try:
+        return len(range(*bounds))
+    except OverflowError:  # as good as endless
+        return None
 
 
 def _value(written: ast.expr, frame: FrameType) -> Any:

@@ -144,10 +144,12 @@ def _run_again(training: Training) -> Generator[None]:
         eager(training.model),
         training.autocast(),
     ):
-        yield
-    with torch.no_grad():
-        for name, buffer in made_buffers(training.model):
-            buffer.copy_(buffers[name])
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, buffer in made_buffers(training.model):
+                    buffer.copy_(buffers[name])
 
 
 def _first_bad_output(training: Training, features: Any) -> str:

@@ -76,9 +76,9 @@ CHANGE: Final[Fields] = {
     "time": _TIME,
     "epoch": _EPOCH,
     "batches_done": _DONE,
-    "kind": "what a person changed (stop, lr, pause, resume, speed, validate, switch, "
+    "kind": "what a person changed (stop, lr, pause, resume, advance, speed, validate, switch, "
     "breakpoints, asked), or what the run tells of itself (break, compile, model, replay, resumed, "
-    "rewind, save, schedule, warning)",
+    "rewind, save, schedule, suspended, warning)",
     "text": _TEXT,
     "by": "user, pid and host of the process that asked for it, if another one did; else null",
 }

@@ -39,10 +39,9 @@ def watch(
 
     Prints a line an epoch, what is wrong with the run, and where the time went at the end; on a
     terminal there is one live line besides, elsewhere a line every half minute, and in a notebook
-    one display of all of it, with the newest losses. Of several
-    processes under torchrun the first prints, and keeps. No number changes, and at the end every
-    hook is gone. What can't be seen in a loop that is not ours is said to be inferred (~) or left
-    out: see `session.external_loop`.
+    one display of all of it, with the newest losses. Of several processes under torchrun the first
+    prints, and keeps. No number changes, and at the end every hook is gone. What can't be seen in
+    a loop that is not ours is said to be inferred (~) or left out: see `foreign.loop`.
 
     Args:
         model: what is trained.

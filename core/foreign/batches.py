@@ -124,10 +124,8 @@ class LoopBatches:
     def pass_ends(self, one: LoaderPass) -> None:
         """The loader has no more."""
         if one is self._leader:
-            self._leader, self._exhausted = (
-                None,
-                True,
-            )  # before the look, which another thread takes
+            # Before the look at what was given, which another thread takes from.
+            self._leader, self._exhausted = None, True
             if not self._given:
                 self.over = True
 

@@ -39,8 +39,6 @@ class Learner:
         self.updated_by: int | None = None
         """What `batches_done` was at the last update."""
         self.updates = 0
-        self.updating = False
-        """Inside of `optimizer.step()`, which may call a closure."""
         self.grad_norm: float | None = None
         """As it was read last."""
         self._known: dict[int, RemovableHandle | None] = {}

@@ -24,6 +24,9 @@ WAITING: Final = 16
 """Connections that may wait to be accepted."""
 UNBORN: Final = 60.0
 """Seconds after which a socket that never listened belongs to nobody."""
+NO_FOLDER: Final = (
+    "XDG_RUNTIME_DIR and TMPDIR name no folder whose path is short enough for a socket"
+)
 _SUFFIX: Final = ".sock"
 CARD: Final = ".json"
 """What stands in the place of that in the name of a card, see `cards`."""
@@ -44,12 +47,9 @@ def listen() -> tuple[socket.socket, Path]:
             return _bind(folder)
         except OSError as error:
             refused = error
-    return _bind(Path(tempfile.mkdtemp(prefix="fivestep-"))) if refused else _none()
-
-
-def _none() -> tuple[socket.socket, Path]:
-    why = "XDG_RUNTIME_DIR and TMPDIR name no folder whose path is short enough for a socket"
-    raise OSError(errno.ENAMETOOLONG, why)
+    if refused is None:
+        raise OSError(errno.ENAMETOOLONG, NO_FOLDER)
+    return _bind(Path(tempfile.mkdtemp(prefix="fivestep-")))
 
 
 def folders() -> Iterator[Path]:
@@ -80,7 +80,7 @@ def meeting_place() -> Path:
     for folder in folders():
         _make_private(folder)
         return folder / f"{secrets.token_hex(8)}{MEETING}"
-    return _none()[1]
+    raise OSError(errno.ENAMETOOLONG, NO_FOLDER)
 
 
 def is_private(folder: Path) -> bool:

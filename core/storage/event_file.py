@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from .files import clean, open_regular, refusal
-from .log_file import LONGEST, LogRecord, read_log, unseal
+from .log_file import LogRecord, read_log
+from .log_follower import LogFollower
 from .run_directory import RunDirectory, RunError
 
 FOLDER: Final = "tensorboard"
@@ -22,8 +23,6 @@ INTERVAL: Final = 1.0
 """Seconds between two looks at what is new in the log."""
 PATIENCE: Final = 60.0
 """Seconds that the end of a process waits for what is not written yet."""
-TAIL: Final = 64
-"""Bytes by which a log that was cut back is told from one that has only grown."""
 
 
 def check_installed() -> None:
@@ -173,7 +172,7 @@ class EventFollower:
     def __init__(self, run: RunDirectory, named: str, say: Callable[[str], object]) -> None:
         self._run, self._named, self._say = run, named, say
         self._events: EventFile | None = None
-        self._at, self._tail = 0, b""
+        self._log = LogFollower(run.metrics)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="fivestep-events", daemon=True)
         self._thread.start()
@@ -200,21 +199,19 @@ class EventFollower:
             self._say(f"nothing more is written: {why}")
 
     def _catch_up(self) -> None:
-        try:
-            file = open_regular(self._run.metrics)
-        except FileNotFoundError:  # the folder was moved this moment
-            return
-        with file:
-            file.seek(self._at - len(self._tail))
-            if self._events is None or file.read(len(self._tail)) != self._tail:
-                if self._events is not None:
-                    self._events.close()
+        self._log.path = self._run.metrics  # its folder may have been moved
+        more = True
+        while more:
+            void, records = self._log.look()
+            if void and self._events is not None:
+                self._events.close()
+                self._events = None
+            if self._log.written is None:  # the folder is moved at this moment
+                return
+            if self._events is None:
                 self._events = EventFile(self._run, event_folder(self._run, self._named))
-                self._at, self._tail = 0, b""
-                file.seek(0)
-            while (text := file.readline(LONGEST)).endswith(b"\n"):
-                self._at += len(text)
-                self._tail = text[-TAIL:]
-                if (record := unseal(text[:-1])) is not None:
-                    self._events.add(record)
-        self._events.flush()
+            for record in records:
+                self._events.add(record)
+            more = bool(records)
+        if self._events is not None:
+            self._events.flush()

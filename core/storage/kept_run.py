@@ -5,7 +5,6 @@ trained where nobody answers. Needs no torch.
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -174,10 +173,10 @@ class KeptRun:
         if directory.running:
             return None
         found, damage = directory.read_outcome()
-        host, _ = directory.answers_at or ("", "")
         if not found and not damage:
-            elsewhere = host not in ("", socket.gethostname())
-            return None if elsewhere else Outcome(State.STOPPED, "its process ended in the middle")
+            if directory.other_host:
+                return None
+            return Outcome(State.STOPPED, "its process ended in the middle")
         ends = {"finished": State.FINISHED, "failed": State.FAILED}
         texts = {key: found.get(key) or "" for key in ("reason", "where", "advice", "line")}
         texts["reason"] = damage or texts["reason"]

@@ -150,12 +150,18 @@ class RunDirectory:
         return self._lock is not None or held(self.path / "lock")
 
     @property
+    def other_host(self) -> str:
+        """The machine that has trained it last, if that is not this one; else ""."""
+        host, _ = self.answers_at or ("", "")
+        return "" if host == socket.gethostname() else host
+
+    @property
     def trained_on(self) -> str:
         """Another machine that seems to be training it, where that one's locks are not seen from
         here, as on some network file systems; "" if none does.
         """
-        host, _ = self.answers_at or ("", "")
-        if host in ("", socket.gethostname()) or self.running or os.path.lexists(self.outcome):
+        host = self.other_host
+        if not host or self.running or os.path.lexists(self.outcome):
             return ""
         with suppress(OSError):
             return host if time.time() - self.metrics.stat().st_mtime < FRESH else ""

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TextIO
 
 from .files import clean, open_regular, refusal
 from .log_file import LogRecord, lines_backwards, read_log, unseal
-from .run_directory import ENDINGS, RunDirectory, RunError, checked_name, is_run
+from .run_directory import ENDINGS, RunDirectory, RunError, checked_name, is_run, shown
 
 _TAIL: Final = 32 << 20
 """Most bytes of a log that are searched for its last epoch: more than any 100,000 batches take."""
@@ -80,6 +80,22 @@ def newest(folder: Path, *, saved: bool = False) -> str | None:
     """The name of the run that was started last, if `saved` of those that have a checkpoint."""
     runs = (run for run in list_runs(folder) if run.checkpoints or not saved)
     return next((run.name for run in runs), None)
+
+
+def run_named(folder: Path, name: str | None) -> RunDirectory:
+    """A run to read only.
+
+    Args:
+        folder: the runs folder.
+        name: of the run, or a path to it; None is the last one.
+
+    Raises:
+        RunError: there is none.
+    """
+    found = name or newest(folder)
+    if found is None:
+        raise RunError(f"there is no run in {shown(str(folder))}; --runs-dir names another")
+    return RunDirectory.look(folder, found)
 
 
 def summary(path: Path) -> RunSummary:

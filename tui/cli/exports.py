@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO, cast
 
 from ...core.storage.run_directory import RunDirectory, RunError
-from ...core.storage.run_index import columns_of, export_rows, newest, write_csv
+from ...core.storage.run_index import columns_of, export_rows, write_csv
 from ...presets.errors import reason
 from ..render.format import clean
 from ..terminal.output import FAILED, NOBODY_READS, complain, stdout, written
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 
 COUNTS: Final = ("epoch", "batch", "batches_done", "batches", "bad", "best_epoch")
 """Columns of whole numbers."""
-
-
-def run_named(folder: Path, name: str | None) -> RunDirectory:
-    """The run of this name, or the last one. Raises RunError if there is none."""
-    found = name or newest(folder)
-    if found is None:
-        raise RunError(f"there is no run in {clean(str(folder))}")
-    return RunDirectory.look(folder, found)
 
 
 def to_csv(run: RunDirectory, to: str | None, *, epochs: bool) -> int:

@@ -42,7 +42,7 @@ def report(
     """Write all about a run into one HTML file, readable without network."""
     from ...core.storage.files import refusal, write_whole
     from ...core.storage.run_directory import RunError, shown
-    from .exports import run_named
+    from ...core.storage.run_index import run_named
     from .predict import refuse_existing
 
     folder = runs_folder(runs_dir)

@@ -275,6 +275,7 @@ def export(
 
     Beyond 100,000 batches: a row a window of batches.
     """
+    from ...core.storage.run_index import run_named
     from . import exports
 
     made = {
@@ -289,7 +290,7 @@ def export(
     if epochs and (safetensors is not None or tensorboard is not None):
         raise UsageError("--epochs is for CSV and --parquet", ctx)
     with refusals():
-        directory = exports.run_named(runs_folder(runs_dir), run)
+        directory = run_named(runs_folder(runs_dir), run)
         if tensorboard is not None:
             code = exports.to_tensorboard(directory, tensorboard)
         elif parquet is not None:

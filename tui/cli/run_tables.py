@@ -12,13 +12,12 @@ from typing import Any, Final
 from ...core.storage.log_file import read_log
 from ...core.storage.removal import remove_run, weight
 from ...core.storage.run_directory import RunDirectory, RunError
-from ...core.storage.run_index import RunSummary, summary
+from ...core.storage.run_index import RunSummary, run_named, summary
 from ...presets.file_settings import said
 from ..browse.rows import HEAD, aligned, cells, when
 from ..render.format import clean, counted, fit, metric, number, size
 from ..setup.attach import every_run
 from ..terminal.output import Output
-from .exports import run_named
 
 LATEST: Final = 8
 """Events that `runs show` lists."""

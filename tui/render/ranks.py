@@ -100,18 +100,18 @@ def _why(last: RankTimes, times: tuple[RankTimes, ...]) -> str:
     return f"takes {longer} longer in {step.info.name}"
 
 
-def held_up(ranks: tuple[RankNow, ...], patience: float = HELD_UP) -> str:
+def held_up(ranks: tuple[RankNow, ...]) -> str:
     """Which rank the others have waited for, for long; "" while the run moves.
 
     It is one that does not answer, or that is behind while all have been in one step for long.
     """
     ranks = tuple(one for one in ranks if not one.unseen)
-    silent = [one for one in ranks if one.silent >= patience]
+    silent = [one for one in ranks if one.silent >= HELD_UP]
     if silent:
         one = silent[0]
         has = "has" if len(silent) == 1 else "have"
         return f"{_names(silent)} {has} not answered for {ago(one.silent)}: it was {_where(one)}"
-    if len(ranks) < 2 or min(one.seconds for one in ranks) < patience:
+    if len(ranks) < 2 or min(one.seconds for one in ranks) < HELD_UP:
         return ""
     least = min(one.place for one in ranks)
     behind = [one for one in ranks if one.place == least]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -98,9 +97,9 @@ def attach_or_read(folder: Path, name: str) -> RemoteRun | KeptRun:
         return attach(folder, name)
     directory = RunDirectory.look(folder, name)
     if not directory.running:
-        host, _ = directory.answers_at or ("", "")
-        elsewhere = host not in ("", socket.gethostname())
-        return KeptRun(directory, f"it may be trained on {host}, attach to it there" * elsewhere)
+        host = directory.other_host
+        why = f"it may be trained on {host}, attach to it there" if host else ""
+        return KeptRun(directory, why)
     why = out_of_reach(directory.path)
     if why == STARTING:
         raise RunError(f"run {directory.name} {why}")
@@ -117,10 +116,9 @@ def out_of_reach(path: Path) -> str:
     known. Said behind its name.
     """
     directory = RunDirectory(path)
-    if (answers_at := directory.answers_at) is not None:
-        host = answers_at[0]
-        here = host == socket.gethostname()
-        return "" if here else f"is being trained on {host}: attach to it there"
+    if directory.answers_at is not None:
+        host = directory.other_host
+        return f"is being trained on {host}: attach to it there" if host else ""
     if why := directory.refuses:
         return f"can't be attached to: {why}"
     if directory.read_meta()[0].get("kind") == "loop":

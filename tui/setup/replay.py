@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.storage.run_directory import RunDirectory, RunError
-from ...core.storage.run_index import newest, summary
-from ...presets.errors import shown
+from ...core.storage.run_directory import RunError
+from ...core.storage.run_index import run_named, summary
 from .builder import ReplayRequest, RunBuilder
 from .options import RunOptions
 from .resume import plan_again
@@ -37,7 +36,7 @@ def replay_batch(
         RunError: there is no such run, or no such batch of it; one line.
         RecipeError: it can't be trained again; one line.
     """
-    directory = _look(options.folder, name)
+    directory = run_named(options.folder, name)
     plan = plan_again(directory, file, force=force, command=f"replay --at {batch}")
     run = summary(directory.path)
     last = run.batches_done + (run.state == "failed")  # the batch that failed is worth a look
@@ -55,15 +54,7 @@ def film(folder: Path, name: str | None) -> ReplayedRun:
     """
     from ...core.storage.replayed_run import ReplayedRun
 
-    directory = _look(folder, name)
+    directory = run_named(folder, name)
     if not summary(directory.path).batches_done:
         raise RunError(f"{directory.name} has not trained a batch")
     return ReplayedRun(directory)
-
-
-def _look(folder: Path, name: str | None) -> RunDirectory:
-    """A run to read only; None is the last one. Raises RunError: there is none."""
-    name = name or newest(folder)
-    if name is None:
-        raise RunError(f"there is no run in {shown(str(folder))}; --runs-dir names another")
-    return RunDirectory.look(folder, name)

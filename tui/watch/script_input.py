@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
@@ -35,7 +36,8 @@ class ScriptInput(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         field = Input(password=self._script.hides_input)
-        field.border_title = clean(self._script.output.last) or "to the script"
+        # A plain string would be read as markup.
+        field.border_title = Content(clean(self._script.output.last) or "to the script")
         field.border_subtitle = "enter sends · ctrl+d ends the input · esc closes"
         yield field
 

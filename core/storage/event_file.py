@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -49,10 +49,9 @@ def export_events(run: RunDirectory, folder: Path) -> None:
     except OSError as error:
         text = f"metrics.jsonl of run {run.name} can't be read: {refusal(error)}"
         raise RunError(text) from error
-    events = EventFile(run, folder)
-    for record in read_log(run.metrics):
-        events.add(record)
-    events.close()
+    with closing(EventFile(run, folder)) as events:
+        for record in read_log(run.metrics):
+            events.add(record)
 
 
 class EventFile:

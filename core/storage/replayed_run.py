@@ -20,8 +20,8 @@ from .log_follower import LogFollower
 from .run_directory import RunDirectory
 from .so_far import UNREADABLE, SoFar
 
-KEY: Final = 2048
-"""Records between two states that a way back begins at."""
+KEYFRAME_EVERY: Final = 2048
+"""Records between two keyframes: states that a way back begins at."""
 WHOLE: Final = 30.0
 """Seconds that the whole run takes at full speed."""
 Unit = Literal["batch", "epoch", "run"]
@@ -41,7 +41,7 @@ class ReplayedRun(KeptRun):
         self._places: list[int] = []
         """Of each record, its `batches_done`."""
         self._epoch_ends: list[int] = []
-        self._keys = [SoFar()]
+        self._keyframes = [SoFar()]
         self._read = 0
         """Records that are in `_so_far`."""
         self._every_change: tuple[Change, ...] = ()
@@ -114,8 +114,8 @@ class ReplayedRun(KeptRun):
         end = bisect_right(self._places, at)
         moved = end != self._read
         if end < self._read:
-            self._read = end // KEY * KEY
-            self._so_far = copy.deepcopy(self._keys[end // KEY])
+            self._read = end // KEYFRAME_EVERY * KEYFRAME_EVERY
+            self._so_far = copy.deepcopy(self._keyframes[end // KEYFRAME_EVERY])
         self._so_far.take(self._records[self._read : end])
         self._read = end
         self.changes = tuple(one for one in self._every_change if one.batch <= at)
@@ -136,9 +136,9 @@ class ReplayedRun(KeptRun):
                 if record["type"] == "epoch":
                     self._epoch_ends.append(self._places[-1])
         so_far = SoFar()
-        for start in range(0, len(self._records) - KEY + 1, KEY):
-            so_far.take(self._records[start : start + KEY])
-            self._keys.append(copy.deepcopy(so_far))
+        for start in range(0, len(self._records) - KEYFRAME_EVERY + 1, KEYFRAME_EVERY):
+            so_far.take(self._records[start : start + KEYFRAME_EVERY])
+            self._keyframes.append(copy.deepcopy(so_far))
         changes = []
         for record in _every(self._events):
             with suppress(*UNREADABLE):

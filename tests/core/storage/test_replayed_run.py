@@ -20,7 +20,7 @@ from .test_kept_run import ended, until  # noqa: F401
 
 @pytest.fixture
 def run(tmp_path: Path, ended: Session, monkeypatch: pytest.MonkeyPatch) -> ReplayedRun:  # noqa: F811
-    monkeypatch.setattr(replayed_run, "KEY", 16)
+    monkeypatch.setattr(replayed_run, "KEYFRAME_EVERY", 16)
     return ReplayedRun(RunDirectory.look(tmp_path, "one"))
 
 

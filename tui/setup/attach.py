@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ...core.storage.files import clean
-from ...core.storage.run_directory import RunDirectory, RunError
+from ...core.storage.run_directory import RunDirectory, RunError, made_name
 from ...core.storage.run_index import RunSummary, list_runs, summary
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ def every_run(folder: Path) -> list[RunSummary]:
 def live_runs(folder: Path) -> list[RunSummary]:
     """The runs that can be attached to from here: `every_run`'s."""
     return [run for run in every_run(folder) if run.reachable]
+
+
+def unkept_name(preset: str) -> str:
+    """A name for a run of which nothing is kept, that no other one has: no folder sees to that."""
+    return made_name(f"{secrets.token_hex(2)}-{preset}")
 
 
 def unkept(name: str, preset: str) -> Callable[[str], None]:

@@ -16,10 +16,10 @@ from ...core.protocol.rank import this_rank
 from ...core.protocol.record_fields import RUN_FORMAT
 from ...core.protocol.snapshot import RunLocation
 from ...core.protocol.steps import State
-from ...core.storage.run_directory import RunDirectory, RunError, made_name
+from ...core.storage.run_directory import RunDirectory, RunError
 from ...presets.errors import RecipeError, printable, reason
 from ..terminal.output import complain
-from .attach import unkept
+from .attach import unkept, unkept_name
 from .metadata import describe, info_facts, plan_facts, session_facts, write_plan
 from .notify import Notifier, ending
 from .options import MOST_RANKS, NOTHING, AsLeft, RunOptions, runs_folder
@@ -312,7 +312,7 @@ class RunBuilder:
             if this_rank().number:  # only the first is listed, and leads to the others
                 session.serve(lambda path: None, RunLocation())
             elif directory is None:
-                name = made_name(self.plan.name)
+                name = unkept_name(self.plan.name)
                 session.serve(unkept(name, self.plan.name), RunLocation(notes=notes, name=name))
             else:
                 place = printable(str(directory.path), 1000)

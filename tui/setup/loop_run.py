@@ -11,9 +11,9 @@ from typing import Any
 from ...core.foreign.loop import ForeignLoop
 from ...core.protocol.snapshot import RunLocation
 from ...core.storage.kept_log import KeptLog
-from ...core.storage.run_directory import RunDirectory, RunError, made_name, shown
+from ...core.storage.run_directory import RunDirectory, RunError, shown
 from ...presets.errors import printable, reason
-from .attach import unkept
+from .attach import unkept, unkept_name
 from .metadata import file_digest, info_facts, machine_facts, start_facts
 
 
@@ -65,7 +65,7 @@ def serve_loop(
         told: gets the path of the socket too.
     """
     if kept is None:
-        name = made_name(loop_name())
+        name = unkept_name(loop_name())
         location, announce = RunLocation(name=name), unkept(name, loop_name())
     else:
         directory = kept.directory

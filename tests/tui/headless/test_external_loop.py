@@ -356,6 +356,12 @@ def test_ctrl_c_while_a_watch_begins_leaves_nothing_behind(
     assert not model._forward_pre_hooks
 
 
+def test_loops_that_are_watched_at_once_and_not_kept_have_names_of_their_own(cli: Cli) -> None:
+    (model, optimizer, _), (other, others, _) = parts(), parts()
+    with fivestep.watch(model, optimizer), fivestep.watch(other, others):
+        assert len({run.name for run in live_runs(runs_folder())}) == 2
+
+
 @pytest.mark.parametrize("save", [False, "one"])
 def test_a_watched_loop_is_reached_and_steered_from_elsewhere(
     save: bool | str, tmp_path: Path, cli: Cli

@@ -127,6 +127,4 @@ def out_of_reach(path: Path) -> str:
         return f"is being trained on {host}: attach to it there" if host else ""
     if why := directory.refuses:
         return f"can't be attached to: {why}"
-    if directory.read_meta()[0].get("kind") == "loop":
-        return "can't be attached to: it is a loop of your own"
     return STARTING

@@ -29,10 +29,12 @@ def _no_presets_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def _no_runs_of_others() -> Iterator[None]:
     """Whoever runs the tests may train something. Sockets need a short path."""
     with (
-        tempfile.TemporaryDirectory(prefix="run-") as folder,
+        tempfile.TemporaryDirectory(prefix="run-", ignore_cleanup_errors=True) as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setenv("XDG_RUNTIME_DIR", folder)
+        for variable in ("XDG_RUNTIME_DIR", "TMPDIR"):
+            patch.setenv(variable, folder)
+        patch.setattr(tempfile, "tempdir", folder)
         yield
 
 

@@ -25,7 +25,7 @@ from ..conftest import Cli
     [
         (["trian"], 'there is no command "trian"; did you mean train?'),
         (["spirals-mlp"], "to train that preset: fivestep train spirals-mlp"),
-        (["qqqq"], "there are train, presets, show"),
+        (["qqqq"], "there are train, run, presets, show"),
         (["train", "digit-mlp"], 'digit-mlp"; did you mean digits-mlp?'),
         (["train", "no/such.toml"], 'no/such.toml": there is no such file'),
         (["train", "--epoch", "3"], "there is no option --epoch; did you mean --epochs?"),

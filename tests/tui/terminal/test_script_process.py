@@ -74,4 +74,3 @@ def test_it_goes_on_where_nobody_looks_any_more(tmp_path: Path) -> None:
     go.write_text("now\n")
     until(lambda: log.exists() and "the end" in log.read_text())
     assert "not a tty" not in log.read_text()
-    assert script.exit_code is None

@@ -161,7 +161,7 @@ async def test_a_run_that_is_taken_up_shows_what_it_was(tmp_path: Path) -> None:
     session = first.session(None, "stop")
     session.run()
     app = FivestepApp(resume_run("one", replace(options, hold=True), changes={"epochs": 9}))
-    async with app.run_test(size=(120, 36)) as pilot:
+    async with app.run_test(size=(120, 60)) as pilot:
         assert isinstance(app.screen, LoadingScreen)
         assert "going on with one" in seen(app)
         await until(pilot, lambda: isinstance(app.screen, WatchScreen))

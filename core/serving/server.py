@@ -156,8 +156,14 @@ class RunServer:
 
     def _listen(self) -> tuple[socket.socket, Path]:
         listener, path = listen()
+        try:
+            self._announce(str(path))
+        except OSError:
+            listener.close()
+            with suppress(OSError):
+                remove(path)
+            raise
         self._selector.register(listener, selectors.EVENT_READ)
-        self._announce(str(path))
         return listener, path
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import replace
 from typing import Final
@@ -20,6 +21,8 @@ LOCAL: Final = (Show, SetBreakpoints, Suspended, Note)
 """Commands that concern one process and change no number."""
 ROUND: Final = 1.0
 """Seconds that a run is held before its ranks meet again, to hear of what another one was sent."""
+ANOTHER: Final = re.compile(r"gloo/transport|Dist(?:Backend|Network|Store)Error")
+"""What a traceback of torch's says where the fault is another rank's."""
 
 
 def told_by_ranks(ranks: RankGroup, outcome: Outcome) -> Outcome:
@@ -27,8 +30,7 @@ def told_by_ranks(ranks: RankGroup, outcome: Outcome) -> Outcome:
 
     A rank fails, too, because another one is gone, in the middle of what they do together.
     """
-    gone = "peer" in outcome.reason or "gloo" in outcome.traceback.lower()
-    if not gone:
+    if not ANOTHER.search(outcome.traceback):
         ranks.tell_failure(outcome.reason, outcome.where, outcome.advice, outcome.line)
     told = ranks.failure()
     if told is None:

@@ -61,7 +61,8 @@ def info_of(meta: dict[str, Any]) -> RunInfo:
     try:
         return msgspec.convert(values, RunInfo)
     except msgspec.ValidationError:
-        return info_of({**meta, "info": None})
+        kept = {"name": str(values["name"])} if meta.get("info") is None else {**meta, "info": None}
+        return info_of(kept)
 
 
 class KeptRun:

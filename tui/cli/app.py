@@ -171,7 +171,7 @@ def lr(
 
     with records_only() if json else contextlib.nullcontext(stdout()) as output:
         with refusals(traceback):
-            sweep_learning_rates(plan, output, json=json)
+            sweep_learning_rates(plan, own_words(ctx)[1:], output, json=json)
         output.flush()
         code = written(output)
     raise typer.Exit(code)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ...core.protocol.snapshot import Curve
@@ -32,8 +34,16 @@ FIELDS: Final = {
 """The object of `--json`."""
 
 
-def sweep_learning_rates(plan: Plan, output: Output, *, json: bool = False) -> None:
+def sweep_learning_rates(
+    plan: Plan, words: Sequence[str], output: Output, *, json: bool = False
+) -> None:
     """Build the run, sweep its learning rate, write what was found. Nothing is kept.
+
+    Args:
+        plan: what to build.
+        words: of the command line that asked for it, without the command.
+        output: where to write.
+        json: write one object instead of text.
 
     Raises:
         RecipeError: it can't be built, or has no learning rate.
@@ -63,15 +73,23 @@ def sweep_learning_rates(plan: Plan, output: Output, *, json: bool = False) -> N
     ]
     rows = [row for text in rows for row in wrap(clean(text), width)]
     rows += ["".join(part for part, _ in row).rstrip() for row in _drawn(found, width)]
-    told = f"no suggestion: {found.reason}"
+    told, command = f"no suggestion: {found.reason}", ""
     if found.suggestion is not None:
         largest = " in the group that has the largest" if info.groups else ""
         told = f"try lr {found.suggestion:g}{largest}: {found.reason}"
         if isinstance(plan, RecipePlan) or "lr" in plan.run.settings.known:
-            name = plan.recipe.name if isinstance(plan, RecipePlan) else str(plan.run.path)
-            told += f"; fivestep train {name} --lr {found.suggestion:g}"
-    rows += wrap(clean(told), width)
+            told += "; to train with it:"
+            command = _command(words, found.suggestion)
+    rows += [*wrap(clean(told), width), *filter(None, [command])]
     output.write("".join(clean(row) + "\n" for row in rows))
+
+
+def _command(words: Sequence[str], lr: float) -> str:
+    """The command that trains what was tested, with another learning rate."""
+    sets_lr = any(word.removeprefix("--set=").startswith("optimizer.lr=") for word in words)
+    changed = ["--set", f"optimizer.lr={lr:g}"] if sets_lr else ["--lr", f"{lr:g}"]
+    given = (word for word in words if word != "--traceback")
+    return shlex.join(["fivestep", "train", *given, *changed])
 
 
 def _drawn(found: LrRange, width: int) -> list[tuple[tuple[str, str], ...]]:

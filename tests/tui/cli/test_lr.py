@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,19 @@ def test_it_draws_the_curve_suggests_and_keeps_nothing(capsys: pytest.CaptureFix
     lr = words[words.index("try") + 2].strip(":")
     assert " ".join(words[-5:]) == f"fivestep train line-linear --lr {lr}"
     assert not Path(os.environ["FIVESTEP_RUNS"]).exists()
+
+
+def test_it_ends_with_the_command_that_trains_what_it_has_tested(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for words in (
+        "digits-mlp --optimizer SGD --batch-size 16 --set model.dropout=0.1",
+        "--seed=3 --set epochs=2 line-linear",
+    ):
+        told = run(capsys, *words.split())[0].splitlines()[-1]
+        assert re.fullmatch(f"fivestep train {re.escape(words)} --lr [0-9.e-]+", told)
+    told = run(capsys, "line-linear", "--set", "optimizer.lr=0.5")[0].splitlines()[-1]
+    assert re.search("--set optimizer.lr=0.5 --set optimizer.lr=[0-9.e-]+$", told)
 
 
 def test_as_json_it_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,10 @@ def to_csv(run: RunDirectory, to: str | None, *, epochs: bool) -> int:
             complain(f"some rows could not be written: {reason(error)}")
             return FAILED
         raise _unwritten(to, error) from error
+    if to is not None:
+        complain(
+            f"{to}: the numbers of run {run.name}, a row {'an epoch' if epochs else 'a batch'}"
+        )
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -269,6 +270,9 @@ def export(
     last: Annotated[
         bool, typer.Option("--last", help="With --safetensors: the newest weights.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace FILE if it is there.")
+    ] = False,
     runs_dir: RunsDirOption = None,
 ) -> None:
     """Export a run's numbers as CSV, a row a batch, or something else of it.
@@ -277,6 +281,7 @@ def export(
     """
     from ...core.storage.run_index import run_named
     from . import exports
+    from .predict import refuse_existing
 
     made = {
         "--output": output_file, "--parquet": parquet, "--safetensors": safetensors
@@ -291,6 +296,9 @@ def export(
         raise UsageError("--epochs is for CSV and --parquet", ctx)
     with refusals():
         directory = run_named(runs_folder(runs_dir), run)
+        for file in made.values():
+            if not overwrite and Path(file).is_file():  # /dev/stdout is none
+                refuse_existing(file)
         if tensorboard is not None:
             code = exports.to_tensorboard(directory, tensorboard)
         elif parquet is not None:

@@ -31,6 +31,12 @@ def _text(value: Any) -> str:
     return value
 
 
+def _folder(value: Any) -> str:
+    if not _text(value):
+        raise ValueError("a folder")
+    return str(value)
+
+
 def _switch(value: Any) -> bool:
     word = str(value).lower()
     if isinstance(value, (bool, str)) and word in (*YES, *NO):
@@ -66,7 +72,7 @@ class Preference:
 
 PREFERENCES: Final = {
     "theme": Preference("dark", "FIVESTEP_THEME", _theme),
-    "runs_dir": Preference("runs", "FIVESTEP_RUNS", _text, "--runs-dir"),
+    "runs_dir": Preference("runs", "FIVESTEP_RUNS", _folder, "--runs-dir"),
     "notify": Preference("", "FIVESTEP_NOTIFY", _text, "--notify"),
     "bell": Preference(True, "FIVESTEP_BELL", _switch, "--bell, --no-bell"),
     "fps": Preference(10.0, "FIVESTEP_FPS", _rate),
@@ -157,10 +163,12 @@ def _preferred(name: str, said: Any, in_file: Mapping[str, Any]) -> Preferred:
     for source, value in places:
         if value is None:
             continue
-        try:
-            return Preferred(about.read(value), source)
+        from_file = source == places[-1][0]
+        is_text = from_file and isinstance(value, str) and not isinstance(about.default, str)
+        try:  # in the file, unlike elsewhere, "no" is a text and no more
+            return Preferred(about.read(None if is_text else value), source)
         except ValueError as error:
-            place = f"{printable(source)}: {name}" if source == places[-1][0] else source
+            place = f"{printable(source)}: {name}" if from_file else source
             raise RecipeError(f"{place}: expected {error}, not {shown(value)}") from None
     return Preferred(about.default, "default")
 

@@ -46,7 +46,10 @@ def test_best_and_last_weights_are_safetensors(cli: Cli, tmp_path: Path) -> None
     assert (about["run"], about["model"], about["format"]) == ("one", "linear", "pt")
     for name, weights in store.best()["model"].items():
         assert torch.equal(tensors[name], weights)
-    assert "last checkpoint" in cli("export", "one", "--safetensors", str(file), "--last").out
+    assert (
+        "last checkpoint"
+        in cli("export", "one", "--safetensors", str(file), "--last", "--overwrite").out
+    )
     assert read_safetensors(file)[0]["batches_done"] == "50"
     library = pytest.importorskip("safetensors.torch")
     assert library.load_file(file).keys() == tensors.keys()
@@ -78,8 +81,24 @@ def test_numbers_are_a_parquet_file(cli: Cli, tmp_path: Path) -> None:
     table = parquet.read_table(file)
     assert table["batches_done"].to_pylist() == list(range(1, 51))
     assert str(table.schema.field("loss").type) == "double"
-    cli("export", "one", "--parquet", str(file), "--epochs")
+    cli("export", "one", "--parquet", str(file), "--epochs", "--overwrite")
     assert parquet.read_table(file)["metrics.r2"].to_pylist()[-1] > 0.5
+
+
+def test_a_file_that_is_there_is_only_replaced_if_asked(cli: Cli, tmp_path: Path) -> None:
+    cli(*RUN)
+    file = tmp_path / "one.csv"
+    assert (
+        f"{file}: the numbers of run one, a row a batch"
+        in cli("export", "one", "-o", str(file)).err
+    )
+    file.write_text("mine")
+    for kind in ("-o", "--safetensors"):
+        told = cli.refused("export", "one", kind, str(file))
+        assert "is there already; --overwrite replaces it" in told
+    assert file.read_text() == "mine"
+    cli("export", "one", "-o", str(file), "--overwrite", "--epochs")
+    assert len(file.read_text().splitlines()) == 3
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -70,6 +70,9 @@ def test_a_settings_file_moves_the_runs_and_picks_the_theme(
         ('theme = "blue"', 'theme: expected dark or light, not "blue"'),
         ("fps = 1000", "fps: expected a number from 0.5 to 30, not 1000"),
         ("bell = 3", "bell: expected true or false, not 3"),
+        ('bell = "no"', 'bell: expected true or false, not "no"'),
+        ('fps = "5"', 'fps: expected a number from 0.5 to 30, not "5"'),
+        ('runs_dir = ""', 'runs_dir: expected a folder, not ""'),
         ("fps =", "Invalid value (at end of document)"),
         ("keys = 1", "keys: expected a section, [keys], not 1"),
         ('keys.pose = "P"', 'keys: there is no command "pose"; did you mean pause?'),
@@ -80,8 +83,9 @@ def test_a_settings_file_moves_the_runs_and_picks_the_theme(
     ],
 )
 def test_settings_that_make_no_sense_are_refused(
-    cli: Cli, write: Write, text: str, line: str
+    cli: Cli, write: Write, monkeypatch: pytest.MonkeyPatch, text: str, line: str
 ) -> None:
+    monkeypatch.delenv("FIVESTEP_RUNS")
     file = write(text)
     assert cli.refused("presets") == f"{file}: {line}"
 

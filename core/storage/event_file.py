@@ -123,7 +123,9 @@ def _scalars(record: LogRecord) -> Iterator[tuple[str, float]]:
     """Names as TensorBoard's users expect them, and values; NaN where a loss was not finite."""
     kind = record["type"]
     lrs = record.get("lrs")
-    if isinstance(lrs, dict) and lrs:
+    if kind == "epoch":
+        pass  # its last batch has said with which it was trained
+    elif isinstance(lrs, dict) and lrs:
         yield from _numbers({f"lr/{name}": value for name, value in lrs.items()})
     else:
         yield from _numbers({"lr": record.get("lr")})

@@ -51,6 +51,7 @@ def test_scalars_have_the_names_steps_and_times_that_are_expected(tmp_path: Path
     assert times[6:] == pytest.approx([1.9e9, 1.9e9 + 0.1])  # it was resumed then
     assert math.isnan(losses[1])
     assert losses[3] == pytest.approx(0.2)
+    assert [step for step, _, _ in found["lr"]] == list(range(1, 9)), "one a batch"
     assert [(step, value) for step, _, value in found["epoch"]] == [(4, 1), (8, 2)]
     assert found["accuracy/validation"][1][2] == pytest.approx(0.9)
 

@@ -13,7 +13,7 @@ from typing import ClassVar, Final, Literal
 
 from ..protocol.commands import SPEEDS, Command, Show
 from ..protocol.snapshot import Change, Snapshot
-from ..protocol.steps import State
+from ..protocol.steps import State, Step
 from .kept_run import KeptRun, change_of
 from .log_file import LogRecord
 from .log_follower import LogFollower
@@ -86,8 +86,9 @@ class ReplayedRun(KeptRun):
         """Play faster (1) or slower (-1)."""
         with self._moving:
             self._move_on()
-            at = SPEEDS.index(self.speed) + by
-            self.speed = SPEEDS[min(max(at, 0), len(SPEEDS) - 1)]
+            speeds = sorted(SPEEDS, key=self._pace_of)
+            at = speeds.index(self.speed) + by
+            self.speed = speeds[min(max(at, 0), len(speeds) - 1)]
         self._look_soon.set()
 
     def send(self, command: Command) -> None:
@@ -96,12 +97,16 @@ class ReplayedRun(KeptRun):
 
     # The thread.
 
+    def _pace_of(self, speed: float | None) -> float:
+        """A speed in batches a second."""
+        return self.last / WHOLE if speed is None else speed
+
     def _move_on(self) -> None:
         """To where it is by now, if it plays."""
         now = perf_counter()
         if self.playing:
-            pace = self.last / WHOLE if self.speed is None else self.speed
-            self._wanted = min(self._wanted + (now - self._since) * pace, float(self.last))
+            on = (now - self._since) * self._pace_of(self.speed)
+            self._wanted = min(self._wanted + on, float(self.last))
             self.playing = self._wanted < self.last
         self._since = now
 
@@ -125,7 +130,11 @@ class ReplayedRun(KeptRun):
             self._newest = self._at(state)
 
     def _at(self, state: State) -> Snapshot:
-        return replace(self._picture(), state=state, saved=None)
+        s = replace(self._picture(), state=state, saved=None)
+        length = s.batches_per_epoch or self.info.batches_per_epoch
+        if state is State.PAUSED and s.batch != length:
+            s = replace(s, step=Step.DATA)  # it stands between two batches
+        return s
 
     def _load(self) -> None:
         """Read the whole log, and keep what it comes to now and then."""

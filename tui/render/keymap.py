@@ -206,7 +206,7 @@ _TABLE: Final = (
     KeyCommand("play_slower", ("less_than_sign", "comma"), "<", "slower",
                "Replay: play slower, down to a batch a second", "Replay", _replay, 4, ""),
     KeyCommand("play_faster", ("greater_than_sign", "full_stop"), ">", "speed",
-               "Replay: play faster, up to the whole run in half a minute", "Replay", _replay, 4),
+               "Replay: play faster; one of the speeds shows the whole run in half a minute", "Replay", _replay, 4),
     KeyCommand("traceback", ("T",), "T", "traceback",
                "Show where in the code it failed", "After the run",
                lambda at: at.traceback and (at.trouble or at.state is State.FAILED), 1,

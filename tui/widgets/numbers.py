@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from ...core.protocol.parameter_groups import MOST, lr_text
@@ -166,6 +167,8 @@ def _norm(s: Snapshot | None) -> tuple[str, str]:
 
 
 def _told(s: Snapshot) -> str:
+    if math.isnan(s.lr) and not s.batches_done:  # a log tells it with its first batch
+        return NOTHING
     return clean(lr_text(s.lr, s.lrs, learning_rate))
 
 

@@ -29,7 +29,8 @@ AT_THE_START: Final = (
 
 def at_the_start(s: Snapshot) -> bool:
     """Whether the run is paused, and nothing of it has happened yet."""
-    return s.state is State.PAUSED and s.step is Step.DATA and not s.batches_done
+    held = s.state is State.PAUSED and s.step is Step.DATA and not s.batches_done
+    return held and bool(s.phases)  # a replay has none, and other keys
 
 
 class StepsPanel(RunPanel):

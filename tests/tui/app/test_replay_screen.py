@@ -31,7 +31,12 @@ async def test_a_run_is_scrubbed_with_keys(size: tuple[int, int]) -> None:
         ):  # fmt: skip
             await pilot.press(*keys)
             await until(pilot, lambda batch=batch: f"REPLAY at batch {batch} of 100" in seen(app))
-        assert "PAUSED" in seen(app)
+        assert "PAUSED before the first batch" in seen(app)
+        assert "NaN" not in seen(app)
+        assert "shows one step at a time" not in seen(app)
+        await pilot.press("right", "right")
+        await until(pilot, lambda: "PAUSED before batch 3" in seen(app))
+        assert "▶  waiting for data" in seen(app)
         assert "play/stop" in seen(app).splitlines()[-1]
         await pilot.press("space")
         await until(pilot, lambda: "RUNNING" in seen(app))

@@ -4,6 +4,7 @@ trained where nobody answers. Needs no torch.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Iterable
@@ -78,7 +79,12 @@ class KeptRun:
 
     def __init__(self, directory: RunDirectory, why: str = "") -> None:
         self._directory, self.why = directory, why
-        self.info = info_of(directory.read_meta()[0])
+        meta = directory.read_meta()[0]
+        self.info = info_of(meta)
+        self.began = number_of(meta.get("started"))
+        """Seconds since 1970; NaN if no file tells."""
+        self.ended = math.nan
+        """Likewise."""
         self.location = RunLocation(str(directory.path))
         self._newest: Snapshot | None = None
         self._outcome: Outcome | None = None
@@ -162,6 +168,7 @@ class KeptRun:
         outcome = self._ended()
         if outcome != self._outcome:
             self._outcome, came = outcome, True
+            self.ended = number_of(self._directory.read_outcome()[0].get("ended"))
             run = summary(self._directory.path)
             resume = f"fivestep resume {run.name}" if run.resumable else ""
             self.location = RunLocation(str(self._directory.path), resume)

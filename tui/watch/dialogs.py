@@ -18,7 +18,7 @@ from ...core.protocol.snapshot import Outcome
 from ...core.training.own_code import own_row
 from ..render.format import clean, wrap
 from ..render.glossary import glossary
-from ..render.keymap import COMMANDS, NOT_FOREIGN, KeyCommand, keyed
+from ..render.keymap import COMMANDS, FILES, NOT_FOREIGN, KeyCommand, keyed
 from ..render.spans import Line, line, sized
 from ..widgets.banners import in_full
 from ..widgets.dialog import TextBox, command_rows
@@ -160,37 +160,48 @@ FOREIGN = (
     "This loop is a script's: saving, going back, validating and breaking it on purpose are left "
     "out, as only the script itself knows how."
 )
+REPLAY = (
+    "This run is played back from its log: it can be looked at, at any batch, and nothing of it is "
+    "changed. The words are explained below."
+)
+NOT_IN_REPLAY = ("Steer", "After the run")
 KEY = 11
 
 
 class HelpScreen(TextBox):
-    """Every command, grouped; of a loop that is not ours those that it can do."""
+    """Every command, grouped; of a loop that is not ours those that it can do, and of a replay
+    those that only look.
+    """
 
-    def __init__(self, *, foreign: bool = False, ascii: bool = False) -> None:
-        super().__init__("help", partial(help_lines, foreign=foreign), ascii=ascii)
+    def __init__(self, *, foreign: bool = False, replay: bool = False, ascii: bool = False) -> None:
+        make = partial(help_lines, foreign=foreign, replay=replay)
+        super().__init__("help", make, ascii=ascii)
 
 
-def help_lines(width: int, *, foreign: bool = False) -> list[Line]:
+def help_lines(width: int, *, foreign: bool = False, replay: bool = False) -> list[Line]:
     """The page for `width` cells: two columns where they fit."""
     groups: dict[str, list[KeyCommand]] = {}
-    for command in COMMANDS:
+    first = "Replay" if replay else "Steer"
+    for command in sorted(COMMANDS, key=lambda command: command.group != first):
+        if replay and (command.otherwise == FILES or command.group in NOT_IN_REPLAY):
+            continue
         if not (foreign and command.id in NOT_FOREIGN):
             groups.setdefault(command.group, []).append(command)
     column = (width - 3) // 2 if width >= 96 else width
     parts = {
         group: command_rows(group, commands, column, KEY) for group, commands in groups.items()
     }
-    intro = keyed(f"{INTRO} {FOREIGN}" if foreign else INTRO)
+    intro = REPLAY if replay else keyed(f"{INTRO} {FOREIGN}" if foreign else INTRO)
     rows: list[Line] = [line(text) for text in wrap(intro, max(1, width))]
     if column == width:
         for part in parts.values():
             rows += [(), *part]
         return [*rows, (), *glossary(width)]
-    left = [row for group in ("Steer", "Program") for row in ((), *parts[group])]
+    left = [row for group in (first, "Program") for row in ((), *parts[group])]
     right = [
         row
         for group, part in parts.items()
-        if group not in ("Steer", "Program")
+        if group not in (first, "Program")
         for row in ((), *part)
     ]
     for i in range(max(len(left), len(right))):

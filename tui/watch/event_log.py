@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Final
 
 from ...core.protocol.diagnosis import Severity, Verdict
 from ...core.protocol.snapshot import Change, Outcome, RunInfo, RunLocation, Snapshot
 from ...core.protocol.steps import State
+from ...core.storage.kept_run import KeptRun
 from ..render.format import clean, count, metric
 from ..render.keymap import BY_ID
 from ..widgets.messages import MessageKind, MessageLog
@@ -31,10 +33,20 @@ VERDICT_KINDS: Final[dict[Severity, MessageKind]] = {
 
 
 class EventLog:
-    """Turns what is new in a Snapshot into messages."""
+    """Turns what is new in a Snapshot into messages.
 
-    def __init__(self, info: RunInfo, log: MessageLog, location: RunLocation) -> None:
-        self._info, self._log, self._location = info, log, location
+    Args:
+        info, location: of the run.
+        log: takes the messages.
+        kept: the run if it is read from its files; what they give no time of has none.
+    """
+
+    def __init__(
+        self, info: RunInfo, log: MessageLog, location: RunLocation, kept: KeptRun | None = None
+    ) -> None:
+        self._info, self._log, self._location, self._kept = info, log, location, kept
+        self._now = None if kept is None else math.nan
+        """When something came about that is seen just now."""
         self._last: Change | None = None
         self._told: set[Change | tuple[int, float]] = set()
         """Changes and bests: a replay comes by them again."""
@@ -44,11 +56,12 @@ class EventLog:
         if not self._begun:
             self._begun = True
             # Before all that has happened until this first picture.
-            begun = [self._log.now() - snapshot.elapsed, *(c.time for c in snapshot.changes[:1])]
+            began = self._kept.began if self._kept else self._log.now() - snapshot.elapsed
+            began = min([began, *(c.time for c in snapshot.changes[:1])])
             seed = f", seed {self._info.seed}" if self._info.seed is not None else ""
-            self._log.add(f"run {clean(self._info.name)}{seed}", time=min(begun))
+            self._log.add(f"run {clean(self._info.name)}{seed}", time=began)
             if self._location.place:
-                self._log.add(f"kept in {clean(self._location.place)}", time=min(begun))
+                self._log.add(f"kept in {clean(self._location.place)}", time=began)
             for note in self._location.notes:
                 self._log.add(clean(note))
             if self._location.problem:
@@ -63,16 +76,18 @@ class EventLog:
         if best is not None and (best.epoch, best.value) not in self._told:
             self._told.add((best.epoch, best.value))
             name = self._info.metric_name
-            self._log.add(f"epoch {best.epoch}: best {clean(name)} {metric(name, best.value)}")
+            text = f"epoch {best.epoch}: best {clean(name)} {metric(name, best.value)}"
+            self._log.add(text, time=self._now)
 
     def end(self, outcome: Outcome) -> None:
         kind: MessageKind = "error" if outcome.state is State.FAILED else "info"
-        self._log.add(f"{outcome.state}: {clean(outcome.headline)}", kind)
+        time = None if self._kept is None else self._kept.ended
+        self._log.add(f"{outcome.state}: {clean(outcome.headline)}", kind, time)
 
     def judged(self, verdicts: tuple[Verdict, ...]) -> None:
         for verdict in verdicts:
             text = f"{verdict.what}. Try: {verdict.next} ({BY_ID['verdicts'].shown} tells why)"
-            self._log.add(clean(text), VERDICT_KINDS[verdict.severity])
+            self._log.add(clean(text), VERDICT_KINDS[verdict.severity], self._now)
 
     def _new(self, changes: tuple[Change, ...]) -> tuple[Change, ...]:
         """The changes after the one seen last."""

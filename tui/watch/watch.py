@@ -16,6 +16,7 @@ from textual.widgets import Input
 from ...core.protocol.commands import Show
 from ...core.protocol.snapshot import Outcome, RunLocation, Snapshot
 from ...core.protocol.steps import State, Step
+from ...core.storage.kept_run import KeptRun
 from ..headless.reporter import VerdictWatch
 from ..render.format import ago
 from ..render.glyphs import ascii_only
@@ -127,7 +128,8 @@ class WatchScreen(Screen[None]):
             self.pages.next_page()
         self._clock, self._live = clock, live
         self._location = kept
-        self._event_log = EventLog(source.info, self.messages, location)
+        read = source if isinstance(source, KeptRun) else None
+        self._event_log = EventLog(source.info, self.messages, location, read)
         self._verdicts = VerdictWatch(clock)
         self._alerts = alerts or Alerts("")
         self._pace = Pace(fastest=1 / preference("fps"))

@@ -389,7 +389,8 @@ class Actions:
             self._open(FailureScreen(outcome, ascii=self._ascii))
 
     def _help(self) -> None:
-        self._open(HelpScreen(foreign=self.situation.foreign, ascii=self._ascii))
+        at = self.situation
+        self._open(HelpScreen(foreign=at.foreign, replay=at.replay, ascii=self._ascii))
 
     def _change_theme(self) -> None:
         app = self._screen.app

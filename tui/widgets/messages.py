@@ -31,7 +31,7 @@ class Entry:
     """A message, cleaned when it came in."""
 
     time: float
-    """Seconds since 1970 (Unix time)."""
+    """Seconds since 1970 (Unix time); NaN if nobody knows."""
     text: str
     kind: MessageKind = "info"
 
@@ -53,7 +53,8 @@ class MessageLog:
         """Append a message; escape sequences and control characters are dropped.
 
         Args:
-            time: when it came about, if not now: it stands before what came up to `LATE` after it.
+            time: when it came about, if not now: it stands before what came up to `LATE` after it;
+                NaN if nobody knows.
         """
         text = clean(text[:LONGEST], lines=True).rstrip()
         if not text:
@@ -151,8 +152,13 @@ class MessagesPanel(Panel):
         return shown
 
     def _stamp(self, at: float) -> str:
-        """The time of day; of another day, as an earlier part of the run may be, its date."""
-        then, now = time.localtime(at), time.localtime(self.log_of_run.now())
+        """The time of day; of another day, as an earlier part of the run may be, its date; blanks
+        where it is not known.
+        """
+        try:
+            then, now = time.localtime(at), time.localtime(self.log_of_run.now())
+        except (ValueError, OverflowError, OSError):  # not known, or no time at all
+            return " " * 8
         today = (then.tm_year, then.tm_yday) == (now.tm_year, now.tm_yday)
         return time.strftime("%H:%M:%S" if today else "%d %b  ", then)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,10 @@ async def test_a_run_that_has_ended_can_be_looked_at(run: Path, size: tuple[int,
         assert "not in an attached screen" in why_not("r", app.screen.situation)
         for absent in ("pause", "picture", "run again", "detach"):
             assert absent not in seen(app).splitlines()[-1]
+        times = {entry.text[:8]: entry.time for entry in app.messages.entries()}
+        assert times["run line"] == watched.began
+        assert times["finished"] == watched.ended
+        assert math.isnan(times["epoch 4:"])
         await pilot.press("E")
         await until(pilot, lambda: "the epochs" in seen(app))
         await pilot.press("q")

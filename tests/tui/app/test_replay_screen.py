@@ -43,6 +43,11 @@ async def test_a_run_is_scrubbed_with_keys(size: tuple[int, int]) -> None:
         await pilot.press("space")
         await until(pilot, lambda: "PAUSED" in seen(app))
         assert "read from its files" in why_not("plus", app.screen.situation)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "esc closes" in seen(app))
+        assert "Replay: play on from here" in seen(app)
+        assert "Pause" not in seen(app)
+        await pilot.press("escape")
         await pilot.press("q")
         await until(pilot, lambda: app.leaving)
 

@@ -296,7 +296,7 @@ def export(
         raise UsageError("--epochs is for CSV and --parquet", ctx)
     with refusals():
         directory = run_named(runs_folder(runs_dir), run)
-        for file in made.values():
+        for file in filter(None, made.values()):
             if not overwrite and Path(file).is_file():  # /dev/stdout is none
                 refuse_existing(file)
         if tensorboard is not None:

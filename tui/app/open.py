@@ -10,7 +10,7 @@ from ...core.protocol.rank import this_rank
 from ...core.protocol.steps import State
 from ..setup.options import NOTHING, RunOptions
 from ..terminal.capture import captured
-from ..terminal.output import FAILED, complain, warnings_once
+from ..terminal.output import FAILED, complain, tell_left, warnings_once
 from ..terminal.signals import Signals, end_children
 from ..terminal.terminal import Settings, forget_size, is_gone
 from ..widgets.messages import MessageLog
@@ -40,6 +40,8 @@ def open_screen(start: RunBuilder | None, options: RunOptions = NOTHING) -> int:
         launch = app.launch if app is not None else None
         command = launch.kept.resume_command if launch is not None else ""
         settings.restore(f"fivestep: left at once; to resume: {command}\n" if command else "")
+        if launch is not None and launch.session is None and launch.outcome is None:
+            tell_left(launch.builder.abandon())
 
     with Signals(at_once) as signals:
         app = FivestepApp(start, log, options, signals)

@@ -10,7 +10,7 @@ from ..headless.text_reporter import best_weights, closing, resume_hint, stopped
 from ..render.faults import what_was_broken
 from ..render.format import clean, metric, number
 from ..setup.launch import Launch
-from ..terminal.output import FAILED, complain
+from ..terminal.output import FAILED, complain, tell_left
 
 
 def report(launch: Launch, signal: int | None) -> int:
@@ -19,6 +19,7 @@ def report(launch: Launch, signal: int | None) -> int:
         if signal is None and launch.outcome is not None:
             complain(launch.outcome.headline)  # it could not be built
             return FAILED
+        tell_left(launch.builder.abandon())
         return 128 + signal if signal else 0
     last, outcome = launch.session.latest(), launch.outcome
     assert last is not None

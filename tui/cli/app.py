@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -14,7 +16,8 @@ from ...presets.errors import RecipeError
 from ..render.format import clean
 from ..setup.preferences import take_preferences
 from ..terminal.imports import importing
-from ..terminal.output import REFUSED, Output, complain, records_only, stdout, written
+from ..terminal.output import REFUSED, Output, complain, records_only, stdout, tell_left, written
+from ..terminal.signals import Signals
 from . import run_commands, run_script
 from .arguments import (
     faults_of,
@@ -152,6 +155,14 @@ def show(
     _print(stdout(), recipe.to_toml())
 
 
+@contextlib.contextmanager
+def _nothing_kept(json: bool) -> Iterator[Output]:
+    """Where a command writes that keeps nothing: a signal ends it, and a line says so."""
+    signals = Signals(partial(tell_left, "nothing kept", ""), running=False)
+    with signals, records_only() if json else contextlib.nullcontext(stdout()) as output:
+        yield output
+
+
 @app.command("lr", cls=Plain)
 @with_options(RECIPE_OPTIONS, after="preset", without=("epochs", "early_stop", "lr", "compile"))
 def lr(
@@ -169,7 +180,7 @@ def lr(
     plan = plan_of(ctx)
     from .lr import sweep_learning_rates
 
-    with records_only() if json else contextlib.nullcontext(stdout()) as output:
+    with _nothing_kept(json) as output:
         with refusals(traceback):
             sweep_learning_rates(plan, own_words(ctx)[1:], output, json=json)
         output.flush()
@@ -209,7 +220,7 @@ def evaluate(
         else:
             plan = trained.plan()
             refuse_changes(ctx, plan)
-    with records_only() if json else contextlib.nullcontext(stdout()) as output:
+    with _nothing_kept(json) as output:
         with refusals(traceback):
             evaluate_plan(plan, output, json=json, trained=trained)
         output.flush()

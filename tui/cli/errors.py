@@ -128,6 +128,7 @@ def run_command(command: Any, arguments: Sequence[str]) -> int:
     try:
         code = command.main(list(arguments), prog_name="fivestep", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
+        complain("interrupted")
         return 130
     except Exception as error:
         if getattr(error, "exit_code", None) == REFUSED:  # a UsageError of the click that typer has

@@ -22,6 +22,7 @@ from ..terminal.output import (
     let_first_speak,
     print_traceback,
     stdout,
+    tell_left,
     warnings_once,
     written,
 )
@@ -47,7 +48,14 @@ def run(builder: RunBuilder, reporter: Reporter, *, show_traceback: bool = False
         SIGTERM, 141 if nobody reads stdout any more.
     """
     terminals = Terminals()
-    with surviving_streams(), warnings_once(), Signals(reporter.leave, running=False) as signals:
+
+    def leave() -> None:
+        reporter.leave()
+        if session is None:
+            tell_left(builder.abandon())
+
+    session: Session | None = None
+    with surviving_streams(), warnings_once(), Signals(leave, running=False) as signals:
         reporter.announce(builder)
         try:
             with reporter.loading(builder):

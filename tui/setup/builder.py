@@ -234,7 +234,7 @@ class RunBuilder:
             else:
                 session = make() if ranks is None else make(**ranks.from_first({}))
         except BaseException as error:
-            self._give_up()
+            self.abandon()
             if isinstance(error, StateError):
                 name = self.name if self.replay is None else self.replay.directory.name
                 raise RecipeError(f"{name}: {error}") from error
@@ -325,12 +325,17 @@ class RunBuilder:
             return False
         return True
 
-    def _give_up(self) -> None:
-        """Leave an earlier run as it was, and nothing of a new one."""
-        if self.directory is not None and self.resume is None:
-            self.directory.discard()
-        elif self.directory is not None:
+    def abandon(self) -> str:
+        """Leave an earlier run as it was, and nothing of a new one, before its first batch; what
+        that comes to, in words.
+        """
+        if self.directory is None:
+            return "nothing kept"
+        if self.resume is not None:
             self.directory.close()
+            return f"{self.name} is as it was"
+        self.directory.discard()
+        return f"{self.place} stays" if self.directory.path.exists() else "nothing kept"
 
     def _kept(self, make: Callable[..., Session], training: Training) -> Session:
         """The session with its directory; a new run that nobody named can go without."""
@@ -378,7 +383,7 @@ class RunBuilder:
                 text = f"{self.name}: its folder can't be written: {reason(error)}"
                 raise RecipeError(text) from error
             unkept = f"{self.place}: {reason(error)}"
-            if self.options.name:  # `_give_up` follows
+            if self.options.name:  # `abandon` follows
                 raise RunError(unkept) from error
             self.problem = f"nothing is kept: {unkept}"
             directory.discard()

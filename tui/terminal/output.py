@@ -236,6 +236,16 @@ def complain(text: str) -> None:
         print(f"fivestep: {text}", file=_Voice.stream or sys.stderr, flush=True)
 
 
+def tell_left(what: str, when: str = " before the first batch") -> None:
+    """One line on stderr of a process that is interrupted, from a signal handler too: it takes no
+    lock.
+    """
+    if not _Voice.name:
+        with contextlib.suppress(OSError):
+            text = f"fivestep: interrupted{when}; {clean(what)}\n"
+            os.write(2, text.encode(errors="replace"))
+
+
 def print_traceback(text: str, wanted: bool) -> None:
     """A traceback on stderr, if it is wanted."""
     if wanted:

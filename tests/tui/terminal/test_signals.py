@@ -13,6 +13,8 @@ from pathlib import Path
 
 from terminal import Terminal
 
+from fivestep.tui.setup.options import runs_folder
+
 ENDLESS = ["train", "line-linear", "--no-ui", "--epochs", "1000000", "--device", "cpu"]
 
 SLOW = """
@@ -121,9 +123,11 @@ def test_the_live_line_and_a_second_ctrl_c(tmp_path: Path) -> None:
     assert all(len(row) < 60 for row in drawn)
 
 
-def test_a_signal_while_loading_ends_at_once() -> None:
+def test_a_signal_while_loading_ends_at_once_and_leaves_nothing() -> None:
     with started() as process:
         assert process.stdout.readline().startswith(b"line-linear: ")
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 143
-        assert process.stderr.read() == b""
+        told = b"fivestep: interrupted before the first batch; nothing kept\n"
+        assert process.stderr.read() == told
+    assert not list(runs_folder().iterdir())

@@ -168,7 +168,13 @@ class FailIf:
     def __init__(self, text: str, comparison: Comparison) -> None:
         self.text, self._comparison = text, comparison
         metrics = [*comparison.metrics, *(f"best_{name}" for name in comparison.metrics)]
-        self._metrics = [name for name in metrics if re.fullmatch(r"[^\W\d]\w*", name)]
+        known = {
+            name
+            for run in comparison.runs
+            for name, value in comparison.values(run).items()
+            if value is not None and re.fullmatch(r"[^\W\d]\w*", name)
+        }
+        self._metrics = [name for name in metrics if name in known]
         names = {name: Name("validation", "") for name in (*self._metrics, *comparison.letters)}
         parse(text, (), names)  # what is wrong is told in its own columns
         self._condition = self._with_letters(names)

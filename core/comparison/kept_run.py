@@ -47,7 +47,11 @@ def read_run(directory: RunDirectory) -> Numbers:
 def _about(path: Path) -> str:
     run = summary(path)
     planned = "" if run.epochs_planned is None else f" of {run.epochs_planned}"
-    return f"{run.preset}, {run.state}, {run.epochs}{planned} epochs, {run.batches_done:,} batches"
+    epochs = f"epoch{'' if (run.epochs_planned or run.epochs) == 1 else 's'}"
+    batches = f"batch{'' if run.batches_done == 1 else 'es'}"
+    return (
+        f"{run.preset}, {run.state}, {run.epochs}{planned} {epochs}, {run.batches_done:,} {batches}"
+    )
 
 
 def _add(found: Numbers, record: LogRecord) -> None:

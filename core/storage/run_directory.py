@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -424,12 +425,22 @@ def _find(folder: Path, name_or_path: str) -> Path:
     try:
         mode = path.lstat().st_mode
     except OSError:
-        raise RunError(f"there is no run {name_or_path} in {shown(str(folder))}") from None
+        close = get_close_matches(path.name, _names(folder), n=1)
+        guess = f"; did you mean {close[0]}?" if close else ""
+        raise RunError(f"there is no run {name_or_path} in {shown(str(folder))}{guess}") from None
     if stat.S_ISLNK(mode):
         raise RunError(f"{name_or_path} is a link: give the path that it leads to")
     if not stat.S_ISDIR(mode) or not is_run(path):
         raise RunError(f"{name_or_path} in {shown(str(folder))} is not the folder of a run")
     return path
+
+
+def _names(folder: Path) -> list[str]:
+    """The names of the runs in a folder; none where it can't be read."""
+    try:
+        return [path.name for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+    except OSError:
+        return []
 
 
 def shown(text: str) -> str:

@@ -21,6 +21,7 @@ from ...core.storage.kept_run import KeptRun
 from ...core.storage.replayed_run import WHOLE, ReplayedRun
 from ...core.storage.run_directory import RunError
 from ...core.storage.run_index import RunSummary
+from ..browse.rows import epochs_of
 from ..render.format import ago, clean, counted
 from ..setup.attach import attach
 from ..setup.preferences import preference
@@ -69,8 +70,7 @@ class RunsScreen(Screen[None]):
 
 
 def _row(run: RunSummary) -> Content:
-    planned = f" of {run.epochs_planned}" if run.epochs_planned else ""
-    told = f"  {run.preset}, {run.epochs}{planned} epochs, {counted(run.batches_done, 'batch')}"
+    told = f"  {run.preset}, {epochs_of(run)}, {counted(run.batches_done, 'batch')}"
     if run.path is None:
         told = f"  {run.preset}, not kept"
     return Content.assemble((run.name, "bold"), clean(told))

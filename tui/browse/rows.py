@@ -9,7 +9,7 @@ from typing import Any, Final
 from rich.cells import cell_len
 
 from ...core.storage.run_index import RunSummary
-from ..render.format import clean, fit, metric, size
+from ..render.format import clean, counted, fit, metric, size
 from ..setup.attach import out_of_reach
 
 GAP: Final = "  "
@@ -55,6 +55,12 @@ def remark(run: RunSummary) -> str:
     if run.state == "crashed":
         return clean(run.reason) or "its process ended before anything was saved"
     return clean(run.reason)
+
+
+def epochs_of(run: RunSummary) -> str:
+    """How many were trained, of how many: "1 of 20 epochs"."""
+    planned = run.epochs_planned
+    return f"{run.epochs} of {'? epochs' if planned is None else counted(planned, 'epoch')}"
 
 
 def when(seconds: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -60,6 +60,15 @@ LISTING: Final = (
     KeyCommand("shell", ("ctrl+z",), "ctrl+z", "shell", "To the shell; fg comes back", "Program"),
     KeyCommand("help", ("question_mark", "f1"), "?", "help", "This page", "Program", footer=2),
 )  # fmt: skip
+
+FILTERING: Final = (
+    KeyCommand("list", ("enter",), "enter", "to the list", "Back to the list", "Look", footer=1),
+    KeyCommand("clear", ("escape",), "esc", "clear", "Clear the filter", "Look", footer=2),
+    KeyCommand("quit", ("ctrl+c",), "ctrl+c", "quit", "Leave fivestep", "Program", footer=3),
+)
+"""While a filter is typed: all other keys are text."""
+LOW, LOWEST = 14, 9
+"""Rows below which what stands around the list gives way to it."""
 
 SORTS: Final[dict[str, Callable[[RunSummary], tuple[float | str, ...]]]] = {
     "start": lambda run: (),  # as they come: the newest first
@@ -143,6 +152,8 @@ class RunListScreen(Screen[None]):
         & #about { height: 3; padding: 0 2; background: $background; }
         & Input { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
         & Input.-open { display: block; }
+        &.-low #about, &.-lowest #head { display: none; }
+        &.-lowest OptionList, &.-lowest OptionList:focus { border: none; }
         &.-ascii OptionList, &.-ascii OptionList:focus { border: ascii $border; }
     }
     """
@@ -182,6 +193,17 @@ class RunListScreen(Screen[None]):
         yield TextPanel(self._about, id="about", ascii=self._ascii)
         yield Input(placeholder="name, preset or state", compact=True, max_length=80)
         yield FixedBar(LISTING, id="bar", ascii=self._ascii)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.height < LOW, "-low")
+        self.set_class(event.size.height < LOWEST, "-lowest")
+
+    @on(events.DescendantFocus)
+    def _offer(self) -> None:
+        """In the footer, what keys do now."""
+        bar = self.query_one(FixedBar)
+        bar.commands = FILTERING if self.query_one(Input).has_focus else LISTING
+        bar.redraw()
 
     def on_mount(self) -> None:
         """Look at once, and again and again."""
@@ -248,7 +270,11 @@ class RunListScreen(Screen[None]):
         run = self._highlighted
         if run is None:
             return [()] * 3
-        facts = [run.preset, counted(run.batches_done, "batch"), f"{run.checkpoints} checkpoints"]
+        facts = [
+            run.preset,
+            counted(run.batches_done, "batch"),
+            counted(run.checkpoints, "checkpoint"),
+        ]
         if run.val_loss is not None:
             facts.append(f"val loss {number(run.val_loss)}")
         return [
@@ -271,11 +297,13 @@ class RunListScreen(Screen[None]):
         self._redraw()
 
     @on(Input.Submitted)
-    def _filter_done(self) -> None:
+    def _to_list(self) -> None:
         self.query_one(OptionList).focus()
 
     def on_command_bar_chosen(self, event: FixedBar.Chosen) -> None:
-        if event.command == "open":
+        if event.command == "list":
+            self._to_list()
+        elif event.command == "open":
             self.query_one(OptionList).action_select()
         else:
             self.action_run(event.command)

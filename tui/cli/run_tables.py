@@ -14,7 +14,7 @@ from ...core.storage.removal import remove_run, weight
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import RunSummary, run_named, summary
 from ...presets.file_settings import said
-from ..browse.rows import HEAD, aligned, cells, when
+from ..browse.rows import HEAD, aligned, cells, epochs_of, when
 from ..render.format import clean, counted, fit, metric, number, size
 from ..setup.attach import every_run
 from ..terminal.output import Output
@@ -164,8 +164,7 @@ def _missing(directory: RunDirectory, run: RunSummary) -> list[str]:
 
 
 def _trained(run: RunSummary) -> str:
-    planned = "?" if run.epochs_planned is None else run.epochs_planned
-    return f"{run.epochs} of {planned} epochs, {counted(run.batches_done, 'batch')}"
+    return f"{epochs_of(run)}, {counted(run.batches_done, 'batch')}"
 
 
 def _best(run: RunSummary) -> str | None:

@@ -40,7 +40,7 @@ async def opened(
     comparison = read_all(folder, words) if words else None
     app = RunsApp(folder, comparison, MessageLog(), Signals())
     async with app.run_test(size=size, notifications=True) as pilot:
-        await until(pilot, lambda: "?" in seen(app))
+        await until(pilot, lambda: "quit" in seen(app) or "?" in seen(app))
         yield app, pilot
         assert [panel.failure for panel in app.screen.query(Panel) if panel.failure] == []
 
@@ -53,9 +53,12 @@ async def test_runs_are_filtered_sorted_marked_and_compared(runs: Path) -> None:
         assert [run.name for run in app.screen.shown] == ["beta", "alpha", "gamma"]
         await pilot.press("slash", *"stop")
         await until(pilot, lambda: "1 of 3 runs" in seen(app))
+        await until(pilot, lambda: "to the list" in seen(app).splitlines()[-1])
+        assert "space" not in seen(app).splitlines()[-1]
         assert "beta" not in seen(app)
         await pilot.press("escape", "c")
         await until(pilot, lambda: "mark two runs" in seen(app))
+        assert "space" in seen(app).splitlines()[-1]
         await pilot.press("home", "space", "space", "c")
         await until(pilot, lambda: "A and B part at batch 8" in seen(app))
         assert "● A  beta" in seen(app)
@@ -84,6 +87,12 @@ async def test_a_run_is_removed_once_that_is_confirmed_and_never_a_live_one(runs
     assert (runs / "beta").is_dir()
     assert (runs / "gamma").is_dir()
     lock.release()
+
+
+async def test_a_small_window_shows_runs_before_all_else(runs: Path) -> None:
+    async with opened(runs, size=(20, 5)) as (app, pilot):
+        await until(pilot, lambda: all(name in seen(app) for name in ("alpha", "beta", "gamma")))
+        await pilot.pause()
 
 
 async def test_a_run_is_opened_in_the_place_of_the_list(runs: Path) -> None:

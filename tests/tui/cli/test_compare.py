@@ -51,11 +51,16 @@ def test_a_condition_decides_the_exit_code(cli: Cli, runs: Path) -> None:
     assert '--fail-if "val_loss > 1.02 * A": true of C' in told
     cli("compare", "a", "b", "--fail-if", "val_loss > 1.02 * A")
     assert "did you mean val_loss?" in cli.refused("compare", "a", "b", "--fail-if", "val_los > A")
+    known = cli.refused("compare", "a", "b", "--fail-if", "zzz > A").partition("known: ")[2]
+    assert "val_loss" in known
+    assert "best_lr" not in known  # of which no run has a best value
 
 
 def test_what_can_not_be_compared_gets_one_line(cli: Cli, runs: Path, tmp_path: Path) -> None:
     assert "name 2 to 26 runs" in cli.refused("compare", "a")
     assert "there is no run zzz" in cli.refused("compare", "a", "zzz")
+    keep(runs, "baseline", LOSSES)
+    assert "; did you mean baseline?" in cli.refused("compare", "a", "baselin")
     for name, text, problem in (
         ("metrics.csv", "a,b\n1,2\n", "no column of steps"),
         ("empty.csv", "step,loss\n", "no metric is in it"),

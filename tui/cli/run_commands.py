@@ -14,7 +14,7 @@ from ...presets.overrides import parse_set
 from ..render.format import clean
 from ..setup.options import RunOptions, runs_folder
 from ..terminal.imports import importing
-from ..terminal.output import on_a_terminal, stdout, written
+from ..terminal.output import complain, on_a_terminal, stdout, written
 from .arguments import (
     options_of,
     own_words,
@@ -63,7 +63,7 @@ def resume(
 
     At the very batch, bit for bit as if never interrupted.
     """
-    from ..setup.resume import resume_run
+    from ..setup.resume import NothingLeftError, resume_run
 
     options = options_of(ctx)
     if run is not None and file is None and run.endswith(".py"):
@@ -71,7 +71,11 @@ def resume(
     with refusals(traceback):
         given = {"epochs": _count("--epochs", epochs, ctx), "early_stop": early_stop}
         changes = dict(parse_set(f"{key}={said}") for key, said in given.items() if said)
-        builder = resume_run(run, options, file=file, changes=changes, force=force)
+        try:
+            builder = resume_run(run, options, file=file, changes=changes, force=force)
+        except NothingLeftError as told:
+            complain(str(told))
+            raise typer.Exit from told
         if detach:
             raise typer.Exit(_go_on_detached(builder, ctx))
     if (ranks := ranks_to_start(ctx, builder.ranks_before)) > 1:

@@ -18,6 +18,10 @@ from .options import RunOptions
 from .plan import FilePlan, Plan, RecipePlan
 
 
+class NothingLeftError(RunError):
+    """A run is finished: nothing of it is left to train."""
+
+
 def resume_run(
     name: str | None,
     options: RunOptions,
@@ -36,6 +40,7 @@ def resume_run(
         force: accept a recipe, a file or a module of it that was changed since.
 
     Raises:
+        NothingLeftError: it is finished, and no more is asked for; one line.
         RunError: there is no such run, or another process trains it; one line.
         RecipeError: it can't be resumed; one line.
     """
@@ -49,6 +54,8 @@ def resume_run(
     try:
         damage = directory.damage()
         plan = plan_again(directory, file, changes, force=force)
+        if not force:
+            _refuse_finished(directory, changes or {})
     except BaseException:
         directory.close()
         raise
@@ -57,6 +64,19 @@ def resume_run(
     if not first:
         return RunBuilder(plan, replace(options, keeps=False), None, request)
     return RunBuilder(plan, options, directory, request)
+
+
+def _refuse_finished(directory: RunDirectory, changes: Mapping[str, Any]) -> None:
+    """Raises NothingLeftError: all was trained, and the changes ask for no more."""
+    outcome = directory.read_outcome()[0]
+    trained, batches = {"epochs": outcome.get("epochs")}, outcome.get("batches")
+    saved = {file.stem for file in directory.checkpoints.glob("batch-*.pt")}
+    # Without the checkpoint of its end some of it would be lost.
+    whole = isinstance(batches, int) and f"batch-{batches:09}" in saved
+    if outcome.get("state") == "finished" and whole and changes in ({}, trained):
+        raise NothingLeftError(
+            f"{directory.name} is finished: nothing is left to train; --epochs N trains further"
+        )
 
 
 def resume_restarted(plan: Plan, options: RunOptions) -> RunBuilder | None:

@@ -19,7 +19,8 @@ def test_a_run_finishes_early_names_its_best_weights_and_goes_on_when_told_to(sh
     outcome = json.loads((run("early") / "outcome.json").read_text())
     assert outcome["state"] == "finished"
     assert outcome["epochs"] == outcome["best_epoch"] + 2
-    records = map(json.loads, shell("resume", "early", "--json").splitlines())
+    assert "nothing is left to train" in shell.resume("early")
+    records = map(json.loads, shell("resume", "early", "--json", "--force").splitlines())
     first, *_, last = records
     assert (first["early_stop"], first["min_delta"]) == (2, 0.0)
     assert (last["outcome"], last["epochs"]) == ("finished", outcome["epochs"])

@@ -268,7 +268,12 @@ def test_a_run_that_another_process_trains_is_left_alone(shell: Shell, stopped: 
 def test_a_finished_run_stays_as_it_is(shell: Shell) -> None:
     shell.train("whole")
     shutil.copytree(run("whole"), run("copy"))
-    assert "resumed at the end, behind epoch 4" in shell.resume("copy")
+    told = "nothing is left to train; --epochs N trains further"
+    before = files(run("copy"))
+    for words in ((), ("--epochs", "4")):
+        assert told in shell.resume("copy", *words)
+    assert files(run("copy")) == before
+    assert "resumed at the end, behind epoch 4" in shell.resume("copy", "--force")
     assert same(run("copy"), run("whole"))
 
 

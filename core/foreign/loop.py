@@ -217,6 +217,7 @@ class ForeignLoop:
             layers=picture.inside.layers,
             first_loss=self._record.first_loss,
             stretched=self._stretched,
+            should_fall=self.should_fall and self.progress.samples_done > 0,
         )
         return replace(picture, facts=facts)
 

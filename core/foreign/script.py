@@ -70,7 +70,7 @@ class ScriptLoop(ForeignLoop):
         self._passed: WeakSet[nn.Module] = WeakSet()
         """Modules that hold nothing of what is trained."""
         self._roots: WeakSet[nn.Module] = WeakSet()
-        """Those that do, and are hooked."""
+        """Those that do, and criteria: each is hooked once."""
         self._deep = 0
         """Calls of modules under way, one inside of another, while all are hooked."""
         self._by_hand: ByHand | None = None
@@ -273,10 +273,11 @@ class ScriptLoop(ForeignLoop):
 
     def _module_ends(self, module: nn.Module, given: Any, outputs: Any) -> None:
         self._deep = max(0, self._deep - 1)
-        criterion = self._deep == 0 and self._batches.worked and module in self._passed
+        outermost = self._deep == 0 and self._batches.worked
+        criterion = outermost and module in self._passed and module not in self._roots
         if criterion and isinstance(outputs, Tensor) and outputs.numel() == 1 and outputs.grad_fn:
             assert self._hooks is not None
-            self._passed.discard(module)
+            self._roots.add(module)
             self._has_criterion = True
             self._inferred.discard(Step.LOSS)
             self._hooks.add(module.register_forward_pre_hook, self._loss_begins)

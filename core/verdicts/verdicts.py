@@ -72,6 +72,8 @@ CAUSES: Final = frozenset(RULES) - {
 LOOP: Final = frozenset(RULES) - {"labels outside the classes", "labels stretched", "data-bound"}
 """What a step that was left out or misplaced can bring about."""
 
+ANY_LOSS: Final = frozenset(("non-finite", "data-bound", "labels stretched"))
+"""Rules that hold where the loss need not fall: in a GAN, or where no data are given."""
 _ORDER: Final[tuple[Severity, ...]] = ("danger", "warning", "note")
 
 
@@ -82,6 +84,8 @@ def find_verdicts(
 ) -> tuple[Verdict, ...]:
     """What is wrong with the run, the most severe first; empty for all that can be seen."""
     found = [verdict for rule in RULES.values() if (verdict := rule(info, s, facts)) is not None]
+    if not facts.should_fall:
+        found = [verdict for verdict in found if verdict.rule in ANY_LOSS]
     rules = {verdict.rule for verdict in found}
     causes = CAUSES & rules
     effects = {"not falling"} if causes else set()

@@ -37,8 +37,6 @@ SIGN_OF_LIFE: Final = 30.0
 """Seconds after which something is said where there is no live line."""
 JUDGED: Final = 2.0
 """Seconds from one look at what may be wrong to the next: each takes some milliseconds."""
-ANY_LOSS: Final = frozenset(("non-finite", "data-bound", "labels stretched"))
-"""Rules that hold where the loss need not fall: in a GAN, or where no data are given."""
 
 
 class LoopLines(Listener):
@@ -176,10 +174,8 @@ class LoopLines(Listener):
         """Say what is wrong by now, and was not before."""
         picture = self.loop.latest(curves=True)
         assert picture.facts is not None
-        learns_from_data = self.loop.should_fall and self.loop.progress.samples_done > 0
         for verdict in find_verdicts(self.loop.info, picture, picture.facts):
-            known = verdict.rule in self._rules
-            if not known and (learns_from_data or verdict.rule in ANY_LOSS):
+            if verdict.rule not in self._rules:
                 self._rules.add(verdict.rule)
                 self._alerts.judged((verdict,))
                 self._warn(verdict.line)

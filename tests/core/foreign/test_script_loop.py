@@ -519,6 +519,21 @@ def test_a_script_is_held_stepped_steered_and_stopped() -> None:
     assert person.loop.mailbox.newest.lr == 0.2
 
 
+def test_a_criterion_that_several_losses_share_holds_once_for_each() -> None:
+    script = """
+for features, labels in loader:
+    optimizer.zero_grad()
+    criterion(model(features), labels).backward()
+    criterion(model(features), 1 - labels).backward()
+    optimizer.step()
+"""
+    with Person(script) as person:
+        person.held()
+        steps = [person.take(Advance("phase")).step for _ in range(18)]
+    twice = [Step.FORWARD, Step.LOSS, Step.BACKWARD] * 2
+    assert steps == [Step.ZERO_GRAD, *twice, Step.UPDATE, Step.DATA] * 2
+
+
 def test_a_second_stop_is_at_once_whatever_is_asked_behind_it() -> None:
     loop = ScriptLoop()
     for command in (Stop(), Stop(), Show()):

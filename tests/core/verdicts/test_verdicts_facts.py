@@ -60,6 +60,14 @@ def test_a_label_past_the_last_class_and_what_the_criterion_leaves_out():
         assert len(find_verdicts(info, s, facts)) == expected
 
 
+def test_where_the_loss_need_not_fall_only_what_holds_of_any_loss_is_said():
+    info, moments = healthy()
+    s, _ = moments[0]
+    shifted = {"label_low": 1, "label_high": 3, "classes": 3, "stretched": ((8, 1), (8,))}
+    said = find_verdicts(info, s, VerdictInputs(**shifted, should_fall=False))
+    assert [verdict.rule for verdict in said] == ["labels stretched"]
+
+
 def test_a_model_that_stays_in_train_mode_while_it_is_validated(make_training):
     class Stubborn(nn.Sequential):
         def eval(self):

@@ -83,8 +83,8 @@ def _failed(error: ChildFailedError, terminal: Settings | None) -> int:
         if terminal is not None and Path(failure.error_file).is_file():
             complain(str(failure.message))  # it could not, beside the screen
         return int(failure.exitcode)
-    if terminal is not None:
-        terminal.restore()  # of the one that drew on it, maybe
+    if terminal is not None and not terminal.is_restored:  # the one that drew on it was killed
+        terminal.restore()
     name = signal.Signals(-failure.exitcode).name
     complain(f"rank {rank} was ended by {name}, and the others with it")
     return FAILED

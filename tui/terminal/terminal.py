@@ -120,6 +120,13 @@ class Settings:
         with contextlib.suppress(termios.error):
             self._before = termios.tcgetattr(0)
 
+    @property
+    def is_restored(self) -> bool:
+        """Whether whoever drew a screen on it has left it as it was."""
+        with contextlib.suppress(termios.error):
+            return self._before == termios.tcgetattr(0)
+        return True
+
     def restore(self, last_words: str = "") -> None:
         """Leave the terminal as it was, past the screen, and whatever state that is in.
 

@@ -32,6 +32,10 @@ SEARCHED: Final = 50
 """Updates of an optimizer for which its models are looked for; each call of any module pays."""
 
 
+class ExitError(SystemExit):
+    """The script has called `os._exit`."""
+
+
 class ByHand:
     """In the place of an optimizer where a script moves its parameters itself."""
 
@@ -115,6 +119,7 @@ class ScriptLoop(ForeignLoop):
         hooks.around(nn.Module, "zero_grad", self._zero_grad)
         hooks.around(torch, "compile", self._compiles)
         hooks.around(DataLoader, "__iter__", self._loader_begins)
+        hooks.around(os, "_exit", self._exits)
         self._hook_functions(hooks)
         self._begin(hooks)
         os.register_at_fork(after_in_child=self._leave_to_parent)
@@ -125,9 +130,20 @@ class ScriptLoop(ForeignLoop):
         if self._hooks is not None:
             self._hooks.over = True
 
+    def _exits(self, bare: Callable[[int], None], status: int) -> None:
+        """The script ends its process itself, past all that is done on the way out."""
+        try:
+            self.finish(ExitError(status))
+        finally:
+            bare(status)
+
     def _end(self, error: BaseException | None, step: Step) -> None:
         self._moved()
         super()._end(error, step)
+        if isinstance(error, ExitError):
+            at = self.progress
+            where = f"epoch {at.epoch + 1}, batch {at.batch + 1}"
+            self.outcome = Outcome(State.FAILED, f"ended by os._exit({error.code})", where)
 
     def finish(self, error: BaseException | None = None) -> Outcome:
         """The script is over; `error` has ended it. Every hook goes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ...core.protocol.parameter_groups import lr_text
 from ...core.protocol.snapshot import Outcome, RunInfo, Snapshot
 from ...core.protocol.steps import State
@@ -61,7 +63,8 @@ def summary(info: RunInfo, last: Snapshot, outcome: Outcome | None) -> tuple[str
         parts.append(f"val loss {number(last.val_loss)}")
     parts += [f"{name} {metric(name, value)}" for name, value in last.metrics]
     hand = f" (by hand ×{last.lr_factor:g})" if last.lr_factor != 1 else ""
-    parts.append(f"lr {lr_text(last.lr, last.lrs, number)}{hand}")
+    if not math.isnan(last.lr):  # of a script whose optimizer is gone
+        parts.append(f"lr {lr_text(last.lr, last.lrs, number)}{hand}")
     if outcome.state is State.FAILED and (broken := what_was_broken(last)):
         parts.append(f"broken on purpose: {broken}")  # else the first line says so
-    return first, "  last: " + ", ".join(parts)
+    return first, "  last: " + (", ".join(parts) or "nothing is known")

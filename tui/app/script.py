@@ -17,6 +17,7 @@ from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import Static
 
+from ...core.protocol.steps import State
 from ...core.serving.address import meeting_place
 from ...core.serving.client import RemoteRun, UnreachableError
 from ..render.format import clean
@@ -160,7 +161,7 @@ def run_on_screen(command: Sequence[str], options: ScriptOptions) -> int:
     """Run a script on the screen, until it has ended and the person leaves, or leaves it running.
 
     Returns:
-        Its exit code; 0 if it goes on.
+        Its exit code; of one whose process has not ended yet 1 if its training has failed, else 0.
     """
     forget_size()
     log = MessageLog()
@@ -180,14 +181,13 @@ def run_on_screen(command: Sequence[str], options: ScriptOptions) -> int:
             if signals.hung_up or is_gone():
                 let_go()
                 return 128 + HANGUP
-            return _left(app)
+            return tell_the_end(script, app.remote)
     finally:
         meet.unlink(missing_ok=True)
 
 
-def _left(app: ScriptApp) -> int:
+def tell_the_end(script: ScriptProcess, remote: RemoteRun | None) -> int:
     """Say what has become of the script; the exit code."""
-    script, remote = app.script, app.remote
     code, outcome = script.exit_code, None if remote is None else remote.outcome
     if code is None and outcome is not None:
         code = script.wait(PATIENCE)
@@ -201,6 +201,9 @@ def _left(app: ScriptApp) -> int:
         if outcome is not None and last is not None:
             for line in summary(remote.info, last, outcome):
                 print(clean(line))
+    if code is None and outcome is not None and remote is not None and not remote.lost:
+        print(clean(f"the script's process {script.process} has not ended yet"))
+        return FAILED if outcome.state is State.FAILED else 0
     if code is None:
         name = f"; to come back: fivestep attach {remote.name}" if remote is not None else ""
         print(clean(f"the script goes on, process {script.process}{name}"))

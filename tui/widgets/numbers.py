@@ -119,8 +119,8 @@ class NumbersPanel(RunPanel):
         """The learning rate, and what it is made of; a row for each of a few parameter groups."""
         note = line((f"   {clean(self.info.scheduler)}", "dim")) if self.info.scheduler else ()
         if s is not None and s.lr_factor != 1.0:
-            base = "schedule" if self.info.scheduler else "recipe"
-            note = line((f"   {base} ", "dim"), (f"× {s.lr_factor:g} by hand", "hand"))
+            base = "schedule " if self.info.scheduler else "" if self.info.foreign else "recipe "
+            note = line((f"   {base}", "dim"), (f"× {s.lr_factor:g} by hand", "hand"))
         if s is not None and len({lr for _, lr in s.lrs}) > 1 and len(s.lrs) <= MOST:
             names = [f"lr {clean(name)}" for name, _ in s.lrs]
             values = [learning_rate(lr) for _, lr in s.lrs]

@@ -88,7 +88,7 @@ class StepsPanel(RunPanel):
         if s.speed is not None:
             return f"{s.speed:g} steps a second" if s.speed > READABLE else ""
         took = sum(p.seconds or 0.0 for p in s.phases if p.step is not Step.VALIDATE)
-        return f"a batch takes {short_time(took)}" if took < READABLE else ""
+        return f"a batch takes {short_time(took)}" if 0 < took < READABLE else ""
 
     def _failed(self) -> Step | None:
         """The step that has failed, or that trouble holds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import textwrap
 import threading
 from dataclasses import dataclass, field
@@ -593,3 +594,24 @@ def test_a_mistake_of_ours_is_told_once_and_the_script_goes_on() -> None:
     assert complaints == [
         "could not go on watching (RuntimeError: a listener's); the script goes on without it"
     ]
+
+
+@pytest.mark.parametrize(("code", "state"), [(7, State.FAILED), (0, State.FINISHED)])
+def test_a_script_that_ends_its_process_itself_has_an_end(
+    code: int, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    exits = os._exit
+    seen = run(
+        f"""
+        import os
+        criterion(model(x), y).backward()
+        optimizer.step()
+        os._exit({code})
+        """
+    )
+    assert ended == [code]
+    assert os._exit is exits
+    assert (seen.outcome.state, "os._exit(7)" in seen.outcome.reason) == (state, code == 7)
+    assert seen.last.outcome == seen.outcome

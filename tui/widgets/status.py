@@ -129,9 +129,12 @@ class ProgressBars(RunPanel):
             self._elapsed = s.active  # a pause stands still, on the screen too
         done = s is not None and s.state is State.FINISHED
         epochs = info.epochs or None  # only the loop itself knows
-        epochs_done = 1.0 if done else max(0.0, epoch - 1 + per_epoch) / (epochs or 1)
-        if done:
+        epochs_done = max(0.0, epoch - 1 + per_epoch) / (epochs or 1)
+        if s is not None and done:
+            if s.last is not None and not s.batch:
+                epoch = s.last.epoch  # where it stopped early the next one never began
             batch, per_epoch = batches or batch, 1.0
+            epochs_done = epoch / epochs if epochs else 1.0
         finished = batch if done or batches is None else min(batch + 1, batches)
         rows = (
             ("epoch", epoch, epochs, epochs_done if epochs or done else 0.0),

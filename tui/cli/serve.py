@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from ...core.storage.run_directory import RunError
 from ...presets.errors import reason
+from ..setup.options import runs_folder
 from ..terminal.output import stdout
 from .errors import UsageError, refusals
 
@@ -42,7 +43,19 @@ def serve(
     from ..setup.detach import program
 
     with refusals():
+        if words:
+            _check(ctx.parent, words)
         run_server([*program(), *(words or ())], int(port))
+
+
+def _check(ctx: Any, words: list[str]) -> None:
+    """Refuse words that the command line would refuse: nobody is to open an address for that."""
+    _, command, rest = ctx.command.resolve_command(ctx, list(words))
+    params = command.make_context(words[0], list(rest), parent=ctx).params
+    if words[0] == "attach" and params["name"] is not None:
+        from ..setup.attach import attach_or_read
+
+        attach_or_read(runs_folder(params["runs_dir"]), params["name"]).close()
 
 
 def run_server(words: Sequence[str], port: int) -> None:

@@ -105,3 +105,9 @@ def test_a_port_that_is_none_or_taken_is_refused(cli: Cli) -> None:
         taken.listen()
         line = cli.refused("serve", "--port", str(taken.getsockname()[1]))
     assert "address already in use" in line
+
+
+def test_what_can_not_be_opened_is_refused_before_an_address_is_printed(cli: Cli) -> None:
+    assert "there is no command" in cli.refused("serve", "nosuch")
+    assert "there is no run" in cli.refused("serve", "attach", "nosuch")
+    assert "there is no option --nosuch" in cli.refused("serve", "--", "train", "--nosuch")

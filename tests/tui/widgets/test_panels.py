@@ -74,7 +74,7 @@ def test_an_epoch_that_never_began_is_not_counted_where_a_run_stopped_early() ->
     bars.snapshot = replace(picture(270), state=State.FINISHED)
     epoch, batch = (row.split() for row in text(bars.lines(120, 2)).splitlines())
     assert (epoch[:2], batch[:2]) == (["epoch", "6/20"], ["batch", "45/45"])
-    assert "30.0" in " ".join(epoch)
+    assert "30%" in "".join(epoch)
 
 
 def test_slow_motion_is_told_in_steps_not_in_a_mean_of_before() -> None:

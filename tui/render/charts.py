@@ -420,9 +420,14 @@ def _x_axis(
     name = view.across
     axis = ["─"] * inner
     labels: list[Span] = [(" ", "dim")] * inner
+    ticks = nice_ticks(across, max(2, inner // 8), whole=True)
+    in_a_row = len(ticks) > 1 and ticks[-1] - ticks[-2] == 1  # of these none may be missing
+    if in_a_row and column(ticks[-1]) == inner - 1 and inner >= 3 * len(name):
+        axis[-1] = "┬"
+        name = f"{view.label(ticks.pop())} {name}"  # they stand in the same corner
     room = inner - len(name) - 2 if inner >= 3 * len(name) else inner
     free = 0
-    for at in nice_ticks(across, max(2, inner // 8), whole=True):
+    for at in ticks:
         place, text = column(at), view.label(at)
         start = min(inner - len(text), max(0, place - len(text) // 2))
         if start < free or start + len(text) > room:

@@ -179,6 +179,12 @@ def test_the_axis_says_what_it_counts() -> None:
     assert "500" in narrow[-1]
 
 
+def test_few_epochs_are_all_on_the_axis() -> None:
+    losses = ChartSeries(curve([0.5, 0.4, 0.3]), "train")
+    rows = texts(chart([losses], 60, 14, ChartView(across="epochs")))
+    assert re.search(r"1 +2 +3 epochs$", rows[-1])
+
+
 def test_ticks_are_round() -> None:
     assert nice_ticks(Scale(0.06, 2.3), 5) == [0.5, 1.0, 1.5, 2.0]
     assert nice_ticks(Scale(0.01, 10, log=True), 4) == pytest.approx([0.01, 0.1, 1, 10])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -65,6 +66,8 @@ class LoopBatches:
         """Whether the oldest batch at hand has given gradients that no update has taken yet."""
         self._progress, self._ends_batch, self._ends_epoch = progress, end_batch, end_epoch
         self._by_update = by_update
+        self._last = 0
+        """Batches of the last epoch that is over; 0 before it."""
         self._leader: LoaderPass | None = None
         """The pass whose batches are counted; None between two of them."""
         self._given: deque[int] = deque()
@@ -134,6 +137,7 @@ class LoopBatches:
         if self.over:
             self.over = False
             if self._progress.batch:
+                self._last = self._progress.batch
                 self._ends_epoch()
 
     def works(self) -> None:
@@ -178,6 +182,11 @@ class LoopBatches:
         self._exhausted, self.over = False, True
 
     def finish_epoch(self) -> None:
-        """Close the epoch under way, whichever way it was left."""
+        """The loop is over: close the epoch under way, unless the loader had more batches for it,
+        and the epoch before it had more as well.
+        """
+        ended = self._exhausted or self.over
         self._finish_batches()
+        whole = min(self._last or math.inf, self.per_epoch or 0)
+        self.over = ended or self._progress.batch >= whole
         self.close()

@@ -26,6 +26,7 @@ from ..session.session import describe_data, describe_optimizer
 from ..training.device import describe_device, device_reader
 from ..training.failure import describe_failure
 from ..training.lazy import learnable
+from ..training.own_code import first_line
 from ..training.progress import Progress
 from .batches import LoaderPass, LoopBatches
 from .hooks import LoopHooks
@@ -282,6 +283,8 @@ class ForeignLoop:
 
     def _end(self, error: BaseException | None, step: Step) -> None:
         """Close the books; `error` has ended the loop, during `step`."""
+        at = self.progress
+        place = f"epoch {at.epoch + 1}, batch {max(1, at.batch + self._batches.worked)}"
         if self.mistake is None:
             self._book(Step.OTHER)
             self._take_losses(everything=True)
@@ -301,6 +304,8 @@ class ForeignLoop:
             self.outcome = replace(failed, where=where)
         elif stopped or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
             self.outcome = Outcome(State.STOPPED, stopped or "interrupted")
+        elif isinstance(error, SystemExit):
+            self.outcome = Outcome(State.STOPPED, f"left with {_exit_code(error)} in {place}")
         else:
             self.outcome = Outcome(State.STOPPED, f"left by {type(error).__name__}")
 
@@ -668,3 +673,11 @@ class ForeignLoop:
         rate = self._rate
         self._record.epoch(self.progress, rate.lr, rate.by_group, validated=validated)
         self.steering.epoch_ends()
+
+
+def _exit_code(error: SystemExit) -> str:
+    """What a process ends with: "exit code 1 (no data)" where it was given a text."""
+    code = error.code
+    if code is None or isinstance(code, int):
+        return f"exit code {code or 0:d}"
+    return f"exit code 1 ({first_line(error).partition(': ')[2]})"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
@@ -80,6 +82,8 @@ class ScriptLoop(ForeignLoop):
         self._by_hand: ByHand | None = None
         self._moves = False
         """Whether the script moves its parameters itself, now."""
+        self._left: tuple[int, SystemExit] | None = None
+        """`sys.exit()` as it was called last, and how many updates there were by then."""
         self._passes: WeakKeyDictionary[Any, LoaderPass] = WeakKeyDictionary()
         """Iterators of loaders."""
         self._hooked: set[type] = {Optimizer}
@@ -120,6 +124,9 @@ class ScriptLoop(ForeignLoop):
         hooks.around(torch, "compile", self._compiles)
         hooks.around(DataLoader, "__iter__", self._loader_begins)
         hooks.around(os, "_exit", self._exits)
+        hooks.around(sys, "exit", self._leaves)
+        if hasattr(builtins, "exit"):  # not without `site`
+            hooks.around(type(builtins.exit), "__call__", self._leaves)
         self._hook_functions(hooks)
         self._begin(hooks)
         os.register_at_fork(after_in_child=self._leave_to_parent)
@@ -145,12 +152,25 @@ class ScriptLoop(ForeignLoop):
             where = f"epoch {at.epoch + 1}, batch {at.batch + 1}"
             self.outcome = Outcome(State.FAILED, f"ended by os._exit({error.code})", where)
 
+    def _leaves(self, bare: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        try:
+            bare(*args, **options)
+        except SystemExit as error:  # its traceback would keep the script's variables
+            self._left = self.progress.updates, SystemExit(error.code)
+            raise
+
     def finish(self, error: BaseException | None = None) -> Outcome:
-        """The script is over; `error` has ended it. Every hook goes."""
+        """The script is over; `error` has ended it. Every hook goes.
+
+        Nothing keeps a SystemExit: without an error, `sys.exit()` has ended it if it was called and
+        nothing was trained since.
+        """
         hooks, step = self._hooks, self._now[0]
         if hooks is not None:
             self._hooks = None
             hooks.close()
+            if error is None and self._left is not None and self._left[0] == self.progress.updates:
+                error = self._left[1]
             if isinstance(error, SystemExit) and not error.code:
                 error = None
             self._safely(self._end, error, step)

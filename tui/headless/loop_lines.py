@@ -143,6 +143,8 @@ class LoopLines(Listener):
         why = ""
         if outcome.state is State.FAILED:
             why = f" in {outcome.place}: {outcome.reason},"
+        elif outcome.reason.startswith("left "):
+            why = f", {outcome.reason},"
         took = short_time(self.loop.latest().elapsed)
         self.say(f"{outcome.state}{why} after {done} in {took}")
         times = [f"{one.name} {one.mark}{percent(one.share)}" for one in self._times()]
@@ -162,6 +164,7 @@ class LoopLines(Listener):
         parts = [f"epoch {summary.epoch}", counted(summary.batches, "batch")]
         if self.loop.knows_loss:
             parts.append(f"train loss {number(summary.train_loss)}")
+            parts += self._last_losses()
         if summary.val_loss is not None:
             parts.append(f"validation loss ~{number(summary.val_loss)}")
         parts.append(f"{rate(summary.batches_per_second)} batches/s")
@@ -169,6 +172,12 @@ class LoopLines(Listener):
         self._notice()
         if perf_counter() - self._judged > JUDGED:
             self._judge()
+
+    def _last_losses(self) -> list[str]:
+        """Of each optimizer, where there are several: of a GAN no one loss tells enough."""
+        learners = self.loop.latest().learners
+        known = [f"{one.name} {number(one.loss)}" for one in learners if one.loss is not None]
+        return [f"last loss of {', of '.join(known)}"] if known else []
 
     def _judge(self) -> None:
         """Say what is wrong by now, and was not before."""
@@ -216,7 +225,7 @@ class LoopLines(Listener):
         parts = [f"epoch {picture.epoch}  batch {picture.batch}{of}"]
         parts.append(f"{rate(picture.batches_per_second)}/s")
         if self.loop.knows_loss:
-            parts.append(f"loss {number(picture.loss)}")
+            parts += self._last_losses() or [f"loss {number(picture.loss)}"]
         if picture.val_batch:
             parts.append(f"validation batch {picture.val_batch}")
         line = "  ".join(parts)

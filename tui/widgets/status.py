@@ -127,11 +127,12 @@ class ProgressBars(RunPanel):
             epoch, batch = s.epoch, s.batch
             per_epoch = min(1.0, batch / batches) if batches else 0.0
             self._elapsed = s.active  # a pause stands still, on the screen too
-        done = s is not None and s.state is State.FINISHED
+        # A script may leave in the midst of an epoch, and before the last one.
+        done = s is not None and s.state is State.FINISHED and not s.batch
         epochs = info.epochs or None  # only the loop itself knows
         epochs_done = max(0.0, epoch - 1 + per_epoch) / (epochs or 1)
         if s is not None and done:
-            if s.last is not None and not s.batch:
+            if s.last is not None:
                 epoch = s.last.epoch  # where it stopped early the next one never began
             batch, per_epoch = batches or batch, 1.0
             epochs_done = epoch / epochs if epochs else 1.0

@@ -144,7 +144,7 @@ def test_a_loop_left_early_counts_what_was_done():
             optimizer.step()
             if watched.progress.batches_done == 2:
                 break
-    assert (watched.progress.epoch, watched.progress.batches_done) == (1, 3)
+    assert (watched.progress.epoch, watched.progress.batches_done) == (0, 3)
 
 
 def test_a_watch_is_for_one_loop():

@@ -571,6 +571,40 @@ def test_however_a_script_ends_no_hook_stays(ends: str, state: State) -> None:
             assert not hasattr(getattr(kind, name, None), "watchers")
 
 
+@pytest.mark.parametrize(
+    ("leaves", "reason"),
+    [
+        ("sys.exit(3)", "left with exit code 3 in epoch 3, batch 2"),
+        ("exit('no more data')", "left with exit code 1 (no more data) in epoch 3, batch 2"),
+        ("raise SystemExit(3)", "2 epochs trained"),
+    ],
+)
+def test_a_script_that_leaves_in_an_epoch_has_not_trained_it(leaves: str, reason: str) -> None:
+    told = Keeper()
+    loop = ScriptLoop(told)
+    loop.install()
+    with pytest.raises(SystemExit):
+        bare(
+            f"""
+            import sys
+            for epoch in range(5):
+                for i, (features, labels) in enumerate(loader):
+                    optimizer.zero_grad()
+                    criterion(model(features), labels).backward()
+                    optimizer.step()
+                    if epoch == 0 and i == 0:
+                        try:
+                            sys.exit(5)  # and goes on
+                        except SystemExit:
+                            pass
+                    if epoch == 2 and i == 1:
+                        {leaves}
+            """
+        )
+    assert loop.finish().reason == reason  # as at the end of a process, which keeps no SystemExit
+    assert (loop.progress.epoch, loop.progress.batches_done, len(told.epochs)) == (2, 8, 2)
+
+
 def test_a_mistake_of_ours_is_told_once_and_the_script_goes_on() -> None:
     class Failing(Keeper):
         def batch(self, *at: Any) -> None:

@@ -13,8 +13,10 @@ import torch
 from doing import python
 from terminal import Terminal
 from torch import nn
+from torch.utils.data import DataLoader
 
 import fivestep
+from fivestep.core.foreign.script import ScriptLoop
 from fivestep.core.protocol.commands import SetLR, Stop
 from fivestep.core.protocol.steps import State
 from fivestep.core.storage.log_file import read_log
@@ -305,6 +307,33 @@ def test_a_watch_that_ends_last_says_whose_its_closing_lines_are(
     lines = capsys.readouterr().out.splitlines()
     assert [line.startswith("Linear: ") for line in lines] == [False, *[True] * (len(lines) - 1)]
     assert sum(line.startswith("Linear: finished after ") for line in lines) == 2
+
+
+def test_a_loop_that_leaves_the_process_says_with_what_and_where(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model, optimizer, _ = parts()
+    with pytest.raises(SystemExit), fivestep.watch(model, optimizer):
+        sys.exit("no more data")
+    expected = "stopped, left with exit code 1 (no more data) in epoch 1, batch 1, after 0 epochs"
+    assert expected in capsys.readouterr().out
+
+
+def test_an_epoch_of_several_optimizers_is_told_with_the_loss_of_each() -> None:
+    out = io.StringIO()
+    lines = loop_lines.LoopLines(out)
+    loop = ScriptLoop(lines)
+    loop.install()
+    lines.begin(loop)
+    models = nn.Linear(1, 1), nn.Linear(1, 1)
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.0) for model in models]
+    for batch in DataLoader(torch.ones(4, 1), batch_size=2):
+        for model, optimizer in zip(models, optimizers, strict=True):
+            model(batch).mean().backward()
+            optimizer.step()
+    loop.finish()
+    lines.end()
+    assert re.search(r"last loss of Linear \S+, of Linear 2 \S+  ", out.getvalue())
 
 
 def test_a_reason_with_an_escape_sequence_is_the_same_everywhere(

@@ -98,6 +98,16 @@ def test_progress_counts_and_stands_still_in_a_pause() -> None:
     assert text(bars.lines(120, 2)) == running
 
 
+@pytest.mark.parametrize(("batch", "shown"), [(0, ("6/20", "45/45")), (4, ("7/20", "5/45"))])
+def test_a_run_that_has_ended_early_is_shown_where_it_was(
+    batch: int, shown: tuple[str, str]
+) -> None:
+    bars = ProgressBars(INFO)
+    bars.snapshot = picture(state=State.FINISHED, batch=batch, epoch=7)
+    rows = text(bars.lines(120, 2)).splitlines()
+    assert [count in row for count, row in zip(shown, rows, strict=True)] == [True, True]
+
+
 def test_a_length_that_was_only_seen_is_marked_as_such() -> None:
     bars = ProgressBars(replace(INFO, batches_per_epoch=None))
     bars.snapshot = picture(batch=4, batches_per_epoch=12)

@@ -32,6 +32,7 @@ def _no_runs_of_others() -> Iterator[None]:
         tempfile.TemporaryDirectory(prefix="run-", ignore_cleanup_errors=True) as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
+        Path(folder).chmod(0o755)  # a test tries it as another user
         for variable in ("XDG_RUNTIME_DIR", "TMPDIR"):
             patch.setenv(variable, folder)
         patch.setattr(tempfile, "tempdir", folder)

@@ -122,7 +122,7 @@ async def test_each_change_is_told_once_and_in_order_whoever_steers(served: Serv
         assert script.taken(script.send(SetLR(1.0))) == ""
         await until(pilot, lambda: any("→ 1 " in entry.text for entry in log.entries()))
         told = [entry.text for entry in log.entries()]
-    changes = [change.line for change in served.session.snapshot().changes]
+    changes = [change.text for change in served.session.snapshot().changes]
     shown = [text.rpartition(" · batch ")[0] for text in told if " · batch " in text]
     assert shown == changes
     assert told[0].startswith("run line-linear")

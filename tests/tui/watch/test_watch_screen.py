@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +17,14 @@ from fivestep.core.protocol.commands import (
     Pause,
     Resume,
     ScaleLR,
+    Sender,
     SetSpeed,
     Show,
     Stop,
     Validate,
 )
 from fivestep.core.protocol.diagnosis import VerdictInputs
-from fivestep.core.protocol.snapshot import Outcome, Snapshot
+from fivestep.core.protocol.snapshot import Change, Outcome, Snapshot
 from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.render import keymap as commands
 from fivestep.tui.render.glossary import GLOSSARY
@@ -296,6 +298,17 @@ async def test_changes_by_hand_are_told_once() -> None:
         said = [entry.text for entry in app.watch_screen.messages.entries()]
         assert sum("lr ÷2" in text for text in said) == 1
         assert sum("went on" in text for text in said) == 1
+
+
+async def test_who_has_steered_is_named_where_it_is_somebody_else() -> None:
+    changes = tuple(
+        Change(0.0, 1, 5, f"lr {lr} by hand", "lr", Sender("ann", pid, "far"))
+        for lr, pid in ((0.1, os.getpid()), (0.2, 1))
+    )
+    async with watching(FakeSource(picture(changes=changes))) as (app, _):
+        said = [entry.text for entry in app.watch_screen.messages.entries()]
+        assert "lr 0.1 by hand · batch 5" in said
+        assert "lr 0.2 by hand (ann, process 1) · batch 5" in said
 
 
 @pytest.mark.parametrize("size", [(120, 36), (80, 24), (40, 16)])

@@ -291,8 +291,10 @@ class ForeignLoop:
             if self.progress.val_batch:
                 self._validation_ends()
             self._batches.close()
-            if error is None:
+            if error is None or isinstance(error, SystemExit):
                 self._batches.finish_epoch()
+            if isinstance(error, SystemExit) and at.epoch and not at.batch:
+                error = None  # it has left behind an epoch, with whatever code
             self._settle(backward=False)
         epochs, stopped = self.progress.epoch, self.steering.stopped
         if error is None and not stopped:

@@ -72,7 +72,10 @@ def resume(
         given = {"epochs": _count("--epochs", epochs, ctx), "early_stop": early_stop}
         changes = dict(parse_set(f"{key}={said}") for key, said in given.items() if said)
         try:
-            builder = resume_run(run, options, file=file, changes=changes, force=force)
+            tells_end = ctx.params["json"]
+            builder = resume_run(
+                run, options, file=file, changes=changes, force=force, tells_end=tells_end
+            )
         except NothingLeftError as told:
             complain(str(told))
             raise typer.Exit from told

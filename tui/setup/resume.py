@@ -29,6 +29,7 @@ def resume_run(
     file: str | None = None,
     changes: Mapping[str, Any] | None = None,
     force: bool = False,
+    tells_end: bool = False,
 ) -> RunBuilder:
     """An earlier run, ready to resume; holds its lock. Loads no torch.
 
@@ -38,6 +39,7 @@ def resume_run(
         file: the Python file of a run that came from one.
         changes: other epochs than it was to have, or another patience (early_stop), by key.
         force: accept a recipe, a file or a module of it that was changed since.
+        tells_end: take a finished run, too: whoever reads records waits for that of its end.
 
     Raises:
         NothingLeftError: it is finished, and no more is asked for; one line.
@@ -54,7 +56,7 @@ def resume_run(
     try:
         damage = directory.damage()
         plan = plan_again(directory, file, changes, force=force)
-        if not force:
+        if not (force or tells_end):
             _refuse_finished(directory, changes or {})
     except BaseException:
         directory.close()

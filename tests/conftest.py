@@ -33,10 +33,15 @@ def _no_runs_of_others() -> Iterator[None]:
         pytest.MonkeyPatch.context() as patch,
     ):
         Path(folder).chmod(0o755)  # a test tries it as another user
-        for variable in ("XDG_RUNTIME_DIR", "TMPDIR"):
-            patch.setenv(variable, folder)
+        patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", folder)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_runs_of_other_tests(_no_runs_of_others: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test leaves behind for a moment is no live run to the next."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="r"))
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+import psutil
 import pyte
 
 
@@ -131,6 +132,10 @@ class Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):  # what a shell has started, too
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
         self.process.kill()
         self.process.wait()
         self.close()

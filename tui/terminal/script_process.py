@@ -76,10 +76,6 @@ class ScriptProcess:
         self._thread.join(seconds)
         return self.exit_code
 
-    def leave(self) -> None:
-        """Let it go on, its output in the hands of its keeper."""
-        os.close(self._alive)
-
     def fit(self) -> None:
         """Let the script know how large the real terminal is now."""
         with suppress(termios.error):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from kept import keep  # tests is on the path
 from pictures import until
-from served import runtime
 from textual.pilot import Pilot
 
 from fivestep.core.storage.run_lock import RunLock
@@ -24,13 +23,6 @@ from fivestep.tui.widgets.panel import Panel
 from ..conftest import seen
 
 LOSSES = (0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_trains() -> Iterator[None]:
-    """But for what a test starts: runs of which nothing is kept are in the list, too."""
-    with runtime():
-        yield
 
 
 @pytest.fixture

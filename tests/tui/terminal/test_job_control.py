@@ -60,8 +60,9 @@ def test_lines_go_on_after_ctrl_z_and_fg() -> None:
         terminal.until("batches/s")
         stopped(terminal, "fivestep")
         terminal.rest(AWAY)
+        terminal.keep = True  # a line can be off the screen before it is looked at
         terminal.type("fg\r")
-        terminal.until(TOLD)
+        terminal.until(lambda _: TOLD.encode() in terminal.sent)
         terminal.type("\x03")
         terminal.until("interrupted after")
 

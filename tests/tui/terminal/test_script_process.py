@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,12 +67,21 @@ def test_control_c_reaches_what_is_in_front() -> None:
     assert "caught" in " ".join(texts(log))
 
 
+LEFT = """
+import os, sys
+from fivestep.tui.terminal.script_process import ScriptProcess
+script = ScriptProcess(("bash", "-c", sys.argv[1]), os.environ, lambda *_: None)
+script.start()
+script.keep_output_in(sys.argv[2])
+os._exit(0)
+"""
+
+
 def test_it_goes_on_where_nobody_looks_any_more(tmp_path: Path) -> None:
     log, go = tmp_path / "output.log", tmp_path / "go"
     os.mkfifo(go)
-    script, _ = begun("bash", "-c", f"read line < {go}; seq 10000; tty; echo the end")
-    script.keep_output_in(str(log))
-    script.leave()
+    command = f"read line < {go}; seq 10000; tty; echo the end"
+    subprocess.run([sys.executable, "-c", LEFT, command, str(log)], check=True)
     go.write_text("now\n")
     until(lambda: log.exists() and "the end" in log.read_text())
     assert "not a tty" not in log.read_text()

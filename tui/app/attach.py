@@ -25,14 +25,14 @@ from ..browse.rows import epochs_of
 from ..render.format import ago, clean, counted
 from ..setup.attach import attach
 from ..setup.preferences import preference
-from ..terminal.capture import captured
-from ..terminal.output import FAILED, warnings_once
+from ..terminal.output import FAILED
 from ..terminal.script_process import ScriptProcess
-from ..terminal.signals import HANGUP, Signals
-from ..terminal.terminal import Settings, forget_size, is_gone, let_go
+from ..terminal.signals import TERMINAL_GONE, Signals
+from ..terminal.terminal import Settings, forget_size, let_go
 from ..watch.watch import WatchScreen
 from ..widgets.messages import MessageLog
 from .app import FivestepApp
+from .open import show
 from .report import summary
 
 
@@ -177,15 +177,13 @@ def open_attached(folder: Path, runs: list[RunSummary], run: RemoteRun | KeptRun
     log = MessageLog()
     with Signals(partial(Settings().restore, "")) as signals:
         app = AttachApp(folder, runs, run, log, signals)
-        with captured(log.add), warnings_once():
-            app.run()
-        lost = signals.hung_up or is_gone()
+        lost = show(app, log, signals)
         watched = app.watched
         if watched is not None:
             watched.close()
         if lost:
             let_go()
-            return 128 + HANGUP
+            return TERMINAL_GONE
         code = signals.exit_code or 0
         return _left(watched) or code if isinstance(watched, RemoteRun) else code
 

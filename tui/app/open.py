@@ -45,14 +45,18 @@ def open_screen(start: RunBuilder | None, options: RunOptions = NOTHING) -> int:
 
     with Signals(at_once) as signals:
         app = FivestepApp(start, log, options, signals)
-        with captured(log.add), warnings_once():
-            app.run()
-        return _left(app, log, signals)
+        return _left(app, log, signals, lost=show(app, log, signals))
 
 
-def _left(app: FivestepApp, log: MessageLog, signals: Signals) -> int:
+def show(app: FivestepApp, log: MessageLog, signals: Signals) -> bool:
+    """Let the screen run until the person leaves; whether the terminal was lost."""
+    with captured(log.add), warnings_once():
+        app.run()
+    return signals.hung_up or is_gone()
+
+
+def _left(app: FivestepApp, log: MessageLog, signals: Signals, *, lost: bool) -> int:
     launch, caught = app.launch, signals.caught
-    lost = signals.hung_up or is_gone()
     # A screen that ends though nobody asked it to has failed, whatever its code says.
     broken = not app.leaving and caught is None and not lost
     if broken:

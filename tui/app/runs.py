@@ -18,14 +18,12 @@ from ..browse.run_list import RunListScreen
 from ..setup.attach import attach_or_read
 from ..setup.options import RunOptions
 from ..setup.resume import resume_run
-from ..terminal.capture import captured
-from ..terminal.output import warnings_once
-from ..terminal.signals import HANGUP, Signals
-from ..terminal.terminal import Settings, forget_size, is_gone, let_go
+from ..terminal.signals import TERMINAL_GONE, Signals
+from ..terminal.terminal import Settings, forget_size, let_go
 from ..widgets.messages import MessageLog
 from .app import FivestepApp
 from .attach import open_attached
-from .open import open_screen
+from .open import open_screen, show
 
 SIGNALLED: Final = 128
 """Exit codes from here on are those of signals."""
@@ -121,9 +119,7 @@ def _open(folder: Path, comparison: Comparison | None) -> tuple[RunsApp, int]:
     log = MessageLog()
     with Signals(partial(Settings().restore, "")) as signals:
         app = RunsApp(folder, comparison, log, signals)
-        with captured(log.add), warnings_once():
-            app.run()
-        if signals.hung_up or is_gone():
+        if show(app, log, signals):
             let_go()
-            return app, SIGNALLED + HANGUP
+            return app, TERMINAL_GONE
         return app, signals.exit_code or 0

@@ -23,16 +23,16 @@ from ...core.serving.client import RemoteRun, UnreachableError
 from ..render.format import clean
 from ..setup.detach import LOG
 from ..setup.script import ScriptOptions, environment
-from ..terminal.capture import captured
 from ..terminal.folded import last_lines
-from ..terminal.output import FAILED, complain, warnings_once
+from ..terminal.output import FAILED, complain
 from ..terminal.script_process import ScriptProcess
-from ..terminal.signals import HANGUP, Signals
-from ..terminal.terminal import forget_size, is_gone, let_go
+from ..terminal.signals import TERMINAL_GONE, Signals
+from ..terminal.terminal import forget_size, let_go
 from ..watch.dialogs import AskStop, StopAnswer
 from ..watch.script_input import ScriptInput
 from ..widgets.messages import MessageLog, MessagesPanel
 from .attach import AttachApp
+from .open import show
 from .report import summary
 
 KEYS = "enter answers the script · ctrl+c interrupts it · q leaves"
@@ -176,11 +176,9 @@ def run_on_screen(command: Sequence[str], options: ScriptOptions) -> int:
         with ForScript() as signals:
             script.start()
             app = ScriptApp(script, options, log, signals)
-            with captured(log.add), warnings_once():
-                app.run()
-            if signals.hung_up or is_gone():
+            if show(app, log, signals):
                 let_go()
-                return 128 + HANGUP
+                return TERMINAL_GONE
             return tell_the_end(script, app.remote)
     finally:
         meet.unlink(missing_ok=True)

@@ -212,6 +212,7 @@ FileOption = Annotated[
     str | None,
     typer.Argument(metavar="FILE", help="The Python file, for a run that came from one."),
 ]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there.")]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Accept a recipe or file that was changed since.")
 ]

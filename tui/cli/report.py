@@ -14,7 +14,7 @@ from ..render.format import clean
 from ..setup.options import runs_folder
 from ..terminal.output import stdout, written
 from .errors import refusals
-from .options import RunOption, RunsDirOption
+from .options import OverwriteOption, RunOption, RunsDirOption
 
 if TYPE_CHECKING:
     from ...core.comparison.comparison import Comparison
@@ -34,9 +34,7 @@ def report(
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Instead of NAME.html, here."),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace FILE if it is there.")
-    ] = False,
+    overwrite: OverwriteOption = False,
     runs_dir: RunsDirOption = None,
 ) -> None:
     """Write all about a run into one HTML file, readable without network."""

@@ -33,6 +33,7 @@ from .options import (
     EpochsOption,
     FileOption,
     ForceOption,
+    OverwriteOption,
     RunOption,
     RunsDirOption,
     SaveEveryOption,
@@ -277,9 +278,7 @@ def export(
     last: Annotated[
         bool, typer.Option("--last", help="With --safetensors: the newest weights.")
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace FILE if it is there.")
-    ] = False,
+    overwrite: OverwriteOption = False,
     runs_dir: RunsDirOption = None,
 ) -> None:
     """Export a run's numbers as CSV, a row a batch, or something else of it.
@@ -325,9 +324,7 @@ def predict(
     out: Annotated[
         str | None, typer.Option("--out", "-o", metavar="FILE", help="Instead of stdout.")
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace FILE if it is there.")
-    ] = False,
+    overwrite: OverwriteOption = False,
     last: Annotated[
         bool, typer.Option("--last", help="With the newest weights instead of the best.")
     ] = False,

@@ -26,7 +26,7 @@ from ..terminal.output import (
     warnings_once,
     written,
 )
-from ..terminal.signals import HANGUP, Signals, end_children
+from ..terminal.signals import TERMINAL_GONE, Signals, end_children
 from ..terminal.terminal import Terminals, is_gone, let_go, surviving_streams
 from .reporter import Ending, Reporter, give_up_data, tell_unkept
 from .text_reporter import TextReporter
@@ -182,7 +182,7 @@ def without_terminal(launch: Launch | None, before: Signals) -> int:
         The exit code: by the run's outcome; 129, as SIGHUP has it, if there was no run.
     """
     if launch is None:
-        return 128 + HANGUP
+        return TERMINAL_GONE
     if launch.outcome is None and not is_gone():  # SIGHUP was sent by hand
         complain(f"{GONE} without a screen; {_how_to_stop()}")
     let_go()

@@ -22,6 +22,8 @@ STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 HANGUP: Final = signal.SIGHUP
 SUSPEND: Final = signal.SIGTSTP
 CONTINUE: Final = signal.SIGCONT
+TERMINAL_GONE: Final = 128 + HANGUP
+"""The exit code of a screen whose terminal has gone away, where nothing of its own goes on."""
 
 
 class Signals:

@@ -10,6 +10,7 @@ from ...core.protocol.diagnosis import Severity, Verdict
 from ...core.protocol.snapshot import Change, Outcome, RunInfo, RunLocation, Snapshot
 from ...core.protocol.steps import State
 from ...core.storage.kept_run import KeptRun
+from ...core.storage.replayed_run import ReplayedRun
 from ..render.format import clean, count, metric
 from ..render.keymap import BY_ID
 from ..widgets.messages import MessageKind, MessageLog
@@ -48,8 +49,9 @@ class EventLog:
         self._now = None if kept is None else math.nan
         """When something came about that is seen just now."""
         self._last: Change | None = None
-        self._told: set[Change | tuple[int, float]] = set()
-        """Changes and bests: a replay comes by them again."""
+        self._told: set[Change] = set()
+        self._bests: set[tuple[int, float]] = set()
+        """Epoch and value: a replay comes by what it has told again."""
         self._begun = False
 
     def write(self, snapshot: Snapshot) -> None:
@@ -73,8 +75,8 @@ class EventLog:
             told = change.text if mine else change.line
             self._log.add(clean(told) + place, kind, change.time)
         best = snapshot.best_metric
-        if best is not None and (best.epoch, best.value) not in self._told:
-            self._told.add((best.epoch, best.value))
+        if best is not None and (best.epoch, best.value) not in self._bests:
+            self._bests.add((best.epoch, best.value))
             name = self._info.metric_name
             text = f"epoch {best.epoch}: best {clean(name)} {metric(name, best.value)}"
             self._log.add(text, time=self._now)
@@ -96,4 +98,6 @@ class EventLog:
         self._last = changes[-1]
         new = tuple(change for change in changes if change not in self._told)
         self._told.update(new)
+        if not isinstance(self._kept, ReplayedRun):  # elsewhere what is gone never comes again
+            self._told.intersection_update(changes)
         return new

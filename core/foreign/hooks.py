@@ -70,13 +70,7 @@ class LoopHooks:
         """Have `watching(bare, ...)` called in the place of a function of a class or a module;
         gives what undoes that earlier.
         """
-
-        def call(bare: Callable[..., Any], *args: Any, **options: Any) -> Any:
-            if is_dynamo_compiling() or self.over or get_ident() != self.thread:
-                return bare(*args, **options)
-            return watching(bare, *args, **options)
-
-        undo = _replaced(home, name, call)
+        undo = _replaced(home, name, (self, watching))
         self._undo.callback(undo)
         return undo
 
@@ -123,12 +117,13 @@ class _Hook:
 
 Added = tuple[Any, _Hook, Any]
 """What gives what registers a hook, the hook, and the handle that takes it away."""
-_WATCHERS: Final[dict[tuple[Any, str], list[Watching]]] = {}
+_Watcher = tuple[LoopHooks, Watching]
+_WATCHERS: Final[dict[tuple[Any, str], list[_Watcher]]] = {}
 """Who watches a function that was replaced, by its home and name."""
 
 
-def _replaced(home: Any, name: str, watching: Watching) -> Callable[[], None]:
-    """Have `watching(bare, ...)` called in the place of a function; gives what undoes it.
+def _replaced(home: Any, name: str, watcher: _Watcher) -> Callable[[], None]:
+    """Have a watcher called in the place of a function; gives what undoes it.
 
     Of several watches of one function, whichever ends last puts the bare one back.
     """
@@ -137,13 +132,12 @@ def _replaced(home: Any, name: str, watching: Watching) -> Callable[[], None]:
         bare, watchers = getattr(home, name), []
         setattr(home, name, _replacement(bare, watchers))
         _WATCHERS[home, name] = watchers
-    watchers.append(watching)
+    watchers.append(watcher)
 
     def undo() -> None:
-        if watching not in watchers:
-            return
-        watchers.remove(watching)
-        if not watchers:
+        before = len(watchers)
+        watchers[:] = [one for one in watchers if one is not watcher]
+        if before and not watchers:
             del _WATCHERS[home, name]
             now = getattr(home, name)
             if getattr(now, "watchers", None) is watchers:  # or somebody has replaced it since
@@ -152,14 +146,17 @@ def _replaced(home: Any, name: str, watching: Watching) -> Callable[[], None]:
     return undo
 
 
-def _replacement(bare: Callable[..., Any], watchers: list[Watching]) -> Callable[..., Any]:
+def _replacement(bare: Callable[..., Any], watchers: list[_Watcher]) -> Callable[..., Any]:
     """A function that goes through those who watch another one; without any it is that one."""
 
     @wraps(bare)
     def through(*args: Any, **options: Any) -> Any:
         call = bare
-        for watching in watchers:
-            call = partial(watching, call)
+        if not is_dynamo_compiling():
+            here = get_ident()
+            for hooks, watching in watchers:
+                if hooks.thread == here and not hooks.over:
+                    call = partial(watching, call)
         return call(*args, **options)
 
     @wraps(bare)

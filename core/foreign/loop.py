@@ -286,7 +286,7 @@ class ForeignLoop:
         at = self.progress
         place = f"epoch {at.epoch + 1}, batch {max(1, at.batch + self._batches.worked)}"
         if self.mistake is None:
-            self._book(Step.OTHER)
+            self._now_runs(Step.OTHER)
             self._take_losses(everything=True)
             if self.progress.val_batch:
                 self._validation_ends()
@@ -348,26 +348,17 @@ class ForeignLoop:
 
     # Which phase runs.
 
-    def _gate(self, step: Step, unless: Step | None = None) -> None:
-        """Let a phase begin, and do at this edge what was asked for.
+    def _now_runs(self, step: Step | None = None, unless: Step | None = None) -> None:
+        """Book the time of the phase that ran until now, or set it aside, and let another begin.
+        At the edge before one that is known, do what was asked for.
 
         Args:
-            step: it.
-            unless: what it was, if no `backward()` follows.
-        """
-        self._book(step, unless)
-        if self.mailbox.attention:
-            self._attend(step)
-
-    def _book(self, step: Step | None = None, unless: Step | None = None) -> None:
-        """Book the time of the phase that ran until now, or set it aside.
-
-        Args:
-            step: what begins; None where what comes next is not known.
+            step: it; None where what comes next is not known.
             unless: what it was, if no `backward()` follows.
         """
         # Each batch comes through here twelve times.
         here = perf_counter()
+        known = step
         if step is None:
             step = Step.UPDATE if self._updating is not None else Step.OTHER
         (running, since), otherwise = self._now, self._unless
@@ -376,6 +367,8 @@ class ForeignLoop:
             self._clock.spent[running] += here - since
         else:
             self._aside.append((running, otherwise, here - since))
+        if self.mailbox.attention and known is not None and known is not Step.OTHER:
+            self._attend(known)
 
     def _attend(self, step: Step) -> None:
         """Answer and hold at the edge before a phase. Raises KeyboardInterrupt to stop the loop."""
@@ -413,7 +406,7 @@ class ForeignLoop:
             if batches.over:
                 batches.close()
             batches.goes_on()
-            self._gate(Step.FORWARD)
+            self._now_runs(Step.FORWARD)
             if not batches.worked:
                 batches.works()
         else:
@@ -430,9 +423,9 @@ class ForeignLoop:
     def _compute_in_eval(self, step: Step) -> None:
         """A phase begins that is validation, unless `backward()` follows."""
         if torch.is_grad_enabled():
-            self._gate(step, unless=Step.VALIDATE)
+            self._now_runs(step, unless=Step.VALIDATE)
         else:
-            self._gate(Step.VALIDATE)
+            self._now_runs(Step.VALIDATE)
 
     def _forward_ends(self, model: nn.Module, _: Any, outputs: Any) -> None:
         self._depth = max(0, self._depth - 1)
@@ -449,9 +442,9 @@ class ForeignLoop:
         if learns and not self._has_criterion:
             self._inferred.add(Step.LOSS)
             unless = Step.UPDATE if self._updating is not None else Step.OTHER
-            self._gate(Step.LOSS, unless=unless)
+            self._now_runs(Step.LOSS, unless=unless)
         else:
-            self._book()
+            self._now_runs()
 
     def _validation_ends(self) -> None:
         """A validation is over: the model trains again."""
@@ -470,12 +463,12 @@ class ForeignLoop:
         if self._evaluates:
             self._compute_in_eval(Step.LOSS)
         else:
-            self._gate(Step.LOSS)
+            self._now_runs(Step.LOSS)
 
     def _loss_ends(self, criterion: nn.Module, given: Any, loss: Any) -> None:
         if not self._in_backward:
             self._reader.computed(loss)
-            self._book()
+            self._now_runs()
 
     def _cleared_by(self, owner: Any) -> list[Learner]:
         """Whose gradients `zero_grad()` of an optimizer or a module clears."""
@@ -485,12 +478,12 @@ class ForeignLoop:
         cleared = self._safely(self._cleared_by, owner)
         if not cleared or self._now[0] is Step.ZERO_GRAD:
             return bare(owner, *args, **options)
-        self._gate(Step.ZERO_GRAD)
+        self._now_runs(Step.ZERO_GRAD)
         for learner in cleared:
             if self._updating is None and learner.losses.forget():
                 self.should_fall = False  # as in a GAN, where the generator's are thrown away
         done = bare(owner, *args, **options)
-        self._book()
+        self._now_runs()
         return done
 
     def _scale(self, bare: Callable[..., Any], scaler: Any, outputs: Any) -> Any:
@@ -500,9 +493,9 @@ class ForeignLoop:
         return scaled
 
     def _clip(self, bare: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        self._gate(Step.CLIP)
+        self._now_runs(Step.CLIP)
         done = bare(*args, **options)
-        self._book()
+        self._now_runs()
         return done
 
     def _backward(self, bare: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -528,7 +521,7 @@ class ForeignLoop:
         loss = self._reader.read(of)
         if self.steering.busy:
             self.steering.before_backward(loss)
-        self._gate(Step.BACKWARD)
+        self._now_runs(Step.BACKWARD)
         return loss
 
     def _backward_ends(self, loss: Loss | None, of: Any, inputs: Any) -> None:
@@ -553,7 +546,7 @@ class ForeignLoop:
             self.should_fall = False
         if self.steering.busy:
             self.steering.after_backward()
-        self._book()
+        self._now_runs()
 
     def _learner_of(self, optimizer: Any) -> Learner | None:
         """What is known of an optimizer; None if it is not watched."""
@@ -565,7 +558,7 @@ class ForeignLoop:
             return
         learner.loss = learner.losses.take()
         self.steering.before_update(learner)
-        self._gate(Step.UPDATE)
+        self._now_runs(Step.UPDATE)
         self._updating = learner
         if self._rate.factor != 1.0:
             self._rate.put_on(learner)
@@ -576,7 +569,7 @@ class ForeignLoop:
             return
         if self._rate.plain:
             self._rate.take_off()
-        self._book(Step.OTHER)
+        self._now_runs(Step.OTHER)
         if self.steering.busy:
             self.steering.after_update(self._now[1])
         self._updating = None
@@ -610,23 +603,23 @@ class ForeignLoop:
             return
         if self._aside:
             self._settle(backward=False)
-        self._gate(Step.VALIDATE if validates else Step.DATA)
+        self._now_runs(Step.VALIDATE if validates else Step.DATA)
 
     def _gets_batch(self, one: LoaderPass, batch: Any) -> None:
         self._batches.gets(one, batch)
         if not self._batches.fetched_elsewhere:
-            self._book(Step.OTHER)
+            self._now_runs(Step.OTHER)
             self.steering.sees_batch(batch)
 
     def _pass_ends(self, one: LoaderPass) -> None:
         if not self._batches.fetched_elsewhere:
-            self._book(Step.OTHER)
+            self._now_runs(Step.OTHER)
         self._batches.pass_ends(one)
 
     def _count_batch(self, samples: int) -> None:
         """Count the batch that is over."""
         if self._now[0] is not Step.OTHER:
-            self._book(Step.OTHER)
+            self._now_runs(Step.OTHER)
         progress, loss = self.progress, None
         for i, learner in enumerate(self.learners):
             updated = learner.updated_by == progress.batches_done

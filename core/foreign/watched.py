@@ -101,7 +101,10 @@ class Watched(ForeignLoop):
 
         def safely(call: Callable[..., None], *args: Any) -> None:
             if not hooks.over:
-                self._safely(call, one, *args)
+                try:
+                    call(one, *args)
+                except Exception as error:
+                    self._fail(error)
 
         safely(self._pass_begins)
         source = iter(batches)

@@ -126,6 +126,7 @@ def work(preset: str, name: str, pairs: int) -> None:
         }
         print(json.dumps([two, in_turn(alone, pairs, None)]), flush=True)
     ranks.from_first(None)  # the other one waits
+    os._exit(0)  # as fivestep does: gloo's threads may outlast the interpreter, and abort it
 
 
 def measure(pairs: int) -> Iterator[Row]:

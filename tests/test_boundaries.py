@@ -47,8 +47,9 @@ def test_a_floor_loads_nothing_from_above(floor: str, forbidden: set[str]) -> No
             ["fivestep.tui.cli.main", "fivestep.tui.app.open", "fivestep.tui.choose.screen"],
             {*TORCH, "sklearn", "typer", "pydantic", "plotext"},
         ),
+        (["fivestep.tui.app.script"], {"torch", "sklearn"}),
     ],
-    ids=["the package", "what a face needs first", "a list of runs", "the first picture"],
+    ids=["the package", "what a face needs first", "a list of runs", "the first picture", "others"],
 )
 def test_what_is_there_without_torch(modules: list[str], absent: set[str]) -> None:
     code = f"import sys, {', '.join(modules)}; print(*sys.modules, hasattr(fivestep, 'nothing'))"

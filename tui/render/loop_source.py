@@ -6,12 +6,12 @@ import ast
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 
 from ...core.protocol.faults import Fault
 from ...core.protocol.steps import Step
-from ...core.training import loop
 
 Which = Literal["plain", "full", "broken"]
 """The guide's loop; the one with all else that a batch may need; that one with its faults."""
@@ -54,8 +54,9 @@ class CodeLine:
 @cache
 def loop_code(which: Which = "plain") -> tuple[CodeLine, ...]:
     """The loop over an epoch's batches; nothing where the source is not at hand."""
+    file = find_spec("...core.training.loop", __package__)  # importing it would import torch
     try:
-        source = Path(loop.__file__).read_text(encoding="utf-8")
+        source = Path(str(file and file.origin)).read_text(encoding="utf-8")
     except OSError:
         return ()
     functions = [

@@ -263,6 +263,7 @@ class ForeignLoop:
         for name in ("clip_grad_norm_", "clip_grad_value_"):
             hooks.around(nn.utils, name, self._clip)
         hooks.around(torch.jit, "script", hooks.without)
+        hooks.around(nn.Module, "eval", self._to_eval)
 
     def _learn(self, optimizer: Any) -> Learner:
         """Take an optimizer among those that are watched."""
@@ -288,8 +289,7 @@ class ForeignLoop:
         if self.mistake is None:
             self._now_runs(Step.OTHER)
             self._take_losses(everything=True)
-            if self.progress.val_batch:
-                self._validation_ends()
+            self._validation_ends()
             self._batches.close()
             if error is None or isinstance(error, SystemExit):
                 self._batches.finish_epoch()
@@ -400,8 +400,7 @@ class ForeignLoop:
             return
         self._evaluates = not model.training
         if model.training:
-            if self.progress.val_batch:
-                self._validation_ends()
+            self._validation_ends()
             batches = self._batches
             if batches.over:
                 batches.close()
@@ -446,9 +445,23 @@ class ForeignLoop:
         else:
             self._now_runs()
 
+    def _to_eval(self, bare: Callable[..., Any], module: Any) -> Any:
+        """A model is about to be validated, it may be: before its losses are looked up."""
+        self._safely(self._expect_validation, module)
+        return bare(module)
+
+    def _expect_validation(self, module: nn.Module) -> None:
+        trained = {id(one) for one in self.models}
+        if self._hooks is not None and any(id(one) in trained for one in module.modules()):
+            self._val_loss.begin(self._hooks)
+
     def _validation_ends(self) -> None:
-        """A validation is over: the model trains again."""
+        """The model trains again: a validation is over, if there was one."""
         loss = self._val_loss.end(self.progress.val_batch)
+        if not self.progress.val_batch:
+            return
+        if self._reader.composite:  # what is validated is a part of what is trained
+            loss = None
         self.progress.val_batch = 0
         spent = self._clock.spent[Step.VALIDATE]
         seconds, self._validated = spent - self._validated, spent
@@ -457,16 +470,19 @@ class ForeignLoop:
             self._record.validated(self.progress.batches_done, loss, {}, seconds)
             self.steering.validated()
 
-    def _loss_begins(self, *_: Any) -> None:
+    def _loss_begins(self, criterion: nn.Module, _: Any) -> None:
         if self._in_backward:
             return
         if self._evaluates:
+            self._val_loss.criterion_begins(criterion)
             self._compute_in_eval(Step.LOSS)
         else:
             self._now_runs(Step.LOSS)
 
     def _loss_ends(self, criterion: nn.Module, given: Any, loss: Any) -> None:
         if not self._in_backward:
+            if self._evaluates:
+                self._val_loss.criterion_ends(criterion, given, loss)
             self._reader.computed(loss)
             self._now_runs()
 
@@ -537,9 +553,8 @@ class ForeignLoop:
             if not self._batches.worked:
                 self._batches.works()
             self._batches.learned = True
-            if self.progress.val_batch:  # it was to learn, in eval mode
-                self._val_loss.end(0)
-                self.progress.val_batch = 0
+            self._val_loss.end(0)  # it was to learn, in eval mode
+            self.progress.val_batch = 0
         else:  # another optimizer's: no step of this one
             self._now = (Step.OTHER, self._now[1])
             self._settle(backward=False)

@@ -28,6 +28,8 @@ class LossReader:
         self._given: tuple[Loss, Any] | None = None
         """A loss that was computed, as it was then (a loop may divide it in place), and the node of
         autograd's graph that it comes from."""
+        self.composite: bool | None = None
+        """Whether the first loss was a sum of several parts, none of which is all of it."""
 
     def computed(self, loss: Any) -> None:
         """The criterion has given this."""
@@ -68,7 +70,10 @@ class LossReader:
         if given is not None and isinstance(loss, Tensor):
             node = loss.grad_fn
             if node is given[1] or _multiple_of(node, given[1]):
+                self.composite = bool(self.composite)
                 return given[0]
+        if self.composite is None and isinstance(loss, Tensor):
+            self.composite = _is_sum(loss.grad_fn)
         return _value(loss) if _is_number(loss) else None
 
     def let_go(self) -> None:
@@ -123,10 +128,24 @@ def _multiple_of(node: Any, origin: Any) -> bool:
     while node is not None:
         if node is origin:
             return True
-        if not node.name().startswith(("Mul", "Div")):
-            return False
-        inputs = [inner for inner, _ in node.next_functions if inner is not None]
-        if len(inputs) != 1:
-            return False
-        node = inputs[0]
+        node = _multiplied(node)
     return False
+
+
+def _multiplied(node: Any) -> Any:
+    """What a node of autograd's graph multiplies by a number; None if it does something else."""
+    if not node.name().startswith(("Mul", "Div")):
+        return None
+    inputs = _inputs(node)
+    return inputs[0] if len(inputs) == 1 else None
+
+
+def _is_sum(node: Any) -> bool:
+    """Whether a node of autograd's graph adds several up, multiplied by a number or not."""
+    while node is not None and (inner := _multiplied(node)) is not None:
+        node = inner
+    return node is not None and node.name().startswith(("Add", "Sub")) and len(_inputs(node)) > 1
+
+
+def _inputs(node: Any) -> list[Any]:
+    return [inner for inner, _ in node.next_functions if inner is not None]

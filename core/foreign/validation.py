@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .hooks import LoopHooks
 
@@ -21,7 +21,8 @@ LOSSES: Final = (
 
 
 class ValidationLoss:
-    """The mean of what these functions give, weighted by samples, from `begin` to `end`.
+    """The mean of what these functions give, or a criterion that calls them, weighted by samples,
+    from `begin` to `end`.
 
     Meanwhile they are hooked, and never while a model trains: what is compiled then would see it.
     """
@@ -33,9 +34,9 @@ class ValidationLoss:
         self._samples = self._calls = 0
 
     def begin(self, hooks: LoopHooks) -> None:
-        """A forward pass of a validation: hook them, if they are not."""
+        """A validation begins, as far as can be told: hook them, if they are not."""
         if not self._undo:
-            self._sum, self._samples, self._calls = 0.0, 0, 0
+            self._sum, self._samples, self._calls, self._inside = 0.0, 0, 0, False
             self._undo = [hooks.around(F, name, self._see) for name in LOSSES]
 
     def _see(self, bare: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -44,16 +45,32 @@ class ValidationLoss:
             loss = bare(*args, **options)
         finally:
             self._inside = outer
-        first = args[0] if args else options.get("input")
-        if not outer and isinstance(loss, Tensor) and isinstance(first, Tensor) and first.dim():
-            self._calls += 1
-            value, samples = loss.detach(), first.size(0)
-            if value.dim():
-                value, samples = value.sum(), value.numel()
-            elif options.get("reduction", "mean") != "sum":
-                value = value * samples
-            self._sum, self._samples = self._sum + value, self._samples + samples
+        if not outer:
+            first = args[0] if args else options.get("input")
+            self._add(loss, first, options.get("reduction", "mean"))
         return loss
+
+    def criterion_begins(self, criterion: nn.Module) -> None:
+        """A criterion is called: of one that is not torch's, what it gives is the loss."""
+        self._inside = not _is_torchs(criterion)
+
+    def criterion_ends(self, criterion: nn.Module, given: Any, loss: Any) -> None:
+        """It has given this for that."""
+        if self._undo and not _is_torchs(criterion):
+            self._inside = False
+            self._add(loss, given[0] if given else None, getattr(criterion, "reduction", "mean"))
+
+    def _add(self, loss: Any, first: Any, reduction: str) -> None:
+        # While something is compiled, what comes here has no values.
+        if type(loss) is not Tensor or not isinstance(first, Tensor) or not first.dim():
+            return
+        self._calls += 1
+        value, samples = loss.detach(), first.size(0)
+        if value.dim():
+            value, samples = value.sum(), value.numel()
+        elif reduction != "sum":
+            value = value * samples
+        self._sum, self._samples = self._sum + value, self._samples + samples
 
     def end(self, passes: int) -> float | None:
         """The validation is over: the loss, which waits for an accelerator; None if it is unknown.
@@ -61,8 +78,18 @@ class ValidationLoss:
         Args:
             passes: how often the model was called: a loss of several parts is not known.
         """
+        if not self._undo:
+            return None
         for undo in self._undo:
             undo()
-        known = bool(self._undo) and self._calls == passes and self._samples > 0
         self._undo = []
-        return float(self._sum) / self._samples if known else None
+        if not self._samples or self._calls != passes:
+            return None
+        try:
+            return float(self._sum) / self._samples
+        except RuntimeError:  # it has no value: it was inside of vmap
+            return None
+
+
+def _is_torchs(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torch.")

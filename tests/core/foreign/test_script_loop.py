@@ -174,6 +174,69 @@ def test_both_networks_of_a_gan_have_names_losses_and_steps_of_their_own() -> No
     assert {"loss Critic", "loss Generator"} <= dict(seen.last.curves).keys()
 
 
+VALIDATED = """
+    class Focal(nn.Module):
+        def forward(self, outputs, labels):
+            each = F.cross_entropy(outputs, labels, reduction="none")
+            return ((1 - torch.exp(-each)) ** 2 * each).mean()
+
+    focal = Focal()
+    for epoch in range(2):
+        model.train()
+        for features, labels in loader:
+            loss = LOSS
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        model.eval()
+        validation = []
+        with torch.no_grad():
+            for features, labels in DataLoader(loader.dataset, batch_size=12):
+                validation.append((LOSS).item())
+"""
+
+
+@pytest.mark.parametrize(
+    ("loss", "known"),
+    [
+        ("F.cross_entropy(model(features), labels)", True),  # looked up before the model is called
+        ("focal(model(features), labels)", True),
+        ("F.cross_entropy(model(features), labels) + model[0].weight.pow(2).sum()", False),
+    ],
+)
+def test_the_loss_of_a_validation_is_the_one_that_is_trained_or_unknown(
+    loss: str, known: bool
+) -> None:
+    seen = same_bits(VALIDATED.replace("LOSS", loss))
+    mean = sum(seen.left["validation"]) / 2
+    assert seen.last.val_loss == (pytest.approx(mean) if known else None)
+
+
+@pytest.mark.slow
+def test_what_is_compiled_behind_a_validation_meets_no_hook_of_ours() -> None:
+    seen = same_bits(
+        """
+        for epoch in range(2):
+            for features, labels in loader:
+                @torch.compile(backend="aot_eager")
+                def compiled(features, labels):
+                    return criterion(model(features), labels)
+
+                loss = compiled(features, labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+            model.eval()
+            with torch.no_grad():
+                criterion(model(x), y)
+            model.train()
+        """
+    )
+    assert seen.losses == seen.left["losses"]
+
+
 KINDS = {
     "functional loss, model.zero_grad": """
         for features, labels in loader:

@@ -17,10 +17,16 @@ from typing import Self
 
 import psutil
 import pyte
+from forked import Forked
+
+Process = subprocess.Popen[bytes] | Forked
 
 
 class Terminal:
-    """A command on a terminal of the given size; `screen` is what a person would see."""
+    """A command on a terminal of the given size; `screen` is what a person would see.
+
+    Python begins with torch imported, unless `fresh`.
+    """
 
     def __init__(
         self,
@@ -28,6 +34,7 @@ class Terminal:
         columns: int = 120,
         rows: int = 36,
         command: tuple[str, ...] = (sys.executable, "-m", "fivestep"),
+        fresh: bool = False,
         **environment: str,
     ) -> None:
         self.master, slave = pty.openpty()
@@ -42,12 +49,17 @@ class Terminal:
         self.before = termios.tcgetattr(slave)
         env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
         env |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", **environment}
-        self.process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=slave, stdout=slave, stderr=slave, env=env,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - tests only
-        )  # fmt: skip
+        self.process: Process
+        if command[0] == sys.executable and not fresh:
+            words = [*command[1:], *arguments]
+            self.process = Forked(words, [slave] * 3, env, terminal=True)
+        else:
+            self.process = subprocess.Popen(
+                [*command, *arguments],
+                stdin=slave, stdout=slave, stderr=slave, env=env,
+                start_new_session=True,
+                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+            )  # fmt: skip
         self._slave = slave
         self._open = [self.master, slave]
 

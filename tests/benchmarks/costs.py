@@ -57,7 +57,7 @@ def drain(terminal: Terminal, over: Callable[[], bool], patience: float) -> None
 def visible(preset: str, epochs: int, folder: Path) -> float:
     """Seconds of a batch with the screen."""
     words = ("train", preset, "--epochs", str(epochs), "--runs-dir", str(folder))
-    with Terminal(*words, "--no-hold", "--name", "visible") as terminal:
+    with Terminal(*words, "--no-hold", "--name", "visible", fresh=True) as terminal:
         drain(terminal, (folder / "visible" / "outcome.json").exists, 300)
         terminal.type("q")
         terminal.ended()
@@ -69,7 +69,8 @@ def screen_cost(preset: str, pairs: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder) / "ratios.json"
         script = str(Path(__file__).with_name("drawn.py"))
-        with Terminal(preset, str(pairs), str(found), command=(sys.executable, script)) as terminal:
+        command = (sys.executable, script)
+        with Terminal(preset, str(pairs), str(found), command=command, fresh=True) as terminal:
             drain(terminal, lambda: terminal.process.poll() is not None, 90 + 10 * pairs)
         ratios: list[float] = json.loads(found.read_text())
         return ratios

@@ -35,7 +35,7 @@ def seconds_until(terminal: Terminal, word: str) -> float:
 def key_to_effect(preset: str, presses: int = 100) -> list[float]:
     """Milliseconds from pressing space to PAUSED on the screen, at full training load."""
     took = []
-    with Terminal("train", preset, *ENDLESS) as terminal:
+    with Terminal("train", preset, *ENDLESS, fresh=True) as terminal:
         seconds_until(terminal, "RUNNING")
         for _ in range(presses):
             busy = time.perf_counter() + 0.3  # it shall train between two presses
@@ -54,7 +54,7 @@ def resized(preset: str, times: int = 30, seed: int = 0) -> tuple[list[float], l
     """
     chance = random.Random(seed)
     took, used = [], []
-    with Terminal("train", preset, *ENDLESS) as terminal:
+    with Terminal("train", preset, *ENDLESS, fresh=True) as terminal:
         seconds_until(terminal, "RUNNING")
         for _ in range(times):
             terminal.rest(3.0, draw=False)
@@ -92,7 +92,7 @@ def _screen_seconds(terminal: Terminal) -> float:
 
 def traffic(preset: str, seconds: float = 10.0) -> dict[str, list[float]]:
     """Bytes a second to a 120x36 terminal while training, and at rest; CPU at rest."""
-    with Terminal("train", preset, *ENDLESS) as terminal:
+    with Terminal("train", preset, *ENDLESS, fresh=True) as terminal:
         seconds_until(terminal, "RUNNING")
         running = _bytes_per_second(terminal, seconds)
         terminal.type(" ")
@@ -120,7 +120,7 @@ def leaving(preset: str, times: int = 5) -> list[float]:
     """Seconds from "stop and leave" to the end of the process."""
     took = []
     for _ in range(times):
-        with Terminal("train", preset, *ENDLESS) as terminal:
+        with Terminal("train", preset, *ENDLESS, fresh=True) as terminal:
             seconds_until(terminal, "RUNNING")
             terminal.type("q")
             terminal.until("leave fivestep")

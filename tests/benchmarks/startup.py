@@ -68,7 +68,7 @@ def _picture(readable: Callable[[str], bool]) -> float:
     chunks: list[tuple[float, bytes]] = []
     start = time.perf_counter()
     # What comes is only kept, and looked at afterwards: reading it as a terminal takes a while.
-    with Terminal(command=FIVESTEP, columns=COLUMNS, rows=ROWS) as terminal:
+    with Terminal(command=FIVESTEP, fresh=True, columns=COLUMNS, rows=ROWS) as terminal:
         while not all(word in b"".join(data for _, data in chunks) for word in LAST):
             if not select.select([terminal.master], [], [], PATIENCE)[0]:
                 raise TimeoutError("the screen never came")

@@ -29,7 +29,8 @@ def trial(kind: str, folder: Path, chance: random.Random) -> str:
     words += ["--save-every", "1h"]  # the checkpoint that is found must be the one at the end
     words += ["--no-ui"] if kind.startswith("no screen") else []
     command = PLAIN if kind == "loading" else COMMAND
-    with Terminal(*words, command=command, **environment(folder)) as terminal:
+    fresh = kind == "loading"
+    with Terminal(*words, command=command, fresh=fresh, **environment(folder)) as terminal:
         terminal.keep = True
         shown = {"loading": "loading torch"}.get(kind, "loss" if "--no-ui" in words else "RUNNING")
         terminal.until(shown)

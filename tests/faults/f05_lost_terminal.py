@@ -16,7 +16,7 @@ from pathlib import Path
 
 from faults.kept_run import COMMAND, PLAIN, environment, in_situations, left
 from faults.result import Result
-from terminal import Terminal
+from terminal import Process, Terminal
 
 EPOCHS = 20
 BATCHES = 25 * EPOCHS
@@ -76,7 +76,8 @@ def trial(kind: str, folder: Path, chance: random.Random) -> str:
     """What was lost; "" if nothing was."""
     slow = folder / "slow"
     slow.touch()
-    terminal = Terminal(command=_command(kind), **environment(folder))
+    fresh = kind == "loading"
+    terminal = Terminal(command=_command(kind), fresh=fresh, **environment(folder))
     process = terminal.process
     try:
         _bring_to(kind, terminal)
@@ -107,7 +108,7 @@ def trial(kind: str, folder: Path, chance: random.Random) -> str:
     return wrong or ("" if len(found.batches) == BATCHES else "it did not train to its end")
 
 
-def _busy(process: subprocess.Popen[bytes]) -> bool:
+def _busy(process: Process) -> bool:
     """Whether the process finds no rest, once it had the time to see what happened."""
     end = time.monotonic() + PATIENCE / 4
     while process.poll() is None and time.monotonic() < end:
@@ -126,7 +127,7 @@ def _used(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
+def _wait(process: Process) -> int:
     """The exit code of a process."""
     try:
         return process.wait(PATIENCE)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
+
+from forked import python
 
 
 @dataclass(frozen=True)
@@ -35,15 +33,9 @@ def in_own_process(module: str, trials: int, seed: int) -> Result:
     Raises:
         RuntimeError: it did not come to its end.
     """
-    tests = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, (tests, os.environ.get("PYTHONPATH"))))
-    done = subprocess.run(
-        [sys.executable, "-m", module, str(trials), str(seed)],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{module} ended with {done.returncode}: {done.stderr[-2000:]}")
+    try:
+        done = python("-m", module, str(trials), str(seed))
+    except AssertionError as error:
+        raise RuntimeError(f"{module}: {str(error)[-2000:]}") from None
     found = json.loads(done.stdout)
     return Result(**(found | {"notes": tuple(found["notes"])}))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
+
+from forked import Forked  # tests is on the path
 
 SCRIPT = """
 import signal
@@ -36,13 +36,15 @@ print(last.elapsed - last.active)
 
 
 def test_time_in_which_the_process_was_stopped_is_left_out() -> None:
-    child = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "trains\n"
-    os.kill(child.pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, child.pid, os.WSTOPPED)
-    threading.Event().wait(1.5)  # a shorter stop is no matter
-    os.kill(child.pid, signal.SIGCONT)
-    told, left_out = child.communicate(timeout=60)[0].split("\n")[:2]
+    out, end = os.pipe()
+    child = Forked(["-c", SCRIPT], [0, end, 2])
+    os.close(end)
+    with os.fdopen(out) as printed:
+        assert printed.readline() == "trains\n"
+        child.send_signal(signal.SIGSTOP)
+        threading.Event().wait(1.5)  # a shorter stop is no matter
+        child.send_signal(signal.SIGCONT)
+        told, left_out = printed.read().split("\n")[:2]
+    assert child.wait() == 0
     assert told.startswith("the process was stopped for ")
     assert float(left_out) > 1

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from doing import python
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -208,18 +207,3 @@ def test_without_a_kernel_training_goes_on_with_torchs_own_optimizer(
         ours.step()
         theirs.step()
         assert_same(ours, theirs)
-
-
-def test_training_a_preset_does_not_import_torchs_compiler() -> None:
-    script = (
-        "import sys\n"
-        "from fivestep.core.session.session import Session\n"
-        "from fivestep.presets.build import build\n"
-        "from fivestep.presets.recipe import load\n"
-        "for optimizer in ('SGD', 'Adam', 'AdamW'):\n"
-        "    changes = {'epochs': 1, 'optimizer.name': optimizer}\n"
-        "    session = Session(build(load('iris-mlp', changes)))\n"
-        "    assert session.run().state == 'finished'\n"
-        "print('torch._dynamo' in sys.modules)\n"
-    )
-    assert python("-c", script).stdout == "False\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from doing import python
+from forked import python
 from terminal import Terminal
 from torch import nn
 from torch.utils.data import DataLoader
@@ -90,7 +90,7 @@ def test_the_live_line_is_cut_to_a_narrow_terminal() -> None:
 
 
 def test_the_live_line_gives_way_to_what_the_script_prints() -> None:
-    own = "print('my own line'); print('and half a', end=''); next(lines); print()"
+    own = "print('my own line'); print('and half a', end='', flush=True); next(lines); print()"
     code = LOOP.replace("OWN", own)
     with Terminal(command=(sys.executable, "-c", code)) as terminal:
         terminal.until("and half a")

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from doing import python
+from forked import python
 from terminal import Terminal
 
 from ..conftest import Cli

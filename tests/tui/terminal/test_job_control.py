@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
 
+import psutil
 from terminal import Terminal  # tests is on the path
 
 RUN = ("train", "line-linear", "--epochs", "1000000", "--no-save")
@@ -73,7 +73,8 @@ def test_a_screen_without_a_shell_stays_and_survives_sigstop() -> None:
         terminal.type("\x1a")
         terminal.until("no shell to go to")
         terminal.process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, terminal.process.pid, os.WSTOPPED | os.WNOWAIT)
+        while psutil.Process(terminal.process.pid).status() != psutil.STATUS_STOPPED:
+            terminal.read()
         terminal.rest(AWAY)
         terminal.process.send_signal(signal.SIGCONT)
         terminal.until(TOLD)

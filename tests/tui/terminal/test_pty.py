@@ -81,7 +81,7 @@ def test_ctrl_c_asks_and_a_second_one_stops_but_keeps_the_screen() -> None:
 
 
 def test_ctrl_c_while_torch_loads_leaves_at_once() -> None:
-    with Terminal("train", "digits-cnn") as terminal:
+    with Terminal("train", "digits-cnn", fresh=True) as terminal:
         terminal.until("loading torch")
         terminal.type("\x03")
         assert terminal.ended() in (0, 130)
@@ -144,7 +144,7 @@ def broken(self):
         FAULT
 
 WatchScreen.tick = broken
-raise SystemExit(open_screen(RunBuilder.nowhere(RecipePlan(load("line-linear", {"epochs": 600})))))
+raise SystemExit(open_screen(RunBuilder.nowhere(RecipePlan(load("line-linear", {"epochs": 200})))))
 """
 
 
@@ -153,7 +153,7 @@ def test_a_fault_of_the_screen_does_not_end_the_run(fault: str) -> None:
     code = BROKEN_SCREEN.replace("FAULT", fault)
     with Terminal(command=(sys.executable, "-c", code), rows=60) as terminal:
         terminal.until("training goes on without it")
-        terminal.until("finished after 600 epochs")
+        terminal.until("finished after 200 epochs")
         assert terminal.ended() == 1
         assert terminal.attributes == terminal.before
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+from forked import Forked, python
 from terminal import Terminal
 
 from fivestep.tui.setup.options import runs_folder
@@ -19,6 +21,7 @@ ENDLESS = ["train", "line-linear", "--no-ui", "--epochs", "1000000", "--device",
 
 SLOW = """
 import os, sys, threading
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 from fivestep.presets import build
 from fivestep.tui.cli import main as entry
 
@@ -59,24 +62,26 @@ entry.main()
 
 
 @contextlib.contextmanager
-def started(*options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """An endless run in lines, whose streams are pipes."""
-    command = [sys.executable, "-m", "fivestep", *ENDLESS, *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    with process:
+def started(*options: str) -> Iterator[tuple[Forked, BinaryIO, BinaryIO]]:
+    """An endless run in lines, and what reads its streams."""
+    (out, out_end), (err, err_end) = os.pipe(), os.pipe()
+    process = Forked(["-m", "fivestep", *ENDLESS, *options], [0, out_end, err_end])
+    os.close(out_end)
+    os.close(err_end)
+    with os.fdopen(out, "rb") as printed, os.fdopen(err, "rb") as errors:
         try:
-            yield process
+            yield process, printed, errors
         finally:
             process.kill()
 
 
 def test_ctrl_c_leaves_a_complete_record() -> None:
-    with started("--json") as process:
-        assert json.loads(process.stdout.readline())["type"] == "run_start"
+    with started("--json") as (process, printed, errors):
+        assert json.loads(printed.readline())["type"] == "run_start"
         process.send_signal(signal.SIGINT)
-        records = [json.loads(line) for line in process.stdout]
+        records = [json.loads(line) for line in printed]
         assert process.wait() == 130
-        assert process.stderr.read() == b""
+        assert errors.read() == b""
     (change,) = (record for record in records if record["type"] == "change")
     assert change["kind"] == "stop"
     assert records[-1]["type"] == "run_end"
@@ -85,24 +90,24 @@ def test_ctrl_c_leaves_a_complete_record() -> None:
 
 
 def test_a_reader_that_takes_one_line_ends_the_run_quietly() -> None:
-    with started("--json") as process:
-        assert process.stdout.readline()
-        process.stdout.close()
-        assert process.stderr.read() == b""
+    with started("--json") as (process, printed, errors):
+        assert printed.readline()
+        printed.close()
+        assert errors.read() == b""
         assert process.wait() == 141
 
 
 def test_stdout_carries_records_and_nothing_else() -> None:
-    done = subprocess.run([sys.executable, "-c", CHATTY], capture_output=True, check=True)
+    done = python("-c", CHATTY)
     types = [json.loads(line)["type"] for line in done.stdout.splitlines()]
     assert types == ["run_start", *["batch"] * 25, "epoch", "run_end"]
-    assert b"python says hello" in done.stderr
-    assert b"a descriptor says hello" in done.stderr
+    assert "python says hello" in done.stderr
+    assert "a descriptor says hello" in done.stderr
 
 
 def test_the_live_line_and_a_second_ctrl_c(tmp_path: Path) -> None:
     hold = tmp_path / "hold"
-    command = ("sh", "-c", 'exec "$@" 2>/dev/null', "sh", sys.executable, "-c", SLOW, str(hold))
+    command = (sys.executable, "-c", SLOW, str(hold))
     with Terminal(command=command, columns=60, rows=24, TERM="xterm", NO_COLOR="1") as terminal:
         terminal.keep = True
         terminal.until("epoch  2/20  batch")
@@ -124,10 +129,10 @@ def test_the_live_line_and_a_second_ctrl_c(tmp_path: Path) -> None:
 
 
 def test_a_signal_while_loading_ends_at_once_and_leaves_nothing() -> None:
-    with started() as process:
-        assert process.stdout.readline().startswith(b"line-linear: ")
+    with started() as (process, printed, errors):
+        assert printed.readline().startswith(b"line-linear: ")
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 143
         told = b"fivestep: interrupted before the first batch; nothing kept\n"
-        assert process.stderr.read() == told
+        assert errors.read() == told
     assert not list(runs_folder().iterdir())

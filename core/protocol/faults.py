@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -34,6 +35,11 @@ class FaultInfo:
     """What you should now see."""
     why: str
     """Why that happens; for when it has been seen."""
+
+
+def faults_named(names: Iterable[str] | None) -> tuple[Fault, ...]:
+    """Those of these names that this fivestep knows."""
+    return tuple(Fault(name) for name in names or () if name in tuple(Fault))
 
 
 @dataclass(frozen=True, slots=True)

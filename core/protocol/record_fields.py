@@ -81,6 +81,8 @@ CHANGE: Final[Fields] = {
     "rewind, save, schedule, suspended, warning)",
     "text": _TEXT,
     "by": "user, pid and host of the process that asked for it, if another one did; else null",
+    "switches": "all that is wrong with the loop on purpose from here on, a list; null where the "
+    "change says nothing of it",
 }
 LOST: Final[Fields] = {
     "records": "records missing here because the disk took none (it was full, say)",
@@ -325,7 +327,7 @@ def ranks_values(epoch: int | None, times: tuple[RankTimes, ...], text: str) -> 
 
 def change_values(change: Change) -> dict[str, Any]:
     """What the record of a change says, by field."""
-    values = asdict(change) | {"batches_done": change.batch}
+    values = asdict(change) | {"batches_done": change.batch, "switches": change.faults}
     return {name: values[name] for name in CHANGE}
 
 

@@ -147,6 +147,8 @@ class Change:
     of itself: break, compile, model, replay, save, schedule, resumed, rewind, warning."""
     by: Sender | None = None
     """Who asked for it from another process."""
+    faults: tuple[Fault, ...] | None = None
+    """All that is wrong with the loop on purpose from here on; None where nothing is said of it."""
 
     @property
     def line(self) -> str:

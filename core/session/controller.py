@@ -329,9 +329,9 @@ class Controller:
         begun = sorted(wanted - now)
         progress.faults_so_far = tuple(dict.fromkeys((*progress.faults_so_far, *begun)))
         for fault in begun:
-            self._note(f"broken on purpose: {fault.info.label}", "switch")
+            self._note(f"broken on purpose: {fault.info.label}", "switch", wanted)
         for fault in sorted(now - wanted):
-            self._note(f"mended: {fault.info.label}", "switch")
+            self._note(f"mended: {fault.info.label}", "switch", wanted)
         if Fault.LR_TIMES_100 in wanted ^ now:
             by = LR_FACTOR if Fault.LR_TIMES_100 in wanted else 1 / LR_FACTOR
             rate.scale(rate.factor * by)
@@ -349,5 +349,5 @@ class Controller:
         if not there:
             self.healthy = None
 
-    def _note(self, text: str, kind: str) -> None:
-        self._run.recorder.change(self._run.progress, text, kind, self._by)
+    def _note(self, text: str, kind: str, faults: frozenset[Fault] | None = None) -> None:
+        self._run.recorder.change(self._run.progress, text, kind, self._by, faults)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..protocol.commands import Save
 from ..protocol.snapshot import Outcome, Snapshot
-from ..protocol.steps import State, Step, Steps
+from ..protocol.steps import INSIDE_BATCH, State, Step, Steps
 from ..storage.persistence import Persistence
 from ..training.data import batch_count, stream_batches
 from ..training.lazy import UNMADE, unmade
@@ -226,6 +226,8 @@ class Engine:
             controller.held(here - before)
             busy_since = here
         mailbox.settled = False
+        if step in INSIDE_BATCH and step is not Step.OTHER:
+            self.readings.read_lr()
         if agreement is not None:
             agreement.leave()
         if controller.norm_wanted and step is Step.UPDATE and not asking:

@@ -49,7 +49,8 @@ class RankReadings(Readings):
         progress, loss = self._progress, self._progress.loss
         assert loss is not None
         mine, whole = self._counts = counts(self._training.batches, progress.batch) or (1, 1)
-        self._own_loss, self._lr, self._lrs = loss.item(), self._rate.lr, self._rate.lrs
+        self._own_loss = loss.item()
+        self.read_lr()
         self._replica.write(self._own_loss, mine / whole, asks=self._asks())
 
     def check_gradients(self) -> None:

@@ -113,8 +113,14 @@ class Readings:
         self._lrs: tuple[float, ...] = ()
         self._immediate = self._losses.immediate
 
+    def read_lr(self) -> None:
+        """Read what the update of this batch will use: a hand may set it until then."""
+        self._lr = self._rate.lr
+        if self._rate.groups:
+            self._lrs = self._rate.lrs
+
     def read_loss(self) -> None:
-        """Read the loss at the gate before the backward pass.
+        """Read the loss at the gate before the backward pass, and the learning rate.
 
         Raises:
             NonFiniteLossError: it is NaN or infinite and the run is to stop on that.
@@ -122,10 +128,9 @@ class Readings:
         progress = self._progress
         loss = progress.loss
         assert loss is not None
+        self.read_lr()
         if self._immediate:
-            self._loss, self._lr = loss.item(), self._rate.lr
-            if self._rate.groups:
-                self._lrs = self._rate.lrs
+            self._loss = loss.item()
             if self._stops and not math.isfinite(self._loss):
                 place = name_bad_value(
                     self._training, progress.features, progress.labels, progress.outputs
@@ -133,9 +138,6 @@ class Readings:
                 raise NonFiniteLossError(
                     f"the loss is {self._loss}, noticed before backward", place
                 )
-        else:
-            at = (progress.epoch + 1, progress.batch + 1, progress.batches_done + 1)
-            self._losses.push((*at, self._rate.lr, self._rate.lrs), loss)
 
     def check_gradients(self) -> None:
         """Look at the gradients at the gate after the backward pass.
@@ -148,9 +150,7 @@ class Readings:
         check, progress = self._gradients, self._progress
         assert check is not None
         bad = check.look()
-        if not self._immediate:
-            self._bad.push((progress.epoch + 1, progress.batch + 1), check.found)
-        elif bad:
+        if bad:
             place = name_bad_gradient(self._training.model, progress.features)
             raise NonFiniteGradientError(
                 "a gradient is NaN or infinite, noticed before the update", place
@@ -171,7 +171,13 @@ class Readings:
             )
             if self._gradients is None:
                 self._count_skips()
-        elif progress.batches_done % SLOTS == 0:
+            return
+        assert progress.loss is not None
+        place = (progress.epoch + 1, progress.batch, progress.batches_done)
+        self._losses.push((*place, self._lr, self._lrs), progress.loss)
+        if self.checks and self._gradients is not None:
+            self._bad.push(place[:2], self._gradients.found)
+        if progress.batches_done % SLOTS == 0:
             self.collect()
 
     def collect(self, *, everything: bool = False) -> None:

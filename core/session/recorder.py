@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple
 from functools import reduce
 from operator import add
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..protocol.at_hand import EpochRow
 from ..protocol.commands import Sender
+from ..protocol.faults import Fault
 from ..protocol.listener import Listener
 from ..protocol.parameter_groups import GroupLrs
 from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
@@ -393,14 +394,23 @@ class Recorder:
         best = self.best_metric or self.best_val_loss
         return best is not None and best.epoch == summary.epoch
 
-    def change(self, progress: Progress, text: str, kind: str, by: Sender | None = None) -> None:
+    def change(
+        self,
+        progress: Progress,
+        text: str,
+        kind: str,
+        by: Sender | None = None,
+        faults: Iterable[Fault] | None = None,
+    ) -> None:
         """Record what a person changed, or what the run says of itself, with its time and place.
 
         Args:
             progress: the place.
-            text, kind, by: see `Change`.
+            text, kind, by, faults: see `Change`.
         """
-        change = Change(time.time(), progress.epoch + 1, progress.batches_done, text, kind, by)
+        wrong = None if faults is None else tuple(sorted(faults))
+        place = progress.epoch + 1, progress.batches_done
+        change = Change(time.time(), *place, text, kind, by, wrong)
         self.changes = (*self.changes[-CHANGES + 1 :], change)
         if self._log is not None:
             self._log.change(change)
@@ -423,7 +433,7 @@ class Recorder:
             "last": self.last and asdict(self.last),
             "epochs": [row[:-1] for row in self.epochs],
             "epoch_seconds": [row.seconds for row in self.epochs],
-            "changes": [astuple(change) for change in self.changes],
+            "changes": [astuple(change)[:6] for change in self.changes],
         }
 
     def restore(self, state: dict[str, Any], *, rewinding: bool = False) -> None:

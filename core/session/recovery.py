@@ -103,5 +103,5 @@ class Recovery:
 
     def _record(self, text: str) -> None:
         run = self._engine.run
-        run.recorder.change(run.progress, text, "rewind")
+        run.recorder.change(run.progress, text, "rewind", faults=run.progress.faults)
         self._engine.save()  # a resume must not run into it again

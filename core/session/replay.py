@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ..protocol.faults import Fault
+from ..protocol.faults import Fault, faults_named
 from ..protocol.steps import Step
 from ..storage.log_file import read_log
 from ..training.progress import as_number
@@ -17,7 +17,8 @@ from .state import RunState
 
 BEHIND_BACKWARD: Final = frozenset({Step.CLIP, Step.UPDATE, Step.OTHER})
 """One of these follows the backward pass of a batch, whatever its loop."""
-_FAULTS: Final = {fault.info.label: fault for fault in Fault}
+_BY_LABEL: Final = {fault.info.label: fault for fault in Fault}
+"""What an older fivestep has kept of them: only the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,11 @@ def _faults(events: Iterable[Mapping[str, Any]]) -> dict[int, frozenset[Fault]]:
     for event in events:
         done, text = event.get("batches_done"), str(event.get("text"))
         did, _, what = text.partition(": ")
-        if event.get("kind") == "switch" and isinstance(done, int) and what in _FAULTS:
-            fault = frozenset({_FAULTS[what]})
+        if isinstance(done, int) and (wrong := event.get("switches")) is not None:
+            found = {at: faults for at, faults in found.items() if at < done}
+            now = found[done] = frozenset(faults_named(wrong))
+        elif event.get("kind") == "switch" and isinstance(done, int) and what in _BY_LABEL:
+            fault = frozenset({_BY_LABEL[what]})
             now = now | fault if did.startswith("broken") else now - fault
             found[done] = now
         elif event.get("kind") == "resumed" or text.startswith("undone"):

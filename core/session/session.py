@@ -408,7 +408,7 @@ class Session:
                 where = f"the start of epoch {progress.epoch + 1}"
             if progress.epoch >= self.training.epochs:
                 where = f"the end, behind epoch {progress.epoch}"
-            run.recorder.change(progress, f"resumed at {where}", "resumed")
+            run.recorder.change(progress, f"resumed at {where}", "resumed", faults=progress.faults)
             loss = None if self.saving is None else self.saving.next_loss
             if loss is not None and not self._notes:
                 ResumeCheck(self.training, progress, run.recorder, loss)

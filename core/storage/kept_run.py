@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, ClassVar, Final
 
@@ -16,7 +15,7 @@ import msgspec
 from ..protocol.at_hand import EPOCHS, EpochTable
 from ..protocol.commands import Command, Sender, Show
 from ..protocol.diagnosis import VerdictInputs
-from ..protocol.faults import Fault, Undone
+from ..protocol.faults import Undone, faults_named
 from ..protocol.inside import Inside
 from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import (
@@ -193,7 +192,7 @@ class KeptRun:
     def _picture(self) -> Snapshot:
         self._shown = show = self._show
         found = self._directory.read_outcome()[0] if self._outcome is not None else {}
-        undone = [(_faults(one["switches"]), one) for one in found.get("undone") or ()]
+        undone = [(faults_named(one["switches"]), one) for one in found.get("undone") or ()]
         so_far = self._so_far
         last, at, pace = so_far.last, so_far.batch, so_far.pace
         batch, epoch = int(at.get("batch") or 0), int(at.get("epoch") or 1)
@@ -237,7 +236,7 @@ class KeptRun:
             saved=_saved(self._directory),
             inside=inside,
             facts=VerdictInputs(first_loss=so_far.first_loss),
-            faults_so_far=_faults(found.get("switches")),
+            faults_so_far=faults_named(found.get("switches")),
             undone=tuple(Undone(faults, one["first"], one["last"]) for faults, one in undone),
             outcome=self._outcome,
             lrs=tuple((at.get("lrs") or {}).items()),
@@ -255,6 +254,7 @@ def change_of(record: LogRecord) -> Change:
         str(record["text"]),
         str(record["kind"]),
         who,
+        None if record.get("switches") is None else faults_named(record["switches"]),
     )
 
 
@@ -262,11 +262,6 @@ def _failed_at(outcome: Outcome | None) -> Step:
     """The step that a failure names, else none of the five."""
     parts = outcome.where.split(", ") if outcome is not None else []
     return next((step for step in Step if step.info.name in parts), Step.OTHER)
-
-
-def _faults(names: Iterable[str] | None) -> tuple[Fault, ...]:
-    """Those that this fivestep knows."""
-    return tuple(Fault(name) for name in names or () if name in tuple(Fault))
 
 
 def _saved(directory: RunDirectory) -> SavedCheckpoint | None:

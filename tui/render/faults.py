@@ -11,7 +11,7 @@ from .layer_table import layer_table
 from .narrator import tensors
 
 if TYPE_CHECKING:
-    from ...core.protocol.snapshot import Snapshot
+    from ...core.protocol.snapshot import Change, Snapshot
     from ...core.session.breakpoints import BreakReport
 
 WIDE: Final = 100
@@ -67,7 +67,6 @@ SHORT: Final[dict[Fault, str]] = {
     Fault.EVAL_MODE: "model.train() forgotten",
     Fault.LR_TIMES_100: "lr ×100",
 }
-_BY_LABEL: Final = {fault.info.label: short for fault, short in SHORT.items()}
 
 
 def in_short(faults: Iterable[Fault]) -> str:
@@ -85,7 +84,8 @@ def what_was_broken(s: Snapshot) -> str:
     return "; ".join(parts)
 
 
-def change_in_short(text: str) -> str:
+def change_in_short(change: Change) -> str:
     """A change of kind "switch" beside a chart: "zero_grad left out", "mended"."""
-    said, _, label = text.partition(": ")
-    return _BY_LABEL.get(label, said) if said.startswith("broken") else said
+    if not change.faults:  # or an older fivestep has not kept them
+        return change.text.partition(": ")[0]
+    return in_short(change.faults)

@@ -207,7 +207,7 @@ def _called(change: Change) -> str:
     if change.kind == "resumed":
         return "resumed"
     if change.kind == "switch":
-        return change_in_short(change.text)
+        return change_in_short(change)
     return clean(change.text).partition(" →")[0].removesuffix(" by hand")
 
 

@@ -33,7 +33,7 @@ def test_a_run_that_reads_its_losses_late_records_the_same_as_one_that_reads_at_
 
     def as_on_a_gpu(self, *args, **kwargs):
         first(self, *args, **kwargs)
-        self._losses.immediate = self._norms.immediate = False
+        self._losses.immediate = self._norms.immediate = self._immediate = False
 
     monkeypatch.setattr(Readings, "__init__", as_on_a_gpu)
     Session(make_training(samples=700), late).run()

@@ -10,12 +10,23 @@ import torch
 from listeners import Silent  # tests is on the path
 from states import until as reached
 
-from fivestep.core.protocol.commands import Command, Resume, ScaleLR, SetFault, SetLR
+from fivestep.core.protocol.commands import (
+    Advance,
+    Command,
+    Pause,
+    Resume,
+    ScaleLR,
+    SetFault,
+    SetLR,
+    Stop,
+)
 from fivestep.core.protocol.faults import Fault
 from fivestep.core.protocol.steps import State, Step
+from fivestep.core.session.readings import Readings
 from fivestep.core.session.replay import FirstTime, first_time
 from fivestep.core.session.session import Session
 from fivestep.core.storage.checkpoint import CheckpointStore
+from fivestep.core.storage.log_file import line
 from fivestep.core.storage.persistence import Persistence, Policy
 from fivestep.core.storage.run_directory import RunDirectory
 
@@ -86,6 +97,64 @@ def test_any_batch_of_a_steered_run_comes_again_bit_for_bit(cosine, tmp_path: Pa
             assert "the same, bit for bit" in told[0]
             session.send(Resume())
             session.join()
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "as on a GPU"])
+def test_a_learning_rate_set_inside_a_batch_is_logged_with_the_update_that_uses_it(
+    make_training, tmp_path: Path, monkeypatch, late: bool
+) -> None:
+    first = Readings.__init__
+
+    def made(self, *args, **kwargs) -> None:
+        first(self, *args, **kwargs)
+        self._immediate = not late
+
+    monkeypatch.setattr(Readings, "__init__", made)
+    lr, places = make_training().optimizer.param_groups[0]["lr"], (Step.BACKWARD, Step.UPDATE)
+    with RunDirectory.create(tmp_path, "run", "preset") as directory:
+        training = make_training()
+        session = Session(training, saving=Persistence(directory))
+        session.send(Pause())
+        session.start()
+        for k, place in enumerate(places, start=1):
+            while (s := reached(session, lambda s: s.state is State.PAUSED)).step is not place:
+                session.send(Advance("phase"))
+                reached(session, lambda s, was=s.step: s.step is not was)
+            session.send(SetLR(lr * 10 * k))
+            if place is not places[-1]:
+                session.send(Advance("batch"))
+                reached(session, lambda s, k=k: s.batches_done == k)
+        session.send(Advance("batch"))
+        reached(session, lambda s: s.batches_done == len(places))
+        weights = digest(training)
+        session.send(Stop("enough"))
+        session.join()
+    then = first_time(directory.metrics, directory.events, 9)
+    assert then.lrs == {k: lr * 10 * k for k in range(1, len(places) + 1)}
+    again = make_training()
+    session = held(again, then, len(places))
+    session.send(Advance("phase"))
+    reached(session, lambda s: s.step is Step.OTHER)
+    assert digest(again) == weights
+    session.send(Resume())
+    session.join()
+
+
+def test_what_was_broken_is_known_by_its_name_and_in_older_logs_by_its_text(tmp_path: Path) -> None:
+    def faults(*events: dict[str, object]) -> dict[int, frozenset[Fault]]:
+        path = tmp_path / "events.jsonl"
+        path.write_bytes(b"".join(line({"type": "change"} | one) for one in events))
+        return dict(first_time(path, path, 99).faults)
+
+    step, label = frozenset({Fault.NO_STEP}), Fault.NO_STEP.info.label
+    named = {"kind": "switch", "text": "in other words", "batches_done": 3, "switches": ["no-step"]}
+    back = {"kind": "rewind", "text": "went back", "batches_done": 2, "switches": []}
+    assert faults(named) == {3: step}
+    assert faults(named, back) == {2: frozenset()}
+    assert faults(named | {"switches": None}) == {}
+    old = {"kind": "switch", "text": f"broken on purpose: {label}", "batches_done": 3}
+    assert faults(old) == {3: step}
+    assert faults(old, {"kind": "rewind", "text": "undone: back", "batches_done": 2}) == {}
 
 
 def _epoch(directory: RunDirectory, epoch: int):

@@ -9,6 +9,7 @@ import pytest
 
 from fivestep.core.protocol.faults import FAULTS, Fault
 from fivestep.core.protocol.inside import BatchFacts, Difference, Inside, LayerRow, TensorFact
+from fivestep.core.protocol.snapshot import Change
 from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.render.batch import batch_lines
 from fivestep.tui.render.faults import change_in_short, in_short
@@ -159,8 +160,11 @@ def test_a_nested_batch_is_told_by_its_paths() -> None:
 
 def test_switches_have_short_names() -> None:
     for fault, info in FAULTS.items():
-        assert change_in_short(f"broken on purpose: {info.label}") == in_short([fault])
-        assert change_in_short(f"mended: {info.label}") == "mended"
+        broken = Change(0.0, 1, 5, f"broken on purpose: {info.label}", "switch", None, (fault,))
+        assert change_in_short(broken) == in_short([fault])
+        mended = Change(0.0, 1, 9, f"mended: {info.label}", "switch", None, ())
+        assert change_in_short(mended) == "mended"
+        assert change_in_short(replace(broken, faults=None)) == "broken on purpose"  # older logs
 
 
 def test_a_long_table_of_layers_is_paged() -> None:

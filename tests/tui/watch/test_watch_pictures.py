@@ -135,9 +135,9 @@ def test_picture(
             state=State.PAUSED, step=Step.UPDATE, inside=inside_after_backward()
         )
     elif kind == "broken":
-        change = Change(
-            NOON, 6, 240, f"broken on purpose: {Fault.LR_TIMES_100.info.label}", "switch"
-        )
+        fault = Fault.LR_TIMES_100
+        text = f"broken on purpose: {fault.info.label}"
+        change = Change(NOON, 6, 240, text, "switch", faults=(fault,))
         source.snapshot = picture(
             changes=(change,),
             faults=(Fault.LR_TIMES_100,),

@@ -10,6 +10,7 @@ from typing import Any, Final
 from ..protocol.snapshot import Certainty
 from ..training.data import Batches, batch_count
 from ..training.progress import Progress, samples_in
+from .epochs import EpochLoop
 
 AHEAD: Final = 2
 """Batches that a loop may fetch before it works on the first of them."""
@@ -24,20 +25,22 @@ class LoaderPass:
         """Of the batch that it gave last."""
         self.updates = 0
         """Updates before that batch."""
-        self.epochs: tuple[int, Certainty] | None = None
-        """How many epochs the loop around it has, where that can be told."""
+        self.loop: EpochLoop | None = None
+        """The loop over epochs around it, where that can be told."""
         self.dropped: Any = None
         """Tells when its iterator is gone."""
 
 
 class LoopBatches:
     """Counts batches and epochs: each pass over a loader is an epoch, unless the model was only
-    validated in it, or it goes on beside another one, as in `zip`.
+    validated in it, or it goes on beside another one, as in `zip`, or the loop over epochs is still
+    at the same turn. Without a loader each turn of that is an epoch.
 
     Args:
         progress: counts them.
         end_batch: is called when a batch is over; it counts it in `progress`.
         end_epoch: is called when an epoch of at least one batch is over.
+        find_loop: finds the loop over epochs that the loop is inside of.
         by_update: where there is no loader, an update ends a batch; and what a loader gives is a
             batch only once it has been worked on.
     """
@@ -47,6 +50,7 @@ class LoopBatches:
         progress: Progress,
         end_batch: Callable[[int], None],
         end_epoch: Callable[[], None],
+        find_loop: Callable[[], EpochLoop | None],
         *,
         by_update: bool,
     ) -> None:
@@ -65,9 +69,15 @@ class LoopBatches:
         self.learned = False
         """Whether the oldest batch at hand has given gradients that no update has taken yet."""
         self._progress, self._ends_batch, self._ends_epoch = progress, end_batch, end_epoch
-        self._by_update = by_update
-        self._last = 0
+        self._by_update, self._find_loop = by_update, find_loop
+        self.last = 0
         """Batches of the last epoch that is over; 0 before it."""
+        self.places: set[tuple[str, int]] = set()
+        """Of the loops over epochs."""
+        self._turn: tuple[Any, Any] | None = None
+        """Which loop over epochs is in which turn of it, where that is known."""
+        self._in_parts = False
+        """Whether an epoch has more than one pass."""
         self._leader: LoaderPass | None = None
         """The pass whose batches are counted; None between two of them."""
         self._given: deque[int] = deque()
@@ -137,19 +147,38 @@ class LoopBatches:
         if self.over:
             self.over = False
             if self._progress.batch:
-                self._last = self._progress.batch
+                self.last = self._progress.batch
                 self._ends_epoch()
+
+    def begins(self) -> None:
+        """Something is about to be trained on: in the epoch under way, or in another one."""
+        leader = self._leader
+        if leader is not None and leader.batches is self.batches and not self.over:
+            return
+        alone = leader is None and not self._given and self._by_update
+        loop = leader.loop if leader is not None else self._find_loop() if alone else None
+        turn = None if loop is None or loop.turn is None else (loop.place, loop.turn)
+        if loop is not None:
+            if loop.epochs is not None:
+                self.epochs = loop.epochs, loop.sure
+            if loop.place is not None:
+                self.places.add(loop.place)
+        if turn is not None and turn == self._turn:
+            self._in_parts = self._in_parts or self.over
+            self.over = False
+        elif turn is not None and self._turn is not None:
+            self.over = True
+        self.close()
+        self._turn = turn or self._turn
 
     def works(self) -> None:
         """The oldest batch at hand is trained on."""
-        if self.over:
-            self.close()
         self.worked, self.learned = True, False
         if self._leader is not None and self.batches is not self._leader.batches:
             self.batches = self._leader.batches
             self.per_epoch = batch_count(self.batches)
-        if self._leader is not None:
-            self.epochs = self._leader.epochs or self.epochs
+        if self._in_parts:
+            self.per_epoch = None
 
     def goes_on(self) -> None:
         """The model is trained on something more. A loop that fetches what it accumulates gradients
@@ -187,6 +216,7 @@ class LoopBatches:
         """
         ended = self._exhausted or self.over
         self._finish_batches()
-        whole = min(self._last or math.inf, self.per_epoch or 0)
+        known = self.last if self._turn is not None else 0
+        whole = min(self.last or math.inf, self.per_epoch or known)
         self.over = ended or self._progress.batch >= whole
         self.close()

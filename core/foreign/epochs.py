@@ -6,10 +6,11 @@ import ast
 import inspect
 import operator
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..protocol.snapshot import Certainty
 from ..training.own_code import is_own
@@ -30,33 +31,51 @@ _SIGNS: Final[dict[type, Callable[[Any, Any], Any]]] = {
 }
 
 
-def epochs_meant(frame: FrameType | None) -> tuple[int, Certainty] | None:
-    """How many epochs the innermost loop over epochs around this frame has; None if there is none,
-    or it can't be told.
+class EpochLoop(NamedTuple):
+    """A loop over epochs that a script is inside of."""
 
-    Nothing of the script is executed: numbers, names, attributes and sums of them are read.
+    epochs: int | None = None
+    """How many it has; None where that can't be told."""
+    sure: Certainty = Certainty.UNKNOWN
+    place: tuple[str, int] | None = None
+    """Its file and line; None of a framework's."""
+    turn: Any = None
+    """Its variable, if that tells one turn from the next, else None."""
+
+
+def epoch_loop(frame: FrameType | None) -> EpochLoop | None:
+    """The innermost loop over epochs around this frame; None if there is none.
+
+    Nothing of the script is executed: numbers, names, attributes, items and sums of them are read.
     """
     while frame is not None:
         told = FRAMEWORKS.get(frame.f_globals.get("__name__", ""))
         if told is not None:
             found = _value(ast.parse(told, mode="eval").body, frame)
             if isinstance(found, int) and found > 0:
-                return found, Certainty.EXACT
+                return EpochLoop(found, Certainty.EXACT)
         elif is_own(frame.f_code.co_filename):
-            for loop in reversed(_loops(frame.f_code.co_filename)):
-                if loop.lineno <= frame.f_lineno <= (loop.end_lineno or 0):
-                    found = _length(loop.iter, frame)
-                    if found:
-                        return found, Certainty.INFERRED
+            file, line = frame.f_code.co_filename, frame.f_lineno
+            for loop in reversed(_loops(file)):
+                if loop.lineno <= line <= (loop.end_lineno or 0):
+                    return _read(loop, frame, (file, loop.lineno))
         frame = frame.f_back
     return None
+
+
+def _read(loop: ast.For, frame: FrameType, place: tuple[str, int]) -> EpochLoop:
+    length = _length(loop.iter, frame) or None
+    sure = Certainty.INFERRED if length else Certainty.UNKNOWN
+    target = loop.target.elts[0] if isinstance(loop.target, ast.Tuple) else loop.target
+    turn = None if length == 1 else _value(target, frame)
+    return EpochLoop(length, sure, place, turn if type(turn) in (int, str) else None)
 
 
 @cache
 def _loops(file: str) -> tuple[ast.For, ...]:
     """The loops over epochs in a file, by their names, outer ones first."""
     try:
-        tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+        tree = ast.parse(Path(file).read_bytes())  # which says how they are encoded
     except (OSError, ValueError, SyntaxError):
         return ()
     loops = (node for node in ast.walk(tree) if isinstance(node, ast.For))
@@ -93,12 +112,30 @@ def _value(written: ast.expr, frame: FrameType) -> Any:
             return _variable(name, frame)
         case ast.Attribute(owner, name):
             return _attribute(_value(owner, frame), name)
+        case ast.Subscript(owner, ast.Constant(key)):
+            return _item(_value(owner, frame), key)
         case ast.Call(func=ast.Name("int"), args=[inner]):
-            return _value(inner, frame)
+            return _whole(_value(inner, frame))
         case ast.BinOp(left, sign, right) if type(sign) in _SIGNS:
             pair = [_value(one, frame) for one in (left, right)]
             if all(type(one) is int for one in pair) and pair[1]:
                 return _SIGNS[type(sign)](*pair)
+    return None
+
+
+def _item(owner: Any, key: Any) -> Any:
+    """What a plain list or dict has there."""
+    if type(owner) in (list, tuple, dict):
+        with suppress(LookupError, TypeError):
+            return owner[key]
+    return None
+
+
+def _whole(value: Any) -> int | None:
+    """What `int` makes of it."""
+    if type(value) in (int, float, str):
+        with suppress(ValueError, OverflowError):
+            return int(value)
     return None
 
 

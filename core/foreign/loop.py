@@ -29,6 +29,7 @@ from ..training.lazy import learnable
 from ..training.own_code import first_line
 from ..training.progress import Progress
 from .batches import LoaderPass, LoopBatches
+from .epochs import EpochLoop
 from .hooks import LoopHooks
 from .learner import Learner, LoopRate
 from .loss import Loss, LossReader
@@ -83,7 +84,11 @@ class ForeignLoop:
         self._rate = LoopRate(self.learners)
         self._record = Recorder(Task(), self._clock, listener)
         self._batches = LoopBatches(
-            self.progress, self._count_batch, self._count_epoch, by_update=by_update
+            self.progress,
+            self._count_batch,
+            self._count_epoch,
+            self._find_epoch_loop,
+            by_update=by_update,
         )
         self._reader = LossReader()
         self._readback: Readback[tuple[int, int, int, float, tuple[float, ...]]] | None = None
@@ -218,9 +223,14 @@ class ForeignLoop:
             layers=picture.inside.layers,
             first_loss=self._record.first_loss,
             stretched=self._stretched,
-            should_fall=self.should_fall and self.progress.samples_done > 0,
+            should_fall=self._should_fall(),
         )
         return replace(picture, facts=facts)
+
+    def _should_fall(self) -> bool:
+        """Whether one loss is trained all along, on data."""
+        one = len(self._batches.places) < 2
+        return self.should_fall and one and self.progress.samples_done > 0
 
     def _expected(self) -> tuple[int, int | None]:
         """Epochs of the whole run, and batches that are left; here the loop alone knows."""
@@ -402,9 +412,8 @@ class ForeignLoop:
         if model.training:
             self._validation_ends()
             batches = self._batches
-            if batches.over:
-                batches.close()
             batches.goes_on()
+            batches.begins()
             self._now_runs(Step.FORWARD)
             if not batches.worked:
                 batches.works()
@@ -550,8 +559,7 @@ class ForeignLoop:
         if reached:
             if self._aside:
                 self._settle(backward=True)
-            if not self._batches.worked:
-                self._batches.works()
+            self._works()
             self._batches.learned = True
             self._val_loss.end(0)  # it was to learn, in eval mode
             self.progress.val_batch = 0
@@ -562,6 +570,12 @@ class ForeignLoop:
         if self.steering.busy:
             self.steering.after_backward()
         self._now_runs()
+
+    def _works(self) -> None:
+        """The batch at hand is trained on, whether a model was called or not."""
+        if not self._batches.worked:
+            self._batches.begins()
+            self._batches.works()
 
     def _learner_of(self, optimizer: Any) -> Learner | None:
         """What is known of an optimizer; None if it is not watched."""
@@ -595,8 +609,7 @@ class ForeignLoop:
             self.learners.insert(sum(one.updates > 0 for one in self.learners), learner)
             self._regroup()
         learner.updates += 1
-        if not self._batches.worked:
-            self._batches.works()
+        self._works()
         # What a closure computes first has the weights that the batch began with.
         inside = learner.losses.take_first()
         learner.loss = inside if learner.loss is None else learner.loss
@@ -604,6 +617,10 @@ class ForeignLoop:
         self._batches.updated(first=learner is self.learners[0])
 
     # Batches and epochs.
+
+    def _find_epoch_loop(self) -> EpochLoop | None:
+        """The loop over epochs that is under way, if that is looked for."""
+        return None
 
     def _pass_begins(self, one: LoaderPass) -> None:
         assert self._hooks is not None
@@ -640,7 +657,6 @@ class ForeignLoop:
             updated = learner.updated_by == progress.batches_done
             # or it only adds to the gradients
             one = learner.loss if updated else learner.losses.take() if i == 0 else None
-            learner.updated_by = None
             if i == 0:
                 loss = one
             if len(self.learners) > 1 and isinstance(one, float):

@@ -24,7 +24,7 @@ from ..protocol.snapshot import Outcome, RunInfo, Snapshot
 from ..protocol.steps import State, Step
 from ..training.graph import leaves_behind
 from .batches import LoaderPass
-from .epochs import epochs_meant
+from .epochs import EpochLoop, epoch_loop
 from .hooks import Added, LoopHooks, Watching, home_of
 from .learner import Learner
 from .loop import ForeignLoop
@@ -100,7 +100,8 @@ class ScriptLoop(ForeignLoop):
         return self._info
 
     def _expected(self) -> tuple[int, int | None]:
-        at, meant, length = self.progress, self._batches.epochs[0], self.batches_per_epoch
+        at, meant = self.progress, self._batches.epochs[0]
+        length = self.batches_per_epoch or self._batches.last
         if not meant or at.epoch > meant:
             return at.epoch + 1, None
         left = (meant - at.epoch) * length - at.batch if length else None
@@ -213,6 +214,24 @@ class ScriptLoop(ForeignLoop):
             self._clock.start()
             self._now = (Step.OTHER, perf_counter())
         return learner
+
+    def _update_begins(self, optimizer: Any, *rest: Any) -> None:
+        super()._update_begins(optimizer, *rest)
+        if self._updating is not None and not self._updating.updates:
+            self._leave_behind()
+
+    def _leave_behind(self) -> None:
+        """Forget optimizers that have not moved in this epoch, now that another one begins to: of a
+        model that was trained before this one, say, and is still kept.
+        """
+        began = self.progress.batches_done - self.progress.batch
+        over = [one for one in self.learners if one.updates and (one.updated_by or 0) < began]
+        for one in over:
+            self.learners.remove(one)
+            self._by_optimizer.pop(id(one.optimizer), None)
+        if over:
+            self.should_fall = False
+            self._name_learners()
 
     def _update_ends(self, optimizer: Any, *rest: Any) -> None:
         super()._update_ends(optimizer, *rest)
@@ -364,7 +383,10 @@ class ScriptLoop(ForeignLoop):
         learner = self._learner_of(owner)
         return [] if learner is None else [learner]
 
-    # Loaders.
+    # Loaders and epochs.
+
+    def _find_epoch_loop(self) -> EpochLoop | None:
+        return epoch_loop(inspect.currentframe())
 
     def _loader_begins(self, bare: Callable[..., Any], loader: Any) -> Any:
         source = bare(loader)
@@ -379,7 +401,7 @@ class ScriptLoop(ForeignLoop):
             self._batches.pass_is_left(before)
         one = LoaderPass(loader)
         self._passes[source] = one
-        one.epochs = epochs_meant(inspect.currentframe())
+        one.loop = self._find_epoch_loop()
         one.dropped = ref(source, lambda _: self._safely(self._dropped, one))
         self._pass_begins(one)
 

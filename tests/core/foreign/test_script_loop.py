@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import textwrap
 import threading
 from dataclasses import dataclass, field
@@ -451,8 +452,8 @@ def test_a_loader_that_is_not_gone_through_to_its_end_is_counted_all_the_same() 
     assert [epoch.val_loss is None for epoch in seen.told.epochs] == [False] * 3
 
 
-EPOCHS = """
-    import argparse
+TRAINS = """
+    import argparse, itertools, sys
 
     def bar(steps, **words):
         return steps
@@ -462,29 +463,118 @@ EPOCHS = """
             optimizer.zero_grad()
             criterion(model(features), labels).backward()
             optimizer.step()
+"""
+EPOCHS = {
+    "a progress bar over a range of arguments": """
+        def main(args, first=1):
+            large = torch.ones(1000)
+            for fold in range(7):
+                for epoch in bar(range(first, args.epochs + 1), leave=False):
+                    train_one(loader)
+                return
 
-    def main(args, first=1):
-        large = torch.ones(1000)
-        for fold in range(7):
-            for epoch in bar(range(first, args.epochs + 1), leave=False):
-                train_one(loader)
-            return
+        main(argparse.Namespace(epochs=4))
+        """,
+    "what was typed": """
+        sys.argv[1:] = ["4"]
+        for epoch in range(int(sys.argv[1])):
+            train_one(loader)
+        """,
+    "a dict of settings": """
+        settings = {"train": {"epochs": 4.0}}
+        for n_epoch in range(int(settings["train"]["epochs"])):
+            train_one(loader)
+        """,
+    "no loader": """
+        def main(epochs):
+            for epoch in range(epochs):
+                for i in range(0, 24, 8):
+                    train_one([(x[i : i + 8], y[i : i + 8])])
 
-    main(argparse.Namespace(epochs=4))
+        main(4)
+        """,
+    "no loader, two optimizers": """
+        other = nn.Linear(4, 2)
+        second = torch.optim.SGD(other.parameters(), lr=0.1)
+        for epoch in range(4):
+            for features, labels in [(x, y)] * 3:
+                for one, moves in (model, optimizer), (other, second):
+                    moves.zero_grad()
+                    criterion(one(features), labels).backward()
+                    moves.step()
+        """,
+    "no loader, no optimizer": """
+        del optimizer
+        for epoch in range(4):
+            for features, labels in [(x, y)] * 3:
+                criterion(model(features), labels).backward()
+                for p in model.parameters():
+                    p.data -= 0.1 * p.grad
+                model.zero_grad()
+        """,
+    "a short loader that begins anew within each": """
+        few = DataLoader(TensorDataset(x[:8], y[:8]), batch_size=8)
+        for epoch in range(4):
+            for batch, _ in zip(itertools.cycle(few), loader):
+                train_one([batch])
+        """,
+    "two loaders, one after the other": """
+        few = DataLoader(TensorDataset(x[:8], y[:8]), batch_size=8)
+        more = DataLoader(TensorDataset(x[8:], y[8:]), batch_size=8)
+        for epoch in range(4):
+            train_one(few)
+            train_one(more)
+        """,
+}
+
+
+@pytest.mark.parametrize("script", EPOCHS.values(), ids=EPOCHS)
+def test_epochs_that_a_script_means_to_train_are_read_from_its_loops(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    script = textwrap.dedent(TRAINS) + textwrap.dedent(script)
+    file, told = tmp_path / "train.py", Keeper()
+    file.write_text(BEGINNING + script, encoding="utf-8-sig")  # with a mark before it
+    loop = ScriptLoop(told, complain=pytest.fail)
+    loop.install()
+    bare(script, str(file))
+    loop.finish()
+    assert (loop.info.epochs, loop.info.length) == (4, Certainty.INFERRED)
+    assert [epoch.batches for epoch in told.epochs] == [3] * 4
+    assert (loop.progress.epoch, loop.mailbox.newest.epoch) == (4, 4)
+
+
+FOLDS = """
+def train(fold):
+    model = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    kept.append(optimizer)
+    for epoch in range(2):
+        for features, labels in loader:
+            optimizer.zero_grad()
+            criterion(model(features), labels).backward()
+            optimizer.step()
+
+del optimizer
+kept = []
+for fold in range(3):
+    train(fold)
 """
 
 
-def test_epochs_that_a_script_means_to_train_are_read_from_its_loops(
-    tmp_path: Path,
-) -> None:
-    file = tmp_path / "train.py"
-    file.write_text(BEGINNING + textwrap.dedent(EPOCHS), encoding="utf-8")
-    loop = ScriptLoop(complain=pytest.fail)
+def test_of_several_trainings_each_has_its_epochs_and_losses(tmp_path: Path) -> None:
+    file, told = tmp_path / "train.py", Keeper()
+    file.write_text(BEGINNING + FOLDS, encoding="utf-8")
+    loop = ScriptLoop(told, complain=pytest.fail)
     loop.install()
-    bare(EPOCHS, str(file))
+    bare(FOLDS, str(file))
     loop.finish()
-    assert (loop.info.epochs, loop.info.length) == (4, Certainty.INFERRED)
-    assert (loop.progress.epoch, loop.mailbox.newest.epoch) == (4, 4)
+    assert [epoch.batches for epoch in told.epochs] == [3] * 6
+    assert len(told.batches) == 18
+    last = loop.latest(curves=True)
+    assert (last.learners, loop.info.optimizer) == ((), "SGD")
+    assert not last.facts.should_fall
 
 
 def test_a_loop_without_end_has_no_number_of_epochs(tmp_path: Path) -> None:

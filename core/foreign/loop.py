@@ -73,8 +73,8 @@ class ForeignLoop:
         """Of watching itself, which has ended with it; the loop went on."""
         self.knows_loss = False
         """Whether a loss was seen so far."""
-        self.should_fall = True
-        """Whether the loss has nothing but data to depend on; not in a GAN, say."""
+        self._should_fall = True
+        """Whether no other optimizer's training was seen to depend on the loss, or it on that."""
         self.learners: list[Learner] = []
         """The optimizers, in the order of their first steps."""
         self._stretched: Shapes | None = None
@@ -176,6 +176,9 @@ class ForeignLoop:
             loss=Certainty.EXACT if self.knows_loss else Certainty.UNKNOWN,
             foreign=True,
             val_loss=Certainty.UNKNOWN if self._val_loss_of is None else Certainty.INFERRED,
+            should_fall=self._should_fall
+            and len(self._batches.places) < 2
+            and self.progress.samples_done > 0,
         )
 
     @property
@@ -223,14 +226,8 @@ class ForeignLoop:
             layers=picture.inside.layers,
             first_loss=self._record.first_loss,
             stretched=self._stretched,
-            should_fall=self._should_fall(),
         )
         return replace(picture, facts=facts)
-
-    def _should_fall(self) -> bool:
-        """Whether one loss is trained all along, on data."""
-        one = len(self._batches.places) < 2
-        return self.should_fall and one and self.progress.samples_done > 0
 
     def _expected(self) -> tuple[int, int | None]:
         """Epochs of the whole run, and batches that are left; here the loop alone knows."""
@@ -506,7 +503,7 @@ class ForeignLoop:
         self._now_runs(Step.ZERO_GRAD)
         for learner in cleared:
             if self._updating is None and learner.losses.forget():
-                self.should_fall = False  # as in a GAN, where the generator's are thrown away
+                self._should_fall = False  # as in a GAN, where the generator's are thrown away
         done = bare(owner, *args, **options)
         self._now_runs()
         return done
@@ -566,7 +563,7 @@ class ForeignLoop:
         else:  # another optimizer's: no step of this one
             self._now = (Step.OTHER, self._now[1])
             self._settle(backward=False)
-            self.should_fall = False
+            self._should_fall = False
         if self.steering.busy:
             self.steering.after_backward()
         self._now_runs()

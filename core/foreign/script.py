@@ -230,7 +230,7 @@ class ScriptLoop(ForeignLoop):
             self.learners.remove(one)
             self._by_optimizer.pop(id(one.optimizer), None)
         if over:
-            self.should_fall = False
+            self._should_fall = False
             self._name_learners()
 
     def _update_ends(self, optimizer: Any, *rest: Any) -> None:

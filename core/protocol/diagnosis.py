@@ -51,7 +51,5 @@ class VerdictInputs:
     """How many classes occur among the validation's labels."""
     validation_trains: bool | None = None
     """Whether the model was in train mode while it was validated."""
-    should_fall: bool = True
-    """Whether the loss has nothing but data to depend on; not in a GAN, say."""
     faults: tuple[str, ...] = ()
     """What was left out of the loop on purpose, or put in the wrong place, in words."""

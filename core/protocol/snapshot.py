@@ -85,6 +85,8 @@ class RunInfo:
     length: Certainty = Certainty.EXACT
     """How surely `epochs` is known."""
     val_loss: Certainty = Certainty.EXACT
+    should_fall: bool = True
+    """Whether the loss has nothing but data to depend on; not in a GAN, say."""
 
 
 @dataclass(frozen=True, slots=True)

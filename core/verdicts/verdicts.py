@@ -84,7 +84,7 @@ def find_verdicts(
 ) -> tuple[Verdict, ...]:
     """What is wrong with the run, the most severe first; empty for all that can be seen."""
     found = [verdict for rule in RULES.values() if (verdict := rule(info, s, facts)) is not None]
-    if not facts.should_fall:
+    if not info.should_fall:
         found = [verdict for verdict in found if verdict.rule in ANY_LOSS]
     rules = {verdict.rule for verdict in found}
     causes = CAUSES & rules

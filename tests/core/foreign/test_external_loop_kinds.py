@@ -632,9 +632,9 @@ def test_an_optimizer_without_a_learning_rate_of_its_own_is_watched():
 
 def test_a_loss_need_not_fall_where_gradients_are_thrown_away():
     _, _, watched, _ = trained(plain, 2, watch=True)
-    assert watched.latest(curves=True).facts.should_fall
+    assert watched.info.should_fall
     _, _, watched, _ = trained(discriminator, 1, watch=True)
-    assert not watched.latest(curves=True).facts.should_fall
+    assert not watched.info.should_fall
 
 
 def test_hooks_are_nothing_to_what_is_compiled():

@@ -572,9 +572,8 @@ def test_of_several_trainings_each_has_its_epochs_and_losses(tmp_path: Path) -> 
     loop.finish()
     assert [epoch.batches for epoch in told.epochs] == [3] * 6
     assert len(told.batches) == 18
-    last = loop.latest(curves=True)
-    assert (last.learners, loop.info.optimizer) == ((), "SGD")
-    assert not last.facts.should_fall
+    assert (loop.latest().learners, loop.info.optimizer) == ((), "SGD")
+    assert not loop.info.should_fall
 
 
 def test_a_loop_without_end_has_no_number_of_epochs(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_where_the_loss_need_not_fall_only_what_holds_of_any_loss_is_said():
     info, moments = healthy()
     s, _ = moments[0]
     shifted = {"label_low": 1, "label_high": 3, "classes": 3, "stretched": ((8, 1), (8,))}
-    said = find_verdicts(info, s, VerdictInputs(**shifted, should_fall=False))
+    said = find_verdicts(replace(info, should_fall=False), s, VerdictInputs(**shifted))
     assert [verdict.rule for verdict in said] == ["labels stretched"]
 
 

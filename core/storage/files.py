@@ -14,6 +14,8 @@ import os
 import re
 import secrets
 import stat
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -254,6 +256,15 @@ def open_own(path: Path, flags: int = 0, dir_fd: int | None = None) -> int:
         os.close(fd)
         raise OSError(errno.EMLINK, f"{path.name} is a hard link to another file")
     return fd
+
+
+def now_there(folder: Path) -> float:
+    """What time it is by the clock of a folder's file system, in seconds since 1970; by this
+    machine's where nothing can be written.
+    """
+    with suppress(OSError), tempfile.TemporaryFile(dir=folder) as fresh:
+        return os.fstat(fresh.fileno()).st_mtime
+    return time.time()
 
 
 def read_bounded(path: Path, most: int = MOST) -> bytes:

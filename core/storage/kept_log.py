@@ -24,6 +24,7 @@ class KeptLog:
         self.directory = directory
         logs = Path(directory.metrics.name), Path(directory.events.name)
         self.log = RunLog(*logs, dir_fd=directory.fd)
+        self.log.tend = directory.renew
 
     def ended(self, info: RunInfo, last: Snapshot) -> None:
         """Write down how the run ended, and let the directory go. Raises OSError."""

@@ -8,6 +8,7 @@ import math
 import os
 import threading
 from contextlib import suppress
+from time import perf_counter
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -28,14 +29,17 @@ from ..protocol.snapshot import (
     Snapshot,
 )
 from ..protocol.steps import State, Step
+from .files import clean
 from .log_file import LogRecord
 from .log_follower import LogFollower
-from .run_directory import RunDirectory
+from .run_directory import Elsewhere, RunDirectory
 from .run_index import summary
 from .so_far import UNREADABLE, SoFar, number_of
 
 EVERY: Final = 0.5
 """Seconds between two looks at the files: a run writes as often."""
+ASKS: Final = 5.0
+"""Seconds between two looks whether another machine's run lives."""
 CHANGES: Final = 200
 
 
@@ -85,6 +89,11 @@ class KeptRun:
         self.ended = math.nan
         """Likewise."""
         self.location = RunLocation(str(directory.path))
+        self.elsewhere: Elsewhere | None = None
+        """What is known here of a run that another machine trains, or did; None of others."""
+        self._asked_for = -math.inf
+        self.problem = ""
+        """Why its files can't be read on; "" if they can. What was read stays."""
         self._newest: Snapshot | None = None
         self._outcome: Outcome | None = None
         self._show = self._shown = Show()
@@ -144,7 +153,13 @@ class KeptRun:
     def _follow(self) -> None:
         while not self._closing.is_set():
             self._look_soon.clear()
-            self._look()
+            try:
+                if perf_counter() - self._asked_for > ASKS:
+                    self._asked_for, self.elsewhere = perf_counter(), self._directory.elsewhere
+                self._look()
+                self.problem = ""
+            except Exception as error:  # files may hold anything: nobody would see this thread end
+                self.problem = clean(f"{type(error).__name__}: {error}")[:200]
             self._look_soon.wait(self.interval)
 
     def _look(self) -> None:

@@ -104,7 +104,7 @@ class Persistence:
         self._guard = FolderGuard(
             directory, self.log, self._store, lambda text: self._notice("warning", text)
         )
-        self.log.tend = self._look
+        self.log.tend = self._tend
         self._writer = CheckpointWriter(
             self._store, on_saved=self._on_saved, on_failed=self._on_failed, before=self._before
         )
@@ -252,6 +252,11 @@ class Persistence:
             self.due = 0.0  # what was put back may be older than the run
             self.wake()
         return back
+
+    def _tend(self) -> None:
+        """Between two writes of the log, whatever the run itself does: paused, or in a batch."""
+        self._look()
+        self.directory.renew()
 
     def _restore_log(self, state: Mapping[str, Any], *, rewinding: bool) -> None:
         missing = self.log.restore(state["log"], rewinding=rewinding)

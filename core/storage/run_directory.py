@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
@@ -23,6 +24,8 @@ from .files import (
     files_in,
     is_file,
     keep_aside,
+    now_there,
+    open_regular,
     read_bounded,
     read_fields,
     refusal,
@@ -30,21 +33,39 @@ from .files import (
     sync_folder,
     write_whole,
 )
+from .log_file import lines_backwards, unseal
 from .open_folder import OpenFolder
-from .run_lock import RunLock, answers_at, held, holder, refuses
+from .run_lock import RunLock, answers_at, held, holder, host_of, refuses
 
 FILES: Final = ("run.json", "recipe.toml", "metrics.jsonl", "events.jsonl", "outcome.json", "lock")
 """What shows that a folder is a run's."""
 ENDINGS: Final = ("finished", "stopped", "failed", "interrupted")
 """What the state in outcome.json may be."""
 LONGEST: Final = 80
+RENEWED: Final = 20.0
+"""Seconds after which a run shows again that it lives."""
 FRESH: Final = 120.0
-"""Seconds since its log was written in which a run elsewhere is taken to go on."""
+"""Seconds in which one of another machine has to: network file systems show it up to 60 s late."""
+EVENTS: Final = 1 << 20
+"""Bytes at the end of events.jsonl in which a pause is looked for."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class RunError(ValueError):
     """What is wrong with a run or its name: one line, for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What is known from here of a run on another machine."""
+
+    host: str
+    seen: float
+    """Seconds since it has shown that it lives, by the clock of the file system."""
+    paused: bool
+    """Whether it was held last."""
+    alive: bool
+    """Whether it goes on: its lock is held, or it was seen within `FRESH`."""
 
 
 class RunDirectory:
@@ -62,6 +83,7 @@ class RunDirectory:
         self._folder, self._lock = ours or (None, None)
         self._home = path
         """Where it was when it was opened: a new one is made there if it is deleted."""
+        self._renewed = time.monotonic()
         self._texts: dict[str, str] = {}
         """What was written for good, to be put back; by file names."""
         self._is_at(path)
@@ -116,10 +138,10 @@ class RunDirectory:
                 training it.
         """
         path = cls.look(folder, name_or_path).path
-        if host := cls(path).trained_on:
+        if (far := cls(path).elsewhere) is not None and far.alive:
+            run = clean(path.name)
             raise RunError(
-                f"run {clean(path.name)} seems to be trained on {host}: its log was written within "
-                f"the last {FRESH:.0f} s"
+                f"run {run} seems to be trained on {far.host}: seen {far.seen:.0f} s ago"
             )
         if (path / "checkpoints").is_symlink():
             raise RunError(f"{shown(path.name)} keeps its checkpoints behind a link: not opened")
@@ -153,20 +175,39 @@ class RunDirectory:
     @property
     def other_host(self) -> str:
         """The machine that has trained it last, if that is not this one; else ""."""
-        host, _ = self.answers_at or ("", "")
+        host = clean(host_of(self.path / "lock"))
         return "" if host == socket.gethostname() else host
 
     @property
-    def trained_on(self) -> str:
-        """Another machine that seems to be training it, where that one's locks are not seen from
-        here, as on some network file systems; "" if none does.
+    def elsewhere(self) -> Elsewhere | None:
+        """What is known here of another machine that trains it, or has and never came to an end;
+        None if none does. A file is made there for a moment, to know the file system's time.
         """
         host = self.other_host
-        if not host or self.running or os.path.lexists(self.outcome):
-            return ""
-        with suppress(OSError):
-            return host if time.time() - self.metrics.stat().st_mtime < FRESH else ""
-        return ""
+        if not host or os.path.lexists(self.outcome):
+            return None
+        last = 0.0
+        for file in (self.path / "lock", self.metrics):
+            with suppress(OSError):  # nothing may be logged yet
+                last = max(last, file.stat().st_mtime)
+        seen = max(0.0, now_there(self.path) - last)
+        return Elsewhere(host, seen, self._paused, self.running or seen < FRESH)
+
+    @property
+    def _paused(self) -> bool:
+        """Whether it was held last, by its events."""
+        with suppress(OSError), open_regular(self.events) as file:
+            for _, _, text in lines_backwards(file, EVENTS):
+                kind = (unseal(text) or {}).get("kind")
+                if kind in ("pause", "break", "resume", "advance"):
+                    return kind in ("pause", "break")
+        return False
+
+    def renew(self) -> None:
+        """Show other machines now and then that this process lives. Any thread may call this."""
+        if self._lock is not None and time.monotonic() - self._renewed > RENEWED:
+            self._renewed = time.monotonic()
+            self._lock.renew()
 
     @property
     def process(self) -> int | None:

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TextIO
 
 from .files import clean, open_regular, refusal
 from .log_file import LogRecord, lines_backwards, read_log, unseal
-from .run_directory import ENDINGS, RunDirectory, RunError, checked_name, is_run, shown
+from .run_directory import ENDINGS, Elsewhere, RunDirectory, RunError, checked_name, is_run, shown
 
 _TAIL: Final = 32 << 20
 """Most bytes of a log that are searched for its last epoch: more than any 100,000 batches take."""
@@ -56,6 +56,8 @@ class RunSummary:
     resumable: bool = False
     """Whether `fivestep resume` can go on with it as it is: it has a checkpoint, has not reached
     its end, and is not being trained."""
+    elsewhere: Elsewhere | None = None
+    """Of one without an end that another machine trains, or did: what is known of it here."""
 
 
 def list_runs(folder: Path) -> list[RunSummary]:
@@ -106,7 +108,8 @@ def summary(path: Path) -> RunSummary:
         run.check_format()
     except RunError as error:
         return RunSummary(run.name, path, started=_number(meta.get("started")), reason=str(error))
-    running = run.running or bool(run.trained_on)
+    far = run.elsewhere
+    running = run.running or (far is not None and far.alive)
     damage = damage or more
     state = outcome.get("state") or "crashed"
     if running:
@@ -136,6 +139,7 @@ def summary(path: Path) -> RunSummary:
         checkpoints=checkpoints,
         reason=reason,
         reachable=running and (run.answers_at or ("",))[0] == socket.gethostname(),
+        elsewhere=far,
         resumable=checkpoints > 0 and state in ("stopped", "failed", "interrupted", "crashed"),
     )
 

@@ -81,6 +81,12 @@ class RunLock:
             if self._fd >= 0:
                 self._sign()
 
+    def renew(self) -> None:
+        """Show that the holder lives, by its file's time: the file system's own. Any thread may."""
+        with self._signing, suppress(OSError):
+            if self._fd >= 0:
+                os.utime(self._fd)
+
     @property
     def in_place(self) -> bool:
         """Whether its file is still where others look for it."""
@@ -153,6 +159,12 @@ def answers_at(path: Path) -> tuple[str, str] | None:
     """The host of the lock's holder, and the path of its socket there; None if it has none."""
     _, host, address, *_ = (*_lines(path), "", "", "")
     return (host, address) if address.startswith("/") else None
+
+
+def host_of(path: Path) -> str:
+    """The machine on which the lock's holder runs, or ran until it was killed; "" if unknown."""
+    _, host, *_ = (*_lines(path), "", "")
+    return host
 
 
 def refuses(path: Path) -> str:

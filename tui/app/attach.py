@@ -23,7 +23,7 @@ from ...core.storage.run_directory import RunError
 from ...core.storage.run_index import RunSummary
 from ..browse.rows import epochs_of
 from ..render.format import ago, clean, counted
-from ..setup.attach import attach
+from ..setup.attach import attach, said_of
 from ..setup.preferences import preference
 from ..terminal.output import FAILED
 from ..terminal.script_process import ScriptProcess
@@ -157,7 +157,11 @@ def _age(run: KeptRun) -> str:
             f"fivestep replay {clean(run.name)} --at {max(1, s.batches_done if s else 0)}"
         )
     written = "" if run.written is None else f", {ago(time.time() - run.written)} old"
+    if run.problem:
+        return f"its files can't be read on: {run.problem}; what is shown is from before"
     paused = next((c.kind for c in reversed(run.changes) if c.kind in ("pause", "resume")), "")
+    if run.outcome is None and run.elsewhere is not None:
+        return f"read from its files{written}: {said_of(run.elsewhere)}"
     if run.outcome is not None:
         return f"read from its files{written}: it is not being trained"
     return f"read from its files{written}{', paused then' * (paused == 'pause')}: {clean(run.why)}"

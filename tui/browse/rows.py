@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from ...core.storage.run_index import RunSummary
 from ..render.format import clean, counted, fit, metric, size
-from ..setup.attach import out_of_reach
+from ..setup.attach import far_away, out_of_reach
 
 GAP: Final = "  "
 HEAD: Final = ("run", "state", "epochs", "best", "size", "started", "")
@@ -50,6 +50,8 @@ def remark(run: RunSummary) -> str:
     if run.state == "running":
         far = "" if run.path is None else clean(out_of_reach(run.path)).removeprefix("is ")
         return far or f"fivestep attach {run.name}"
+    if run.state == "crashed" and run.elsewhere is not None:
+        return far_away(run) + (f"; fivestep resume {run.name}" if run.resumable else "")
     if run.state == "crashed" and run.resumable:
         return f"its process ended in the middle; fivestep resume {run.name}"
     if run.state == "crashed":

@@ -16,7 +16,7 @@ from ...core.storage.run_index import RunSummary, run_named, summary
 from ...presets.file_settings import said
 from ..browse.rows import HEAD, aligned, cells, epochs_of, when
 from ..render.format import clean, counted, fit, metric, number, size
-from ..setup.attach import every_run
+from ..setup.attach import every_run, far_away
 from ..terminal.output import Output
 
 LATEST: Final = 8
@@ -77,7 +77,7 @@ def run_facts(directory: RunDirectory, run: RunSummary) -> list[tuple[str, str]]
     process = directory.process
     facts = [
         ("run", f"{run.name}  ({directory.path})"),
-        ("state", run.state + (f": {run.reason}" if run.reason else "")),
+        ("state", run.state + (f": {why}" if (why := run.reason or far_away(run)) else "")),
         ("where", ", ".join(filter(None, map(outcome.get, ("line", "where"))))),
         ("broken", _broken(outcome)),
         ("command", meta.get("command")),
@@ -111,7 +111,7 @@ def prune(folder: Path, names: Sequence[str], *, asks: bool) -> str:
         RunError: there is no such run, it is being trained, or the disk refuses.
     """
     runs = [RunDirectory.look(folder, name) for name in dict.fromkeys(names)]
-    live = [run.name for run in runs if run.running or run.trained_on]
+    live = [run.name for run in runs if summary(run.path).state == "running"]
     if live:
         raise RunError(f"{', '.join(live)}: being trained now; nothing was removed")
     freed = size(sum(weight(run.path) for run in runs))

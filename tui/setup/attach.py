@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ...core.storage.files import clean
-from ...core.storage.run_directory import RunDirectory, RunError, made_name
+from ...core.storage.run_directory import Elsewhere, RunDirectory, RunError, made_name
 from ...core.storage.run_index import RunSummary, list_runs, summary
+from ..render.format import ago
 
 if TYPE_CHECKING:
     from ...core.serving.client import RemoteRun
@@ -79,10 +80,11 @@ def attach(folder: Path, name: str, *, watches: bool = True) -> RemoteRun:
 def _address(folder: Path, name: str) -> str:
     """Where a run answers that is kept. Raises RunError."""
     directory = RunDirectory.look(folder, name)
-    if not directory.running and not directory.trained_on:
-        run = summary(directory.path)
+    run = summary(directory.path)
+    if run.state != "running":
         way_on = f"; fivestep resume {run.name} trains it on" if run.resumable else ""
-        raise RunError(f"run {run.name} is not being trained, it is {run.state}{way_on}")
+        why = far_away(run) or f"it is not being trained, it is {run.state}"
+        raise RunError(f"run {run.name}: {why}{way_on}")
     if why := out_of_reach(directory.path):
         raise RunError(f"run {directory.name} {why}")
     answers_at = directory.answers_at
@@ -103,9 +105,7 @@ def attach_or_read(folder: Path, name: str) -> RemoteRun | KeptRun:
         return attach(folder, name)
     directory = RunDirectory.look(folder, name)
     if not directory.running:
-        host = directory.other_host
-        why = f"it may be trained on {host}, attach to it there" if host else ""
-        return KeptRun(directory, why)
+        return KeptRun(directory)
     why = out_of_reach(directory.path)
     if why == STARTING:
         raise RunError(f"run {directory.name} {why}")
@@ -122,9 +122,23 @@ def out_of_reach(path: Path) -> str:
     known. Said behind its name.
     """
     directory = RunDirectory(path)
+    if (far := directory.elsewhere) is not None and far.alive:
+        return f"is {said_of(far)}"
     if directory.answers_at is not None:
-        host = directory.other_host
-        return f"is being trained on {host}: attach to it there" if host else ""
+        return ""
     if why := directory.refuses:
         return f"can't be attached to: {why}"
     return STARTING
+
+
+def far_away(run: RunSummary) -> str:
+    """What is known of a run without an end that another machine has trained; "" of any other."""
+    return "" if run.elsewhere is None else said_of(run.elsewhere)
+
+
+def said_of(far: Elsewhere) -> str:
+    """What is known here of a run on another machine."""
+    if far.alive:
+        does = "paused" if far.paused else "being trained"
+        return f"{does} on {far.host}, seen {ago(far.seen)} ago: attach to it there"
+    return f"its process is gone, or {far.host} can't be reached: last seen {ago(far.seen)} ago"

@@ -273,8 +273,9 @@ class WatchScreen(Screen[None]):
                 panel.redraw()
         if s is not None:
             self._draw_inside(s, now, fresh=fresh, moving=moving)
-            if self._files is not None:
-                panels.notice.files = self._files()
+        if self._files is not None:
+            panels.notice.files = self._files()
+        if s is not None or self._files is not None:
             panels.notice.show(self.actions.faults)
             self.set_class(panels.notice.display or panels.verdict.display, "-alert")
         self._show_saved(s)

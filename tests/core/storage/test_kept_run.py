@@ -14,7 +14,9 @@ from fivestep.core.protocol.commands import Pause, Resume, ScaleLR, Show, Stop
 from fivestep.core.protocol.snapshot import Snapshot
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
+from fivestep.core.storage import run_directory
 from fivestep.core.storage.batch_lines import BatchBlock, Windows
+from fivestep.core.storage.kept_log import KeptLog
 from fivestep.core.storage.kept_run import KeptRun
 from fivestep.core.storage.log_file import line
 from fivestep.core.storage.log_follower import LogFollower
@@ -65,13 +67,35 @@ def test_files_tell_what_the_run_itself_has_shown(tmp_path: Path, ended: Session
     run.close()
 
 
-def test_a_run_is_followed_while_it_goes_on_and_to_its_end(tmp_path: Path) -> None:
+def shows_that_it_lives(run: Path) -> None:
+    os.utime(run / "lock", (0, 0))
+    give_up = time.monotonic() + 60
+    while (run / "lock").stat().st_mtime < time.time() - 3600:
+        assert time.monotonic() < give_up
+        time.sleep(0.005)
+
+
+def test_a_run_without_checkpoints_shows_that_it_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_directory, "RENEWED", 0.0)
+    kept = KeptLog(RunDirectory.create(tmp_path, "one", "preset"))
+    shows_that_it_lives(tmp_path / "one")
+    kept.log.close()
+    kept.directory.close()
+
+
+def test_a_run_is_followed_while_it_goes_on_and_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_directory, "RENEWED", 0.0)
     session = session_in(tmp_path, epochs=100_000)
     session.send(Pause())
     session.start()
     run = KeptRun(RunDirectory.look(tmp_path, "one"), "nobody answers")
     until(run, lambda s: any(change.kind == "pause" for change in s.changes))
     assert run.latest().state is State.RUNNING
+    shows_that_it_lives(tmp_path / "one")
     session.send(Resume())
     first = until(run, lambda s: s.batches_done > 0)
     until(run, lambda s: s.batches_done > first.batches_done and s.last is not None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import pytest
 from pictures import until  # tests is on the path
 
+from fivestep.core.storage import kept_run
 from fivestep.core.storage.kept_run import KeptRun
 from fivestep.core.storage.run_directory import RunDirectory, RunError
 from fivestep.presets.recipe import load
@@ -54,15 +56,27 @@ async def test_a_run_that_has_ended_can_be_looked_at(run: Path, size: tuple[int,
         await until(pilot, lambda: app.leaving)
 
 
-async def test_one_of_another_machine_says_where_it_is_and_how_old_its_files_are(run: Path) -> None:
+async def test_one_of_another_machine_says_where_it_is_and_whether_it_lives(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: RunDirectory) -> None:
+        raise TypeError("odd")
+
     (run / "outcome.json").unlink()
     (run / "lock").write_text("12\nelsewhere\n/run/x.sock\n")
     app = AttachApp(
         runs_folder(), [], attach_or_read(runs_folder(), "one"), MessageLog(), Signals()
     )
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: "it may be trained on elsewhere" in seen(app))
+        await until(pilot, lambda: "being trained on elsewhere, seen" in seen(app))
         assert "RUNNING" in seen(app)
+        monkeypatch.setattr(kept_run, "ASKS", 0.0)
+        for file in ("lock", "metrics.jsonl"):
+            os.utime(run / file, (0, 0))
+        await until(pilot, lambda: "or elsewhere can't be reached: last seen" in seen(app))
+        monkeypatch.setattr(RunDirectory, "read_outcome", failing)
+        (run / "outcome.json").write_text("{}")
+        await until(pilot, lambda: "its files can't be read on: TypeError: odd" in seen(app))
         await pilot.press("q")
         await until(pilot, lambda: app.leaving)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,7 @@ from served import runtime  # tests is on the path
 from fivestep.core.protocol.commands import Pause, Stop
 from fivestep.core.protocol.record_fields import STATUS
 from fivestep.core.session.session import Session
-from fivestep.core.storage.log_file import read_log
+from fivestep.core.storage.log_file import line, read_log
 from fivestep.presets.recipe import load
 from fivestep.tui.setup.builder import RunBuilder
 from fivestep.tui.setup.options import RunOptions, runs_folder
@@ -92,20 +93,35 @@ def test_a_run_on_another_machine_is_named(session: Session, cli: Cli) -> None:
     lock = runs_folder() / "one" / "lock"
     pid, _, address = lock.read_text().split()
     lock.write_text(f"{pid}\nelsewhere\n{address}\n")
-    assert "is being trained on elsewhere" in cli.refused("ctl", "one", "pause")
+    assert "is being trained on elsewhere, seen" in cli.refused("ctl", "one", "pause")
     assert "there is a run of that name" in cli.refused("train", "line-linear", "--name", "one")
 
 
-def test_a_run_of_another_machine_is_left_alone_though_its_lock_is_not_seen(cli: Cli) -> None:
+def test_a_run_of_another_machine_is_left_alone_though_its_lock_is_not_seen(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = RecipePlan(load("line-linear", {"epochs": 2}))
     RunBuilder.begin(plan, RunOptions(runs_folder(), "one")).session(None, "stop").run()
     run = runs_folder() / "one"
     (run / "outcome.json").unlink()  # as if it went on
     (run / "lock").write_text("12\nelsewhere\n/run/x.sock\n")
-    assert "seems to be trained on elsewhere" in cli.refused("resume", "one", "--no-ui")
-    assert "being trained on elsewhere" in cli("runs").out
-    os.utime(run / "metrics.jsonl", (0, 0))  # it was killed long ago
-    assert "its process ended in the middle; fivestep resume one" in cli("runs").out
+    hour_ahead = time.time() + 3600
+    monkeypatch.setattr(time, "time", lambda: hour_ahead)  # clocks differ between machines
+    assert "seems to be trained on elsewhere: seen" in cli.refused("resume", "one", "--no-ui")
+    assert "being trained on elsewhere, seen 0 s ago: attach to it there" in cli("runs").out
+    (run / "events.jsonl").write_bytes(line({"type": "change", "kind": "pause", "text": "paused"}))
+    os.utime(run / "metrics.jsonl", (0, 0))
+    for where in (["runs"], ["runs", "show", "one"]):
+        assert "paused on elsewhere, seen" in cli(*where).out
+    assert "is paused on elsewhere, seen" in cli.refused("ctl", "one", "resume")
+    os.utime(run / "lock", (0, 0))  # it was killed long ago
+    gone = "its process is gone, or elsewhere can't be reached: last seen"
+    for where in (["runs"], ["runs", "show", "one"]):
+        assert gone in cli(*where).out
+    assert "fivestep resume one" in cli("runs").out
+    assert gone in cli.refused("ctl", "one", "resume")
+    (told,) = json.loads(cli("runs", "--json").out)
+    assert (told["state"], told["elsewhere"]["host"]) == ("crashed", "elsewhere")
 
 
 def test_a_run_of_which_nothing_is_kept_is_listed_and_steered_while_it_lives(cli: Cli) -> None:

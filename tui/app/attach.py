@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -53,12 +54,11 @@ class RunsScreen(Screen[None]):
         super().__init__()
         self._runs = runs
 
+    @dataclass
     class Chosen(Message):
         """Attach to this run."""
 
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
+        name: str
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.post_message(self.Chosen(event.option_id or ""))

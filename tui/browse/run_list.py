@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -158,22 +159,20 @@ class RunListScreen(Screen[None]):
     }
     """
 
+    @dataclass
     class Open(Message):
         """Attach to this run."""
 
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
+        name: str
 
     class Resume(Open):
         """Train this run on."""
 
+    @dataclass
     class Compare(Message):
         """Draw these over each other."""
 
-        def __init__(self, names: tuple[str, ...]) -> None:
-            super().__init__()
-            self.names = names
+        names: tuple[str, ...]
 
     def __init__(self, folder: Path, leave: Callable[[], None]) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import events, on
@@ -86,12 +87,12 @@ class Notes(Panel):
 
     DEFAULT_CSS = "Notes { width: 1fr; height: 10; padding: 0 0 0 2; }"
 
+    @dataclass
     class Picked(Message):
         """A name was clicked."""
 
-        def __init__(self, key: str, value: str) -> None:
-            super().__init__()
-            self.key, self.value = key, value
+        key: str
+        value: str
 
     def __init__(self, settings: tuple[Setting, ...], *, ascii: bool = False) -> None:
         super().__init__(ascii=ascii)
@@ -201,12 +202,12 @@ class Form(Vertical):
     }
     """
 
+    @dataclass
     class Edited(Message):
         """A person has changed a field; an empty text gives the recipe's own value back."""
 
-        def __init__(self, key: str, text: str) -> None:
-            super().__init__()
-            self.key, self.text = key, text
+        key: str
+        text: str
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -52,19 +53,17 @@ class PresetList(OptionList):
     }
     """
 
+    @dataclass
     class Start(Message):
         """Enter was pressed on a preset."""
 
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
+        name: str
 
+    @dataclass
     class Chosen(Message):
         """Another preset is highlighted."""
 
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
+        name: str
 
     def __init__(self, names: Iterable[str], *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, markup=False)

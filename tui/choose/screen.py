@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events, on
@@ -76,21 +77,20 @@ class ChooseScreen(Screen[None]):
     AUTO_FOCUS = "PresetList"
     DEFAULT_CSS = LAYOUT
 
+    @dataclass
     class Start(Message):
         """A run was chosen."""
 
-        def __init__(
-            self, name: str, overrides: Mapping[str, Any], *, paused: bool = False
-        ) -> None:
-            super().__init__()
-            self.name, self.overrides, self.paused = name, overrides, paused
+        name: str
+        overrides: Mapping[str, Any]
+        paused: bool = False
 
+    @dataclass
     class Previewed(Message):
         """The previewer's answer, from its thread."""
 
-        def __init__(self, request: PreviewRequest, preview: Preview) -> None:
-            super().__init__()
-            self.request, self.preview = request, preview
+        request: PreviewRequest
+        preview: Preview
 
     def __init__(
         self,

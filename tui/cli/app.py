@@ -142,7 +142,7 @@ def presets(
     from .presets import as_json, as_table
 
     output = stdout()
-    _print(output, as_json() if json else as_table(output))
+    raise typer.Exit(written(output, as_json() if json else as_table(output)))
 
 
 @app.command(cls=Plain)
@@ -151,16 +151,18 @@ def show(
     ctx: typer.Context, preset: PresetOption = registry.DEFAULT, traceback: TracebackOption = False
 ) -> None:
     """Print the resolved recipe as TOML, which can be run again."""
-    recipe = recipe_of(ctx)
-    _print(stdout(), recipe.to_toml())
+    raise typer.Exit(written(stdout(), recipe_of(ctx).to_toml()))
 
 
 @contextlib.contextmanager
-def _nothing_kept(json: bool) -> Iterator[Output]:
-    """Where a command writes that keeps nothing: a signal ends it, and a line says so."""
+def _nothing_kept(json: bool, traceback: bool) -> Iterator[Output]:
+    """Where a command writes that keeps nothing, and that ends here: at a signal a line says so."""
     signals = Signals(partial(tell_left, "nothing kept", ""), running=False)
     with signals, records_only() if json else contextlib.nullcontext(stdout()) as output:
-        yield output
+        with refusals(traceback):
+            yield output
+        code = written(output)
+    raise typer.Exit(code)
 
 
 @app.command("lr", cls=Plain)
@@ -180,12 +182,8 @@ def lr(
     plan = plan_of(ctx)
     from .lr import sweep_learning_rates
 
-    with _nothing_kept(json) as output:
-        with refusals(traceback):
-            sweep_learning_rates(plan, own_words(ctx)[1:], output, json=json)
-        output.flush()
-        code = written(output)
-    raise typer.Exit(code)
+    with _nothing_kept(json, traceback) as output:
+        sweep_learning_rates(plan, own_words(ctx)[1:], output, json=json)
 
 
 @app.command("eval", cls=Plain)
@@ -220,12 +218,8 @@ def evaluate(
         else:
             plan = trained.plan()
             refuse_changes(ctx, plan)
-    with _nothing_kept(json) as output:
-        with refusals(traceback):
-            evaluate_plan(plan, output, json=json, trained=trained)
-        output.flush()
-        code = written(output)
-    raise typer.Exit(code)
+    with _nothing_kept(json, traceback) as output:
+        evaluate_plan(plan, output, json=json, trained=trained)
 
 
 @app.command(cls=Plain)
@@ -237,10 +231,8 @@ def new(path: Annotated[str, typer.Argument(metavar="FILE", help="Such as my_run
 
     with refusals():
         file = write_starter(path)
-    output = stdout()
-    _print(
-        output, clean(f"{file} is there; to run it: fivestep train {shlex.quote(str(file))}") + "\n"
-    )
+    told = f"{file} is there; to run it: fivestep train {shlex.quote(str(file))}"
+    raise typer.Exit(written(stdout(), clean(told) + "\n"))
 
 
 @app.command(cls=Plain)
@@ -270,15 +262,8 @@ def explain(
             failed = explain_plan(
                 plan, output, int(batches), faults, json=json, show_traceback=traceback
             )
-        output.flush()
         code = written(output)
     raise typer.Exit(failed or code)
-
-
-def _print(output: Output, text: str) -> None:
-    output.write(text)
-    output.flush()
-    raise typer.Exit(written(output))
 
 
 app.command(cls=Plain, epilog=EXIT_CODES)(run_commands.resume)

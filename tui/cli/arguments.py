@@ -281,9 +281,7 @@ def train_detached(ctx: Any, plan: Plan, options: RunOptions, *, resumes: bool =
             f"process {begun.process} trains {plan.name} in the background; it can't be attached "
             f"to ({begun.refuses}); kill {begun.process} stops it"
         )
-    output.write(clean(told) + "\n")
-    output.flush()
-    return written(output)
+    return written(output, clean(told) + "\n")
 
 
 def own_words(ctx: Any, run: str = "") -> list[str]:

@@ -48,9 +48,8 @@ def compare(
         raise typer.Exit(open_comparison(comparison))
     output = stdout()
     if json:
-        output.write(tables.as_json(comparison, failing))
+        text = tables.as_json(comparison, failing)
     else:
         width = output.columns if output.is_terminal else None
-        output.write(tables.as_text(comparison, failing, width))
-    output.flush()
-    raise typer.Exit(written(output) or (BROKE if any(failing.values()) else 0))
+        text = tables.as_text(comparison, failing, width)
+    raise typer.Exit(written(output, text) or (BROKE if any(failing.values()) else 0))

@@ -27,10 +27,7 @@ def config(
     """
     with refusals():
         found = all_preferred({"runs_dir": runs_dir, "bell": bell, "notify": notify})
-    output = stdout()
-    output.write(as_json(found) if json else as_table(found))
-    output.flush()
-    raise typer.Exit(written(output))
+    raise typer.Exit(written(stdout(), as_json(found) if json else as_table(found)))
 
 
 def as_table(found: Mapping[str, Preferred]) -> str:

@@ -125,10 +125,7 @@ def _unwritten(to: str, error: OSError) -> RunError:
 
 
 def _tell(text: str) -> int:
-    output = stdout()
-    output.write(clean(text) + "\n")
-    output.flush()
-    return written(output)
+    return written(stdout(), clean(text) + "\n")
 
 
 @contextlib.contextmanager

@@ -99,9 +99,7 @@ def write_rows(rows: Rows, to: str | None, *, overwrite: bool) -> int:
     if to is None:
         output = stdout()
         harmless = [[clean(cell) for cell in row] for row in rows] if output.is_terminal else rows
-        output.write(_as_csv(harmless))
-        output.flush()
-        return written(output)
+        return written(output, _as_csv(harmless))
     try:
         with Path(to).open("w" if overwrite else "x", encoding="utf-8", newline="") as stream:
             stream.write(_as_csv(rows))

@@ -54,12 +54,8 @@ def report(
             write_whole(Path(file), page)
         except OSError as error:
             raise RunError(f"{shown(file)} can't be written: {refusal(error)}") from error
-    output = stdout()
-    output.write(
-        clean(f"{file} is there: {len(page) // 1024 + 1:,} KiB, any browser opens it") + "\n"
-    )
-    output.flush()
-    raise typer.Exit(written(output))
+    told = f"{file} is there: {len(page) // 1024 + 1:,} KiB, any browser opens it"
+    raise typer.Exit(written(stdout(), clean(told) + "\n"))
 
 
 def page_of(directory: RunDirectory) -> ReportPage:

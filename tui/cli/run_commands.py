@@ -182,9 +182,7 @@ def runs(
             text = run_tables.prune(folder, named, asks=not yes)
         else:
             text = run_tables.as_json(folder) if json else run_tables.table(folder, output)
-    output.write(text)
-    output.flush()
-    raise typer.Exit(written(output))
+    raise typer.Exit(written(output, text))
 
 
 def attach(
@@ -254,7 +252,6 @@ def ctl(
             code = status(remote, output, as_object=json)
         else:
             code = control(remote, action, value, after, output)
-    output.flush()
     raise typer.Exit(code or written(output))
 
 

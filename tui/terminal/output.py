@@ -253,8 +253,12 @@ def print_traceback(text: str, wanted: bool) -> None:
             print(clean(text, lines=True), file=_Voice.stream or sys.stderr, flush=True)
 
 
-def written(output: Output) -> int:
-    """The exit code that a command's output leaves: 0 unless something of it was lost."""
+def written(output: Output, text: str = "") -> int:
+    """Write this, and all that waits; the exit code that a command's output leaves: 0 unless
+    something of it was lost.
+    """
+    output.write(text)
+    output.flush()
     if output.gone:
         return NOBODY_READS
     if output.error is None or output.error.errno == errno.EIO:  # EIO: the terminal is gone

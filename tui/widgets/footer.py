@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from textual import events
 from textual.message import Message
@@ -18,12 +19,11 @@ class CommandBar(Panel):
 
     DEFAULT_CSS = "CommandBar { height: 1; dock: bottom; background: $panel; }"
 
+    @dataclass
     class Chosen(Message):
         """A command was clicked."""
 
-        def __init__(self, command: str) -> None:
-            super().__init__()
-            self.command = command
+        command: str
 
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id, ascii=ascii)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from textual import events
@@ -42,12 +43,11 @@ class StepsPanel(RunPanel):
         "mark": Ink(ground="panel", text="bold"),
     }
 
+    @dataclass
     class Picked(Message):
         """A row was clicked."""
 
-        def __init__(self, step: Step) -> None:
-            super().__init__()
-            self.step = step
+        step: Step
 
     BORDER_TITLE = "the five steps"
     WEIGHT = "main"

@@ -21,8 +21,9 @@ from ..serving.server import Introduction, RunServer
 from ..session.beats import Beats
 from ..session.clock import Clock
 from ..session.readings import Readback
-from ..session.recorder import Log, Recorder
+from ..session.recorder import Recorder
 from ..session.session import describe_data, describe_optimizer
+from ..storage.run_log import RunLog
 from ..training.device import describe_device, device_reader
 from ..training.failure import describe_failure
 from ..training.lazy import learnable
@@ -233,7 +234,7 @@ class ForeignLoop:
         """Epochs of the whole run, and batches that are left; here the loop alone knows."""
         return self.progress.epoch + 1, None
 
-    def keep(self, log: Log) -> None:
+    def keep(self, log: RunLog) -> None:
         """Have every record from now on kept in this log."""
         self._record.keep(log)
 

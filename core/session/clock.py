@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
 from time import perf_counter
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
-import torch
+from torch.cuda import Event
 
 from ..protocol.snapshot import PhaseTime
 from ..protocol.steps import Step
@@ -17,31 +17,13 @@ IN_FLIGHT: Final = 2
 """Batches measured at once. A queue that runs far ahead is thereby sampled, not slowed."""
 
 
-class Event(Protocol):
-    """What is used of `torch.cuda.Event`."""
-
-    def record(self) -> None:
-        """Enter the queue."""
-
-    def query(self) -> bool:
-        """Whether the device has passed this point."""
-
-    def elapsed_time(self, end_event: Any) -> float:
-        """Milliseconds from this event to a later one, both passed."""
-
-
-def _cuda_event() -> Event:
-    event: Event = torch.cuda.Event(enable_timing=True)
-    return event
-
-
 class EventClock:
     """Measures phases on the device, from one gate's event to the next one's.
 
     The host only queues work, so its own clock would show how long queueing took.
     """
 
-    def __init__(self, make_event: Callable[[], Event] = _cuda_event) -> None:
+    def __init__(self, make_event: Callable[[], Event] = lambda: Event(enable_timing=True)) -> None:
         self.spent = [0.0] * len(Step)
         """Seconds per phase, over the batches that were measured."""
         self.batches = 0

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple
 from functools import reduce
 from operator import add
-from typing import Any, Final, Protocol, TypeGuard
+from typing import Any, Final, TypeGuard
 
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from ..protocol.parameter_groups import GroupLrs
 from ..protocol.snapshot import Best, Change, Curve, EpochSummary, Outcome, Snapshot
 from ..protocol.steps import State, Step, Task
 from ..storage.batch_lines import MOST, BatchBlock
+from ..storage.run_log import RunLog
 from ..training.loop import BatchConsumer
 from ..training.lr import LearningRate
 from ..training.metrics import ClassificationMeter, Meter, meter_for
@@ -30,21 +31,6 @@ from ..training.split import counts
 from ..training.training import Training
 from .clock import WARM_UP, Clock
 from .series import Series
-
-
-class Log(Protocol):
-    """Keeps every record of a run. It gets batches in blocks, which it reads while they fill: a
-    call for each would take several per cent of a small model's time.
-    """
-
-    def batches(self, block: BatchBlock) -> None:
-        """The next batches will be in this block, in order."""
-
-    def epoch(self, summary: EpochSummary, best: Best | None, best_val_loss: Best | None) -> None:
-        """An epoch was finished; `best` is the best metric so far."""
-
-    def change(self, change: Change) -> None:
-        """A person changed something, or the run tells of itself."""
 
 
 class LossRecorder:
@@ -57,8 +43,10 @@ class LossRecorder:
 
     def __init__(self, curve: Series, lr_curve: Series) -> None:
         self._curve = curve
-        self.log: Log | None = None
-        """Gets every block of batches, when it begins."""
+        self.log: RunLog | None = None
+        """Gets every block of batches when it begins, and reads it while it fills: a call for each
+        batch would take several per cent of a small model's time.
+        """
         self._lr_curves: tuple[Series, ...] = (lr_curve,)
         self._groups: tuple[str, ...] = ()
         self._changed = [0]
@@ -229,7 +217,7 @@ class Recorder:
         task: Task,
         clock: Clock,
         listener: Listener | None = None,
-        log: Log | None = None,
+        log: RunLog | None = None,
         groups: tuple[str, ...] = (),
         min_delta: float = 0.0,
     ) -> None:
@@ -266,7 +254,7 @@ class Recorder:
         """Record the loss of one optimizer of several."""
         self._series.setdefault(f"loss {name}", Series()).add(batches_done, loss)
 
-    def keep(self, log: Log | None) -> None:
+    def keep(self, log: RunLog | None) -> None:
         """Have every record from now on kept in this log."""
         self._log = self._losses.log = log
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..protocol.snapshot import Curve
-from ..storage.buckets import BAD, BUCKETS, COUNT, HIGH, LOW, SUM, X, curve_of
+from ..storage.buckets import BUCKETS, X, curve_of, folded
 
 RECENT: Final = 240
 """Recent points kept one by one."""
@@ -113,48 +113,11 @@ class Series:
 
     def _folded(self) -> tuple[np.ndarray, int]:
         """The table (6, buckets) with the waiting points in it, and how wide its buckets are."""
-        table, width = self._table, self._width
         if not self._y:
-            return table, width
-        block = self._buckets(np.array(self._x), np.array(self._y))
-        if self._points % width:  # the last bucket is still open
-            opened = _merge(table[:, -1:], block[:, :1])
-            table, block = np.concatenate([table[:, :-1], opened], axis=1), block[:, 1:]
-        table = np.concatenate([table, block], axis=1)
-        while table.shape[1] > self._limit:  # pairs become one
-            even = table.shape[1] // 2 * 2
-            pairs = _merge(table[:, 0:even:2], table[:, 1:even:2])
-            table, width = np.concatenate([pairs, table[:, even:]], axis=1), 2 * width
-        return table, width
-
-    def _buckets(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Points as buckets (6, n); the first may belong to the bucket that is still open."""
-        opened = self._points % self._width
-        starts = np.arange(-opened, len(y), self._width)
-        starts[0] = 0
-        ends = np.append(starts[1:], len(y)) - 1
+            return self._table, self._width
+        y = np.array(self._y)
         fine = np.isfinite(y)
-        return np.stack(
-            [
-                x[ends],
-                np.minimum.reduceat(np.where(fine, y, np.inf), starts),
-                np.add.reduceat(np.where(fine, y, 0.0), starts),
-                np.maximum.reduceat(np.where(fine, y, -np.inf), starts),
-                np.add.reduceat(fine.astype(float), starts),
-                np.add.reduceat((~fine).astype(float), starts),
-            ]
-        )
-
-
-def _merge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Each bucket of `a` with its neighbour in `b`, both (6, n)."""
-    return np.stack(
-        [
-            b[X],
-            np.minimum(a[LOW], b[LOW]),
-            a[SUM] + b[SUM],
-            np.maximum(a[HIGH], b[HIGH]),
-            a[COUNT] + b[COUNT],
-            a[BAD] + b[BAD],
-        ]
-    )
+        low, value, high = (np.where(fine, y, empty) for empty in (np.inf, 0.0, -np.inf))
+        points = np.stack([self._x, low, value, high, fine, ~fine])  # (6, points)
+        table = np.concatenate([self._table, points], axis=1)
+        return folded(table, self._width, self._limit)

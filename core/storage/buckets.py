@@ -34,6 +34,27 @@ def _filled(row: np.ndarray, some: np.ndarray) -> tuple[float | None, ...]:
     return tuple(v if ok else None for v, ok in zip(row.tolist(), some.tolist(), strict=True))
 
 
+def folded(table: np.ndarray, width: int, most: int = BUCKETS) -> tuple[np.ndarray, int]:
+    """A table of buckets, none of them empty, with those put together that are in the same place;
+    places get twice as wide until there are at most so many. The table, and the width of a place.
+    """
+    while True:
+        starts = np.flatnonzero(np.diff((table[X] - 1) // width, prepend=-np.inf))
+        if len(starts) <= most:
+            break
+        width *= 2
+    ends = np.append(starts[1:], table.shape[1]) - 1
+    rows = [
+        table[X][ends],
+        np.minimum.reduceat(table[LOW], starts),
+        np.add.reduceat(table[SUM], starts),
+        np.maximum.reduceat(table[HIGH], starts),
+        np.add.reduceat(table[COUNT], starts),
+        np.add.reduceat(table[BAD], starts),
+    ]
+    return np.stack(rows), width
+
+
 class Buckets:
     """One metric of a log, whose records are batches at first, then windows of ever more."""
 
@@ -43,26 +64,9 @@ class Buckets:
 
     def extend(self, columns: list[tuple[float, ...]]) -> None:
         """Append buckets, each a column of a table; where they end must not go down."""
-        if not columns:
-            return
-        table = np.concatenate([self._table, np.array(columns, dtype=float).T], axis=1)
-        while True:
-            places = (table[X] - 1) // self._width
-            starts = np.flatnonzero(np.diff(places, prepend=-1.0))
-            if len(starts) <= BUCKETS:
-                break
-            self._width *= 2
-        ends = np.append(starts[1:], table.shape[1]) - 1
-        self._table = np.stack(
-            [
-                table[X][ends],
-                np.minimum.reduceat(table[LOW], starts),
-                np.add.reduceat(table[SUM], starts),
-                np.maximum.reduceat(table[HIGH], starts),
-                np.add.reduceat(table[COUNT], starts),
-                np.add.reduceat(table[BAD], starts),
-            ]
-        )
+        if columns:
+            table = np.concatenate([self._table, np.array(columns, dtype=float).T], axis=1)
+            self._table, self._width = folded(table, self._width)
 
     def curve(self) -> Curve:
         """The whole run in at most `BUCKETS` buckets."""

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from ..render.keymap import applying
-from .watch_actions import Actions
-
-
-@runtime_checkable
-class HasActions(Protocol):
-    """The watch screen."""
-
-    actions: Actions
+from .watch import WatchScreen
 
 
 class PaletteCommands(Provider):
@@ -38,7 +31,7 @@ class PaletteCommands(Provider):
 
     def _commands(self) -> Iterator[tuple[str, str, Callable[[], Any]]]:
         """Name, help and what to call, of each."""
-        if isinstance(self.screen, HasActions):
+        if isinstance(self.screen, WatchScreen):
             actions = self.screen.actions
             for command in applying(actions.situation):
                 name = f"{command.label}  ({command.shown})"

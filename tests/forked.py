@@ -21,8 +21,9 @@ import sys
 import tempfile
 import termios
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 _ahead: socket.socket | None = None
 """To the process that has imported torch; it starts with the first one that is asked for."""
@@ -87,17 +88,37 @@ class Forked:
         self.wait()
 
 
-def python(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run Python with these arguments; it has to end with this code."""
+def python(
+    *arguments: str, code: int = 0, typed: str = "", env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with these arguments and stdin; it has to end with this code."""
     printed = []
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        with Path(os.devnull).open("rb") as nothing:
-            found = Forked(arguments, [each.fileno() for each in (nothing, out, err)]).wait()
-        for file in (out, err):
+    with contextlib.ExitStack() as files:
+        streams = [files.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+        streams[0].write(typed.encode())
+        streams[0].seek(0)
+        found = Forked(arguments, [each.fileno() for each in streams], env).wait()
+        for file in streams[1:]:
             file.seek(0)
             printed.append(file.read().decode())
     assert found == code, printed[1]
     return subprocess.CompletedProcess(arguments, found, *printed)
+
+
+@contextlib.contextmanager
+def piped(
+    *arguments: str, env: dict[str, str] | None = None
+) -> Iterator[tuple[Forked, BinaryIO, BinaryIO]]:
+    """A process that runs Python, and what reads its stdout and stderr."""
+    (out, out_end), (err, err_end) = os.pipe(), os.pipe()
+    process = Forked(arguments, [0, out_end, err_end], env)
+    os.close(out_end)
+    os.close(err_end)
+    with os.fdopen(out, "rb") as printed, os.fdopen(err, "rb") as errors:
+        try:
+            yield process, printed, errors
+        finally:
+            process.kill()
 
 
 def _process_ahead() -> socket.socket:
@@ -168,8 +189,9 @@ def _run(*arguments: str) -> None:
         main = sys.modules["__main__"] = types.ModuleType("__main__")
         exec(compile(what, "<string>", "exec"), vars(main))
     else:
-        sys.argv, sys.path[0] = [*arguments], str(Path(first).parent)
-        runpy.run_path(first, run_name="__main__")
+        path = Path(first).absolute()
+        sys.argv, sys.path[0] = [*arguments], str(path.parent)
+        runpy.run_path(str(path), run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 
-from forked import Forked  # tests is on the path
+from forked import piped  # tests is on the path
 
 SCRIPT = """
 import signal
@@ -36,15 +35,12 @@ print(last.elapsed - last.active)
 
 
 def test_time_in_which_the_process_was_stopped_is_left_out() -> None:
-    out, end = os.pipe()
-    child = Forked(["-c", SCRIPT], [0, end, 2])
-    os.close(end)
-    with os.fdopen(out) as printed:
-        assert printed.readline() == "trains\n"
+    with piped("-c", SCRIPT) as (child, printed, _):
+        assert printed.readline() == b"trains\n"
         child.send_signal(signal.SIGSTOP)
         threading.Event().wait(1.5)  # a shorter stop is no matter
         child.send_signal(signal.SIGCONT)
-        told, left_out = printed.read().split("\n")[:2]
-    assert child.wait() == 0
+        told, left_out = printed.read().decode().split("\n")[:2]
+        assert child.wait() == 0
     assert told.startswith("the process was stopped for ")
     assert float(left_out) > 1

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 import pytest
+from forked import piped
 from served import runtime  # tests is on the path
 
 from fivestep.core.protocol.record_fields import REPORT
@@ -33,27 +32,17 @@ def test_it_must_agree_with_the_torchrun_that_has_started_it(
 
 
 def test_two_processes_train_one_run_until_ctrl_c_and_leave_nobody_behind(tmp_path: Path) -> None:
-    words = ["train", "digits-cnn", "--epochs", "100000", "--nproc", "2", "--name", "two"]
-    with (
-        runtime(),
-        subprocess.Popen(
-            [sys.executable, "-m", "fivestep", *words, "--json"],
-            env={**os.environ, "FIVESTEP_RUNS": str(tmp_path)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as begun,
-    ):
-        assert begun.stdout is not None
-        assert begun.stderr is not None
+    words = ["train", "line-linear", "--epochs", "100000", "--nproc", "2", "--name", "two"]
+    env = {**os.environ, "FIVESTEP_RUNS": str(tmp_path)}
+    with runtime(), piped("-m", "fivestep", *words, "--json", env=env) as (begun, printed, errors):
         found, ranks = [], []
-        for line in begun.stdout:
+        for line in printed:
             found.append(json.loads(line))
             if found[-1]["type"] == "ranks" and not ranks:
                 ranks = psutil.Process(begun.pid).children(recursive=True)
                 begun.send_signal(signal.SIGINT)
-        told = begun.stderr.read()
-    assert begun.returncode == 130, told
+        told = errors.read().decode()
+        assert begun.wait() == 130, told
     assert not psutil.wait_procs(ranks, 0)[1]
     assert found[-1]["outcome"] == "interrupted", told
     assert found[-1]["saved"] == found[-1]["batches"]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import python
 
 from fivestep.core.storage.run_index import summary
 from fivestep.tui.setup.options import runs_folder
@@ -20,7 +21,7 @@ SCRIPT = """
 import multiprocessing, os, sys
 import sitecustomize  # one of its own, behind ours
 print(__name__, sys.argv[1:], sys.path[0] == os.path.dirname(__file__), sitecustomize.OWN)
-print(input("how many? "))
+print(input("how many? "), flush=True)  # a fork would have it, too
 import torch
 from torch import nn
 
@@ -36,9 +37,10 @@ for epoch in range(3):
         loss = nn.functional.mse_loss(model(features), labels)
         loss.backward()
         optimizer.step()
-    if os.fork() == 0:
-        sys.exit(0)
-    os.wait()
+    if epoch == 1:
+        if os.fork() == 0:
+            sys.exit(0)
+        os.wait()
 print(loss.item(), model.weight.sum().item())
 sys.exit(5)
 """
@@ -56,13 +58,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ran(*command: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(["path", *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.run(
-        [sys.executable, *command],
-        input="3\n",
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
+    return python(*command, code=5, typed="3\n", env={**os.environ, "PYTHONPATH": path})
 
 
 def test_a_script_runs_as_without_and_is_told_of_and_kept(script: Path, cli: Cli) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
-from forked import Forked, python
+from forked import piped, python
 from terminal import Terminal
 
 from fivestep.tui.setup.options import runs_folder
 
-ENDLESS = ["train", "line-linear", "--no-ui", "--epochs", "1000000", "--device", "cpu"]
+ENDLESS = [
+    "-m",
+    "fivestep",
+    "train",
+    "line-linear",
+    "--no-ui",
+    "--epochs",
+    "1000000",
+    "--device",
+    "cpu",
+]
 
 SLOW = """
 import os, sys, threading
@@ -61,22 +67,8 @@ entry.main()
 """
 
 
-@contextlib.contextmanager
-def started(*options: str) -> Iterator[tuple[Forked, BinaryIO, BinaryIO]]:
-    """An endless run in lines, and what reads its streams."""
-    (out, out_end), (err, err_end) = os.pipe(), os.pipe()
-    process = Forked(["-m", "fivestep", *ENDLESS, *options], [0, out_end, err_end])
-    os.close(out_end)
-    os.close(err_end)
-    with os.fdopen(out, "rb") as printed, os.fdopen(err, "rb") as errors:
-        try:
-            yield process, printed, errors
-        finally:
-            process.kill()
-
-
 def test_ctrl_c_leaves_a_complete_record() -> None:
-    with started("--json") as (process, printed, errors):
+    with piped(*ENDLESS, "--json") as (process, printed, errors):
         assert json.loads(printed.readline())["type"] == "run_start"
         process.send_signal(signal.SIGINT)
         records = [json.loads(line) for line in printed]
@@ -90,7 +82,7 @@ def test_ctrl_c_leaves_a_complete_record() -> None:
 
 
 def test_a_reader_that_takes_one_line_ends_the_run_quietly() -> None:
-    with started("--json") as (process, printed, errors):
+    with piped(*ENDLESS, "--json") as (process, printed, errors):
         assert printed.readline()
         printed.close()
         assert errors.read() == b""
@@ -129,7 +121,7 @@ def test_the_live_line_and_a_second_ctrl_c(tmp_path: Path) -> None:
 
 
 def test_a_signal_while_loading_ends_at_once_and_leaves_nothing() -> None:
-    with started() as (process, printed, errors):
+    with piped(*ENDLESS) as (process, printed, errors):
         assert printed.readline().startswith(b"line-linear: ")
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 143

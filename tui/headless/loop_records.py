@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from ...core.storage.files import refusal
 from ..terminal.output import Output
 from .json_reporter import JsonReporter
 from .reporter import Ending
@@ -27,14 +29,18 @@ class LoopRecords(JsonReporter):
     Args:
         path: of the file that gets them.
         kept: where the run is kept; None if it is not.
+        say: is told, once, that the file takes no more.
 
     Raises:
         OSError: it can't be opened.
     """
 
-    def __init__(self, loop: ForeignLoop, path: Path, kept: KeptLog | None) -> None:
+    def __init__(
+        self, loop: ForeignLoop, path: Path, kept: KeptLog | None, say: Callable[[str], object]
+    ) -> None:
         super().__init__(Output(path.open("ab", buffering=0)))
-        self._loop, self._kept = loop, kept
+        self._loop, self._kept, self._path, self._say = loop, kept, path, say
+        self._lost = False
         self._begun, self._due = False, 0.0
 
     @property
@@ -66,6 +72,14 @@ class LoopRecords(JsonReporter):
         if here > self._due:
             self._due = here + SPAN
             self.output.flush()
+            self._tell_loss()
+
+    def _tell_loss(self) -> None:
+        """Say, once, that records were lost; those that the file takes again are written."""
+        error = self.output.error
+        if error is not None and not self._lost:
+            self._lost = True
+            self._say(f"records are lost, {self._path}: {refusal(error)}")
 
     def epoch(self, summary: EpochSummary) -> None:
         self.start()
@@ -83,3 +97,4 @@ class LoopRecords(JsonReporter):
             self.broke(report)
         ending = Ending(outcome.state, outcome, last)
         self.write_end(self._loop.info, ending, str(self._loop.device))
+        self._tell_loss()

@@ -15,6 +15,7 @@ import torch
 
 from ...core.foreign.learner import Learner
 from ...core.foreign.script import ScriptLoop
+from ...core.storage.files import refusal
 from ..setup.loop_run import loop_known, loop_name, serve_loop
 from ..setup.script import ScriptOptions
 from ..terminal.output import BROKE
@@ -97,14 +98,19 @@ class WatchedScript(ScriptLoop):
         return False
 
     def _write_records(self) -> None:
-        """From now on, if that is asked for. Raises OSError."""
+        """From now on, if that is asked for; where the file can't be opened, say so instead."""
         place, kept = self._options.records, self.lines.kept
         if place == "" and kept is not None:
             place = str(kept.directory.path / PLACE)
-        if place:
-            self._records = LoopRecords(self, Path(place), kept)
-            self._record.listen(self._records)
-            self.lines.say(f"records in {place}")
+        if not place:
+            return
+        try:
+            self._records = LoopRecords(self, Path(place), kept, self.lines.say)
+        except OSError as error:
+            self.lines.say(f"no records are written, {place}: {refusal(error)}")
+            return
+        self._record.listen(self._records)
+        self.lines.say(f"records in {place}")
 
     def _answers_at(self, address: str) -> None:
         """Let the screen know that has started the script. It takes the first one to come."""

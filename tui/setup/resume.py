@@ -9,9 +9,10 @@ from typing import Any
 from ...core.protocol.rank import restarts, this_rank
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import list_runs, newest
-from ...presets.errors import RecipeError, printable, shown
+from ...presets.errors import RecipeError, printable, reason, shown
 from ...presets.recipe import load
 from ...presets.user_file import load_own
+from ..render.format import counted
 from .builder import ResumeRequest, RunBuilder
 from .metadata import changed, changed_modules, file_digest, recipe_facts, torchrun_process
 from .options import RunOptions
@@ -56,6 +57,8 @@ def resume_run(
     try:
         damage = directory.damage()
         plan = plan_again(directory, file, changes, force=force)
+        if not force and first:
+            _refuse_hopeless(directory, changes or {})
         if not (force or tells_end):
             _refuse_finished(directory, changes or {})
     except BaseException:
@@ -66,6 +69,55 @@ def resume_run(
     if not first:
         return RunBuilder(plan, replace(options, keeps=False), None, request)
     return RunBuilder(plan, options, directory, request)
+
+
+def checkpoint_names(directory: RunDirectory) -> list[str]:
+    """Raises RecipeError: they can't be listed, so what there is of the run is not known."""
+    try:
+        return sorted(file.name for file in directory.checkpoints.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RecipeError(
+            f"{directory.name}: its checkpoints can't be read: {reason(error)}"
+        ) from error
+
+
+def no_checkpoint(directory: RunDirectory, why: str) -> RecipeError:
+    """What is said of a run that has no checkpoint to resume from. Raises another, see above."""
+    logs = (directory.metrics, directory.outcome)
+    there = checkpoint_names(directory)[:3]
+    there += [file.name for file in logs if file.is_file() and file.stat().st_size]
+    if not there:
+        return RecipeError(
+            f"{directory.name}: it ended before anything of it was saved; "
+            "--force trains it from the start"
+        )
+    return RecipeError(
+        f"{directory.name}: no checkpoint can be resumed from ({why}), though there is "
+        f"{', '.join(there)}; --force trains from the start, over what is there"
+    )
+
+
+def too_few(directory: RunDirectory, trained: str, epochs: int) -> RecipeError:
+    """What is said of a run that is to have fewer epochs than it has trained."""
+    return RecipeError(f"{directory.name}: it has trained {trained}, more than --epochs {epochs}")
+
+
+def _refuse_hopeless(directory: RunDirectory, changes: Mapping[str, Any]) -> None:
+    """Refuse, before a word of the run is said, what is seen without reading a checkpoint.
+
+    Raises:
+        RecipeError: none was saved, or a finished run has trained more than is asked for.
+    """
+    if not checkpoint_names(directory):
+        raise no_checkpoint(directory, "no checkpoint has been saved yet")
+    outcome, epochs = directory.read_outcome()[0], changes.get("epochs")
+    trained = outcome.get("epochs")
+    if outcome.get("state") != "finished" or not isinstance(trained, int):
+        return
+    if isinstance(epochs, int) and epochs < trained:
+        raise too_few(directory, counted(trained, "epoch"), epochs)
 
 
 def _refuse_finished(directory: RunDirectory, changes: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from ...core.storage.run_directory import RunDirectory
 from ...presets.errors import RecipeError, printable, reason
 from ..render.format import counted
 from .metadata import DATA, changed, changed_files
+from .resume import checkpoint_names, no_checkpoint, too_few
 
 if TYPE_CHECKING:
     from ...core.training.training import Training
@@ -61,7 +62,6 @@ def start_of(
     Raises:
         RecipeError: it can't be resumed; one line.
     """
-    there = _existing(directory)
 
     def unfit(state: Mapping[str, Any]) -> str:
         then = state.get("about")
@@ -72,29 +72,19 @@ def start_of(
         # A person who has changed the recipe is told what does not fit, and chooses.
         return "" if changed(recipe, about["recipe"] or {}) else misfit(state)
 
+    checkpoint_names(directory)
     try:
         loaded = CheckpointStore(directory.checkpoints).newest(unfit)
     except CheckpointError as error:
         if force:
             return Start(notes=("no checkpoint: training from the start",))
-        if not there:
-            raise RecipeError(
-                f"{directory.name}: it ended before anything of it was saved; "
-                "--force trains it from the start"
-            ) from error
-        raise RecipeError(
-            f"{directory.name}: no checkpoint can be resumed from ({error}), though there is "
-            f"{', '.join(there)}; --force trains from the start, over what is there"
-        ) from error
+        raise no_checkpoint(directory, str(error)) from error
     at, then = (loaded.state.get(key) for key in ("progress", "about"))
     if not isinstance(at, dict) or not isinstance(then, dict):
         raise RecipeError(f"{directory.name}: {loaded.path.name} is no checkpoint of a run")
     if (at["epoch"], bool(at["batch"])) > (about["epochs"], False):
         part = f" and part of epoch {at['epoch'] + 1}" if at["batch"] else ""
-        raise RecipeError(
-            f"{directory.name}: it has trained {counted(at['epoch'], 'epoch')}{part}, more than "
-            f"--epochs {about['epochs']}"
-        )
+        raise too_few(directory, counted(at["epoch"], "epoch") + part, about["epochs"])
     changes = changed(then.get("recipe") or {}, about["recipe"] or {})
     passed = tuple(f"passed over a damaged checkpoint: {one}" for one in loaded.skipped)
     told = _changes(changes, then, about)
@@ -136,24 +126,6 @@ def replay_start(directory: RunDirectory, batch: int, training: Training) -> dic
         passed = tuple(str(error).split("; ")) if ".pt: " in str(error) else ()
     notes = tuple(f"passed over a checkpoint: {one}" for one in passed if later not in one)
     return {"state": state, "notes": notes, "replay": (then, batch)}
-
-
-def _existing(directory: RunDirectory) -> list[str]:
-    """What there is of a run's training, by file names.
-
-    Raises:
-        RecipeError: its checkpoints can't be listed, so what is there is not known.
-    """
-    try:
-        names = sorted(file.name for file in directory.checkpoints.iterdir())
-    except FileNotFoundError:
-        names = []
-    except OSError as error:
-        raise RecipeError(
-            f"{directory.name}: its checkpoints can't be read: {reason(error)}"
-        ) from error
-    logs = (directory.metrics, directory.outcome)
-    return names[:3] + [file.name for file in logs if file.is_file() and file.stat().st_size]
 
 
 def _differences(meta: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[str, ...]:

@@ -89,6 +89,20 @@ def test_a_script_runs_as_without_and_is_told_of_and_kept(script: Path, cli: Cli
     assert "there is a run one" in cli.refused("run", "--name", "one", "mine.py")
 
 
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [("no/such/file", "no records are written, {}: "), ("/dev/full", "records are lost, {}: ")],
+)
+def test_records_that_can_not_be_written_are_told_of_once_and_cost_nothing_else(
+    script: Path, records: str, told: str
+) -> None:
+    done = ran("-m", "fivestep", "run", "--no-ui", f"--json={records}", "--name", "one", "mine.py")
+    assert done.returncode == 5
+    assert done.stderr.count(told.format(Path(records).absolute())) == 1
+    assert "finished after 3 epochs, 12 batches" in done.stderr
+    assert summary(runs_folder() / "one").batches_done == 12
+
+
 def test_what_can_not_be_run_is_refused(script: Path, cli: Cli) -> None:
     assert 'there is no file "no.py"' in cli.refused("run", "no.py")
     assert "which script?" in cli.refused("run", "--no-ui")

@@ -255,6 +255,7 @@ def test_a_run_of_which_nothing_was_saved_says_so_and_is_passed_over(
     for name in ("recipe.toml", "run.json"):
         shutil.copy(stopped / name, nothing)
     assert "it ended before anything of it was saved; --force trains it" in shell.refused("nothing")
+    assert shell.out == ""
     shell.resume()
     assert same(stopped, run("whole"))
 
@@ -282,6 +283,7 @@ def test_less_than_is_trained_is_refused_and_nothing_touched(shell: Shell, stopp
     assert "it has trained 4 epochs, more than --epochs 2" in shell.refused(
         "whole", "--epochs", "2"
     )
+    assert shell.out == ""  # nothing of a run that is not to begin
     assert files(run("whole")) == before
     assert "1 epoch and part of epoch 2" in shell.refused("stopped", "--epochs", "1")
 

@@ -364,14 +364,15 @@ def status_values(run: str, info: RunInfo, now: Snapshot) -> dict[str, Any]:
         "state": str(now.state),
         "step": now.step.info.name,
         "epochs": info.epochs,
-        "metrics": {name: _finite(value) for name, value in now.metrics},
+        "metrics": {name: finite(value) for name, value in now.metrics},
         "trouble": None if now.trouble is None else now.trouble.reason,
         "saved": None if now.saved is None else now.saved.batches_done,
     }
-    return {name: _finite(value) for name, value in values.items()}
+    return {name: finite(value) for name, value in values.items()}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The value as strict JSON takes it: None for NaN and infinity."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

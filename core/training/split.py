@@ -111,7 +111,7 @@ class SplitSampler(Sampler[list[Any]]):
 
 
 def split_loader(
-    loader: DataLoader[Any], split: Split, from_first: Callable[[Any], Any], name: str = "batches"
+    loader: DataLoader[Any], split: Split, from_first: Callable[[Any], Any]
 ) -> DataLoader[Any]:
     """The same loader, of a rank's part.
 
@@ -120,14 +120,14 @@ def split_loader(
     """
     if isinstance(loader.dataset, IterableDataset):
         raise UnfitError(
-            f"{name} is a stream, which can't be shared by several processes",
+            "batches is a stream, which can't be shared by several processes",
             "give a DataLoader over a data set with a length, or train in one process",
         )
     sampler: Any = loader.batch_sampler
     if sampler is None or isinstance(loader.sampler, DistributedSampler):
         what = "a DistributedSampler" if sampler else "batch_size=None"
         raise UnfitError(
-            f"{name} has {what}, and fivestep shares the samples itself",
+            f"batches has {what}, and fivestep shares the samples itself",
             "give the DataLoader that one process would have",
         )
     part = copy.copy(loader)
@@ -135,9 +135,7 @@ def split_loader(
     return part
 
 
-def split_batches(
-    batches: Batches, split: Split, from_first: Callable[[Any], Any], name: str = "batches"
-) -> Batches:
+def split_batches(batches: Batches, split: Split, from_first: Callable[[Any], Any]) -> Batches:
     """A rank's part of any batches that can be shared.
 
     Raises:
@@ -148,9 +146,9 @@ def split_batches(
     if isinstance(batches, TensorBatches):
         return SplitTensors(batches, split)
     if isinstance(batches, DataLoader):
-        return split_loader(batches, split, from_first, name)
+        return split_loader(batches, split, from_first)
     raise UnfitError(
-        f"{name} is a {type(batches).__name__}, which can't be shared by several processes",
+        f"batches is a {type(batches).__name__}, which can't be shared by several processes",
         "give a DataLoader over a data set with a length",
     )
 

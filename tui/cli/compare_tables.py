@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any, Final
 
 from ...core.comparison.comparison import Comparison, FailIf, Likeness, Parting
 from ...core.protocol.conditions import ConditionError
+from ...core.protocol.record_fields import finite
 from ...core.storage.run_directory import RunError, shown
 from ..render.comparison import comparison_lines
 
@@ -68,7 +68,7 @@ def as_json(comparison: Comparison, failing: dict[str, list[str]]) -> str:
 def _values(comparison: Comparison, run: Numbers, name: str) -> dict[str, Any]:
     points, best = run.points[name], run.best(name)
     return {
-        "last": _finite(points.last),
+        "last": finite(points.last),
         "best": best and best.value,
         "best_batches_done": best and best.batches,
     }
@@ -89,9 +89,5 @@ def _place(at: Parting) -> dict[str, Any]:
         "batches_done": at.batches,
         "epoch": at.epoch,
         "batch": at.batch,
-        "values": [_finite(one) for one in at.values],
+        "values": [finite(one) for one in at.values],
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 
 from ... import __version__
+from ...core.comparison.kept_run import LEFT_OUT
 from ...core.protocol.rank import this_rank
 from ...core.protocol.record_fields import RUN_FORMAT
 from ...core.storage.environment import git_state
@@ -38,7 +39,6 @@ JUDGED: Final = ("dataset", "model", "criterion", "seed")
 """Where these change, the same weights are judged otherwise."""
 SHA256: Final = "dataset.sha256"
 """Of the table that a recipe reads; not a key of the recipe itself."""
-UNIMPORTANT: Final = ("name", "description", "expect")
 
 
 def versions() -> dict[str, str]:
@@ -132,7 +132,7 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]
         if key not in before and now[key] == _default(key, now):
             continue  # an older version had no such option
         old, new = before.get(key, "unset"), now.get(key, "unset")
-        if old != new and key.split(".")[0] not in UNIMPORTANT:
+        if old != new and key.split(".")[0] not in LEFT_OUT:
             differences[key] = f"{key} {old} → {new}"
     if SHA256 in differences:
         differences[SHA256] = "the table in dataset.path"

@@ -37,7 +37,7 @@ files = st.dictionaries(
     max_size=8,
 )
 many = settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

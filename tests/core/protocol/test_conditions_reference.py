@@ -123,7 +123,7 @@ def read(text: str) -> tuple[Condition | None, str]:
         return None, str(refused)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 @given(truths, values_known)
 def test_judging_agrees_with_a_reference(tree, values):
     text = written(tree)
@@ -138,7 +138,7 @@ def test_judging_agrees_with_a_reference(tree, values):
     assert condition.evaluate({k: v for k, v in values.items() if k in condition.needs}) is expected
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 @given(st.text() | st.text(alphabet="loss<>=!()+-*/.0123456789 andotr_\\'\"", max_size=60))
 @example("\ud800 > 3")
 @example("loss > " + "9" * 190)

@@ -24,8 +24,8 @@ class Series:
     that neither a spike nor a NaN is ever lost. Memory does not grow with the run.
     """
 
-    def __init__(self, buckets: int = BUCKETS, recent: int = RECENT) -> None:
-        self._limit, self._most = max(2, buckets), recent
+    def __init__(self, buckets: int = BUCKETS) -> None:
+        self._limit = max(2, buckets)
         self._before: list[float] = []
         """The last points that are in buckets already, one by one."""
         self._x: list[float] = []
@@ -42,8 +42,8 @@ class Series:
     @property
     def recent(self) -> tuple[float, ...]:
         """The last points one by one, oldest first."""
-        newest = self._y[-self._most :]
-        older = self._most - len(newest)
+        newest = self._y[-RECENT:]
+        older = RECENT - len(newest)
         return tuple(self._before[-older:] + newest if older else newest)
 
     @property

@@ -167,8 +167,7 @@ class RankFollower:
     Where there is one process it does nothing.
     """
 
-    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._watch, self._told = RankWatch(), False
 
     @property
@@ -179,7 +178,7 @@ class RankFollower:
     def look(self, source: Source) -> str:
         """Which rank has held the others up for long, when that is new; to be called often."""
         ranks = source.ranks()
-        self._watch.take(ranks, self._clock(), math.inf)
+        self._watch.take(ranks, perf_counter(), math.inf)
         picture = source.latest() if ranks else None
         held = picture is None or picture.state is State.PAUSED
         text = "" if held else held_up(ranks)
@@ -192,7 +191,7 @@ class RankFollower:
         if not all(one.seconds for one in times if not one.now.unseen):
             return ()
         self._watch = RankWatch()
-        self._watch.take(tuple(one.now for one in times), self._clock(), math.inf)
+        self._watch.take(tuple(one.now for one in times), perf_counter(), math.inf)
         return times
 
 

@@ -30,6 +30,7 @@ from ..training.data import TensorBatches
 from ..training.lazy import UNMADE, unmade
 from ..training.own_code import first_line
 from ..training.progress import Progress
+from ..training.spread import is_spread
 from ..training.training import Training
 from .base_view import View
 from .batch_content import batch_content
@@ -45,6 +46,8 @@ VIEWED: Final = 1.0
 """Seconds between two views."""
 COST: Final = 30
 """Views and looks wait for this many times what the last one took, if that is longer."""
+
+SPREAD: Final = "of each parameter the part that the first rank keeps"
 
 UNHARMED: Final = suppress(Exception)
 """Looks at a person's own optimizer, which may keep anything: the run itself goes on."""
@@ -63,6 +66,7 @@ class Inspector:
         self, training: Training, progress: Progress, epochs: Callable[[], Sequence[EpochRow]]
     ) -> None:
         self.show = Show()
+        self._spread = is_spread(training.model)
         self._training, self._progress, self._epochs = training, progress, epochs
         self._watch = LayerWatch(training.model, training.optimizer)
         self._parameters = ParameterWatch(training.model, training.optimizer)
@@ -198,6 +202,7 @@ class Inspector:
             view=self._seen if self._picture is not None else None,
             picture=self._picture,
             problem=self._view_error,
+            part=SPREAD if self._spread and self._rows else "",
         )
 
     def _look_held(self, place: tuple[Step, int, int]) -> None:
@@ -246,6 +251,9 @@ class Inspector:
             if unmade(self._training.model):
                 self._view_error = f"nothing to see of the model yet: {UNMADE}"
                 return None
+            if self._spread:
+                self._view_error = "no picture: it would take all ranks to run the model"
+                return None
             self._views = views_for(self._training)
         view = next((one for one in self._views if one.name == self.show.view), None)
         view = view or next(iter(self._views), None)
@@ -258,7 +266,8 @@ class Inspector:
         training, progress = self._training, self._progress
         if self.show.view == PARAMETERS:
             scaled = "fp16: until they are scaled back, gradients are of a multiplied loss"
-            return self._parameters.look(scaled if training.scaler.is_enabled() else "")
+            note = SPREAD if self._spread else ""
+            return self._parameters.look(scaled if training.scaler.is_enabled() else note)
         if self.show.view != BATCH:
             return EpochTable(tuple(self._epochs()), training.task.metric_name)
         return batch_content(training, progress)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..protocol.inside import Histogram
 from ..training.compile import is_compiled
+from ..training.spread import own_part
 
 BINS: Final = 20
 MOST: Final = 2**16
@@ -138,8 +139,10 @@ def numbers_of(p: Tensor) -> list[Tensor]:
 
 
 def real(t: Tensor) -> Tensor:
-    """The values as real numbers: complex ones in pairs, of a sparse gradient those that it has."""
-    t = t.detach()
+    """The values as real numbers: complex ones in pairs, of a sparse gradient those that it has, of
+    a tensor that is spread over ranks this one's.
+    """
+    t = own_part(t.detach())
     if t.layout is not torch.strided:
         t = t.coalesce().values() if t.layout is torch.sparse_coo else t.to_dense()
     return torch.view_as_real(t) if t.is_complex() else t
@@ -206,7 +209,7 @@ class Editions:
         """Count up the numbers of what differs from its copy, and copy what is there now."""
         before, self._held = self._held, {}
         for p in parameters:
-            weight, grad = p.detach(), None if p.grad is None else _dense(p.grad)
+            weight, grad = own_part(p.detach()), None if p.grad is None else _dense(p.grad)
             moved, changed = self._numbers.get(p, (0, 0))
             held = before.get(p)
             if held is None:
@@ -225,7 +228,8 @@ class Editions:
 
 
 def _dense(t: Tensor) -> Tensor:
-    return t.detach() if t.layout is torch.strided else t.detach().to_dense()
+    t = own_part(t.detach())
+    return t if t.layout is torch.strided else t.to_dense()
 
 
 def _copy(t: Tensor | None) -> Tensor | None:

@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from ..protocol.at_hand import Formula, ParameterRow, ParameterTable
+from ..training.spread import own_part
 from .layer_stats import Transfer, grouped_norms, numbers_of, real
 from .update_rules import NumberUpdate, update_formulas
 
@@ -68,7 +69,7 @@ class ParameterWatch:
         for p in small or learning[:1]:
             options = {name: value for name, value in groups[p].items() if name != "params"}
             options["lr"] = float(options["lr"])  # a tensor that the schedule moves, maybe
-            places = range(p.numel()) if small else [_largest(p.grad)]
+            places = range(own_part(p).numel()) if small else [_largest(p.grad)]
             self._before[p] = [
                 _Number(i, _at(p, i), _at(p.grad, i), options, self._state(p, i)) for i in places
             ]
@@ -151,16 +152,16 @@ def _all(t: Tensor | None) -> tuple[float, ...]:
     """Its numbers in a row; none where there is none, or it is sparse."""
     if t is None or t.layout is not torch.strided:
         return ()
-    return tuple(t.detach().reshape(-1).tolist())
+    return tuple(own_part(t.detach()).reshape(-1).tolist())
 
 
 def _largest(t: Any) -> int:
     """The place of the number that is farthest from 0."""
-    return int(t.detach().abs().argmax())
+    return int(own_part(t.detach()).abs().argmax())
 
 
 def _at(t: Any, place: int) -> float:
-    return float(t.detach().reshape(-1)[place])
+    return float(own_part(t.detach()).reshape(-1)[place])
 
 
 def _place(p: Tensor, number: int) -> str:

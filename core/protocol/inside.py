@@ -295,3 +295,5 @@ class Inside:
     """What the model knows now, or what the loop has in its hands."""
     problem: str = ""
     """Why there is no picture."""
+    part: str = ""
+    """What of the layers was read; "" is all of them."""

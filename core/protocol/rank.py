@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Final, Literal
+
+Parallel = Literal["ddp", "fsdp"]
+"""How several processes train one model: each with the whole of it (`DistributedDataParallel`), or
+with a part (`fully_shard`, FSDP2).
+"""
+PARALLEL: Final[tuple[Parallel, ...]] = ("ddp", "fsdp")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,6 +16,9 @@ from ..training.ranks import RankGroup
 from ..training.replica import Replica
 from .controller import Controller
 from .mailbox import Mailbox
+
+if TYPE_CHECKING:
+    from ..training.shards import Shards
 
 LOCAL: Final = (Show, SetBreakpoints, Suspended, Note)
 """Commands that concern one process and change no number."""
@@ -60,13 +63,17 @@ class Agreement:
     """The run's inbox where several ranks train: commands come from it that all have agreed on.
 
     At full speed no rank waits for this: that somebody asks for something travels with the
-    gradients (see `Replica`), so that all ranks know of it at the same batch, and meet at the
-    gate behind it. Where a run is held, or steps, they meet at every gate. What every rank does
-    then follows from what all of them know.
+    gradients (see `Replica`; `Shards` have a note behind them), so that all ranks know of it at
+    the same batch, and meet at the gate behind it. Where a run is held, or steps, they meet at
+    every gate. What every rank does then follows from what all of them know.
     """
 
     def __init__(
-        self, ranks: RankGroup, replica: Replica, mailbox: Mailbox, controller: Controller
+        self,
+        ranks: RankGroup,
+        replica: Replica | Shards,
+        mailbox: Mailbox,
+        controller: Controller,
     ) -> None:
         self._ranks, self._replica = ranks, replica
         self._mailbox, self._controller = mailbox, controller

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import closing
+from contextlib import closing, suppress
 from time import perf_counter
 from typing import Any
 
@@ -14,7 +14,8 @@ from ..storage.persistence import Persistence
 from ..training.data import batch_count, stream_batches
 from ..training.lazy import UNMADE, unmade
 from ..training.loop import training_loop, validate
-from ..training.nonfinite import bad_weights
+from ..training.nonfinite import bad_saved_weights
+from ..training.spread import is_spread
 from .agreement import Agreement
 from .breakpoints import Breakpoints
 from .controller import Controller, StoppedError, UndoneError, WayOn
@@ -370,8 +371,13 @@ class Engine:
         """Have the run's state written to the disk, as it is between two batches."""
         run, saving, ranks = self.run, self._saving, self.run.training.ranks
         others: tuple[dict[str, Any], ...] = ()
-        if ranks is not None and kind != "best":
-            others = tuple(ranks.exchange({} if ranks.first else take_own(run))[1:])
+        if ranks is not None:
+            if kind != "best":
+                others = tuple(ranks.exchange({} if ranks.first else take_own(run))[1:])
+            spread = is_spread(run.training.model)
+            if spread and ranks.from_first(saving is not None) and not ranks.first:
+                with suppress(StateError):  # the first one says so
+                    self._take(kind)
             if not ranks.first:
                 return
         if saving is None:
@@ -381,18 +387,23 @@ class Engine:
             return
         self.now = (Step.OTHER, perf_counter())
         self.readings.collect(everything=True)
-        bad = bad_weights(run.training.model)
-        if bad:
-            saving.refuse(f"{bad} holds NaN or infinity")
+        try:
+            state = self._take(kind)
+        except StateError as error:
+            saving.refuse(str(error))
+        except MemoryError:
+            saving.refuse("there is no memory for a copy of the run's state")
         else:
-            try:
-                state = take_model(run) if kind == "best" else take_state(run)
+            bad = bad_saved_weights(run.training.model, state["model"])
+            if bad:
+                saving.refuse(f"{bad} holds NaN or infinity")
+            else:
                 saving.save(kind, {**state, "others": others} if others else state)
-            except StateError as error:
-                saving.refuse(str(error))
-            except MemoryError:
-                saving.refuse("there is no memory for a copy of the run's state")
         self.tell_notices()
+
+    def _take(self, kind: str) -> dict[str, Any]:
+        """What a checkpoint of this kind holds; all ranks that share a model take part in it."""
+        return take_model(self.run) if kind == "best" else take_state(self.run, gathers=True)
 
     def _save_is_due(self) -> None:
         """It is time for a checkpoint, which all ranks have to take part in."""

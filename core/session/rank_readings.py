@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from ..training.nonfinite import (
     GradientCheck,
     NonFiniteError,
     NonFiniteGradientError,
     NonFiniteLossError,
+    name_bad_gradient,
     name_bad_value,
     own_gradient_is_bad,
 )
@@ -18,6 +23,9 @@ from ..training.replica import Replica
 from ..training.split import counts
 from .readings import Readings
 from .state import RunState
+
+if TYPE_CHECKING:
+    from ..training.shards import Shards
 
 
 class RankReadings(Readings):
@@ -29,7 +37,7 @@ class RankReadings(Readings):
         self,
         run: RunState,
         ranks: RankGroup,
-        replica: Replica,
+        replica: Replica | Shards,
         asks: Callable[[], bool],
         *,
         stop_on_nonfinite: bool,
@@ -51,7 +59,7 @@ class RankReadings(Readings):
         mine, whole = self._counts = counts(self._training.batches, progress.batch) or (1, 1)
         self._own_loss = loss.item()
         self.read_lr()
-        self._replica.write(self._own_loss, mine / whole, asks=self._asks())
+        self._replica.write(loss, mine / whole, asks=self._asks())
 
     def check_gradients(self) -> None:
         """Take the whole batch's loss, and look at the gradients' means.
@@ -67,7 +75,12 @@ class RankReadings(Readings):
             place = name_bad_value(self._training, *values) if bad else ""
             told = f"the loss is {self._own_loss}, noticed before the update" if bad else ""
             self._raise(NonFiniteLossError, told, place)
-        if self._looks_at_gradients:
+        norm = self._replica.norm
+        if norm is not None:  # each rank has a part of the gradients, of which any may be bad
+            if self._looks_at_gradients and not math.isfinite(norm):
+                place = name_bad_gradient(self._training.model, progress.features)
+                self._raise(NonFiniteGradientError, "", place)
+        elif self._looks_at_gradients:
             try:
                 super().check_gradients()
             except NonFiniteGradientError as error:
@@ -79,7 +92,15 @@ class RankReadings(Readings):
         for number, (text, where) in enumerate(each):
             if text:
                 raise kind(f"rank {number}: {text}", where)
+        place = next((where for _, where in each if where), "")
         raise kind("of one rank a loss or a gradient is NaN or infinite", place)
+
+    def _norm(self) -> Tensor | None:
+        norm = self._replica.norm
+        there = any(p.grad is not None for p in self._training.model.parameters())
+        if norm is None or self._progress.grad_norm is not None:
+            return super()._norm()
+        return torch.tensor(norm) if there else None
 
     def batch_done(self, ended: float) -> None:
         mine, whole = self._counts

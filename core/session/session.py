@@ -37,6 +37,7 @@ from ..training.nonfinite import NonFiniteError
 from ..training.progress import Progress
 from ..training.resume_data import Loaders, unrepeatable
 from ..training.rng import seed_rng
+from ..training.spread import is_spread
 from ..training.training import Training
 from ..training.workers import Workers
 from ..verdicts.verdicts import find_verdicts
@@ -67,6 +68,8 @@ def describe_run(training: Training) -> RunInfo:
     scheduler = training.scheduler
     batch_size = getattr(training.batches, "batch_size", None)
     ranks = "" if training.ranks is None else f", {training.ranks.size} processes"
+    if is_spread(training.model):
+        ranks += " with a part each"
     return RunInfo(
         name=about.name,
         data=about.data or describe_data(training.batches),

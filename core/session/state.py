@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from ..protocol.faults import Fault, Undone
@@ -28,6 +29,7 @@ from ..training.lr import LearningRate
 from ..training.progress import COUNTERS, Progress, tensors_in
 from ..training.resume_data import Loaders, hidden_generators, unrepeatable
 from ..training.rng import everything_untouched, rng_state, seed_rng, set_rng_state
+from ..training.spread import gathered, part_like
 from ..training.training import Training
 from .clock import Clock
 from .fit import SPOILED, misfit, moments_misfit
@@ -79,8 +81,13 @@ class RunState:
             self.began = _kept(state, "schedule")
 
 
-def take_state(run: RunState) -> dict[str, Any]:
+def take_state(run: RunState, *, gathers: bool = False) -> dict[str, Any]:
     """The run's state as it is now, between two batches: copies on the CPU, plain types only.
+
+    Args:
+        run: what it is taken of.
+        gathers: where each rank has a part of the parameters: have all of them, for which all ranks
+            have to call this. Only the first one gets them; else each takes its own part.
 
     Raises:
         StateError: the optimizer's, the schedule's or a module's own state holds something that
@@ -119,7 +126,8 @@ def take_state(run: RunState) -> dict[str, Any]:
         state["gradients"] = {
             name: p.grad for name, p in training.model.named_parameters() if p.grad is not None
         }
-    return {key: _kept(value, key) for key, value in state.items()} | take_own(run)
+    taken = {key: _kept(value, key, gathers=gathers) for key, value in state.items()}
+    return taken | take_own(run)
 
 
 def take_own(run: RunState) -> dict[str, Any]:
@@ -156,7 +164,9 @@ def state_of_rank(state: Mapping[str, Any], training: Training) -> Mapping[str, 
 
 
 def take_model(run: RunState) -> dict[str, Any]:
-    """What the model has learned so far, and when; enough to evaluate it, not to go on from."""
+    """What the model has learned so far, and when; enough to evaluate it, not to go on from. Where
+    each rank has a part of it all have to call this, and the first gets it.
+    """
     model, progress, recorder = run.training.model, run.progress, run.recorder
     state = {
         "model": _weights(model),
@@ -165,7 +175,7 @@ def take_model(run: RunState) -> dict[str, Any]:
         "metrics": dict(recorder.metrics),
         "val_loss": recorder.val_loss,
     }
-    return {key: _kept(value, key) for key, value in state.items()}
+    return {key: _kept(value, key, gathers=True) for key, value in state.items()}
 
 
 def put_model(model: nn.Module, state: Mapping[str, Any]) -> None:
@@ -179,6 +189,8 @@ def put_model(model: nn.Module, state: Mapping[str, Any]) -> None:
         for name, value in model.state_dict(keep_vars=True).items():
             if is_lazy(value):
                 weights.setdefault(name, value)  # no batch had met it
+            elif name in weights:
+                weights[name] = part_like(weights[name], value)
         model.load_state_dict(weights)
         _put_buffers(model, state.get("buffers", {}))
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
@@ -252,7 +264,7 @@ def put_state(
         if reschedule:
             notes += _put_rescheduled(run, state)
         else:
-            training.optimizer.load_state_dict(state["optimizer"])
+            _put_moments(training.optimizer, state["optimizer"])
             if training.scheduler is not None and "scheduler" in state:
                 training.scheduler.load_state_dict(state["scheduler"])
             run.rate.restore(state["rate"])
@@ -296,10 +308,12 @@ def _unfitting(error: Exception) -> str:
     return f"the checkpoint does not fit this run: {type(error).__name__}: {lines[named]}"
 
 
-def _kept(value: Any, path: str) -> Any:
-    """A copy of `value` that shares nothing with it and loads without executing anything."""
+def _kept(value: Any, path: str, *, gathers: bool = False) -> Any:
+    """A copy of `value` that shares nothing with it and loads without executing anything; with
+    `gathers` the first rank's is whole, and nobody else has any.
+    """
     if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
+        return (gathered(value) if gathers else value).detach().to("cpu", copy=True)
     if value is None or type(value) in (bool, int, float, str, bytes, torch.dtype, torch.device):
         return value
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
@@ -308,14 +322,16 @@ def _kept(value: Any, path: str) -> Any:
         return value.item()
     if isinstance(value, Mapping):
         kind = next((k for k in (OrderedDict, Counter) if isinstance(value, k)), dict)
-        kept = kind({key: _kept(inner, f"{path}.{key}") for key, inner in value.items()})
+        kept = kind(
+            {key: _kept(one, f"{path}.{key}", gathers=gathers) for key, one in value.items()}
+        )
         if hasattr(value, "_metadata"):  # the versions of modules, which `load_state_dict` reads
             kept._metadata = _kept(value._metadata, path)  # type: ignore[union-attr]
         return kept
     if isinstance(value, (list, tuple, set)):
         if all(type(one) in (int, float) for one in value):  # long ones are
             return type(value)(value)
-        inner = [_kept(one, f"{path}.{i}") for i, one in enumerate(value)]
+        inner = [_kept(one, f"{path}.{i}", gathers=gathers) for i, one in enumerate(value)]
         return inner if isinstance(value, list) else type(value)(inner)
     raise StateError(
         f"{path} holds a {type(value).__name__}, which a checkpoint can't keep: it could only be "
@@ -355,7 +371,18 @@ def _size(value: Any) -> int:
 def _put_gradients(model: nn.Module, gradients: Mapping[str, Tensor]) -> None:
     for name, p in model.named_parameters():
         grad = gradients.get(name)
-        p.grad = None if grad is None else grad.to(p.device, p.dtype)
+        p.grad = None if grad is None else part_like(grad.to(p.device, p.dtype), p)
+
+
+def _put_moments(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+    """Give an optimizer what was kept of its own state."""
+    params = [p for group in optimizer.param_groups for p in group["params"]]
+    moments = {
+        number: {name: part_like(value, p) for name, value in saved["state"][number].items()}
+        for number, p in enumerate(params)
+        if number in saved["state"]
+    }
+    optimizer.load_state_dict({**saved, "state": {**saved["state"], **moments}})
 
 
 def _starts_over(run: RunState, *, others: bool) -> str:
@@ -401,7 +428,7 @@ def _put_rescheduled(run: RunState, state: Mapping[str, Any]) -> list[str]:
     ]
     unlike = moments_misfit(optimizer, state["optimizer"])
     if not unlike:
-        optimizer.load_state_dict(state["optimizer"])
+        _put_moments(optimizer, state["optimizer"])
     for group, there in zip(optimizer.param_groups, moved, strict=True):
         group.update(there)
     rate.scheduled = [float(group["lr"]) for group in optimizer.param_groups]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from ..protocol.rank import Parallel
 from .lazy import unmade
 from .ranks import RankGroup
 from .replica import Replica
@@ -12,7 +13,9 @@ from .training import Training
 from .unfit import UnfitError
 
 
-def train_among(training: Training, split: Split, ranks: RankGroup | None) -> None:
+def train_among(
+    training: Training, split: Split, ranks: RankGroup | None, parallel: Parallel = "ddp"
+) -> None:
     """Have a training go through its part of the data, and through the model with the others.
 
     Validation data that can't be shared are gone through by every rank, and counted once.
@@ -21,6 +24,7 @@ def train_among(training: Training, split: Split, ranks: RankGroup | None) -> No
         training: as one process would have it; changed in place.
         split: how the batches are shared.
         ranks: the processes that it is shared with; None where one has the parts of several.
+        parallel: whether each has the whole model, or a part.
 
     Raises:
         UnfitError: it can't be shared.
@@ -34,7 +38,20 @@ def train_among(training: Training, split: Split, ranks: RankGroup | None) -> No
             "the model has lazy layers, and several processes need its parameters beforehand",
             "give the layers their sizes, or train in one process",
         )
+    shared = set(training.model.parameters())
+    learned = (p for group in training.optimizer.param_groups for p in group["params"])
+    if any(p.requires_grad and p not in shared for p in learned):
+        raise UnfitError(
+            "the optimizer has parameters that are none of the model's, which no process shares",
+            "make them the model's, or train in one process",
+        )
     if training.validation is not None:
         with suppress(UnfitError):
             training.validation = split_batches(training.validation, split, from_first)
-    training.ranks, training.replica = ranks, Replica(training.model, ranks)
+    training.ranks = ranks
+    if parallel == "fsdp":
+        from .shards import Shards  # which loads much of torch
+
+        training.replica = Shards(training, ranks)
+    else:
+        training.replica = Replica(training.model, ranks)

@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim import optimizer as torchs
 
+from .spread import own_part
+
 ParamGroup = dict[str, Any]
 
 
@@ -39,6 +41,8 @@ class _Fused(Optimizer):
 
     lean = True
     """The switch: False leaves everything to torch."""
+    _spread = False
+    """Whether other ranks have parts of the parameters."""
     _ordinary: bool | None = None
     """Whether one call of the kernel takes all of a group; None before that is found out."""
     found_inf: Tensor | None = None
@@ -75,7 +79,9 @@ class _Fused(Optimizer):
 
     def step(self, closure: Any = None) -> Any:
         if self._ordinary is None:
-            self._ordinary = all(_ordinary(group) for group in self.param_groups)
+            groups = self.param_groups
+            self._ordinary = all(_ordinary(group) for group in groups)
+            self._spread = any(own_part(p) is not p for g in groups for p in g["params"])
         if (
             closure is not None
             or not self.lean
@@ -111,6 +117,13 @@ class _Fused(Optimizer):
     def _update(self, group: ParamGroup, params: list[Tensor], grads: list[Tensor]) -> None:
         """Call the kernel; where that fails, the state is as it was."""
         raise NotImplementedError
+
+    def _here(self, *lists: list[Tensor]) -> tuple[list[Tensor], ...]:
+        """What of them is in this process: an update looks at each number alone."""
+        if not self._spread:
+            return lists
+        with torch.no_grad():
+            return tuple([own_part(tensor) for tensor in tensors] for tensors in lists)
 
 
 def _ordinary(group: ParamGroup) -> bool:
@@ -151,9 +164,7 @@ class SGD(_Fused, torch.optim.SGD):
             buffers = [state["momentum_buffer"] for state in states]
         try:
             torch._fused_sgd_(
-                params,
-                grads,
-                buffers,
+                *self._here(params, grads, buffers),
                 weight_decay=group["weight_decay"],
                 momentum=group["momentum"],
                 lr=group["lr"],
@@ -188,17 +199,13 @@ class _Moments(_Fused):
             squares.append(state["exp_avg_sq"])
             if amsgrad:
                 largest.append(state["max_exp_avg_sq"])
-        kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
+        kernel: Any = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
         beta1, beta2 = group["betas"]
         for step in steps:
             step.add_(1)
         try:
             kernel(
-                params,
-                grads,
-                means,
-                squares,
-                largest,
+                *self._here(params, grads, means, squares, largest),
                 steps,
                 amsgrad=amsgrad,
                 lr=group["lr"],

@@ -21,6 +21,7 @@ from .lr import LearningRate
 from .nonfinite import name_bad_value
 from .progress import Progress
 from .rng import everything_untouched, untouched_rng
+from .spread import whole
 from .training import Training
 from .unfit import UnfitError
 
@@ -134,9 +135,8 @@ def _update(training: Training, progress: Progress) -> Steps:
         yield Step.CLIP
         scaler.unscale_(optimizer)
     if training.clip_norm is not None:
-        progress.grad_norm = nn.utils.clip_grad_norm_(
-            training.model.parameters(), training.clip_norm
-        )
+        norm = nn.utils.clip_grad_norm_(training.model.parameters(), training.clip_norm)
+        progress.grad_norm = whole(norm)
 
     yield Step.UPDATE
     if Fault.NO_STEP not in progress.faults:

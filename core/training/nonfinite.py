@@ -14,6 +14,7 @@ from .compile import eager
 from .lazy import made_buffers, made_parameters
 from .progress import tensors_in
 from .rng import everything_untouched
+from .spread import is_spread, own_part
 from .training import Training
 
 
@@ -104,6 +105,8 @@ def own_gradient_is_bad(training: Training, features: Any, labels: Any) -> bool:
     what that draws and averages put back.
     """
     model = training.model
+    if is_spread(model):
+        return False
     learned = [p for p in model.parameters() if p.requires_grad]
     try:
         with _run_again(training):
@@ -114,9 +117,10 @@ def own_gradient_is_bad(training: Training, features: Any, labels: Any) -> bool:
 
 
 def name_bad_value(training: Training, features: Any, labels: Any, outputs: Any) -> str:
-    """Where NaN or infinity first appears on the way to the loss.
+    """Where NaN or infinity first appears on the way to the loss; "" if that can't be found.
 
-    Runs the batch once more, with what that draws and averages put back.
+    Runs the batch once more, with what that draws and averages put back; not where it would take
+    all ranks to do so.
     """
     if not _finite(features):
         return "the features"
@@ -126,6 +130,8 @@ def name_bad_value(training: Training, features: Any, labels: Any, outputs: Any)
     for name, p in made_parameters(model):
         if not _finite(p):
             return f"the weights of {name}"
+    if is_spread(model):
+        return ""
     try:
         found = _first_bad_output(training, features)
     except Exception:  # a model that can't be run again tells nothing, and must not hide the first
@@ -173,16 +179,10 @@ def _first_bad_output(training: Training, features: Any) -> str:
     return found[0] if found else ""
 
 
-def bad_weights(model: nn.Module) -> str:
-    """The first parameter, or running average of a norm, that is NaN or infinite; "" if none."""
-    for name, value in _learned(model):
-        if not _finite(value):
-            return name
-    return ""
-
-
 def bad_saved_weights(model: nn.Module, saved: Mapping[str, Any]) -> str:
-    """The same of a `state_dict` of the model, such as no run has saved."""
+    """The first parameter, or running average of a norm, that is NaN or infinite in a `state_dict`
+    of the model; "" if none.
+    """
     for name, _ in _learned(model):
         if not _finite(saved.get(name)):
             return name
@@ -198,4 +198,4 @@ def _learned(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def _finite(part: Any) -> bool:
     real = (t for t in tensors_in(part) if t.is_floating_point() and not t.is_sparse)
-    return all(bool(t.isfinite().all()) for t in real)
+    return all(bool(own_part(t).isfinite().all()) for t in real)

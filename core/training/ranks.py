@@ -1,7 +1,8 @@
 """The processes that train one model together: how they find each other, and what they tell.
 
-Here are the only collectives that are not `DistributedDataParallel`'s own. They are called where
-every rank is at the same place: between two batches, or where a person steps through one.
+Here are the collectives that are not those of `DistributedDataParallel`, or of parameters that are
+spread over ranks. They are called where every rank is at the same place: between two batches,
+behind backward, or where a person steps through a batch.
 """
 
 from __future__ import annotations

@@ -25,6 +25,9 @@ class Replica:
     message of its own.
     """
 
+    norm: float | None = None
+    """Each rank has all gradients, and can compute their norm when it wants to."""
+
     def __init__(self, model: nn.Module, ranks: RankGroup) -> None:
         self._ranks = ranks
         self.share = 1 / ranks.size
@@ -35,12 +38,13 @@ class Replica:
         """What the loop calls in the place of the model."""
         self.module.register_comm_hook(self, lambda self, bucket: self._average(bucket))
 
-    def write(self, loss: float, share: float, *, asks: bool) -> None:
+    def write(self, loss: Tensor, share: float, *, asks: bool) -> None:
         """Before backward: this rank's mean loss, its share of the samples, and whether it has
         something to be agreed on.
         """
         self.share, self._heard = share, None
-        self._note = torch.tensor([loss * share if share else 0.0, asks], dtype=torch.float64)
+        mean = loss.item() * share if share else 0.0
+        self._note = torch.tensor([mean, asks], dtype=torch.float64)
 
     def read(self) -> tuple[float, bool]:
         """After backward: the mean loss over all samples of the batch, and whether any rank asks.

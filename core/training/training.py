@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .metrics import Metrics
     from .ranks import RankGroup
     from .replica import Replica
+    from .shards import Shards
 
 Amp = Literal["bf16", "fp16"]
 TYPES: Final[dict[Amp, torch.dtype]] = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -162,7 +163,7 @@ class Training:
     """Scales the loss for fp16; does nothing otherwise."""
     ranks: RankGroup | None = field(default=None, init=False, repr=False)
     """The processes that train it together; None where this one does alone."""
-    replica: Replica | None = field(default=None, init=False, repr=False)
+    replica: Replica | Shards | None = field(default=None, init=False, repr=False)
     """The model among theirs."""
 
     def __post_init__(self) -> None:

@@ -1,7 +1,8 @@
 """F17: one of two ranks is killed at a random moment, and torchrun starts both again.
 
 Lost is each run that does not end, or whose last state differs in a bit from that of the run that
-nothing has interrupted. The preset draws dropout, which every rank does by itself.
+nothing has interrupted. The preset draws dropout, which every rank does by itself. In every other
+run each rank has a part of the model.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from digest import digest
 from faults.f02_kill_and_resume import STATE
 from faults.result import Result
 
+from fivestep.core.protocol.rank import PARALLEL
 from fivestep.core.storage.checkpoint import CheckpointStore
 
 LIMIT = 300.0
@@ -29,11 +31,11 @@ LIMIT = 300.0
 class Killed:
     """A run in two processes."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, parallel: str) -> None:
         self.place = folder / name
         self.output = folder / f"{name}.txt"
         words = ["train", "digits-mlp", "--epochs", "20", "--no-ui", "--save-every", "0.5s"]
-        words += ["--runs-dir", str(folder), "--name", name]
+        words += ["--runs-dir", str(folder), "--name", name, "--parallel", parallel]
         torchrun = ["--standalone", "--local-addr=127.0.0.1", "--nproc-per-node=2"]
         torchrun += ["--max-restarts=3", "-m", "fivestep", *words]
         shared = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "OMP_NUM_THREADS": "1"}
@@ -90,16 +92,19 @@ def campaign(trials: int, seed: int) -> Result:
     draw, wrong, kills = random.Random(seed), list[str](), 0
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        whole = Killed(folder, "whole")
-        whole.trains()
-        begun = time.monotonic()
-        expected = whole.end()
-        seconds = time.monotonic() - begun
+        expected, seconds = dict[str, str](), dict[str, float]()
+        for parallel in PARALLEL:
+            whole = Killed(folder, f"whole-{parallel}", parallel)
+            whole.trains()
+            begun = time.monotonic()
+            expected[parallel] = whole.end()
+            seconds[parallel] = time.monotonic() - begun
         for number in range(trials):
-            after = draw.uniform(0, seconds)
-            run = Killed(folder, f"run{number}")
+            parallel = PARALLEL[number % 2]
+            after = draw.uniform(0, seconds[parallel])
+            run = Killed(folder, f"run{number}", parallel)
             kills += run.kill(after, draw)
-            if run.end() != expected or not expected:
+            if not run.end() == expected[parallel] != "":
                 told = run.output.read_text(errors="replace")[-300:]
                 wrong.append(f"run {number}, killed after {after:.2f} s: {told}")
     notes = (f"{kills} kills", *wrong[:5])

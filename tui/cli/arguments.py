@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from ...core.protocol.faults import Fault
-from ...core.protocol.rank import this_rank
+from ...core.protocol.rank import PARALLEL, this_rank
 from ...presets import registry
 from ...presets.errors import nearest, shown
 from ...presets.overrides import ALIASES, SWITCHES, parse_set
@@ -74,13 +74,18 @@ def ranks_to_start(ctx: Any, before: int = 1) -> int:
         before: how many an earlier run had.
 
     Raises:
-        UsageError: --nproc is no number, or contradicts the torchrun that has started this one.
+        UsageError: --nproc is no number, or contradicts the torchrun that has started this one, or
+            --parallel fsdp has no other processes.
     """
     said, local = ctx.params["nproc"], os.environ.get("LOCAL_WORLD_SIZE")
     if said is not None and not (said.isdecimal() and 1 <= int(said) <= MOST_RANKS):
         raise UsageError(f"--nproc: expected a number of processes from 1 to {MOST_RANKS}", ctx)
     if local is None:
-        return before if said is None else int(said)
+        count = before if said is None else int(said)
+        if count == 1 and ctx.params["parallel"] == "fsdp":
+            told = "--parallel fsdp shares a model among processes: add --nproc 2, or use torchrun"
+            raise UsageError(told, ctx)
+        return count
     if said not in (None, local):
         raise UsageError(f"--nproc {said} contradicts torchrun, which has started {local}", ctx)
     return 1
@@ -97,6 +102,8 @@ def options_of(ctx: Any) -> RunOptions:
         raise UsageError("--json and --quiet contradict each other; leave one out", ctx)
     if params["on_nan"] not in (None, "stop", "rollback"):
         raise UsageError("--on-nan: expected stop or rollback", ctx)
+    if params.get("parallel") not in (None, *PARALLEL):
+        raise UsageError("--parallel: expected ddp or fsdp", ctx)
     if params.get("no_save") and params.get("name"):
         raise UsageError("--no-save and --name contradict each other; leave one out", ctx)
     if params.get("no_save") and params["on_nan"] == "rollback":
@@ -133,6 +140,7 @@ def options_of(ctx: Any) -> RunOptions:
         breakpoints=breakpoints,
         faults=faults_of(ctx),
         hold=params["hold"],
+        parallel=params.get("parallel"),
         left=_as_left(params.get("as_left"), ctx),
         bell=bell,
         tensorboard=params["tensorboard"],

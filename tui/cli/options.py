@@ -129,6 +129,13 @@ RUN_OPTIONS: Final[Options] = {
             help="In so many processes on this machine, as torchrun --nproc-per-node does.",
         ),
     ],
+    "parallel": Annotated[
+        str | None,
+        typer.Option(
+            metavar="ddp|fsdp",
+            help="Each of several processes has the whole model, or a part of it (FSDP2).",
+        ),
+    ],
     "tensorboard": TensorboardOption,
     "bell": BellOption,
     "notify": NotifyOption,

@@ -93,7 +93,7 @@ def resume(
 
 NOT_IN_REPLAY: Final = (
     *("on_nan", "break_", "break_it", "hold"),
-    *("nproc", "tensorboard", "bell", "notify"),
+    *("nproc", "parallel", "tensorboard", "bell", "notify"),
 )
 
 

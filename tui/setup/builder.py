@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ... import __version__
-from ...core.protocol.rank import this_rank
+from ...core.protocol.rank import PARALLEL, Parallel, this_rank
 from ...core.protocol.record_fields import RUN_FORMAT
 from ...core.protocol.snapshot import RunLocation
 from ...core.protocol.steps import State
@@ -87,6 +87,7 @@ class RunBuilder:
     ) -> None:
         self.plan, self.options, self.directory = plan, options, directory
         self.resume, self.replay = resume, replay
+        self._parallel: Parallel = "ddp"
         self._together = 1
         """Batches that are one for several processes: as many as there were in the beginning."""
         self.problem = ""
@@ -119,7 +120,7 @@ class RunBuilder:
             self.problem = f"nothing is kept: {error}"
             return self
         with suppress(OSError):  # it is written again before the run begins, or told
-            describe(self.directory, plan)
+            describe(self.directory, plan, options.parallel)
         return self
 
     @classmethod
@@ -138,6 +139,13 @@ class RunBuilder:
         """How many processes have trained the run that is resumed; 1 if that is not known."""
         ranks = self.resume.meta.get("ranks") if self.resume is not None else None
         return ranks if isinstance(ranks, int) and 1 <= ranks <= MOST_RANKS else 1
+
+    @property
+    def _asked_parallel(self) -> Parallel:
+        """How several processes are to train: as is said, else as the run that is resumed did."""
+        before = None if self.resume is None else self.resume.meta.get("parallel")
+        asked = self.options.parallel or before
+        return next((one for one in PARALLEL if one == asked), "ddp")
 
     @property
     def starts_paused(self) -> bool:
@@ -215,7 +223,7 @@ class RunBuilder:
             ranks, split = self._join()
             training = self.plan.build(partial(setattr, self, "doing"), split)
             if split is not None:
-                train_among(training, split, ranks)
+                train_among(training, split, ranks, self._parallel)
             make = partial(
                 Session,
                 training,
@@ -280,7 +288,7 @@ class RunBuilder:
         if rank.size > 1:
             self.doing = f"waiting for {rank.size} processes"
             ranks = RankGroup(rank)
-            together = ranks.from_first(together)
+            together, self._parallel = ranks.from_first((together, self._asked_parallel))
             seed_rng(ranks.from_first(torch.initial_seed()))  # a file may draw its data
         self._together = together
         if together == rank.size == 1:

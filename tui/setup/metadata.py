@@ -17,7 +17,7 @@ import psutil
 
 from ... import __version__
 from ...core.comparison.kept_run import LEFT_OUT
-from ...core.protocol.rank import this_rank
+from ...core.protocol.rank import Parallel, this_rank
 from ...core.protocol.record_fields import RUN_FORMAT
 from ...core.storage.environment import git_state
 from ...core.storage.run_directory import RunDirectory
@@ -60,9 +60,14 @@ def session_facts(training: Training) -> dict[str, Any]:
     """Where a training runs and with which versions: what may change its numbers' last bits."""
     import torch
 
+    from ...core.training.spread import is_spread
+
     threads = training.threads or torch.get_num_threads()
     facts = machine_facts(training.device, threads, training.amp, compile=training.compile)
-    return facts | {"ranks": 1 if training.ranks is None else training.ranks.size}
+    if training.ranks is None:
+        return facts | {"ranks": 1}
+    parallel: Parallel = "fsdp" if is_spread(training.model) else "ddp"
+    return facts | {"ranks": training.ranks.size, "parallel": parallel}
 
 
 def machine_facts(
@@ -152,10 +157,11 @@ def _default(key: str, recipe: Mapping[str, Any]) -> Any:
     return list(value) if isinstance(value, tuple) else value  # as TOML has it
 
 
-def plan_facts(plan: Plan) -> dict[str, Any]:
-    """What is trained, as run.json has it."""
+def plan_facts(plan: Plan, parallel: Parallel | None = None) -> dict[str, Any]:
+    """What is trained, as run.json has it; `parallel`: as was asked for."""
     rank = this_rank()
     ranks = f" --nproc {rank.size}" if 1 < rank.size == rank.local_size else ""
+    ranks += f" --parallel {parallel}" if ranks and parallel else ""
     if isinstance(plan, RecipePlan):
         return {
             "kind": "recipe",
@@ -222,12 +228,12 @@ def changed_files(then: Any, now: Mapping[str, Any] | None) -> list[str]:
     return [printable(one) for one in told]
 
 
-def describe(directory: RunDirectory, plan: Plan) -> None:
+def describe(directory: RunDirectory, plan: Plan, parallel: Parallel | None) -> None:
     """Write down what is known before anything is built. Raises OSError if the disk refuses it."""
     write_plan(directory, plan)
     facts = start_facts(plan.name) | {"epochs": plan.preview.epochs}
     facts["together"] = this_rank().size
-    directory.write_meta({"name": directory.name} | facts | plan_facts(plan))
+    directory.write_meta({"name": directory.name} | facts | plan_facts(plan, parallel))
 
 
 def start_facts(preset: str) -> dict[str, Any]:

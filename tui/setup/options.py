@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ...core.protocol.faults import Fault
+from ...core.protocol.rank import Parallel
 from .preferences import PREFERENCES, preference
 
 MOST_RANKS: Final = 1024
@@ -59,6 +60,8 @@ class RunOptions:
     """What is wrong with the loop on purpose, from the first batch on."""
     hold: bool | None = None
     """Whether a screen starts the run paused; None: if it would be over before anybody sees it."""
+    parallel: Parallel | None = None
+    """How several processes train it; None: as the run did before, or the whole model in each."""
     left: AsLeft | None = None
     """For a run that a screen hands over to the background: its breakpoints pause it there."""
     bell: bool = False

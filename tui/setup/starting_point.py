@@ -131,11 +131,12 @@ def replay_start(directory: RunDirectory, batch: int, training: Training) -> dic
 def _differences(meta: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[str, ...]:
     """What differs from when the run began, and may change the numbers' last bits."""
     then = {**meta, **(meta.get("versions") or {})}
-    now = {key: facts[key] for key in ("device", "threads", "ranks")} | facts["versions"]
+    where = {key: facts.get(key) for key in ("device", "threads", "ranks", "parallel")}
+    now = {**where, **facts["versions"]}
     differences = [
         f"{key} {then[key]} → {value}"
         for key, value in now.items()
-        if then.get(key) not in (None, value)
+        if value is not None and then.get(key) not in (None, value)
     ]
     if not differences:
         return ()

@@ -117,6 +117,8 @@ class InsidePanel(Panel):
         else:
             exact = inside.layers[0].editions is not None
             text, style = ENDED if self.ended else keyed(HELD if exact else RUNNING), "dim"
+        if inside.part:
+            text += f" · {inside.part}"
         first, *more = wrap(text, max(1, width))
         second = " ".join(more)
         return [line((first, style)), line((fit(second, width).rstrip(), style))]

@@ -31,6 +31,13 @@ def test_it_must_agree_with_the_torchrun_that_has_started_it(
     assert told.startswith("--nproc 2 contradicts torchrun, which has started 4")
 
 
+def test_how_a_model_is_shared_must_make_sense(cli: Cli) -> None:
+    told = cli.refused("train", "line-linear", "--nproc", "2", "--parallel", "tensor")
+    assert told.startswith("--parallel: expected ddp or fsdp")
+    told = cli.refused("train", "line-linear", "--parallel", "fsdp")
+    assert told.startswith("--parallel fsdp shares a model among processes")
+
+
 def test_two_processes_train_one_run_until_ctrl_c_and_leave_nobody_behind(tmp_path: Path) -> None:
     words = ["train", "line-linear", "--epochs", "100000", "--nproc", "2", "--name", "two"]
     env = {**os.environ, "FIVESTEP_RUNS": str(tmp_path)}

@@ -8,14 +8,16 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from ..storage.files import clean, open_regular, read_bounded, refusal
 from ..storage.run_directory import RunError, shown
 from .numbers import Numbers
 
 MOST: Final = 256 << 20
-"""Bytes of a trainer_state.json, at most."""
+"""Bytes of a metrics.csv or a trainer_state.json, at most."""
+LONGEST: Final = 1 << 20
+"""Bytes of a line of a metrics.csv, at most."""
 STATE: Final = "trainer_state.json"
 TABLE: Final = "metrics.csv"
 EVENTS: Final = "tfevents"
@@ -135,12 +137,23 @@ def _table(path: Path) -> Numbers:
     """Lightning's CSVLogger, or any CSV with a column of steps."""
     found = _numbers(path, "metrics.csv")
     with open_regular(path) as file:
-        lines = (line.decode("utf-8", "replace") for line in file)
         try:
-            _add_rows(found, csv.DictReader(lines), path)
+            _add_rows(found, csv.DictReader(_lines(file)), path)
         except csv.Error as error:
             raise ValueError(f"it is no CSV: {error}") from error
     return found
+
+
+def _lines(file: BinaryIO) -> Iterator[str]:
+    """The lines of a table. Raises ValueError: one, or all together, would fill the memory."""
+    read = 0
+    while line := file.readline(LONGEST + 1):
+        read += len(line)
+        if len(line) > LONGEST:
+            raise ValueError(f"a line of it is longer than {LONGEST:,} bytes")
+        if read > MOST:
+            raise ValueError(f"larger than {MOST:,} bytes")
+        yield line.decode("utf-8", "replace")
 
 
 def _add_rows(found: Numbers, rows: csv.DictReader[str], path: Path) -> None:

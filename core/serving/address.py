@@ -123,7 +123,7 @@ def sweep(folder: Path) -> None:
             about = path.lstat()
             unborn = path.name.startswith(".") and time.time() - about.st_mtime > UNBORN
             named = path.name.endswith(_SUFFIX) and not path.name.startswith(".")
-            if stat.S_ISSOCK(about.st_mode) and (named or unborn) and _is_dead(path):
+            if stat.S_ISSOCK(about.st_mode) and (named or unborn) and is_dead(path):
                 remove(path)
 
 
@@ -133,7 +133,8 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _is_dead(path: Path) -> bool:
+def is_dead(path: Path) -> bool:
+    """Whether the process that has made this socket has ended."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         return probe.connect_ex(str(path)) == errno.ECONNREFUSED

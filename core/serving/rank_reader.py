@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from time import perf_counter
 
 from ..protocol.rank_times import RankNow
 from ..protocol.steps import Step
+from .address import is_dead
 from .client import RemoteRun, UnreachableError
 
 
@@ -64,6 +66,15 @@ class RankReader:
             self._others[rank] = remote
             if self._closed:
                 remote.close()
+
+    def gone(self) -> tuple[int, ...]:
+        """The ranks on this machine whose process has ended without a word."""
+        here = self._own().host
+        return tuple(
+            rank
+            for rank, (host, path) in enumerate(self._addresses)
+            if path and host == here and is_dead(Path(path))
+        )
 
     def close(self) -> None:
         """Leave the other ranks."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -28,16 +29,22 @@ ANOTHER: Final = re.compile(r"gloo/transport|Dist(?:Backend|Network|Store)Error"
 """What a traceback of torch's says where the fault is another rank's."""
 
 
-def told_by_ranks(ranks: RankGroup, outcome: Outcome) -> Outcome:
+def told_by_ranks(ranks: RankGroup, outcome: Outcome, gone: Sequence[int] = ()) -> Outcome:
     """How a run ends where this rank has failed: the outcome of the rank that failed first.
 
     A rank fails, too, because another one is gone, in the middle of what they do together.
+
+    Args:
+        gone: the ranks whose process has ended, as far as is known.
     """
     if not ANOTHER.search(outcome.traceback):
         ranks.tell_failure(outcome.reason, outcome.where, outcome.advice, outcome.line)
     told = ranks.failure()
     if told is None:
-        return replace(outcome, reason="another rank has gone, and did not say why", advice="")
+        who = "another rank has" if not gone else f"rank {gone[0]} has"
+        if len(gone) > 1:
+            who = f"ranks {', '.join(map(str, gone))} have"
+        return replace(outcome, reason=f"{who} gone, and did not say why", advice="")
     name, reason, where, advice, line = told
     if name == ranks.name and ranks.first:
         return outcome

@@ -388,7 +388,8 @@ class Session:
             except Exception as error:
                 outcome = self._interrupted(error) or self._failed(error)
                 if training.ranks is not None:
-                    outcome = told_by_ranks(training.ranks, outcome)
+                    gone = () if self._ranks is None else self._ranks.gone()
+                    outcome = told_by_ranks(training.ranks, outcome, gone)
                 self._workers.end()
             except BaseException as error:
                 self._end(self._failed(error))

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from kept import keep  # tests is on the path
 
+from fivestep.core.comparison import foreign
 from fivestep.core.comparison.comparison import Comparison, FailIf
 from fivestep.core.comparison.foreign import called, read_foreign
 from fivestep.core.comparison.kept_run import read_run
 from fivestep.core.protocol.conditions import ConditionError
 from fivestep.core.storage.log_file import line
-from fivestep.core.storage.run_directory import RunDirectory
+from fivestep.core.storage.run_directory import RunDirectory, RunError
 
 LOSSES = (0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2)
 
@@ -132,6 +133,20 @@ def test_a_loss_that_is_not_finite_never_passes(tmp_path: Path) -> None:
 )
 def test_metrics_of_others_go_by_our_names(theirs: str, ours: str) -> None:
     assert called(theirs) == ours
+
+
+@pytest.mark.parametrize(
+    ("limit", "problem"), [("LONGEST", "longer than 40 bytes"), ("MOST", "larger than 40 bytes")]
+)
+def test_a_table_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, problem: str
+) -> None:
+    file = tmp_path / "metrics.csv"
+    file.write_text("step,val_loss\n1,0.5\n2," + "0" * 40 + "\n")
+    assert read_foreign(str(file)).best("val_loss") == (0.0, 3)
+    monkeypatch.setattr(foreign, limit, 40)
+    with pytest.raises(RunError, match=problem):
+        read_foreign(str(file))
 
 
 def test_a_step_that_is_no_number_is_passed_over(tmp_path: Path) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 from rank_rows import rank  # tests is on the path
 from served import Served, runtime
 
 from fivestep.core.protocol.rank_times import RankNow
+from fivestep.core.protocol.snapshot import Outcome
+from fivestep.core.protocol.steps import State
 from fivestep.core.serving.rank_reader import RankReader
+from fivestep.core.session.agreement import told_by_ranks
 
 
 def test_the_first_rank_reads_the_others_and_passes_it_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +49,20 @@ def test_a_run_of_one_process_is_asked_once() -> None:
         remote.picture(None)
         assert remote.ranks() == ()
         served.end()
+
+
+def test_a_rank_that_has_ended_without_a_word_is_named(tmp_path: Path) -> None:
+    with runtime():
+        served = Served()
+        dead = tmp_path / "dead.sock"
+        with socket.socket(socket.AF_UNIX) as killed:
+            killed.bind(str(dead))
+            killed.listen()
+        addresses = [("here", ""), ("here", served.address), ("here", str(dead)), ("far", "/no")]
+        assert RankReader(lambda: rank(0), addresses).gone() == (2,)
+        served.end()
+    silent = SimpleNamespace(failure=lambda: None)
+    failed = Outcome(State.FAILED, "lost", traceback="gloo/transport")
+    for gone, who in (((), "another rank has"), ((2,), "rank 2 has"), ((1, 2), "ranks 1, 2 have")):
+        told = told_by_ranks(silent, failed, gone)  # type: ignore[arg-type]
+        assert told.reason == f"{who} gone, and did not say why"

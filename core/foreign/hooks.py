@@ -66,11 +66,13 @@ class LoopHooks:
         self._undo.callback(hook.remove)
         return hook
 
-    def around(self, home: Any, name: str, watching: Watching) -> Callable[[], None]:
-        """Have `watching(bare, ...)` called in the place of a function of a class or a module;
-        gives what undoes that earlier.
+    def around(
+        self, home: Any, name: str, watching: Watching, *, anywhere: bool = False
+    ) -> Callable[[], None]:
+        """Have `watching(bare, ...)` called in the place of a function of a class or a module, in
+        the loop's thread or `anywhere`; gives what undoes that earlier.
         """
-        undo = _replaced(home, name, (self, watching))
+        undo = _replaced(home, name, (self, watching, anywhere))
         self._undo.callback(undo)
         return undo
 
@@ -117,7 +119,7 @@ class _Hook:
 
 Added = tuple[Any, _Hook, Any]
 """What gives what registers a hook, the hook, and the handle that takes it away."""
-_Watcher = tuple[LoopHooks, Watching]
+_Watcher = tuple[LoopHooks, Watching, bool]
 _WATCHERS: Final[dict[tuple[Any, str], list[_Watcher]]] = {}
 """Who watches a function that was replaced, by its home and name."""
 
@@ -154,8 +156,8 @@ def _replacement(bare: Callable[..., Any], watchers: list[_Watcher]) -> Callable
         call = bare
         if not is_dynamo_compiling():
             here = get_ident()
-            for hooks, watching in watchers:
-                if hooks.thread == here and not hooks.over:
+            for hooks, watching, anywhere in watchers:
+                if (hooks.thread == here or anywhere) and not hooks.over:
                     call = partial(watching, call)
         return call(*args, **options)
 

@@ -165,6 +165,7 @@ class LoopRate(LearningRate):
         elif len(alive) > 1:
             each = [(one, group_names(one.optimizer) or ("",)) for one in alive]
             self.groups = tuple(f"{one.name} {n}".strip() for one, names in each for n in names)
+        self._last = tuple(self._now()[: len(self.groups)])
 
     def _now(self) -> list[float]:
         groups = [group for one in self.learners for group in one.param_groups]
@@ -179,7 +180,10 @@ class LoopRate(LearningRate):
 
     @property
     def lrs(self) -> tuple[float, ...]:
-        return tuple(self._now()[: len(self.groups)]) if self.groups else ()
+        now = tuple(self._now()[: len(self.groups)])
+        if len(now) == len(self.groups):
+            self._last = now
+        return self._last  # of optimizers that the loop has dropped meanwhile: as they were
 
     def scale(self, factor: float) -> None:
         self.factor = factor

@@ -145,6 +145,8 @@ class ForeignLoop:
         size = getattr(batches, "batch_size", None)
         models = self.models
         counts = [learnable(model) for model in models]
+        if not models:  # of a script whose parameters are in no module
+            counts = [p.numel() for one in self.learners for p in one.parameters]
         names = dict.fromkeys(type(model).__name__ for model in models)
         return RunInfo(
             name=self.name,

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from threading import current_thread, get_ident, main_thread
 from time import perf_counter
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet, ref
@@ -45,6 +46,9 @@ class ByHand:
         self.param_groups: list[dict[str, Any]] = [{"params": parameters}]
         self.state: dict[Tensor, Any] = {}
         self.defaults: dict[str, Any] = {}
+
+
+ByHand.__name__ = "by hand"
 
 
 class ScriptLoop(ForeignLoop):
@@ -119,15 +123,16 @@ class ScriptLoop(ForeignLoop):
         hooks = LoopHooks(self._fail)
         hooks.add(all_optimizers.register_optimizer_step_pre_hook, self._update_begins)
         hooks.add(all_optimizers.register_optimizer_step_post_hook, self._update_ends)
-        hooks.around(Optimizer, "__init__", self._optimizer_made)
+        hooks.around(Optimizer, "__init__", self._optimizer_made, anywhere=True)
+        self._adopts = hooks.add_bare(all_optimizers.register_optimizer_step_pre_hook, self._adopt)
         hooks.around(Optimizer, "zero_grad", self._zero_grad)
         hooks.around(nn.Module, "zero_grad", self._zero_grad)
         hooks.around(torch, "compile", self._compiles)
         hooks.around(DataLoader, "__iter__", self._loader_begins)
         hooks.around(os, "_exit", self._exits)
-        hooks.around(sys, "exit", self._leaves)
+        hooks.around(sys, "exit", self._leaves, anywhere=True)
         if hasattr(builtins, "exit"):  # not without `site`
-            hooks.around(type(builtins.exit), "__call__", self._leaves)
+            hooks.around(type(builtins.exit), "__call__", self._leaves, anywhere=True)
         self._hook_functions(hooks)
         self._begin(hooks)
         os.register_at_fork(after_in_child=self._leave_to_parent)
@@ -157,7 +162,8 @@ class ScriptLoop(ForeignLoop):
         try:
             bare(*args, **options)
         except SystemExit as error:  # its traceback would keep the script's variables
-            self._left = self.progress.updates, SystemExit(error.code)
+            if current_thread() is main_thread():  # in others it ends these
+                self._left = self.progress.updates, SystemExit(error.code)
             raise
 
     def finish(self, error: BaseException | None = None) -> Outcome:
@@ -190,7 +196,14 @@ class ScriptLoop(ForeignLoop):
         self, bare: Callable[..., Any], optimizer: Any, *args: Any, **options: Any
     ) -> None:
         bare(optimizer, *args, **options)
-        self._safely(self._learner_of, optimizer)
+        self._adopt()
+        if self._hooks is not None and self._hooks.here:
+            self._safely(self._learner_of, optimizer)
+
+    def _adopt(self, *_: Any) -> None:
+        """Watch the thread that trains, as far as is known by now: the first to do so."""
+        if self._hooks is not None and not self.progress.updates:
+            self._hooks.thread = get_ident()
 
     def _learner_of(self, optimizer: Any) -> Learner | None:
         learner = self._by_optimizer.get(id(optimizer))
@@ -235,6 +248,7 @@ class ScriptLoop(ForeignLoop):
 
     def _update_ends(self, optimizer: Any, *rest: Any) -> None:
         super()._update_ends(optimizer, *rest)
+        self._adopts.remove()
         self._deep = 0  # an error may have been caught in there
         if self._search:
             self._searched += 1

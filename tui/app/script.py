@@ -199,6 +199,8 @@ def tell_the_end(script: ScriptProcess, remote: RemoteRun | None) -> int:
         if outcome is not None and last is not None:
             for line in summary(remote.info, last, outcome):
                 print(clean(line))
+            if code is not None and code > 0 and outcome.state is State.FINISHED:
+                print(f"the script left with exit code {code}")
     if code is None and outcome is not None and remote is not None and not remote.lost:
         print(clean(f"the script's process {script.process} has not ended yet"))
         return FAILED if outcome.state is State.FAILED else 0

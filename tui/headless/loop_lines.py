@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 from contextlib import ExitStack, suppress
+from math import isnan
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Final, TextIO
 
@@ -84,6 +85,8 @@ class LoopLines(Listener):
         self._alerts, self._notifier = Alerts(""), Notifier("")
         self._guard = ExitStack()
         self._drawn, self._in_a_line = False, False
+        self._unended = False
+        """Whether somebody else has not ended a line where lines are printed."""
         self._due = 0.0
 
     @property
@@ -110,9 +113,10 @@ class LoopLines(Listener):
         """Say what is watched, and where it is kept."""
         info, picture = self.loop.info, self.loop.latest()
         lr = lr_text(picture.lr, picture.lrs, number)
+        rate = "" if isnan(picture.lr) else f" lr {lr}"  # of updates by hand
         self.say(
-            f"watching {info.model}, {learned(info.parameters)}, "
-            f"{info.optimizer} lr {lr}; {info.device}, {counted(info.threads, 'thread')}"
+            f"watching {info.model or 'no module'}, {learned(info.parameters)}, "
+            f"{info.optimizer}{rate}; {info.device}, {counted(info.threads, 'thread')}"
         )
         if self.kept is not None:
             self.say(f"kept in {self._folder / self.run_name}")
@@ -268,8 +272,14 @@ class LoopLines(Listener):
             return
         for one in self._watching:
             one._give_way("")
-        self._write(self._mark + clean(line) + "\n")
+        self._write("\n" * self._unended + self._mark + clean(line) + "\n")
+        self._unended = False
         self._due = perf_counter() + (LIVE if self._live else SIGN_OF_LIFE)
+
+    def hear(self, written: str) -> None:
+        """Somebody else has printed this where lines are printed."""
+        if written:
+            self._unended = not written.endswith("\n")
 
     def _give_way(self, coming: str) -> None:
         """Take the live line away; it comes back once the script has ended its own line."""

@@ -6,7 +6,7 @@ import atexit
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +18,13 @@ from ...core.foreign.script import ScriptLoop
 from ...core.storage.files import refusal
 from ..setup.loop_run import loop_known, loop_name, serve_loop
 from ..setup.script import ScriptOptions
+from ..terminal.giving_way import heard
 from ..terminal.output import BROKE
 from .loop_lines import LoopLines
 from .loop_records import PLACE, LoopRecords
 
+SEEN: Final = 5
+"""Batches after which no module will be found any more, where none was."""
 MARK: Final = "fivestep: "
 """Before each line of ours: others on stderr are the script's."""
 
@@ -64,6 +67,9 @@ class WatchedScript(ScriptLoop):
             runs_dir=options.folder,
             command=options.command,
         )
+        self._guard = ExitStack()
+        if out is not None and not out.isatty():
+            self._guard.enter_context(heard(sys.stderr, self.lines.hear))
         super().__init__(self.lines, self._trouble, self._told)
         self.name = loop_name()
         self._options, self._process = options, os.getpid()
@@ -120,7 +126,7 @@ class WatchedScript(ScriptLoop):
 
     def _told(self) -> None:
         """A batch is over."""
-        if not self._introduced and self.models:
+        if not self._introduced and (self.models or self.progress.batches_done == SEEN):
             self._introduced = True
             self.lines.introduce()
             loop_known(self, self.lines.kept)
@@ -147,3 +153,4 @@ class WatchedScript(ScriptLoop):
             self.lines.say(f"breakpoint {report.condition}: {values} at {report.where}")
         if self.lines.under_way:
             self.lines.end()
+        self._guard.close()

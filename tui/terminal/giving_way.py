@@ -24,6 +24,25 @@ def giving_way(give_way: Callable[[str], None]) -> Iterator[None]:
             guard.leave()
 
 
+@contextmanager
+def heard(stream: Any, hear: Callable[[str], None]) -> Iterator[None]:
+    """Have `hear` called with what is printed on a stream, which stays the same object."""
+    write = stream.write
+
+    def hearing(written: str) -> int:
+        if isinstance(written, str):
+            hear(written)
+        return int(write(written))
+
+    with suppress(AttributeError, TypeError):  # whatever a script has put in its place
+        stream.write = hearing
+    try:
+        yield
+    finally:
+        if getattr(stream, "write", None) is hearing:
+            del stream.write
+
+
 def bare_stream(stream: Any) -> Any:
     """What stands behind those that give way."""
     while isinstance(stream, _Guarded):

@@ -239,6 +239,38 @@ def test_what_is_compiled_behind_a_validation_meets_no_hook_of_ours() -> None:
 
 
 KINDS = {
+    "in a thread of its own": """
+        import threading
+        beside = torch.optim.SGD(nn.Linear(4, 2).parameters(), lr=0.1)
+
+        def work():
+            model = nn.Linear(4, 2)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for features, labels in loader:
+                optimizer.zero_grad()
+                loss = criterion(model(features), labels)
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        """,
+    "groups of parameters that are gone in the end": """
+        def main():
+            groups = [{"params": layer.parameters()} for layer in (model[0], model[3])]
+            optimizer = torch.optim.SGD(groups, lr=0.1)
+            for features, labels in loader:
+                optimizer.zero_grad()
+                loss = criterion(model(features), labels)
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+
+        del optimizer
+        main()
+        """,
     "functional loss, model.zero_grad": """
         for features, labels in loader:
             loss = F.cross_entropy(model(features), labels)

@@ -31,6 +31,7 @@ data = torch.utils.data.TensorDataset(x, x.sum(1, keepdim=True))
 loader = torch.utils.data.DataLoader(data, batch_size=16, shuffle=True)
 model = nn.Linear(3, 1)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+sys.stderr.write("a bar")
 for epoch in range(3):
     for features, labels in loader:
         optimizer.zero_grad()
@@ -66,8 +67,9 @@ def test_a_script_runs_as_without_and_is_told_of_and_kept(script: Path, cli: Cli
     done = ran("-m", "fivestep", "run", "--no-ui", "--json", "--name", "one", *words)
     bare = ran(*words)
     assert (done.stdout, done.returncode) == (bare.stdout, bare.returncode), done.stderr
-    assert (bare.returncode, bare.stderr) == (5, "")
-    told = done.stderr.splitlines()
+    assert (bare.returncode, bare.stderr) == (5, "a bar")
+    assert "\na bar\nfivestep: " in done.stderr
+    told = done.stderr.replace("a bar\n", "").splitlines()
     assert all(line.startswith("fivestep: ") for line in told)
     assert told[0] == f"fivestep: records in {runs_folder() / 'one' / 'records.jsonl'}"
     assert "watching Linear, 4 parameters, SGD lr 0.1" in told[1]

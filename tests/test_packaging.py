@@ -107,9 +107,7 @@ def test_a_users_core_stays_the_users(site: Path, tmp_path: Path) -> None:
     assert out.strip() == f"the user's {site / 'fivestep' / '__init__.py'}"
 
 
-@pytest.mark.parametrize(
-    "arguments", [["presets"], ["train", "line-linear", "--no-ui", "--epochs", "1"]]
-)
-def test_the_installed_wheel_runs(site: Path, tmp_path: Path, arguments: list[str]) -> None:
-    out = check(sys.executable, "-m", "fivestep", *arguments, cwd=tmp_path, PYTHONPATH=str(site))
-    assert out.strip()
+def test_the_installed_wheel_runs(site: Path, tmp_path: Path) -> None:
+    words = ("train", "line-linear", "--no-ui", "--epochs", "1")
+    out = check(sys.executable, "-m", "fivestep", *words, cwd=tmp_path, PYTHONPATH=str(site))
+    assert "finished after 1 epoch" in out

@@ -579,8 +579,11 @@ def test_eval_mode_counts_as_forward_where_backward_follows_and_else_as_validati
 
 
 def test_what_is_recomputed_for_the_backward_pass_belongs_to_it():
-    _, _, watched, _ = trained(checkpointed, 2, watch=True)
-    assert watched.shares[Step.BACKWARD] > watched.shares[Step.FORWARD] > 0
+    (model, optimizer), phases = built(), []
+    with Watched(model, optimizer) as watched:
+        model[1].register_forward_hook(lambda *_: phases.append(watched.now()[0]))
+        list(checkpointed(watched(data()), model, optimizer, nn.CrossEntropyLoss()))
+    assert phases == [Step.FORWARD, Step.BACKWARD] * 3
 
 
 def test_a_watch_that_ends_before_another_takes_nothing_from_it_and_all_of_its_own():

@@ -63,8 +63,9 @@ def test_a_learning_rate_that_is_raised_too_far_by_hand_in_the_middle():
     assert any(v.rule == "lr too high" for verdict in said for v in verdict)
 
 
-@pytest.mark.parametrize("name", ["iris-mlp", "wine-mlp"])
-@pytest.mark.parametrize("lr", [1e-4, 1e-2])
+@pytest.mark.parametrize(
+    ("name", "lr"), [("iris-mlp", 1e-4), ("iris-mlp", 1e-2), ("wine-mlp", 1e-4)]
+)
 def test_a_learning_rate_far_too_low(name, lr):
     found = fired(*run(name, lr))
     assert "lr too low" in found

@@ -91,7 +91,13 @@ class Actions:
         """Likewise; None is full speed."""
         self._faults: frozenset[Fault] | None = None
         """The faults as asked for, until the run has them so."""
-        self._commands: dict[str, Callable[[], None]] = {
+        self._commands = self._to_the_run() | self._to_the_screen()
+        if replay is not None:
+            self._commands |= _to_the_replay(replay)
+
+    def _to_the_run(self) -> dict[str, Callable[[], None]]:
+        """What asks something of the run, or of the app about it."""
+        return {
             "pause": partial(self.send, commands.Pause()),
             "resume": partial(self.send, commands.Resume()),
             "step": partial(self.send, commands.Advance("phase")),
@@ -122,6 +128,12 @@ class Actions:
             "traceback": self._traceback,
             "help": self._help,
             "theme": self._change_theme,
+        }
+
+    def _to_the_screen(self) -> dict[str, Callable[[], None]]:
+        """What changes only what is seen."""
+        panels, pages = self._panels, self._pages
+        return {
             "next_step": partial(panels.steps.select, 1),
             "previous_step": partial(panels.steps.select, -1),
             "follow": self._follow,
@@ -146,19 +158,6 @@ class Actions:
             "back": partial(self._scroll, -1),
             "ahead": partial(self._scroll, 1),
         }
-
-        if replay is not None:
-            self._commands |= {
-                "play": replay.play,
-                "batch_back": partial(replay.scrub, -1, "batch"),
-                "batch_on": partial(replay.scrub, 1, "batch"),
-                "epoch_back": partial(replay.scrub, -1, "epoch"),
-                "epoch_on": partial(replay.scrub, 1, "epoch"),
-                "to_begin": partial(replay.scrub, -1, "run"),
-                "to_end": partial(replay.scrub, 1, "run"),
-                "play_slower": partial(replay.change_speed, -1),
-                "play_faster": partial(replay.change_speed, 1),
-            }
 
     @property
     def situation(self) -> Situation:
@@ -432,3 +431,18 @@ class Actions:
             self._panels.inside.scroll(pages)
         else:
             self._panels.messages.scroll_pages(pages)
+
+
+def _to_the_replay(replay: ReplayedRun) -> dict[str, Callable[[], None]]:
+    """What moves in a run that is played back."""
+    return {
+        "play": replay.play,
+        "batch_back": partial(replay.scrub, -1, "batch"),
+        "batch_on": partial(replay.scrub, 1, "batch"),
+        "epoch_back": partial(replay.scrub, -1, "epoch"),
+        "epoch_on": partial(replay.scrub, 1, "epoch"),
+        "to_begin": partial(replay.scrub, -1, "run"),
+        "to_end": partial(replay.scrub, 1, "run"),
+        "play_slower": partial(replay.change_speed, -1),
+        "play_faster": partial(replay.change_speed, 1),
+    }

@@ -412,6 +412,7 @@ class Session:
                 where = f"the start of epoch {progress.epoch + 1}"
             if progress.epoch >= self.training.epochs:
                 where = f"the end, behind epoch {progress.epoch}"
+            where += self._trained_again()
             run.recorder.change(progress, f"resumed at {where}", "resumed", faults=progress.faults)
             loss = None if self.saving is None else self.saving.next_loss
             if loss is not None and not self._notes:
@@ -428,6 +429,16 @@ class Session:
             self.mailbox.poke()  # it is saved once there is something to save
         else:
             self._engine.save("first")
+
+    def _trained_again(self) -> str:
+        """Which batches the run that is resumed has trained since its checkpoint; "" if none."""
+        first = self.progress.batches_done + 1
+        last = 0 if self.saving is None else self.saving.logged
+        if first > last:
+            return ""
+        if first == last:
+            return f": batch {first:,} has no good checkpoint and is trained again"
+        return f": batches {first:,} to {last:,} have no good checkpoint and are trained again"
 
     def _beforehand(self) -> Iterator[str]:
         """What will not go as a person may expect, a line each."""

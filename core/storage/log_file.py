@@ -103,6 +103,16 @@ def loss_after(path: Path, batches_done: int) -> float | None:
     return None
 
 
+def batches_logged(path: Path) -> int:
+    """The batches behind the last record of a log; 0 where none near its end says so."""
+    with contextlib.suppress(OSError), open_regular(path) as file:
+        for _, _, text in lines_backwards(file, NEAR):
+            done = (unseal(text) or {}).get("batches_done")
+            if isinstance(done, int):
+                return done
+    return 0
+
+
 def last_whole(file: BinaryIO) -> tuple[int, bool]:
     """Where the last whole record ends, and whether its newline is there.
 

@@ -19,7 +19,7 @@ from .checkpoint import CheckpointError, CheckpointStore
 from .checkpoint_writer import CheckpointKind, CheckpointWriter
 from .files import is_file, refusal
 from .folder_guard import FolderGuard, replaced
-from .log_file import loss_after
+from .log_file import batches_logged, loss_after
 from .run_directory import RunDirectory
 from .run_log import RunLog
 
@@ -71,6 +71,8 @@ class Persistence:
         """The newest checkpoint that is on the disk."""
         self.next_loss: float | None = None
         """Of the batch behind the checkpoint that the run resumes from, if it was trained."""
+        self.logged = 0
+        """Batches that its log had then; those behind the checkpoint are trained again."""
         self.due = math.inf
         """When the next one is (`time.perf_counter`)."""
         self.wake: Callable[[], None] = lambda: None
@@ -115,6 +117,7 @@ class Persistence:
         Raises:
             OSError: it can't be.
         """
+        self.logged = batches_logged(self.directory.metrics)
         self.next_loss = loss_after(self.directory.metrics, state["progress"]["batches_done"])
         self._restore_log(state, rewinding=False)
 

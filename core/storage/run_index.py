@@ -48,14 +48,17 @@ class RunSummary:
     size: int = 0
     """Bytes of all its files."""
     checkpoints: int = 0
-    """Checkpoints it has; whether they are good shows when one is loaded."""
+    """Checkpoints it has, the best one too, which holds only weights; whether they are good shows
+    when one is loaded."""
+    saved: int | None = None
+    """Batches done in the newest one to go on from, by its name; null where no name says it."""
     reason: str = ""
     """Why it ended, or can't be read; empty if it has not."""
     reachable: bool = False
     """Whether `fivestep attach` reaches it: it is being trained on this machine."""
     resumable: bool = False
-    """Whether `fivestep resume` can go on with it as it is: it has a checkpoint, has not reached
-    its end, and is not being trained."""
+    """Whether `fivestep resume` can go on with it as it is: it has a checkpoint to go on from, has
+    not reached its end, and is not being trained."""
     elsewhere: Elsewhere | None = None
     """Of one without an end that another machine trains, or did: what is known of it here."""
 
@@ -118,7 +121,9 @@ def summary(path: Path) -> RunSummary:
         state = "unreadable"
     if running or not outcome:
         outcome = _so_far(run.metrics)
-    size, checkpoints = _weigh(run)
+    size, names = _weigh(run)
+    saved = [int(name[6:-3]) for name in names if name[:6] == "batch-" and name[6:-3].isdecimal()]
+    whole = bool(saved) or any(name.startswith("epoch-") for name in names)
     reason = damage or _text(outcome.get("reason"))
     if state == "crashed" and meta.get("kind") == "loop":
         reason = "its process ended in the middle; a loop of your own resumes by itself"
@@ -136,11 +141,12 @@ def summary(path: Path) -> RunSummary:
         best_epoch=_count(outcome.get("best_epoch")),
         val_loss=_number(outcome.get("val_loss")),
         size=size,
-        checkpoints=checkpoints,
+        checkpoints=len(names),
+        saved=max(saved, default=None),
         reason=reason,
         reachable=running and (run.answers_at or ("",))[0] == socket.gethostname(),
         elsewhere=far,
-        resumable=checkpoints > 0 and state in ("stopped", "failed", "interrupted", "crashed"),
+        resumable=whole and state in ("stopped", "failed", "interrupted", "crashed"),
     )
 
 
@@ -171,9 +177,9 @@ def _so_far(metrics: Path) -> dict[str, Any]:
     return found
 
 
-def _weigh(run: RunDirectory) -> tuple[int, int]:
-    """Bytes of a run's files, and how many checkpoints are among them."""
-    size = checkpoints = 0
+def _weigh(run: RunDirectory) -> tuple[int, list[str]]:
+    """Bytes of a run's files, and the names of the checkpoints among them."""
+    size, checkpoints = 0, list[str]()
     for folder in (run.path, run.checkpoints):
         if folder.is_symlink():
             continue
@@ -183,7 +189,8 @@ def _weigh(run: RunDirectory) -> tuple[int, int]:
                     about = entry.stat(follow_symlinks=False)
                     if stat.S_ISREG(about.st_mode):
                         size += about.st_size
-                        checkpoints += folder is run.checkpoints and entry.name.endswith(".pt")
+                        if folder is run.checkpoints and entry.name.endswith(".pt"):
+                            checkpoints.append(entry.name)
         except OSError:  # no checkpoints yet, or one that went this moment
             continue
     return size, checkpoints

@@ -51,12 +51,24 @@ def remark(run: RunSummary) -> str:
         far = "" if run.path is None else clean(out_of_reach(run.path)).removeprefix("is ")
         return far or f"fivestep attach {run.name}"
     if run.state == "crashed" and run.elsewhere is not None:
-        return far_away(run) + (f"; fivestep resume {run.name}" if run.resumable else "")
+        return far_away(run) + (f"; {resuming(run)}" if run.resumable else "")
     if run.state == "crashed" and run.resumable:
-        return f"its process ended in the middle; fivestep resume {run.name}"
+        return f"its process ended in the middle; {resuming(run)}"
     if run.state == "crashed":
-        return clean(run.reason) or "its process ended before anything was saved"
+        anew = f"; fivestep resume {run.name} --force trains it from the start"
+        why = "its process ended before anything was saved" + (anew if run.preset else "")
+        return clean(run.reason) or why
     return clean(run.reason)
+
+
+def resuming(run: RunSummary) -> str:
+    """How to go on with a run, and what of it is trained again then."""
+    command, last = f"fivestep resume {run.name}", run.batches_done
+    if run.saved is None or run.saved >= last:
+        return command
+    if run.saved + 1 == last:
+        return f"{command} (trains batch {last:,} again)"
+    return f"{command} (trains batches {run.saved + 1:,} to {last:,} again)"
 
 
 def epochs_of(run: RunSummary) -> str:

@@ -96,6 +96,7 @@ def test_a_crashed_run_is_told_by_its_log(tmp_path: Path) -> None:
     crashed = summary(run.path)
     assert (running.state, running.resumable) == ("running", False)
     assert (crashed.state, crashed.resumable) == ("crashed", True)
+    assert crashed.saved == 50
     for found in (running, crashed):
         assert (found.epochs, found.batches_done) == (5, 54)
         assert (found.best, found.best_epoch, found.val_loss) == (0.9, 3, 0.4)
@@ -105,8 +106,9 @@ def test_a_crashed_run_is_told_by_its_log(tmp_path: Path) -> None:
 def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path: Path) -> None:
     with make(tmp_path, "one") as run:
         run.write_outcome(OUTCOME | {"state": "stopped"})
-    assert not summary(run.path).resumable
-    save(run, "batch-000000050.pt")
+    save(run, "best.pt")
+    assert not summary(run.path).resumable, "it holds only weights"
+    (run.checkpoints / "batch-000000050.pt").write_bytes(b"12345")
     assert summary(run.path).resumable
 
 

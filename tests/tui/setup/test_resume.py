@@ -27,7 +27,9 @@ from .conftest import SIZE, Shell, damage, files, run, same
 
 
 def test_a_run_goes_on_to_the_very_end_that_it_would_have_had(shell: Shell, stopped: Path) -> None:
-    assert "resumed at epoch 2, after batch 2" in shell.resume("stopped")
+    told = shell.resume("stopped")
+    assert "resumed at epoch 2, after batch 2\n" in told
+    assert "trained again" not in told
     assert same(stopped, run("whole"))
     kinds = [event.get("kind") for event in read_log(stopped / "events.jsonl")]
     assert "resumed" in kinds
@@ -104,10 +106,17 @@ def test_a_hostile_name_is_one_clean_line(shell: Shell, name: str) -> None:
 
 
 def test_a_damaged_checkpoint_is_passed_over_loudly(shell: Shell, stopped: Path) -> None:
-    damage(stopped / "checkpoints" / "batch-000000005.pt")
+    newest = stopped / "checkpoints" / "batch-000000005.pt"
+    damage(newest)
+    (stopped / "outcome.json").unlink()
+    assert "fivestep resume stopped\n" in shell("runs", "show", "stopped")
+    newest.rename(stopped / "aside")
+    assert "stopped (trains batches 1 to 5 again)\n" in shell("runs", "show", "stopped")
+    (stopped / "aside").rename(newest)
     told = shell.resume("stopped")
     assert "passed over a damaged checkpoint: batch-000000005.pt: damaged" in told
-    assert "resumed at epoch 1, after batch 0" in told or "resumed at the start of epoch 1" in told
+    again = "batches 1 to 5 have no good checkpoint and are trained again"
+    assert f"resumed at the start of epoch 1: {again}" in told
     assert same(stopped, run("whole"))
 
 
@@ -386,13 +395,14 @@ def test_moments_of_another_optimizer_begin_anew(
 def test_what_was_killed_before_it_began_is_passed_over_and_gives_its_name_away(
     shell: Shell, stopped: Path
 ) -> None:
-    for name, there in (("one", ["lock"]), ("two", ["lock", "recipe.toml"]), ("three", [])):
+    parts = {"one": ["lock"], "two": ["lock", "recipe.toml", "run.json"], "three": []}
+    for name, there in parts.items():
         run(name).mkdir()
         for file in there:
             shutil.copy(stopped / file, run(name) / file)
     rows = {row.split()[0]: row for row in shell("runs").splitlines()}
     assert "its process ended before anything was saved" in rows["one"]
-    assert "its process ended before anything was saved" in rows["two"]
+    assert "fivestep resume two --force trains it from the start" in rows["two"]
     assert "it ended before it began; fivestep train --name makes it anew" in shell.refused("one")
     assert "--force trains it from the start" in shell.refused("two")
     assert "three in" in shell.refused("three")

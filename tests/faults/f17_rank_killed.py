@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -50,8 +51,13 @@ class Killed:
 
     def ranks(self) -> list[psutil.Process]:
         """Those of its processes that train."""
-        children = psutil.Process(self.process.pid).children()
-        return [one for one in children if "fivestep" in one.cmdline()]
+        found = []
+        with suppress(psutil.Error):  # they may end while they are looked at
+            for one in psutil.Process(self.process.pid).children():
+                with suppress(psutil.Error):
+                    if "fivestep" in one.cmdline():
+                        found.append(one)
+        return found
 
     def trains(self) -> bool:
         """Wait for its first batches in the log; whether they came."""

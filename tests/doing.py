@@ -10,7 +10,7 @@ from typing import NoReturn
 
 
 def python(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run Python with these arguments; it has to end with this code."""
+    """As `forked.python`, but nothing is imported yet."""
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     return done

@@ -309,8 +309,6 @@ class Session:
         # A stop may end in the middle of a beat, which is then no longer one from before it.
         last, before = self._beats[self._beats[-1][0] <= since]
         if since - last > BLINK:
-            if self.saving is not None:
-                self.saving.leave_out(since - last)
             self.send(Suspended(since - last, before))
         self.beat()
 

@@ -55,14 +55,13 @@ class CheckpointWriter:
         before: Callable[[], object] = lambda: None,
     ) -> None:
         self.last_seconds = 0.0
-        """What the last save took."""
+        """What the last save took of a processor: training loses no more, however slow the disk."""
         self._store = store
         self._on_saved, self._on_failed, self._before = on_saved, on_failed, before
         self._changed = threading.Condition()
         self._waiting: list[_Job] = []
         self._writing: _Job | None = None
         self._thread: threading.Thread | None = None
-        self._begun = 0.0
         self._flushing = 0
         self._closed = False
 
@@ -128,14 +127,6 @@ class CheckpointWriter:
             self._flushing -= 1
             return self._writing is None and not self._waiting
 
-    def leave_out(self, seconds: float) -> None:
-        """The process was stopped for so long: the save under way, or the last one, took less."""
-        with self._changed:
-            if self._writing is not None:
-                self._begun += seconds
-            elif self.last_seconds >= seconds:
-                self.last_seconds -= seconds
-
     def close(self, timeout: float | None = None) -> bool:
         """Flush and end the thread; whether all is on the disk."""
         done = self.flush(timeout)
@@ -176,7 +167,7 @@ class CheckpointWriter:
                 self._changed.notify_all()
 
     def _write(self, job: _Job) -> None:
-        self._begun = time.perf_counter()
+        begun = time.thread_time()
         try:
             self._save(job)
         except Exception as error:  # whatever it is, the next one is tried
@@ -187,8 +178,7 @@ class CheckpointWriter:
                     self._waiting.insert(0, job)
             self._call(self._on_failed, self._complaint(job, error), error)
             return
-        with self._changed:
-            self.last_seconds = max(0.0, time.perf_counter() - self._begun)
+        self.last_seconds = time.thread_time() - begun
         self._call(self._on_saved, job.kind, job.number)
 
     def _save(self, job: _Job) -> None:

@@ -28,7 +28,8 @@ WAIT: Final = 120.0
 FIRST: Final = 1.0
 """Seconds that a run waits, before it begins, for something to go back to."""
 COST: Final = 100
-"""A checkpoint is due again after this many times what the last one took, if that is longer."""
+"""A checkpoint is due again after this many times what the last one took of a processor, if that is
+longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ class Persistence:
         self._best: tuple[dict[str, Any], int] | None = None
         """The best state so far, with its batches done, until it is given to the writer."""
         self._best_due = 0.0
+        self._slower_told = False
+        """Whether it was said that checkpoints come less often than the policy has it."""
         self._refused = ""
         """Why the last state was not fit to be kept; "" if it was."""
         self._failing = ""
@@ -148,7 +151,15 @@ class Persistence:
             self._writer.submit("last", whole, done)
         if kind == "first":  # the next one would replace it while it waits
             self._writer.settle(FIRST)
-        self.due = perf_counter() + max(self.policy.seconds, COST * self._writer.last_seconds)
+        took = self._writer.last_seconds
+        self.due = perf_counter() + max(self.policy.seconds, COST * took)
+        if COST * took > self.policy.seconds and kind != "asked" and not self._slower_told:
+            self._slower_told = True
+            self._notice(
+                "warning",
+                f"a checkpoint takes {took:.2g} s of a processor: one is written every "
+                f"{COST * took:.0f} s, not every {self.policy.seconds:g} s, to cost training 1 %",
+            )
 
     def after_epoch(self, epoch: int, *, best: bool) -> tuple[str, ...]:
         """What to save after this epoch (counted from 1)."""
@@ -199,10 +210,6 @@ class Persistence:
         except OSError as error:
             self._notice("warning", f"a checkpoint that was given up stays: {refusal(error)}")
         self._restore_log(state, rewinding=True)
-
-    def leave_out(self, seconds: float) -> None:
-        """The process was stopped for so long, which no save took. Any thread may call this."""
-        self._writer.leave_out(seconds)
 
     # For the end of the run.
 

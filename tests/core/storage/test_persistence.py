@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from time import perf_counter
 
 import pytest
 from doing import failing
@@ -14,6 +15,7 @@ from fivestep.core.protocol.commands import Save
 from fivestep.core.protocol.steps import State
 from fivestep.core.session.session import Session
 from fivestep.core.storage.checkpoint import CheckpointStore
+from fivestep.core.storage.checkpoint_writer import CheckpointWriter
 from fivestep.core.storage.persistence import Persistence, Policy
 from fivestep.core.storage.run_directory import RunDirectory
 
@@ -87,6 +89,23 @@ def test_a_checkpoint_asked_for_is_told_of_although_another_one_was_being_writte
     session.run()
     assert "checkpoint saved at batch" in told(session, "save")[-1]
     assert not saving._asked
+
+
+def test_checkpoints_that_cost_too_much_come_less_often_and_that_is_told_once(
+    make_training, directory, monkeypatch
+):
+    took = property(lambda _: 3.0, lambda *_: None)
+    monkeypatch.setattr(CheckpointWriter, "last_seconds", took, raising=False)
+    saving = Persistence(directory, Policy(30.0))
+
+    def due():
+        saving.due = 0.0
+
+    session = Session(make_training(), At({4: due, 6: due}), saving=saving)
+    session.run()
+    (told_once,) = told(session, "warning")
+    assert "takes 3 s of a processor: one is written every 300 s, not every 30 s" in told_once
+    assert 200 < saving.due - perf_counter() <= 300
 
 
 def test_whoever_asks_while_the_disk_is_full_gets_an_answer(make_training, directory, monkeypatch):

@@ -309,7 +309,7 @@ class ForeignLoop:
         epochs, stopped = self.progress.epoch, self.steering.stopped
         if error is None and not stopped:
             self.outcome = Outcome(State.FINISHED, f"{epochs} epoch{'s' * (epochs != 1)} trained")
-        elif isinstance(error, Exception):
+        elif isinstance(error, Exception) and error is not self.steering.raised:
             model = next(iter(self.models), None) or nn.Identity()
             failed = describe_failure(error, model, self.progress, step)
             where = failed.where.replace(f", {Step.OTHER.info.name}", "")
@@ -351,7 +351,9 @@ class ForeignLoop:
             return None
 
     def _fail(self, mistake: Exception) -> None:
-        """Watching has failed: it ends, the loop does not."""
+        """Watching has failed: it ends, the loop does not. Raises what is the loop's own."""
+        if mistake is self.steering.raised:
+            raise mistake
         self.mistake = mistake
         if self._hooks is not None:
             self._hooks.over = True

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Callable
 from dataclasses import replace
+from threading import current_thread, main_thread
 from time import perf_counter
 from typing import Any, Final
 
@@ -79,6 +81,10 @@ class LoopSteering:
         self._bad = False
         """Whether the last loss or norm was NaN or infinite."""
         self._stop_now = False
+        self._asked = False
+        """Whether the loop's own handler of Ctrl+C was called."""
+        self.raised: Exception | None = None
+        """What it has raised: the loop's, no fault of watching."""
         self.busy = True
         """Whether anybody looks at what the loop has in its hands, or waits for it; nothing of it
         is asked for otherwise."""
@@ -95,7 +101,8 @@ class LoopSteering:
             edge: no batch is under way.
 
         Raises:
-            KeyboardInterrupt: a stop was asked for, and is due here.
+            KeyboardInterrupt: a stop was asked for, and is due here; or what the loop's own handler
+                of Ctrl+C has raised.
         """
         controller, mailbox = self.controller, self.mailbox
         self.waited = 0.0
@@ -109,8 +116,7 @@ class LoopSteering:
             if self._stop_now or (controller.stopping == "batch" and edge):
                 # The script's own way out may take more steps.
                 controller.stopping, self._stop_now = None, False
-                self.stopped = controller.stop_reason
-                raise KeyboardInterrupt(self.stopped)
+                self._interrupt(controller.stop_reason)
             hold = controller.hold()
             for_long = hold == math.inf
             if mailbox.wanted or (for_long and not mailbox.settled):
@@ -131,6 +137,27 @@ class LoopSteering:
         if controller.lasting:
             mailbox.attention = True
         self.busy = controller.lasting or self._inspector is not None or self.breakpoints.active
+
+    def _interrupt(self, reason: str) -> None:
+        """Stop the loop as Ctrl+C would: where it has a handler of its own, by that one. One that
+        comes back leaves the end to the loop; a second stop, or a breakpoint's, does not ask it.
+        """
+        self.stopped = reason
+        own = signal.getsignal(signal.SIGINT)
+        handled = callable(own) and own is not signal.default_int_handler
+        if handled and not self._asked and current_thread() is main_thread():
+            self._asked = True
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except Exception as error:
+                self.raised = error
+                raise
+            if self.report is None:
+                self.stopped = ""
+                text = f"{reason}: the loop's own handler of Ctrl+C was called, and it goes on"
+                self._recorder.change(self._progress, text, "stop")
+                return
+        raise KeyboardInterrupt(reason)
 
     def _apply(self, command: Command) -> None:
         inner = command.command if isinstance(command, Sent) else command

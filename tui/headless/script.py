@@ -142,7 +142,7 @@ class WatchedScript(ScriptLoop):
         self.finish(error)
         if before is not None:
             signal.signal(signal.SIGINT, before)
-        if self.steering.report is not None and isinstance(error, KeyboardInterrupt):
+        if self.steering.report is not None and not isinstance(error, Exception):
             leave_with.append(BROKE)
 
     def _over(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import textwrap
 import threading
@@ -71,8 +72,8 @@ class Run:
         return self.loop.info.phases[step]
 
 
-def bare(script: str, file: str = "script.py") -> dict[str, Any]:
-    left: dict[str, Any] = {"__name__": "__main__"}
+def bare(script: str, file: str = "script.py", **given: Any) -> dict[str, Any]:
+    left: dict[str, Any] = {"__name__": "__main__", **given}
     exec(compile(BEGINNING + textwrap.dedent(script), file, "exec"), left)
     return left
 
@@ -725,6 +726,47 @@ def test_a_second_stop_is_at_once_whatever_is_asked_behind_it() -> None:
         loop.mailbox.send(command)
     with pytest.raises(KeyboardInterrupt):
         loop.steering.attend(Step.FORWARD, lambda *_: pytest.fail("held"), edge=False)
+
+
+@pytest.mark.parametrize(
+    ("does", "raised", "batches"),
+    [
+        ("sys.exit(3)", SystemExit, 4),
+        ("raise LookupError('enough')", LookupError, 4),
+        ("caught.append(1)", KeyboardInterrupt, 5),  # comes back: the second stop does not ask it
+    ],
+)
+def test_a_stop_goes_through_the_scripts_own_handler_of_ctrl_c(
+    does: str, raised: type[BaseException], batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, loop = signal.getsignal(signal.SIGINT), ScriptLoop(complain=pytest.fail)
+    monkeypatch.setattr(loop.steering, "is_attended", lambda: True)
+    script = f"""
+import signal, sys
+caught = []
+def own(number, frame):
+    {does}
+signal.signal(signal.SIGINT, own)
+for epoch in range(3):
+    for features, labels in loader:
+        optimizer.zero_grad()
+        loss = criterion(model(features), labels)
+        loss.backward()
+        optimizer.step()
+        if loop.progress.batches_done >= 3:
+            loop.mailbox.send(Stop())
+"""
+    loop.install()
+    try:
+        with pytest.raises(raised) as found:
+            bare(script, loop=loop, Stop=Stop)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        outcome = loop.finish(found.value)
+    assert (outcome.state, outcome.reason) == (State.STOPPED, "stopped by hand")
+    assert loop.progress.batches_done == batches
+    told = [change.text for change in loop.mailbox.newest.changes]
+    assert any("own handler" in text for text in told) == (raised is KeyboardInterrupt)
 
 
 def test_nan_holds_before_the_step_that_would_spread_it() -> None:

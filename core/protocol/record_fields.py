@@ -338,7 +338,7 @@ STATUS: Final[Fields] = {
     "step": "the phase that is next",
     "epoch": _EPOCH,
     "epochs": "epochs to train; 0 if only the loop knows",
-    "batch": "batches finished in this epoch",
+    "batch": "the one under way or next, counted from 1 in its epoch; the last one in validation",
     "batches_done": _DONE,
     "loss": "of the last finished batch",
     "epoch_loss": "mean so far in this epoch",
@@ -356,6 +356,14 @@ STATUS: Final[Fields] = {
 """What `fivestep ctl NAME status --json` prints."""
 
 
+def batch_at(info: RunInfo, now: Snapshot) -> int:
+    """The batch of its epoch that a run is at, counted from 1: the one under way or next, or the
+    last one where none of the epoch is left.
+    """
+    length = now.batches_per_epoch or info.batches_per_epoch
+    return now.batch + 1 if length is None else min(now.batch + 1, length)
+
+
 def status_values(run: str, info: RunInfo, now: Snapshot) -> dict[str, Any]:
     """What a run of this name is doing, by field of `STATUS`."""
     values = {name: getattr(now, name, None) for name in STATUS} | {
@@ -364,6 +372,7 @@ def status_values(run: str, info: RunInfo, now: Snapshot) -> dict[str, Any]:
         "state": str(now.state),
         "step": now.step.info.name,
         "epochs": info.epochs,
+        "batch": batch_at(info, now),
         "metrics": {name: finite(value) for name, value in now.metrics},
         "trouble": None if now.trouble is None else now.trouble.reason,
         "saved": None if now.saved is None else now.saved.batches_done,

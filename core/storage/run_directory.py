@@ -191,15 +191,15 @@ class RunDirectory:
             with suppress(OSError):  # nothing may be logged yet
                 last = max(last, file.stat().st_mtime)
         seen = max(0.0, now_there(self.path) - last)
-        return Elsewhere(host, seen, self._paused, self.running or seen < FRESH)
+        return Elsewhere(host, seen, self.paused, self.running or seen < FRESH)
 
     @property
-    def _paused(self) -> bool:
-        """Whether it was held last, by its events."""
+    def paused(self) -> bool:
+        """Whether it was held last, by its events; a held run that takes single steps stays so."""
         with suppress(OSError), open_regular(self.events) as file:
             for _, _, text in lines_backwards(file, EVENTS):
                 kind = (unseal(text) or {}).get("kind")
-                if kind in ("pause", "break", "resume", "advance"):
+                if kind in ("pause", "break", "resume", "advance", "resumed"):
                     return kind in ("pause", "break")
         return False
 

@@ -54,6 +54,8 @@ class RunSummary:
     """Batches done in the newest one to go on from, by its name; null where no name says it."""
     reason: str = ""
     """Why it ended, or can't be read; empty if it has not."""
+    paused: bool = False
+    """Whether it is running and held, by its events."""
     reachable: bool = False
     """Whether `fivestep attach` reaches it: it is being trained on this machine."""
     resumable: bool = False
@@ -144,6 +146,7 @@ def summary(path: Path) -> RunSummary:
         checkpoints=len(names),
         saved=max(saved, default=None),
         reason=reason,
+        paused=running and run.paused,
         reachable=running and (run.answers_at or ("",))[0] == socket.gethostname(),
         elsewhere=far,
         resumable=whole and state in ("stopped", "failed", "interrupted", "crashed"),

@@ -40,7 +40,12 @@ def cells(run: RunSummary) -> tuple[str, ...]:
     if run.best_epoch is not None:
         best += f" @{run.best_epoch}"
     epochs = f"{run.epochs}/{planned}"
-    return (run.name, run.state, epochs, best, size(run.size), when(run.started), remark(run))
+    return (run.name, state(run), epochs, best, size(run.size), when(run.started), remark(run))
+
+
+def state(run: RunSummary) -> str:
+    """Its state, for a person."""
+    return "paused" if run.paused else run.state
 
 
 def remark(run: RunSummary) -> str:

@@ -29,7 +29,7 @@ from ..widgets.dialog import CommandsBox
 from ..widgets.footer import FixedBar
 from ..widgets.panel import TextPanel
 from ..widgets.theme import DARK, LIGHT
-from .rows import HEAD, aligned, cells, remark
+from .rows import HEAD, aligned, cells, remark, state
 
 AGAIN: Final = 3.0
 """Seconds between two looks at the folder."""
@@ -76,7 +76,7 @@ SORTS: Final[dict[str, Callable[[RunSummary], tuple[float | str, ...]]]] = {
     "name": lambda run: (run.name,),
     "best": lambda run: (run.metric_name, -(-math.inf if run.best is None else run.best)),
     "size": lambda run: (-run.size,),
-    "state": lambda run: (run.state,),
+    "state": lambda run: (state(run),),
 }
 
 
@@ -225,7 +225,7 @@ class RunListScreen(Screen[None]):
         """The runs that pass the filter, sorted."""
         text = self.query_one(Input).value.casefold()
         kept = [
-            run for run in self._runs if text in f"{run.name} {run.preset} {run.state}".casefold()
+            run for run in self._runs if text in f"{run.name} {run.preset} {state(run)}".casefold()
         ]
         return sorted(kept, key=list(SORTS.values())[self._sort])
 
@@ -277,7 +277,7 @@ class RunListScreen(Screen[None]):
         if run.val_loss is not None:
             facts.append(f"val loss {number(run.val_loss)}")
         return [
-            line((run.name, "bold"), f"  {run.state}: {clean(run.reason) or remark(run) or ''}"),
+            line((run.name, "bold"), f"  {state(run)}: {clean(run.reason) or remark(run) or ''}"),
             line((", ".join(filter(None, facts)), "dim")),
             line(("" if run.path is None else clean(str(run.path)), "dim")),
         ]

@@ -19,7 +19,7 @@ from ...core.protocol.commands import (
     Validate,
 )
 from ...core.protocol.parameter_groups import lr_text
-from ...core.protocol.record_fields import status_values
+from ...core.protocol.record_fields import batch_at, status_values
 from ...core.protocol.snapshot import Change, RunInfo, Snapshot
 from ...core.protocol.steps import INSIDE_BATCH, State
 from ...presets.components import lr_option
@@ -107,7 +107,7 @@ def in_a_line(info: RunInfo, picture: Snapshot) -> str:
 
 def _place(info: RunInfo, picture: Snapshot) -> str:
     epochs = f"/{info.epochs}" if info.epochs else ""
-    place = f"in epoch {picture.epoch}{epochs}, batch {picture.batch + 1}"
+    place = f"in epoch {picture.epoch}{epochs}, batch {batch_at(info, picture)}"
     return f"{place}, before {picture.step.info.name}" if picture.state is State.PAUSED else place
 
 

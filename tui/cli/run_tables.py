@@ -14,7 +14,7 @@ from ...core.storage.removal import remove_run, weight
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import RunSummary, run_named, summary
 from ...presets.file_settings import said
-from ..browse.rows import HEAD, aligned, cells, epochs_of, resuming, when
+from ..browse.rows import HEAD, aligned, cells, epochs_of, resuming, state, when
 from ..render.format import clean, counted, fit, metric, number, size
 from ..setup.attach import every_run, far_away
 from ..terminal.output import Output
@@ -77,7 +77,7 @@ def run_facts(directory: RunDirectory, run: RunSummary) -> list[tuple[str, str]]
     process = directory.process
     facts = [
         ("run", f"{run.name}  ({directory.path})"),
-        ("state", run.state + (f": {why}" if (why := run.reason or far_away(run)) else "")),
+        ("state", state(run) + (f": {why}" if (why := run.reason or far_away(run)) else "")),
         ("where", ", ".join(filter(None, map(outcome.get, ("line", "where"))))),
         ("broken", _broken(outcome)),
         ("command", meta.get("command")),

@@ -48,11 +48,17 @@ def test_a_run_is_steered_by_commands_that_answer_when_it_is_done(
     assert "one: running in epoch " in cli("ctl", "one", "resume").out
     assert "r2 " in cli("ctl", "one", "validate").out
     assert "checkpoint saved at batch " in cli("ctl", "one", "save").out
+    assert "running" in cli("runs").out
     assert "one: paused in epoch " in cli("ctl", "one", "pause").out
+    while " paused " not in cli("runs").out:
+        pass  # its log is written a moment later
+    assert "paused\n" in cli("runs", "show", "one").out
+    said = cli("ctl", "one", "status").out
     found = json.loads(cli("ctl", "one", "status", "--json").out)
     assert list(found) == list(STATUS)
     assert (found["run"], found["name"]) == ("one", "line-linear")
     assert (found["state"], found["epochs"], found["saved"] > 0) == ("paused", 100_000, True)
+    assert f"batch {found['batch']}, before" in said
     assert "stopped: stopped by hand" in cli("ctl", "one", "stop", "--after", "epoch").out
     assert session.join(30)
     kinds = [event["kind"] for event in events()]

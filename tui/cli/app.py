@@ -71,7 +71,8 @@ app: Final = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="PyTorch training as five visible steps. Alone, in a terminal, it opens the choosing "
-    f"screen; with options but no command it trains {registry.DEFAULT}.",
+    "screen, without one it trains nothing; with options but no command it trains "
+    f"{registry.DEFAULT}.",
 )
 
 
@@ -112,7 +113,12 @@ def train(
         plan = plan_of(ctx)  # what makes no sense is refused here
         with refusals(traceback):
             raise typer.Exit(train_detached(ctx, plan, options))
-    if with_screen(ctx) and ctx.meta.get(NO_ARGUMENTS) and this_rank().size == 1:
+    if ctx.meta.get(NO_ARGUMENTS) and this_rank().size == 1:
+        if not with_screen(ctx):
+            told = (
+                f"alone it needs a terminal; fivestep train trains {registry.DEFAULT} without one"
+            )
+            raise UsageError(told, ctx)
         with importing():
             from ..app.open import open_screen
         raise typer.Exit(open_screen(None, options))  # nothing is started: the screen asks

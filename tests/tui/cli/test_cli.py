@@ -23,6 +23,7 @@ from ..conftest import Cli
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        ([], "alone it needs a terminal; fivestep train trains digits-cnn without one"),
         (["trian"], 'there is no command "trian"; did you mean train?'),
         (["spirals-mlp"], "to train that preset: fivestep train spirals-mlp"),
         (["qqqq"], "there are train, run, presets, show"),

@@ -17,6 +17,10 @@ from typing import Final, NoReturn
 from .folded import FoldedOutput
 
 CHUNK: Final = 1 << 16
+FULL: Final = 4000
+FLOOD: Final = 1 << 18
+SOON: Final = 0.001
+"""Seconds that the next piece of a flood is waited for."""
 TAIL: Final = 1 << 18
 """Bytes of the output that are kept."""
 SETTLES: Final = 0.1
@@ -116,10 +120,7 @@ class ScriptProcess:
         while (left := until - time.monotonic()) > 0:
             ready = select.select(sources, [], [], None if code is None else min(left, SETTLES))[0]
             if self._master in ready:
-                try:
-                    data = os.read(self._master, CHUNK)
-                except OSError:  # nobody has the other end any more
-                    data = b""
+                data = self._take()
                 if not data:
                     break
                 self.tail = (self.tail + data)[-TAIL:]
@@ -132,6 +133,20 @@ class ScriptProcess:
                 break
         with self._told:
             self.exit_code = int(self._told.readline() or UNKNOWN) if code is None else code
+
+
+    def _take(self) -> bytearray:
+        """What has come; nothing once nobody has the other end any more. Of a flood, which a
+        terminal passes on in pieces of `FULL` bytes, a lot at once: most of its lines are left out.
+        """
+        taken = bytearray()
+        with suppress(OSError):
+            while piece := os.read(self._master, CHUNK):
+                taken += piece
+                more = len(piece) >= FULL and len(taken) < FLOOD
+                if not (more and select.select([self._master], [], [], SOON)[0]):
+                    break
+        return taken
 
 
 def _keep(

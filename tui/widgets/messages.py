@@ -72,7 +72,8 @@ class MessageLog:
     def put(self, text: str, entry: object = None) -> object:
         """Show a text in the place of one that `put` has shown; gives what stands for it."""
         with self._adding:
-            place = next((i for i, e in enumerate(reversed(self._entries)) if e is entry), None)
+            newest_first = enumerate(reversed(self._entries)) if entry is not None else ()
+            place = next((i for i, e in newest_first if e is entry), None)
             if place is not None:
                 at = len(self._entries) - 1 - place
                 new = Entry(self._entries[at].time, clean(text[:LONGEST]))

@@ -85,7 +85,8 @@ class AskRemove(ModalScreen[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", show=False),
-        Binding("n,q,escape,ctrl+c", "answer(False)", show=False, priority=True),
+        Binding("ctrl+c", "answer(False)", show=False, priority=True),
+        Binding("n,q,escape", "answer(False)", show=False),
     ]
     DEFAULT_CSS = """
     AskRemove {
@@ -120,7 +121,8 @@ class AskRemove(ModalScreen[bool]):
         ]
 
     def action_answer(self, answer: bool) -> None:
-        self.dismiss(answer)
+        if self.is_current:  # the first of two answers in a burst counts
+            self.dismiss(answer)
 
 
 class RunListScreen(Screen[None]):

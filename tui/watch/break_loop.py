@@ -38,9 +38,10 @@ class BreakItScreen(Dialog):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,k,q,ctrl+c", "close", show=False, priority=True),
-        Binding("space", "turn", show=False, priority=True),
-        Binding("u", "undo", show=False, priority=True),
+        Binding("ctrl+c", "close", show=False, priority=True),
+        Binding("escape,k,q", "close", show=False),
+        Binding("space", "turn", show=False),
+        Binding("u", "undo", show=False),
     ]
     DEFAULT_CSS = """
     BreakItScreen {

@@ -40,7 +40,8 @@ class BreakpointsScreen(Dialog):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,ctrl+c", "close", show=False, priority=True),
+        Binding("ctrl+c", "close", show=False, priority=True),
+        Binding("escape", "close", show=False),
         Binding("delete,backspace", "remove", show=False),
         Binding("up", "choose", show=False),
         Binding("down", "type", show=False),

@@ -113,10 +113,14 @@ class AskStop(ModalScreen[StopAnswer]):
         self.action_answer(event.option_id or "go")
 
     def action_answer(self, answer: str) -> None:
-        self.dismiss(next((a for a, _, _ in self._answers if a == answer), "go"))
+        self._close(next((a for a, _, _ in self._answers if a == answer), "go"))
 
     def action_first(self) -> None:
-        self.dismiss(self._answers[0][0])
+        self._close(self._answers[0][0])
+
+    def _close(self, answer: StopAnswer) -> None:
+        if self.is_current:  # the first of two answers in a burst counts
+            self.dismiss(answer)
 
 
 class FailureScreen(TextBox):
@@ -214,7 +218,7 @@ def help_lines(width: int, *, foreign: bool = False, replay: bool = False) -> li
 class VerdictsScreen(TextBox):
     """What is wrong, why, and what to try, of each verdict."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "close", show=False, priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "close", show=False)]
 
     def __init__(self, verdicts: tuple[Verdict, ...], *, ascii: bool = False) -> None:
         title = "what is wrong, why, and what to try"

@@ -21,6 +21,9 @@ from .panel import TextPanel
 class Dialog(ModalScreen[None]):
     """Stands over the screen until it is closed.
 
+    Of its keys only ctrl+c has priority: the app would run others before what waits in the queue
+    of a list or a field, and keys that come in a burst would change their order.
+
     Args:
         ascii: draw in ASCII only.
     """
@@ -35,16 +38,16 @@ class Dialog(ModalScreen[None]):
         return plain(text) if self._ascii else text
 
     def action_close(self) -> None:
-        self.dismiss(None)
+        if self.is_current:  # the key may come twice in a burst
+            self.dismiss(None)
 
 
 class TextBox(Dialog):
     """Text that scrolls."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "escape,q,question_mark,enter,T,ctrl+c", "close", "Close", show=False, priority=True
-        )
+        Binding("ctrl+c", "close", show=False, priority=True),
+        Binding("escape,q,question_mark,enter,T", "close", "Close", show=False),
     ]
     DEFAULT_CSS = """
     TextBox {

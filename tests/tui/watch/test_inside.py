@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from textual.events import Key
 from textual.widgets import Input, OptionList
 
 from fivestep.core.protocol.commands import Show
@@ -47,7 +48,8 @@ async def test_without_zero_grad_gradients_add_up_and_undo_brings_the_batch_back
         expect = FAULTS[Fault.NO_ZERO_GRAD].expect.split(",")[0]
         assert expect in seen(at.app)
         assert "The backward pass adds" not in seen(at.app)
-        at.app.screen.action_turn()
+        for key in ("down", "down", "up", "up", "space"):  # in one burst
+            at.app.post_message(Key(key, None))
         await at.until(lambda: at.screen.snapshot.faults == (Fault.NO_ZERO_GRAD,))
         at.app.screen.action_close()
         await at.pilot.pause()
@@ -214,8 +216,8 @@ async def test_a_breakpoint_from_the_screen_holds_the_run(run: Make) -> None:
         dialogue.action_choose()
         dialogue.query_one(OptionList).highlighted = 0
         await at.pilot.pause()
-        await at.pilot.press("delete")
-        dialogue.action_close()
+        for key in ("delete", "escape"):
+            at.app.post_message(Key(key, None))
         await at.until(lambda: at.screen.snapshot.breakpoints == ("batches_done >= 7",))
         await at.press("space")
         await at.until(lambda: bool(at.screen.panels.notice.held))

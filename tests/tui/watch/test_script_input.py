@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 from pictures import until  # tests is on the path
 from textual.app import App
+from textual.events import Key
 
 from fivestep.tui.watch.script_input import ScriptInput
 
@@ -20,5 +21,10 @@ async def test_what_a_script_asks_is_no_markup_and_gets_its_answer() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await app.push_screen(ScriptInput(script))
         await until(pilot, lambda: "remove [bold][/tmp/x]?" in seen(app))
-        await pilot.press("y", "enter")
+        for key in ("y", "enter", "escape"):  # in one burst: nothing overtakes what was typed
+            app.post_message(Key(key, "y" if key == "y" else None))
         await until(pilot, lambda: written == ["y\n"])
+        assert written == ["y\n"]
+        await app.push_screen(ScriptInput(script))
+        await pilot.press("ctrl+d")
+        await until(pilot, lambda: written == ["y\n", "\x04"])

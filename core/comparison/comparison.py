@@ -74,8 +74,19 @@ class Comparison:
         if len(known) < 2:
             return {}
         return {
-            key: row for key, row in rows.items() if any(_said(one) != _said(row[0]) for one in row)
+            key: row for key, row in rows.items() if any(_other(row, i) for i in range(len(row)))
         }
+
+    def trains_otherwise(self, letter: str) -> list[str]:
+        """What of a run is not as in the first one, so that its first batch can't be the same:
+        data, model, seed; nothing where the settings of one are not known.
+        """
+        i = self.letters.index(letter)
+        if not (self.runs[i].settings and self.runs[0].settings):
+            return []
+        sections = {key.split(".")[0] for key, row in self.differing.items() if _other(row, i)}
+        named = {"data": {"data", "dataset"}, "model": {"model"}, "seed": {"seed"}}
+        return [name for name, those in named.items() if those & sections]
 
     @cached_property
     def likenesses(self) -> tuple[Likeness | None, ...]:
@@ -145,6 +156,10 @@ def _point(points: Points, i: int) -> tuple[bytes | int, ...]:
         *(row[i : i + 1].tobytes() for row in (points.low, points.mean, points.high)),
         points.bad[i],
     )
+
+
+def _other(row: tuple[Any, ...], i: int) -> bool:
+    return _said(row[i]) != _said(row[0])
 
 
 def _said(value: Any) -> str:

@@ -129,18 +129,22 @@ def partings_lines(comparison: Comparison, width: int) -> list[Line]:
     for letter, likeness in zip(comparison.letters, comparison.likenesses, strict=True):
         if likeness is None:
             continue
-        rows += [line(text) for text in wrap(_parting(letter, likeness), width)]
-        if likeness.parting is not None:
+        others = comparison.trains_otherwise(letter)
+        rows += [line(text) for text in wrap(_parting(letter, likeness, others), width)]
+        if likeness.parting is not None and not others:
             hint = f"fivestep replay {comparison.runs[0].name} --at {likeness.parting.batches}"
             rows.append(line((f"  to go there: {hint}", "dim")))
     return rows
 
 
-def _parting(letter: str, found: Likeness) -> str:
+def _parting(letter: str, found: Likeness, others: list[str]) -> str:
     lr = f"; {_differs(found.lr)} from batch {count(found.lr.batches)} on" if found.lr else ""
     at = found.parting
     if at is not None:
         place = f"batch {at.batches:,} (batch {at.batch:,} of epoch {at.epoch:,})"
+        if others:
+            differ = f"A and {letter} differ in {' and '.join(others)}"
+            return f"{differ}, and so from {place}: {_differs(at)}{lr}"
         return f"A and {letter} part at {place}: {_differs(at)}{lr}"
     if not found.compared:
         return f"A and {letter} have no batch in common"

@@ -32,6 +32,15 @@ def test_two_runs_are_compared_in_tables(cli: Cli, runs: Path) -> None:
     assert "fivestep replay a --at 6" in shown
 
 
+def test_runs_of_other_data_say_so_before_they_say_where_they_part(cli: Cli, runs: Path) -> None:
+    recipe = {"seed": 1, "dataset.name": "other", "optimizer.lr": 0.1}
+    keep(runs, "c", (0.9, *LOSSES[1:]), meta={"recipe": recipe})
+    shown = cli("compare", "a", "c", "--no-ui").out
+    place = "batch 1 (batch 1 of epoch 1): loss 0.8 / 0.9"
+    assert f"A and B differ in data and seed, and so from {place}" in " ".join(shown.split())
+    assert "fivestep replay" not in shown
+
+
 def test_the_object_says_the_same(cli: Cli, runs: Path) -> None:
     found = json.loads(cli("compare", "a", "b", "--json").out)
     assert [run["name"] for run in found["runs"]] == ["a", "b"]

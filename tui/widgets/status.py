@@ -111,10 +111,10 @@ def place(s: Snapshot, info: RunInfo) -> str:
 
 
 class ProgressBars(RunPanel):
-    """Two bars with counts and shares; elapsed, ETA and throughput beside them."""
+    """Two bars with counts and shares; time trained without pauses, ETA, throughput beside them."""
 
     DEFAULT_CSS = "ProgressBars { height: 2; padding: 0 1; }"
-    _elapsed = 0.0
+    _trained = 0.0
 
     def lines(self, width: int, height: int) -> list[Line]:
         s, info = self.snapshot, self.info
@@ -126,7 +126,7 @@ class ProgressBars(RunPanel):
         else:
             epoch, batch = s.epoch, s.batch
             per_epoch = min(1.0, batch / batches) if batches else 0.0
-            self._elapsed = s.active  # a pause stands still, on the screen too
+            self._trained = s.active  # a pause stands still, on the screen too
         # A script may leave in the midst of an epoch, and before the last one.
         done = s is not None and s.state is State.FINISHED and not s.batch
         epochs = info.epochs or None  # only the loop itself knows
@@ -145,9 +145,8 @@ class ProgressBars(RunPanel):
         places = max(map(len, counts))
         eta = s.eta if s is not None and not s.state.ended else None
         pace = (rate(s.batches_per_second), rate(s.samples_per_second)) if s else (NOTHING,) * 2
-        times = (("elapsed", clock(self._elapsed)), ("ETA", clock(eta)))
-        if done or (s is not None and s.state.ended):
-            times = (("took", clock(self._elapsed)), ("", ""))
+        over = done or (s is not None and s.state.ended)
+        times = (("trained", clock(self._trained)), ("", "") if over else ("ETA", clock(eta)))
         units = ("batches/s", "samples/s")
         if s is not None and s.speed is not None and not s.state.ended:
             # A mean of before, at full speed, would say nothing of now.

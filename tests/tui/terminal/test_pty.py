@@ -204,7 +204,7 @@ def test_what_a_run_prints_is_a_message_and_nothing_is_drawn_over() -> None:
 def test_a_verdict_shows_while_the_run_that_went_wrong_goes_on() -> None:
     endless = ("--epochs", "100000", "--no-save")
     with Terminal("train", "digits-mlp", *endless) as terminal:
-        terminal.until(lambda text: re.search(r"elapsed +0:0[3-9]", text) is not None)
+        terminal.until(lambda text: re.search(r"trained +0:0[3-9]", text) is not None)
         assert " y why" not in terminal.text
         terminal.type("+" * 12)
         terminal.until("try: divide the learning rate by 10")

@@ -92,6 +92,7 @@ def test_progress_counts_and_stands_still_in_a_pause() -> None:
     running = text(bars.lines(120, 2))
     assert "7/20" in running
     assert "32/45" in running
+    assert re.search(r"trained +0:20", running), "without the pauses"
     assert "0:41" in running
     assert "29,184 samples/s" in running
     bars.snapshot = picture(state=State.PAUSED, elapsed=500.0)

@@ -201,7 +201,8 @@ RUN: Final[Fields] = {
     "imports from its folder and the working folder; null for a recipe, or if there is none",
     "recipe": "the resolved recipe with dotted keys; left out for a file or loop",
     "changes": "what the command line changed of a file; left out for a recipe or loop",
-    "command": "the command line that started it; null in a notebook",
+    "command": "the command line that trains the same again, under a name and in a folder of its "
+    "own; null in a notebook",
     "started": _TIME,
     "cwd": "the working folder",
     "git": "its commit, 40 or 64 hexadecimal digits; null where there is none",

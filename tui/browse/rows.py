@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -11,6 +12,7 @@ from rich.cells import cell_len
 from ...core.storage.run_index import RunSummary
 from ..render.format import clean, counted, fit, metric, size
 from ..setup.attach import far_away, out_of_reach
+from ..setup.options import folder_words
 
 GAP: Final = "  "
 HEAD: Final = ("run", "state", "epochs", "best", "size", "started", "")
@@ -34,7 +36,7 @@ def cells(run: RunSummary) -> tuple[str, ...]:
     """What a list says of a run, by column of `HEAD`."""
     if run.path is None:
         nothing = (run.name, run.state, "", "", "not kept", when(run.started))
-        return (*nothing, f"fivestep attach {run.name}")
+        return (*nothing, command(run, "attach"))
     planned = "?" if run.epochs_planned is None else str(run.epochs_planned)
     best = "" if run.best is None else metric(run.metric_name, run.best)
     if run.best_epoch is not None:
@@ -54,26 +56,32 @@ def remark(run: RunSummary) -> str:
         return ""
     if run.state == "running":
         far = "" if run.path is None else clean(out_of_reach(run.path)).removeprefix("is ")
-        return far or f"fivestep attach {run.name}"
+        return far or command(run, "attach")
     if run.state == "crashed" and run.elsewhere is not None:
         return far_away(run) + (f"; {resuming(run)}" if run.resumable else "")
     if run.state == "crashed" and run.resumable:
         return f"its process ended in the middle; {resuming(run)}"
     if run.state == "crashed":
-        anew = f"; fivestep resume {run.name} --force trains it from the start"
+        anew = f"; {command(run, 'resume', '--force')} trains it from the start"
         why = "its process ended before anything was saved" + (anew if run.preset else "")
         return clean(run.reason) or why
     return clean(run.reason)
 
 
+def command(run: RunSummary, verb: str, *options: str) -> str:
+    """What to type to do something with a run, wherever it is kept."""
+    where = [] if run.path is None else folder_words(run.path.parent)
+    return clean(shlex.join(["fivestep", verb, run.name, *options, *where]))
+
+
 def resuming(run: RunSummary) -> str:
     """How to go on with a run, and what of it is trained again then."""
-    command, last = f"fivestep resume {run.name}", run.batches_done
+    words, last = command(run, "resume"), run.batches_done
     if run.saved is None or run.saved >= last:
-        return command
+        return words
     if run.saved + 1 == last:
-        return f"{command} (trains batch {last:,} again)"
-    return f"{command} (trains batches {run.saved + 1:,} to {last:,} again)"
+        return f"{words} (trains batch {last:,} again)"
+    return f"{words} (trains batches {run.saved + 1:,} to {last:,} again)"
 
 
 def epochs_of(run: RunSummary) -> str:

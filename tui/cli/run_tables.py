@@ -14,7 +14,7 @@ from ...core.storage.removal import remove_run, weight
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import RunSummary, run_named, summary
 from ...presets.file_settings import said
-from ..browse.rows import HEAD, aligned, cells, epochs_of, resuming, state, when
+from ..browse.rows import HEAD, aligned, cells, command, epochs_of, resuming, state, when
 from ..render.format import clean, counted, fit, metric, number, size
 from ..setup.attach import every_run, far_away
 from ..terminal.output import Output
@@ -93,7 +93,7 @@ def run_facts(directory: RunDirectory, run: RunSummary) -> list[tuple[str, str]]
         ("resumed", len(meta.get("resumes") or ())),
         ("checkpoints", f"{run.checkpoints}, {size(run.size)} in all"),
         ("to resume", resuming(run) if run.resumable else None),
-        ("to attach" if run.reachable else "to look at", f"fivestep attach {run.name}"),
+        ("to attach" if run.reachable else "to look at", command(run, "attach")),
         ("to stop", process and f"kill {process} (after the batch under way, and saved)"),
     ]
     return [(label, str(value)) for label, value in facts if value]

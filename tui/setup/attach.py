@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from ...core.storage.files import clean
 from ...core.storage.run_directory import Elsewhere, RunDirectory, RunError, made_name
 from ...core.storage.run_index import RunSummary, list_runs, summary
 from ..render.format import ago
+from .options import folder_words
 
 if TYPE_CHECKING:
     from ...core.serving.client import RemoteRun
@@ -82,7 +84,8 @@ def _address(folder: Path, name: str) -> str:
     directory = RunDirectory.look(folder, name)
     run = summary(directory.path)
     if run.state != "running":
-        way_on = f"; fivestep resume {run.name} trains it on" if run.resumable else ""
+        words = ["fivestep", "resume", run.name, *folder_words(directory.path.parent)]
+        way_on = f"; {clean(shlex.join(words))} trains it on" if run.resumable else ""
         why = far_away(run) or f"it is not being trained, it is {run.state}"
         raise RunError(f"run {run.name}: {why}{way_on}")
     if why := out_of_reach(directory.path):

@@ -22,7 +22,7 @@ from ..terminal.output import complain
 from .attach import unkept, unkept_name
 from .metadata import describe, info_facts, plan_facts, session_facts, write_plan
 from .notify import Notifier, ending
-from .options import MOST_RANKS, NOTHING, AsLeft, RunOptions, runs_folder
+from .options import MOST_RANKS, NOTHING, AsLeft, RunOptions, folder_words
 from .plan import FilePlan, Plan
 
 if TYPE_CHECKING:
@@ -183,12 +183,7 @@ class RunBuilder:
         words = ["fivestep", "resume", self.name]
         if isinstance(self.plan, FilePlan):
             words.append(str(self.plan.run.path))
-        folder, usual = self.directory.path.parent, runs_folder()
-        with suppress(FileNotFoundError):  # the working folder was deleted
-            usual = usual.absolute()
-        if folder != usual:
-            words += ["--runs-dir", str(folder)]
-        return words
+        return words + folder_words(self.directory.path.parent)
 
     def session(
         self,

@@ -27,6 +27,14 @@ def runs_folder(said: str | None = None) -> Path:
     return folder
 
 
+def folder_words(folder: Path) -> list[str]:
+    """What a command needs to find a run of this folder; nothing where it looks anyway."""
+    usual = runs_folder()
+    with suppress(FileNotFoundError):  # the working folder was deleted
+        folder, usual = folder.absolute(), usual.absolute()
+    return [] if folder == usual else ["--runs-dir", str(folder)]
+
+
 @dataclass(frozen=True, slots=True)
 class AsLeft:
     """How a screen has left a run that goes on in the background, where resuming does not keep it;

@@ -87,7 +87,10 @@ def test_a_run_whose_folder_was_moved_or_deleted_while_it_trained_goes_on_to_the
 def test_another_folder_of_runs(shell: Shell, stopped: Path, tmp_path: Path) -> None:
     shutil.move(stopped, tmp_path / "other" / "stopped")
     assert "there is no run stopped" in shell.refused("stopped")
-    shell.resume("stopped", "--runs-dir", str(tmp_path / "other"))
+    there = ("--runs-dir", str(tmp_path / "other"))
+    said = f"fivestep attach stopped --runs-dir {tmp_path / 'other'}\n"
+    assert said in shell("runs", "show", "stopped", *there)
+    shell.resume("stopped", *there)
     assert same(tmp_path / "other" / "stopped", run("whole"))
 
 

@@ -166,6 +166,7 @@ class ForeignLoop:
             device=describe_device(self.device),
             threads=torch.get_num_threads(),
             seed=None,
+            clips=self._clock.spent[Step.CLIP] > 0,
             validates=self._val_loss_of is not None,
             exact_clock=self.device.type == "cpu",
             phases=tuple(

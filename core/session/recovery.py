@@ -81,9 +81,10 @@ class Recovery:
         if gone and batch > progress.batches_done:
             first = progress.batches_done + 1
             progress.undone = (*progress.undone, Undone(gone, first, batch))
-        self._record(
-            f"undone: back from batch {batch:,} to {progress.batches_done:,}, the loop is mended"
-        )
+        back = f"back from batch {batch:,} to {progress.batches_done:,}"
+        if batch == progress.batches_done:
+            back = "no batch was trained meanwhile"
+        self._record(f"undone: {back}, the loop is mended")
 
     def _put(self, state: Mapping[str, Any]) -> None:
         engine, run = self._engine, self._engine.run

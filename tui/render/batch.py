@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from ...core.protocol.inside import BatchFacts, TensorFact
 from .format import NOTHING, clean, counted, fit, number
-from .spans import Line, Span, line
+from .spans import Line, Span, line, whole
 
 NAME_WIDTH = 9
 MOST = 3
 """Tensors shown of features, of labels and of outputs each, if they are nested."""
 
 
-def batch_lines(batch: BatchFacts | None) -> list[Line]:
+def batch_lines(batch: BatchFacts | None, width: int) -> list[Line]:
     """Shapes and types of features, labels and outputs, the loss, the counters: a line each.
     Without a batch the same lines have no values, so that nothing jumps later.
     """
@@ -31,14 +31,13 @@ def batch_lines(batch: BatchFacts | None) -> list[Line]:
     rows.append(line(*spans))
     if batch is None:
         return [*rows, line((fit("so far", NAME_WIDTH), "dim"), NOTHING)]
-    done = ", ".join(
-        (
-            counted(batch.batches_done, "batch"),
-            counted(batch.updates, "update"),
-            counted(batch.samples_done, "sample"),
-        )
+    parts = (
+        counted(batch.batches_done, "batch"),
+        f", {counted(batch.updates, 'update')}",
+        f", {counted(batch.samples_done, 'sample')}",
     )
-    return [*rows, line((fit("so far", NAME_WIDTH), "dim"), done)]
+    done = whole(map(line, parts), width - NAME_WIDTH)  # without the samples, if need be
+    return [*rows, (*line((fit("so far", NAME_WIDTH), "dim")), *done)]
 
 
 def _tensors(name: str, facts: Sequence[TensorFact]) -> list[Line]:

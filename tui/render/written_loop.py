@@ -60,6 +60,8 @@ def written_loop(info: RunInfo) -> tuple[CodeLine, ...]:
     if info.clip_norm is not None:
         clip = f"clip_grad_norm_(model.parameters(), {info.clip_norm:g})"
         add(depth, clip, None if scaled else Step.CLIP)
+    elif info.foreign and info.clips:
+        add(depth, Step.CLIP.info.code, Step.CLIP)
     update = "scaler.step(optimizer)" if scaled else "optimizer.step()"
     add(depth, update, Step.UPDATE, _unless(Fault.NO_STEP))
     if scaled:

@@ -245,7 +245,8 @@ class WatchScreen(Screen[None]):
             return False
         if s is not None and fresh:
             self.actions.take(s)
-            info = panels.curves.info = self.source.info  # of a script more is known by and by
+            info = self.source.info  # of a script more is known by and by
+            panels.curves.info = panels.code.info = info
             for panel in panels.of_run:
                 panel.snapshot, panel.info = s, info
             self._event_log.write(s)

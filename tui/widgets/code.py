@@ -44,6 +44,16 @@ class CodePanel(Panel):
         self.border_subtitle = keyed(SUBTITLES[self.unfolded])
 
     @property
+    def info(self) -> RunInfo:
+        """Of the run; of a script more is known by and by."""
+        return self._info
+
+    @info.setter
+    def info(self, info: RunInfo) -> None:
+        if info != self._info:
+            self._info, self._written = info, written_loop(info)
+
+    @property
     def code(self) -> tuple[CodeLine, ...]:
         if not self.unfolded:
             return tuple(row for row in self._written if row.fate(self.on) != "idle")
@@ -68,7 +78,7 @@ class CodePanel(Panel):
         title = "the source of the loop" if self.unfolded else "the loop"
         title += ", broken on purpose" if self.on else ""
         self.set_title(f"{title}: {self.mode} mode" if self.mode else title)
-        code, values = list(self.code), batch_lines(self.values)
+        code, values = list(self.code), batch_lines(self.values, width)
         if len(code) + 1 + len(values) > height:
             code = [row for row in code if row.text.strip()]
         room = height - 1 - len(values)

@@ -25,7 +25,8 @@ ROOM: Final = 112
 HELD: Final = "{step} takes the next step; here you see what it changes"
 RUNNING: Final = "as of the last quarter second · {pause} pauses the run, {step} takes a step"
 ENDED: Final = "as the run has left it"
-WENT_BACK: Final = "the run went back: weights and gradients are as they were then"
+WENT_BACK: Final = "the run went back: weights are as they were then"
+NO_GRADS: Final = "; gradients are none until the next backward pass"
 NOTHING: Final = "waiting for the first look at the layers …"
 
 
@@ -83,7 +84,7 @@ class InsidePanel(Panel):
             "inside the model: what the last step changed" if changed else "inside the model"
         )
         rows = self._headline(width) if height >= 6 else []
-        values = batch_lines(inside.batch) if self.values else []
+        values = batch_lines(inside.batch, width) if self.values else []
         room = height - len(rows)
         table = self._table(width, room)
         self._page = max(1, room - 2)
@@ -109,7 +110,8 @@ class InsidePanel(Panel):
         """Two rows, whatever there is to say, so that the table stays where it is."""
         inside = self.inside
         if self.summary.went_back:
-            text, style = WENT_BACK, "hand"
+            none = all(row.grad_norm is None for row in inside.layers)
+            text, style = WENT_BACK + NO_GRADS * none, "hand"
         elif inside.differences:
             text, style = last_step(self.summary.taken, inside.differences, inside.batch, self.on)
         elif not inside.layers:

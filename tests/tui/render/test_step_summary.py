@@ -152,10 +152,10 @@ def test_a_low_code_panel_follows_the_marked_line() -> None:
 
 def test_a_nested_batch_is_told_by_its_paths() -> None:
     facts = tuple(TensorFact(f"['part {i}']", "float32", (4, i)) for i in range(5))
-    shown = text(batch_lines(replace(BATCH, features=facts, loss=float("nan"), grad_norm=3.0)))
+    shown = text(batch_lines(replace(BATCH, features=facts, loss=float("nan"), grad_norm=3.0), 60))
     assert "['part 2'] float32 (4, 2)   and 2 more" in shown
     assert "loss     NaN   grad norm 3.000 before clipping" in shown
-    assert len(batch_lines(None)) == 5
+    assert len(batch_lines(None, 60)) == 5
 
 
 def test_switches_have_short_names() -> None:

@@ -70,6 +70,15 @@ async def test_without_zero_grad_gradients_add_up_and_undo_brings_the_batch_back
         await at.pilot.pause()
         assert "BROKEN ON PURPOSE" not in seen(at.app)
         assert any("undone: back from batch" in e.text for e in at.screen.messages.entries())
+        assert "as they were then; gradients are none until the next backward pass" in seen(at.app)
+        await at.press("k")
+        at.app.screen.action_turn()
+        await at.until(lambda: at.screen.snapshot.undo)
+        at.app.screen.action_undo()
+        at.app.screen.action_close()
+        await at.until(lambda: not at.screen.snapshot.undo)
+        told = "undone: no batch was trained meanwhile, the loop is mended"
+        assert any(told in e.text for e in at.screen.messages.entries())
 
 
 async def test_why_it_broke_is_told_once_it_could_be_seen(run: Make) -> None:

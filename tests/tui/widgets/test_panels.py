@@ -178,6 +178,15 @@ def test_the_step_that_failed_or_is_held_is_marked(step: Step) -> None:
         assert step.info.code in marked[0]
 
 
+def test_clipping_that_a_script_is_seen_to_do_has_a_row_and_a_line() -> None:
+    script = replace(INFO, foreign=True, epochs=0)
+    steps, code = StepsPanel(script), CodePanel(script)
+    assert "clip_grad_norm_" not in text(steps.lines(64, 14)) + text(code.lines(64, 30))
+    steps.info = code.info = replace(script, clips=True)
+    assert "clip_grad_norm_(…)" in text(steps.lines(64, 14))
+    assert "clip_grad_norm_(…)" in text(code.lines(64, 30))
+
+
 def test_queued_phases_are_called_so() -> None:
     steps = StepsPanel(replace(INFO, exact_clock=False))
     steps.snapshot = picture()

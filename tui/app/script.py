@@ -79,7 +79,8 @@ class WaitingScreen(Screen[None]):
 
     def _words(self) -> Content:
         waited = f"waiting for the script's first batch ... {time.monotonic() - self._begun:.0f} s"
-        return Content.assemble(("fivestep", "bold $primary"), "  ", self._command, "\n", waited)
+        brand, _, command = self._command.partition(" ")  # fivestep itself
+        return Content.assemble((brand, "bold $primary"), " ", command, "\n", waited)
 
 
 class ForScript(Signals):

@@ -116,7 +116,7 @@ def _caption(content: BatchContent, i: int) -> str:
     if i >= len(content.predicted):
         return label
     guess, _ = content.predicted[i]
-    return f"{label} ✔" if guess == label else f"{label} ✗ {guess}"
+    return f"✔ {guess}" if guess == label else f"✗ {guess}, is {label}"
 
 
 def _texts(content: BatchContent, width: int) -> Iterator[Line]:

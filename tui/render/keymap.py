@@ -65,6 +65,7 @@ class Situation:
         return not self.state.ended
 
 
+ONLY_REPLAY: Final = "for a run that is played back: fivestep replay NAME"
 FILES: Final = "the run is read from its files, which only tell its numbers"
 
 
@@ -177,7 +178,8 @@ _TABLE: Final = (
                "Pause when a condition becomes true, such as grad_norm > 10", "Steer", _live, 9),
     KeyCommand("go_back", ("g",), "g", "go back",
                "After NaN or infinity: back to the last checkpoint, with half the lr",
-               "Steer", lambda at: _trouble(at) and not at.foreign, 1),
+               "Steer", lambda at: _trouble(at) and not at.foreign, 1,
+               otherwise="no NaN and no infinity has come, so there is nothing to go back from"),
     KeyCommand("give_up", ("q", "ctrl+c"), "q", "stop",
                "After NaN or infinity: end the run as failed",
                "Steer", lambda at: _trouble(at) and not at.leaving and not at.attached, 1),
@@ -187,10 +189,12 @@ _TABLE: Final = (
                otherwise="this run keeps no files: it can't go on without this screen"),
     KeyCommand("answer", ("enter",), "enter", "answer",
                "A script that fivestep run has started asks for something: type it", "Steer",
-               lambda at: at.script and at.live, 7),
+               lambda at: at.script and at.live, 7,
+               otherwise="no script was started here that could ask for something"),
     KeyCommand("take_over", ("O",), "O", "take over",
                "Attached, while another screen steers: steer from here", "Steer",
-               lambda at: at.live and not at.steers and not at.files, 1, style="warn"),
+               lambda at: at.live and not at.steers and not at.files, 1, style="warn",
+               otherwise="no other screen steers this run"),
     KeyCommand("batch_back", ("left",), "←", "batch back", "Replay: one batch back", "Replay",
                _replay, 2, ""),
     KeyCommand("batch_on", ("right",), "→", "batch", "Replay: one batch on", "Replay", _replay, 2),
@@ -241,7 +245,7 @@ _TABLE: Final = (
                "The batch at hand: its first samples, what the model makes of them, each loss",
                "Look", _answers, 7, "", otherwise=FILES),
     KeyCommand("parameters", ("o",), "o", "parameters",
-               "Every parameter, its gradient, and the optimizer's arithmetic on real numbers",
+               "Parameters, gradients; of those of few numbers the optimizer's arithmetic",
                "Look", _answers, 7, "values", otherwise=FILES),
     KeyCommand("epochs", ("E",), "E", "epochs",
                "Every epoch in a row: average loss, validation, metric, seconds", "Look",
@@ -269,7 +273,8 @@ _TABLE: Final = (
                "Chart: loss, validation metric, learning rate, gradient norm, throughput",
                "Look", _always, 10),
     KeyCommand("messages", ("v",), "v", "messages", "Show or hide the messages", "Messages",
-               lambda at: at.narrow and not at.warned, 6),
+               lambda at: at.narrow and not at.warned, 6,
+               otherwise="they are on the screen"),
     KeyCommand("warning", ("v",), "v", "! warning", "Show the messages: a warning is among them",
                "Messages", lambda at: at.narrow and at.warned, 1, style="warn"),
     KeyCommand("search", ("slash",), "/", "search", "Show only messages that contain a text",
@@ -340,6 +345,8 @@ def why_not(key: str, at: Situation) -> str:
         reason = "not in an attached screen"
     elif command.when in (_mine_ended, _detachable) and not at.alone:
         reason = "not in a run of several processes"
+    elif command.group == "Replay":
+        reason = ONLY_REPLAY
     elif command.group == "Steer" and at.state.ended:
         reason = "the run has ended" + (keyed(", {again} runs it again") if not at.attached else "")
     elif command.group == "Steer" and not at.steers:

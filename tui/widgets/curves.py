@@ -17,6 +17,8 @@ SMOOTH: Final = (("", 0.0), ("smooth", 0.8), ("smoother", 0.96))
 NAMES: Final = {"lr": "learning rate", "grad_norm": "gradient norm", "throughput": "batches/s"}
 
 
+LOW: Final = 6
+"""Rows up to which a chart would have two or less for its curve: the last batches get them all."""
 STYLES: Final = ("train", "val", "good", "hand")
 """Of the parameter groups' learning rates."""
 
@@ -85,7 +87,7 @@ class CurvesPanel(RunPanel):
 
     def lines(self, width: int, height: int) -> list[Line]:
         self.set_title(self.shown)
-        if height <= 3:
+        if height <= (LOW if self.metric == "loss" else 3):
             return self._spark(width, height)
         sparks = height >= 6
         if not self._keeps_chart or self._chart_size != (width, height):

@@ -28,7 +28,7 @@ from ..training.device import describe_device, device_reader
 from ..training.failure import describe_failure
 from ..training.lazy import learnable
 from ..training.own_code import first_line
-from ..training.progress import Progress
+from ..training.progress import Progress, as_number
 from .batches import LoaderPass, LoopBatches
 from .epochs import EpochLoop
 from .hooks import LoopHooks
@@ -217,6 +217,7 @@ class ForeignLoop:
                 batches_left=left,
                 curves=curves,
                 outcome=self.outcome,
+                batch_loss=as_number(self.progress.loss) if state is State.PAUSED else None,
                 speed=steering.controller.speed,
                 stopping=steering.controller.stopping,
             ),

@@ -10,6 +10,7 @@ from threading import current_thread, main_thread
 from time import perf_counter
 from typing import Any, Final
 
+import torch
 from torch import Tensor, nn
 
 from ..inspection.batch_facts import batch_facts
@@ -250,7 +251,8 @@ class LoopSteering:
 
     def before_backward(self, loss: Loss | None) -> None:
         """`backward()` is about to be called, on this loss."""
-        self._progress.loss = loss.detach() if isinstance(loss, Tensor) else None
+        held = torch.tensor(loss) if isinstance(loss, float) else loss
+        self._progress.loss = held.detach() if isinstance(held, Tensor) else None
         if self.breakpoints.active and isinstance(loss, float):
             self._check("loss", loss=loss)
         if self._inspector is not None:
@@ -266,14 +268,15 @@ class LoopSteering:
         here, loss = perf_counter(), learner.loss
         if isinstance(loss, float) and not math.isfinite(loss):
             self.meets_bad_loss(loss)
-        elif here >= self._norm_due or self.breakpoints.needs_norm:
+        elif here >= self._norm_due or self.breakpoints.needs_norm or self.controller.lasting:
             self._read_norm(learner, here)
         if self._inspector is not None:
             self._inspector.before_update(here, every=self.controller.lasting)
 
     def _read_norm(self, learner: Learner, here: float) -> None:
-        wanted = self.controller.norm_wanted or self.breakpoints.needs_norm
-        self.controller.norm_wanted = False
+        controller = self.controller
+        wanted = controller.norm_wanted or self.breakpoints.needs_norm or controller.lasting
+        controller.norm_wanted = False
         found = learner.norm()
         if found is None or not (found.is_cpu or wanted):  # reading it would make it wait
             self._norm_due = here + 1

@@ -17,8 +17,12 @@ LONGEST: Final = 40
 """Characters of a key in a nested batch."""
 
 
-def batch_facts(progress: Progress) -> BatchFacts:
-    """Shapes and types of what the loop holds, the loss, the counters. Waits for an accelerator."""
+def batch_facts(progress: Progress, *, updated: bool = False) -> BatchFacts:
+    """Shapes and types of what the loop holds, the loss, the counters. Waits for an accelerator.
+
+    Args:
+        updated: the batch under way, which is not counted yet, has made its update.
+    """
     return BatchFacts(
         features=_facts(progress.features),
         labels=_facts(progress.labels),
@@ -29,7 +33,7 @@ def batch_facts(progress: Progress) -> BatchFacts:
         batch=progress.batch,
         batches_done=progress.batches_done,
         samples_done=progress.samples_done,
-        updates=progress.updates,
+        updates=progress.updates + updated,
     )
 
 

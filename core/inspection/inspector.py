@@ -23,10 +23,11 @@ from ..protocol.at_hand import (
 )
 from ..protocol.commands import Show
 from ..protocol.diagnosis import VerdictInputs
+from ..protocol.faults import Fault
 from ..protocol.inside import Difference, Inside, LayerRow, ViewResult, compare
 from ..protocol.snapshot import Outcome
 from ..protocol.steps import State, Step
-from ..training.data import TensorBatches
+from ..training.data import TensorBatches, batch_count
 from ..training.lazy import UNMADE, unmade
 from ..training.own_code import first_line
 from ..training.progress import Progress
@@ -197,13 +198,23 @@ class Inspector:
         return Inside(
             layers=self._rows,
             differences=self._differences,
-            batch=batch_facts(self._progress) if show.batch else None,
+            batch=batch_facts(self._progress, updated=held and self._updated(step))
+            if show.batch
+            else None,
             views=tuple((view.name, view.title) for view in views),
             view=self._seen if self._picture is not None else None,
             picture=self._picture,
             problem=self._view_error,
             part=SPREAD if self._spread and self._rows else "",
         )
+
+    def _updated(self, step: Step) -> bool:
+        """Whether the batch under way has made its update, at the gate behind it."""
+        training, at = self._training, self._progress
+        if step is not Step.OTHER or not at.under_way or Fault.NO_STEP in at.faults:
+            return False
+        done = at.batch + 1
+        return done % training.accumulate == 0 or done == batch_count(training.batches)
 
     def _look_held(self, place: tuple[Step, int, int]) -> None:
         """The layers exactly as they are, compared with those of the last pause."""

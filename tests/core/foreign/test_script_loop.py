@@ -684,7 +684,7 @@ def test_a_script_is_held_stepped_steered_and_stopped() -> None:
         assert person.take(ScaleLR(2.0)).lr == 0.2
         assert person.take(Advance("batch")).batches_done == 2
         person.take(Advance("phase"))
-        person.send(Show(layers=True))
+        person.send(Show(layers=True, batch=True))
         person.take(Advance("phase"))
         person.take(Advance("phase"))
         person.take(Advance("phase"))
@@ -692,6 +692,9 @@ def test_a_script_is_held_stepped_steered_and_stopped() -> None:
         assert (behind.step, len(behind.inside.layers)) == (Step.UPDATE, 3)
         filled = {difference.grads for difference in behind.inside.differences}
         assert "filled" in filled
+        assert behind.batch_loss == behind.inside.batch.loss is not None
+        assert behind.grad_norm is not None
+        assert behind.grad_norm_batch == behind.batches_done + 1
         moved = person.take(Advance("phase")).inside.differences
         assert {one.weights for one in moved if one.after.parameters} == {"moved"}
         told = person.take(SetFault(Fault.NO_ZERO_GRAD, True))

@@ -11,7 +11,7 @@ from textual.widgets import Input, OptionList
 
 from fivestep.core.protocol.commands import Show
 from fivestep.core.protocol.faults import FAULTS, Fault
-from fivestep.core.protocol.steps import State
+from fivestep.core.protocol.steps import State, Step
 from fivestep.tui.watch.break_loop import BreakItScreen
 from fivestep.tui.watch.breakpoint_dialog import BreakpointsScreen
 
@@ -37,6 +37,10 @@ async def test_a_walk_through_a_batch_says_what_the_guide_says(run: Make) -> Non
         assert said["backward"] == f"backward pass: {filled}"
         moved = f"the weights of {layers} layers moved, against the gradient."
         assert said["update"] == f"update: {moved}"
+        while at.screen.snapshot.step is not Step.OTHER:
+            await at.step()
+        batch = at.screen.snapshot.inside.batch  # its update is made, the batch not over
+        assert (batch.batches_done, batch.updates) == (2, 3)
 
 
 async def test_without_zero_grad_gradients_add_up_and_undo_brings_the_batch_back(run: Make) -> None:

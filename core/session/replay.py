@@ -58,7 +58,10 @@ def _faults(events: Iterable[Mapping[str, Any]]) -> dict[int, frozenset[Fault]]:
         did, _, what = text.partition(": ")
         if isinstance(done, int) and (wrong := event.get("switches")) is not None:
             found = {at: faults for at, faults in found.items() if at < done}
-            now = found[done] = frozenset(faults_named(wrong))
+            before = next(reversed(found.values()), frozenset())
+            now = frozenset(faults_named(wrong))
+            if now != before or event.get("kind") != "resumed":  # which says it always
+                found[done] = now
         elif event.get("kind") == "switch" and isinstance(done, int) and what in _BY_LABEL:
             fault = frozenset({_BY_LABEL[what]})
             now = now | fault if did.startswith("broken") else now - fault

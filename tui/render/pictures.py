@@ -49,13 +49,9 @@ def confusion(picture: ConfusionMatrix, width: int, height: int) -> list[Line]:
     """A row for each true class, a column for each predicted one; mistakes are off the diagonal."""
     wrong = picture.samples - picture.right
     share = picture.right / picture.samples if picture.samples else 0.0
-    head = line(
-        (f"{percent(share, 1)} right", "bold"),
-        (
-            f"  {count(wrong)} wrong of {count(picture.samples)} {clean(picture.part)} samples",
-            "dim",
-        ),
-    )
+    right, few = f"{percent(share, 1)} right", f"  {count(wrong)} wrong of {count(picture.samples)}"
+    told = (f"{few} {clean(picture.part)} samples", f"{few} {clean(picture.part)}", few)
+    head = line((right, "bold"), (first_that_fits(told, width - len(right)), "dim"))
     if height < 4 or width < 12:
         return [head]
     names = [clean(_name(picture.names, number)) for number in picture.classes]
@@ -109,11 +105,11 @@ def _most_wrong(counts: Sequence[Sequence[int]], most: int) -> list[int]:
 
 def mistakes(picture: Mistakes, width: int, height: int, *, ascii: bool) -> list[Line]:
     """Images side by side, each over what it is taken for and what it is."""
-    where = f"{count(picture.samples)} {clean(picture.part)} images"
-    if picture.wrong:
-        head = line((f"{count(picture.wrong)} wrong", "bold"), (f" of {where}, worst first", "dim"))
-    else:
-        head = line(("none wrong", "bold"), (f" of {where}; the least sure first", "dim"))
+    few, part = f" of {count(picture.samples)}", f" {clean(picture.part)} images"
+    said = f"{count(picture.wrong)} wrong" if picture.wrong else "none wrong"
+    order = ", worst first" if picture.wrong else "; the least sure first"
+    told = (f"{few}{part}{order}", f"{few}{order}", few)
+    head = line((said, "bold"), (first_that_fits(told, width - len(said)), "dim"))
     if not picture.shown or height < 3:
         return [head]
     captions = [_caption(x, picture.names) for x in picture.shown]

@@ -224,6 +224,7 @@ WRONG = Mistakes(
 def test_a_mistake_says_what_it_is_taken_for_and_what_it_is() -> None:
     drawn = draw_view(WRONG, 60, 14)
     assert texts(drawn)[0] == "2 wrong of 180 validation images, worst first"
+    assert texts(draw_view(WRONG, 30, 14))[0] == "2 wrong of 180, worst first"  # no word is cut
     assert "✗ 9, is 4" in texts(drawn)[-1]
     assert "✔ 1 51 %" in texts(drawn)[-1]
     assert "✗ NaN, is 1" in texts(drawn)[-1]

@@ -105,10 +105,10 @@ def _most_wrong(counts: Sequence[Sequence[int]], most: int) -> list[int]:
 
 def mistakes(picture: Mistakes, width: int, height: int, *, ascii: bool) -> list[Line]:
     """Images side by side, each over what it is taken for and what it is."""
-    few, part = f" of {count(picture.samples)}", f" {clean(picture.part)} images"
+    few, images = f" of {count(picture.samples)}", f" {clean(picture.part)} images"
     said = f"{count(picture.wrong)} wrong" if picture.wrong else "none wrong"
     order = ", worst first" if picture.wrong else "; the least sure first"
-    told = (f"{few}{part}{order}", f"{few}{order}", few)
+    told = (f"{few}{images}{order}", f"{few}{order}", few)
     head = line((said, "bold"), (first_that_fits(told, width - len(said)), "dim"))
     if not picture.shown or height < 3:
         return [head]

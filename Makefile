@@ -14,7 +14,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage bench bench-long faults pictures slow lint style types contracts format clean
+.PHONY: help run test coverage bench bench-long faults pictures slow frameworks lint style types contracts format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ run: $(VENV)/ready ## run fivestep: make run ARGS="train digits-cnn --no-ui"
 	@$(BIN)/fivestep $(ARGS)
 
 # Threads that spin while they wait make torch's tests slower on a busy machine, never faster.
-test coverage slow: export OMP_WAIT_POLICY := PASSIVE
+test coverage slow frameworks: export OMP_WAIT_POLICY := PASSIVE
 
 test: lint ## linter, formatter, types, import contracts, then the tests
 	$(BIN)/pytest -q -n 2 --dist worksteal $(TESTS)
@@ -45,6 +45,10 @@ faults: $(VENV)/ready-test ## every fault a run must survive, in full: make faul
 
 slow: $(VENV)/ready-test ## the long campaigns: what each recipe promises, over three seeds
 	$(BIN)/pytest -q -m slow $(TESTS)
+
+frameworks: $(VENV)/ready-test ## watch a small training of each framework: installs them first
+	@$(PIP) --no-build-isolation -e '.[frameworks]'
+	$(BIN)/pytest -q -m slow tests/core/foreign/test_frameworks.py
 
 lint: style types contracts ## the checks of `make test` without the tests
 

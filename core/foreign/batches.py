@@ -27,6 +27,8 @@ class LoaderPass:
         """Updates before that batch."""
         self.loop: EpochLoop | None = None
         """The loop over epochs around it, where that can be told."""
+        self.trained = False
+        """Whether the model was trained on one of its batches."""
         self.dropped: Any = None
         """Tells when its iterator is gone."""
 
@@ -90,7 +92,7 @@ class LoopBatches:
     def pass_begins(self, one: LoaderPass, *, elsewhere: bool) -> None:
         """The loop goes through a loader; `elsewhere` in another thread."""
         self.fetched_elsewhere = elsewhere
-        if self._leader is None:
+        if self._leader is None or (self.evaluated and not self._leader.trained):
             self._lead(one)
         elif self.worked:  # a validation inside an epoch, say
             self.end_batch()
@@ -177,6 +179,8 @@ class LoopBatches:
         if self._leader is not None and self.batches is not self._leader.batches:
             self.batches = self._leader.batches
             self.per_epoch = batch_count(self.batches)
+        if self._leader is not None:
+            self._leader.trained = True
         if self._in_parts:
             self.per_epoch = None
 

@@ -18,11 +18,15 @@ from ..training.own_code import is_own
 FRAMEWORKS: Final = {
     "lightning.pytorch.loops.fit_loop": "self.max_epochs",
     "pytorch_lightning.loops.fit_loop": "self.max_epochs",
-    "transformers.trainer": "num_train_epochs",
+    "transformers.trainer": "num_train_epochs - epochs_trained",
     "ignite.engine.engine": "self.state.max_epochs",
-    "keras.src.backend.torch.trainer": "epochs",
+    "keras.src.backend.torch.trainer": "epochs - initial_epoch",
+    "skorch.net": "epochs",
+    "fastai.learner": "self.n_epoch",
 }
 """What tells it in a function of theirs, by the function's module."""
+ENDLESS: Final = 1 << 31
+"""As many epochs are meant for no number."""
 _SIGNS: Final[dict[type, Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -52,7 +56,7 @@ def epoch_loop(frame: FrameType | None) -> EpochLoop | None:
         told = FRAMEWORKS.get(frame.f_globals.get("__name__", ""))
         if told is not None:
             found = _value(ast.parse(told, mode="eval").body, frame)
-            if isinstance(found, int) and found > 0:
+            if isinstance(found, int) and 0 < found < ENDLESS:
                 return EpochLoop(found, Certainty.EXACT)
         elif is_own(frame.f_code.co_filename):
             file, line = frame.f_code.co_filename, frame.f_lineno
@@ -118,7 +122,8 @@ def _value(written: ast.expr, frame: FrameType) -> Any:
             return _whole(_value(inner, frame))
         case ast.BinOp(left, sign, right) if type(sign) in _SIGNS:
             pair = [_value(one, frame) for one in (left, right)]
-            if all(type(one) is int for one in pair) and pair[1]:
+            divides = isinstance(sign, ast.FloorDiv)
+            if all(type(one) is int for one in pair) and (pair[1] or not divides):
                 return _SIGNS[type(sign)](*pair)
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from ..protocol.learners import LearnerFacts
+from ..session.session import describe_optimizer
 from ..training.graph import leaves_behind
 from ..training.lr import LearningRate, group_names, lr_of
 from .hooks import LoopHooks
@@ -28,8 +30,7 @@ class Learner:
     """
 
     def __init__(self, optimizer: Any) -> None:
-        self._optimizer = ref(optimizer)
-        self.kind = type(optimizer).__name__
+        self.belongs_to(optimizer)
         self.name = self.kind
         self.models: list[ref[nn.Module]] = []
         """The outermost modules that hold what it trains, as they were called first."""
@@ -50,6 +51,12 @@ class Learner:
         self._reached: deque[Tensor] = deque(maxlen=1)
         """One that has told so in this backward pass."""
 
+    def belongs_to(self, optimizer: Any) -> None:
+        """Take this for the optimizer, whatever was taken for it before."""
+        self._optimizer = ref(optimizer)
+        ours = not isinstance(optimizer, Optimizer) and getattr(optimizer, "kind", None)
+        self.kind: str = ours or type(optimizer).__name__
+
     @property
     def optimizer(self) -> Any:
         """None once the loop has dropped it."""
@@ -60,6 +67,12 @@ class Learner:
         """The optimizer's own; none once the loop has dropped it."""
         optimizer = self._optimizer()
         return [] if optimizer is None else optimizer.param_groups
+
+    @property
+    def described(self) -> str:
+        """The optimizer, for a person."""
+        optimizer = self._optimizer()
+        return describe_optimizer(optimizer) if isinstance(optimizer, Optimizer) else self.kind
 
     @property
     def parameters(self) -> Iterator[Tensor]:
@@ -184,6 +197,16 @@ class LoopRate(LearningRate):
         if len(now) == len(self.groups):
             self._last = now
         return self._last  # of optimizers that the loop has dropped meanwhile: as they were
+
+    @property
+    def fixed(self) -> str:
+        """Why nobody but the loop can change them; "" where a person can."""
+        groups = [group for one in self.learners for group in one.param_groups]
+        if any(math.isnan(lr_of(group)) for group in groups):
+            return "only the loop itself knows its learning rate"
+        if any(getattr(group, "is_scheduled", False) for group in groups):
+            return "a schedule gives it with each update"
+        return ""
 
     def scale(self, factor: float) -> None:
         self.factor = factor

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from ..session.beats import Beats
 from ..session.clock import Clock
 from ..session.readings import Readback
 from ..session.recorder import Recorder
-from ..session.session import describe_data, describe_optimizer
+from ..session.session import describe_data
 from ..storage.run_log import RunLog
 from ..training.device import describe_device, device_reader
 from ..training.failure import describe_failure
@@ -36,6 +36,9 @@ from .learner import Learner, LoopRate
 from .loss import Loss, LossReader
 from .steering import LoopSteering
 from .validation import ValidationLoss
+
+NOTHING: Final[Mapping[str, Any]] = {}
+"""No options."""
 
 
 class ForeignLoop:
@@ -103,11 +106,17 @@ class ForeignLoop:
         self._in_backward = False
         self._updating: Learner | None = None
         """Inside of whose `optimizer.step()`, which may call a closure."""
+        self._closure = False
+        """Whether it was given one, which has computed no gradients yet."""
         self._has_criterion = False
         """Whether a criterion says when it computes the loss."""
         self._val_loss = ValidationLoss()
         self._validated = 0.0
         """Seconds of all validations that are over."""
+        self._given: LoaderPass | None = None
+        """Which pass over a loader has given a batch last."""
+        self._evaluated: LoaderPass | None = None
+        """Whose batch was validated on last."""
         self._val_loss_of: int | None = None
         """The epoch whose validation's loss is known."""
         self._unless: Step | None = None
@@ -143,6 +152,8 @@ class ForeignLoop:
         """What is known of the run, and how surely."""
         task, batches = Task(), self._batches.batches
         size = getattr(batches, "batch_size", None)
+        if size is None:
+            size = getattr(getattr(batches, "batch_sampler", None), "batch_size", None)
         models = self.models
         counts = [learnable(model) for model in models]
         if not models:  # of a script whose parameters are in no module
@@ -156,7 +167,7 @@ class ForeignLoop:
             task=task.name,
             metric_name=task.metric_name,
             higher_is_better=task.higher_is_better,
-            optimizer=" + ".join(dict.fromkeys(map(describe_optimizer, self._optimizers))),
+            optimizer=" + ".join(dict.fromkeys(one.described for one in self.learners)),
             scheduler=None,
             groups=self._rate.groups,
             batch_size=size if isinstance(size, int) else None,
@@ -422,7 +433,7 @@ class ForeignLoop:
             if not batches.worked:
                 batches.works()
         else:
-            self._batches.evaluated = True
+            self._batches.evaluated, self._evaluated = True, self._given
             if not torch.is_grad_enabled() and self._hooks is not None:
                 self._val_loss.begin(self._hooks)
             self.progress.val_batch += 1
@@ -469,7 +480,9 @@ class ForeignLoop:
             self._val_loss.begin(self._hooks)
 
     def _validation_ends(self) -> None:
-        """The model trains again: a validation is over, if there was one."""
+        """The model trains again: a validation is over, if there was one. One before the first
+        update is none of an epoch.
+        """
         loss = self._val_loss.end(self.progress.val_batch)
         if not self.progress.val_batch:
             return
@@ -478,7 +491,7 @@ class ForeignLoop:
         self.progress.val_batch = 0
         spent = self._clock.spent[Step.VALIDATE]
         seconds, self._validated = spent - self._validated, spent
-        if loss is not None:
+        if loss is not None and self.progress.updates:
             self._val_loss_of = self.progress.epoch
             self._record.validated(self.progress.batches_done, loss, {}, seconds)
             self.steering.validated()
@@ -573,7 +586,10 @@ class ForeignLoop:
             self._should_fall = False
         if self.steering.busy:
             self.steering.after_backward()
-        self._now_runs()
+        if self._closure and reached and self._updating is not None:
+            self._closure_computed(self._updating, loss)
+        else:
+            self._now_runs()
 
     def _works(self) -> None:
         """The batch at hand is trained on, whether a model was called or not."""
@@ -585,15 +601,35 @@ class ForeignLoop:
         """What is known of an optimizer; None if it is not watched."""
         return next((one for one in self.learners if one.optimizer is optimizer), None)
 
-    def _update_begins(self, optimizer: Any, *_: Any) -> None:
+    def _update_begins(
+        self, optimizer: Any, args: tuple[Any, ...] = (), options: Mapping[str, Any] = NOTHING
+    ) -> None:
         learner = self._learner_of(optimizer)
         if learner is None:
             return
         learner.loss = learner.losses.take()
-        self.steering.before_update(learner)
-        self._now_runs(Step.UPDATE)
+        closure = args[1] if len(args) > 1 else options.get("closure")
+        self._closure = learner.loss is None and closure is not None
+        if self._closure:
+            self._now_runs(Step.OTHER)
+        else:
+            self._edge_of_update(learner)
         self._updating = learner
         if self._rate.factor != 1.0:
+            self._rate.put_on(learner)
+
+    def _edge_of_update(self, learner: Learner) -> None:
+        """The gradients are there, and move the parameters next."""
+        self.steering.before_update(learner)
+        self._now_runs(Step.UPDATE)
+
+    def _closure_computed(self, learner: Learner, loss: Loss | None) -> None:
+        """`optimizer.step(closure)` has its first gradients."""
+        self._closure = False
+        learner.loss, factor = loss, self._rate.factor
+        self._edge_of_update(learner)
+        if factor != self._rate.factor:
+            self._rate.take_off()
             self._rate.put_on(learner)
 
     def _update_ends(self, optimizer: Any, *_: Any) -> None:
@@ -634,15 +670,16 @@ class ForeignLoop:
         if self._batches.fetched_elsewhere:
             return
         self._depth, self._updating = 0, None  # an error may have been caught in there
-        validates = self._batches.evaluated and not self._batches.worked
-        if not self._batches.wants(one):
-            return
-        if self._aside:
+        validates = one is self._evaluated and not self._batches.worked
+        if validates and self._now[0] is Step.OTHER:
+            self._now = (Step.VALIDATE, self._now[1])  # what was done with the batch before
+        if self._batches.wants(one) and self._aside:
             self._settle(backward=False)
         self._now_runs(Step.VALIDATE if validates else Step.DATA)
 
     def _gets_batch(self, one: LoaderPass, batch: Any) -> None:
         self._batches.gets(one, batch)
+        self._given = one
         if not self._batches.fetched_elsewhere:
             self._now_runs(Step.OTHER)
             self.steering.sees_batch(batch)

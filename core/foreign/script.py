@@ -26,6 +26,7 @@ from ..protocol.steps import State, Step
 from ..training.graph import leaves_behind
 from .batches import LoaderPass
 from .epochs import EpochLoop, epoch_loop
+from .frameworks import Frameworks
 from .hooks import Added, LoopHooks, Watching, home_of
 from .learner import Learner
 from .loop import ForeignLoop
@@ -41,6 +42,8 @@ class ExitError(SystemExit):
 
 class ByHand:
     """In the place of an optimizer where a script moves its parameters itself."""
+
+    kind: Final = "updates by hand"
 
     def __init__(self, parameters: list[Tensor]) -> None:
         self.param_groups: list[dict[str, Any]] = [{"params": parameters}]
@@ -84,6 +87,8 @@ class ScriptLoop(ForeignLoop):
         self._deep = 0
         """Calls of modules under way, one inside of another, while all are hooked."""
         self._by_hand: ByHand | None = None
+        self._frameworks: Frameworks
+        """Given by `install`."""
         self._moves = False
         """Whether the script moves its parameters itself, now."""
         self._left: tuple[int, SystemExit] | None = None
@@ -134,6 +139,7 @@ class ScriptLoop(ForeignLoop):
         if hasattr(builtins, "exit"):  # not without `site`
             hooks.around(type(builtins.exit), "__call__", self._leaves, anywhere=True)
         self._hook_functions(hooks)
+        self._frameworks = Frameworks(hooks, self._reader, self._update_elsewhere)
         self._begin(hooks)
         os.register_at_fork(after_in_child=self._leave_to_parent)
         self.mailbox.publish(self._picture(State.RUNNING, Step.OTHER, True))
@@ -214,6 +220,7 @@ class ScriptLoop(ForeignLoop):
     def _found(self, optimizer: Any) -> Learner:
         """An optimizer has come up: look for what it trains."""
         first = not self._by_optimizer
+        self._frameworks.look()
         self._drop_dead()
         self._searched = 0
         self._passed.clear()
@@ -290,10 +297,35 @@ class ScriptLoop(ForeignLoop):
             self._moved()
         super()._forward_begins(model, given)
 
+    def _pass_begins(self, one: LoaderPass) -> None:
+        self._moved()
+        super()._pass_begins(one)
+
     def _wants_batch(self, one: LoaderPass) -> None:
         if self._moves:
             self._moved()
         super()._wants_batch(one)
+
+    def _update_elsewhere(self, optimizer: Any, move: Callable[[], Any]) -> Any:
+        """A framework's own optimizer moves the parameters."""
+        if not self._safely(self._made_by, optimizer):
+            self._safely(self._update_begins, optimizer)
+        moved = move()
+        self._safely(self._update_ends, optimizer)
+        return moved
+
+    def _made_by(self, optimizer: Any) -> bool:
+        """Whether it makes the update that was taken for one by hand, until now."""
+        by_hand = self._by_hand
+        if by_hand is None or not self._moves:
+            return False
+        self._by_hand, self._moves = None, False
+        self._inferred.discard(Step.UPDATE)
+        learner = self._by_optimizer.pop(id(by_hand))
+        learner.belongs_to(optimizer)
+        self._by_optimizer[id(optimizer)] = self._updating = learner
+        self._name_learners()
+        return True
 
     def _begin_search(self) -> None:
         """Look at every module that is called, until the models of all optimizers are known."""
@@ -416,6 +448,7 @@ class ScriptLoop(ForeignLoop):
         one = LoaderPass(loader)
         self._passes[source] = one
         one.loop = self._find_epoch_loop()
+        self._frameworks.look()
         one.dropped = ref(source, lambda _: self._safely(self._dropped, one))
         self._pass_begins(one)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..inspection.batch_facts import batch_facts
 from ..inspection.inspector import Inspector
 from ..protocol.at_hand import AT_HAND
-from ..protocol.commands import Command, Sent, Show, Stop
+from ..protocol.commands import Command, ScaleLR, Sent, SetLR, Show, Stop
 from ..protocol.conditions import Gate
 from ..protocol.foreign import refusal
 from ..protocol.inside import Inside
@@ -162,7 +162,10 @@ class LoopSteering:
 
     def _apply(self, command: Command) -> None:
         inner = command.command if isinstance(command, Sent) else command
-        if problem := refusal(inner):
+        problem = refusal(inner)
+        if isinstance(inner, (ScaleLR, SetLR)) and (why := self._rate.fixed):
+            problem = f"lr stays: {why}"
+        if problem:
             self._recorder.change(self._progress, problem, "warning")
             return
         again = isinstance(inner, Stop) and self.controller.stopping is not None

@@ -33,6 +33,11 @@ class ValidationLoss:
         self._sum: Tensor | float = 0.0
         self._samples = self._calls = 0
 
+    @property
+    def under_way(self) -> bool:
+        """Whether they are hooked."""
+        return bool(self._undo)
+
     def begin(self, hooks: LoopHooks) -> None:
         """A validation begins, as far as can be told: hook them, if they are not."""
         if not self._undo:

@@ -55,7 +55,8 @@ class LoopRecords(JsonReporter):
         """The first batch is over: what is trained is known by now."""
         if not self._begun:
             self._begun = True
-            self.write_start(self._loop.info, self._loop.latest(), str(self._loop.device))
+            picture = self._loop.latest(curves=True)  # before `info`, which is made anew with it
+            self.write_start(self._loop.info, picture, str(self._loop.device))
 
     def batch(
         self,

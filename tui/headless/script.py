@@ -125,9 +125,10 @@ class WatchedScript(ScriptLoop):
                 Path(self._options.meet).symlink_to(address)
 
     def _told(self) -> None:
-        """A batch is over."""
-        if not self._introduced and (self.models or self.progress.batches_done == SEEN):
-            self._introduced = True
+        """A batch is over, or one of a validation."""
+        done = self.progress.batches_done
+        if not self._introduced and done and (self.models or done == SEEN):
+            self._introduced, self._info = True, None
             self.lines.introduce()
             loop_known(self, self.lines.kept)
         self.lines.draw()

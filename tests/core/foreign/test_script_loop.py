@@ -878,3 +878,92 @@ def test_a_script_that_ends_its_process_itself_has_an_end(
     assert os._exit is exits
     assert (seen.outcome.state, "os._exit(7)" in seen.outcome.reason) == (state, code == 7)
     assert seen.last.outcome == seen.outcome
+
+
+def test_a_frameworks_loop_is_counted_and_its_validations_are_whole() -> None:
+    """The loss is a function, looked up before the forward pass; the loop of a framework, which
+    tries a validation before it trains, and leaves its loaders before their ends.
+    """
+    seen = same_bits(
+        """
+        class Trainer:
+            def validate(self, batches):
+                model.eval()
+                self.sums, samples = 0.0, 0
+                each = iter(other)
+                with torch.inference_mode():
+                    for _ in range(batches):
+                        features, labels = next(each)
+                        loss = F.cross_entropy(model(features), labels)
+                        self.sums += loss.item() * len(labels)
+                        samples += len(labels)
+                self.loss, self.each = self.sums / samples, each
+                model.train()
+
+            def fit(self):
+                self.validate(2)
+                for epoch in range(2):
+                    self.batches = iter(loader)
+                    for i in range(3):
+                        features, labels = next(self.batches)
+                        def closure():
+                            loss = F.cross_entropy(model(features), labels)
+                            optimizer.zero_grad()
+                            loss.backward()
+                            losses.append(loss.item())
+                            norms.append(nn.utils.get_total_norm(
+                                [p.grad for p in model.parameters()]
+                            ).item())
+                            return loss
+                        optimizer.step(closure)
+                    self.validate(3)
+
+        other = DataLoader(loader.dataset, batch_size=7)
+        norms = []
+        trainer = Trainer()
+        trainer.fit()
+        """
+    )
+    assert (seen.loop.progress.epoch, seen.loop.progress.batches_done) == (2, 6)
+    assert seen.losses == seen.left["losses"]
+    assert seen.last.val_loss == pytest.approx(seen.left["trainer"].loss)
+    assert [one.val_loss is None for one in seen.told.epochs] == [False, False]
+    assert (seen.loop.info.data, seen.loop.info.batches_per_epoch) == ("24 samples", 3)
+    assert seen.loop.learners[0].grad_norm in seen.left["norms"]
+
+
+CLOSURE = """
+for features, labels in loader:
+    def closure():
+        optimizer.zero_grad()
+        loss = criterion(model(features), labels)
+        loss.backward()
+        return loss
+    optimizer.step(closure)
+"""
+
+
+def test_an_update_with_a_closure_begins_behind_its_backward_pass() -> None:
+    with Person(CLOSURE) as person:
+        person.held()
+        steps = [person.take(Advance("phase")).step for _ in range(5)]
+        assert steps == [*FIVE]
+        before = person.loop.models[0][0].weight.clone()
+        person.take(ScaleLR(1e-30))
+        assert person.take(Advance("phase")).step is Step.DATA
+        assert torch.equal(person.loop.models[0][0].weight, before)
+    bad = CLOSURE.replace("model(features)", "model(features * float('nan'))")
+    with Person(bad) as person:
+        person.held()
+        person.send(Resume())
+        held = person.held()
+        assert (held.step, held.batches_done) == (Step.UPDATE, 0)
+        assert "noticed before optimizer.step()" in held.changes[-1].text
+
+
+def test_a_rate_that_only_the_script_knows_is_not_scaled() -> None:
+    with Person(KINDS["an update by hand"]) as person:
+        person.held()
+        person.take(Advance("batch"))
+        told = person.take(ScaleLR(2.0)).changes[-1].text
+    assert told == "lr stays: only the loop itself knows its learning rate"

@@ -50,8 +50,11 @@ def train_among(
             training.validation = split_batches(training.validation, split, from_first)
     training.ranks = ranks
     if parallel == "fsdp":
-        from .shards import Shards  # which loads much of torch
+        from .shards import WITHOUT, Shards  # which loads much of torch
 
-        training.replica = Shards(training, ranks)
+        if training.amp == "fp16" or training.compile:
+            what = "amp fp16" if training.amp == "fp16" else "a compiled model"
+            raise UnfitError(f"{what} is not there for shards", f"leave it out, or {WITHOUT}")
+        training.replica = Shards(training.model, training.optimizer, ranks)
     else:
         training.replica = Replica(training.model, ranks)

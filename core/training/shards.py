@@ -20,7 +20,6 @@ from torch.optim import Optimizer
 from . import fused
 from .ranks import RankGroup
 from .spread import own_part, part_like
-from .training import Training
 from .unfit import UnfitError
 
 LISTS: Final = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -28,6 +27,7 @@ NORMS: Final = (
     nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d,
     nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
 )  # fmt: skip
+WITHOUT: Final = "leave --parallel fsdp out"
 UNABLE: Final = ("Adafactor", "Muon", "Rprop", "SparseAdam")
 """Optimizers of torch's that fail on a part of a parameter."""
 
@@ -43,12 +43,12 @@ class Shards:
     something to be agreed on, and the norm of all gradients, of which each knows its part.
 
     Raises:
-        UnfitError: the training can't be done in this way.
+        UnfitError: the model or the optimizer can't be shared in this way.
     """
 
-    def __init__(self, training: Training, ranks: RankGroup) -> None:
-        model = training.model
-        _check(training)
+    def __init__(self, model: nn.Module, optimizer: Optimizer, ranks: RankGroup) -> None:
+        device = next(model.parameters()).device
+        _check(model, optimizer, device)
         self._ranks, self.module = ranks, model
         """What the loop calls."""
         self._note = torch.zeros(3, dtype=torch.float64)
@@ -56,13 +56,13 @@ class Shards:
         for tensor in (*model.parameters(), *model.buffers()):
             dist.broadcast(tensor.detach(), 0)
         before = dict(model.named_parameters())
-        mesh = init_device_mesh(training.device.type, (ranks.size,))
+        mesh = init_device_mesh(device.type, (ranks.size,))
         # It says that nothing may be changed in the model's outputs, which no loop does.
         told = rf"FSDP2-wrapped module \({type(model).__name__}\) returned a view"
         warnings.filterwarnings("ignore", told, UserWarning)
         for module in (*blocks(model), model):
             _shard(module, mesh)
-        _hand_over(training.optimizer, {before[name]: p for name, p in model.named_parameters()})
+        _hand_over(optimizer, {before[name]: p for name, p in model.named_parameters()})
 
     def write(self, loss: Tensor, share: float, *, asks: bool) -> None:
         """Before backward: this rank's mean loss, its share of the samples, and whether it has
@@ -129,9 +129,8 @@ def _hand_over(optimizer: Optimizer, now: Mapping[nn.Parameter, nn.Parameter]) -
             optimizer.state[p] = {name: part_like(value, p) for name, value in kept.items()}
 
 
-def _check(training: Training) -> None:
-    """Raise UnfitError where a training can't be done in shards."""
-    model, optimizer = training.model, training.optimizer
+def _check(model: nn.Module, optimizer: Optimizer, device: torch.device) -> None:
+    """Raise UnfitError where a model can't be trained in shards."""
     kind = type(optimizer).__name__
     learned = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     averages = [
@@ -139,26 +138,22 @@ def _check(training: Training) -> None:
         for name, module in model.named_modules()
         if isinstance(module, NORMS) and module.track_running_stats
     ]
-    without = "leave --parallel fsdp out"
     if averages:
         raise UnfitError(
             f"layer {averages[0]} averages over batches, of which each rank sees its part",
-            f"take nn.SyncBatchNorm, on GPUs, or {without}",
+            f"take nn.SyncBatchNorm, on GPUs, or {WITHOUT}",
         )
     scalar = next((name for name, p in model.named_parameters() if not p.dim()), None)
     if scalar is not None:
         raise UnfitError(
             f"{scalar} is a single number, which can't be shared by several processes",
-            f"give it the shape (1,), or {without}",
+            f"give it the shape (1,), or {WITHOUT}",
         )
     if len({p.dtype for _, p in learned}) > 1:
-        raise UnfitError("its parameters are of more than one type", f"take one, or {without}")
+        raise UnfitError("its parameters are of more than one type", f"take one, or {WITHOUT}")
     foreign = isinstance(optimizer, torch.optim.SGD) and not isinstance(optimizer, fused.SGD)
     if kind in UNABLE or (foreign and optimizer.defaults.get("fused")):
         what = "SGD(fused=True)" if foreign else kind
-        raise UnfitError(f"{what} needs whole parameters", f"take AdamW, say, or {without}")
-    if training.amp == "fp16" or training.compile:
-        what = "amp fp16" if training.amp == "fp16" else "a compiled model"
-        raise UnfitError(f"{what} is not there for shards", f"leave it out, or {without}")
-    if training.device.type == "cuda" and "nccl" not in dist.get_backend_config():
-        raise UnfitError("there are fewer GPUs than processes", f"start fewer, or {without}")
+        raise UnfitError(f"{what} needs whole parameters", f"take AdamW, say, or {WITHOUT}")
+    if device.type == "cuda" and "nccl" not in dist.get_backend_config():
+        raise UnfitError("there are fewer GPUs than processes", f"start fewer, or {WITHOUT}")

@@ -134,7 +134,6 @@ class ScriptProcess:
         with self._told:
             self.exit_code = int(self._told.readline() or UNKNOWN) if code is None else code
 
-
     def _take(self) -> bytearray:
         """What has come; nothing once nobody has the other end any more. Of a flood, which a
         terminal passes on in pieces of `FULL` bytes, a lot at once: most of its lines are left out.

@@ -9,7 +9,7 @@ from typing import Any
 from ...core.protocol.rank import restarts, this_rank
 from ...core.storage.run_directory import RunDirectory, RunError
 from ...core.storage.run_index import list_runs, newest
-from ...presets.errors import RecipeError, printable, reason, shown
+from ...presets.errors import RecipeError, printable, shown
 from ...presets.recipe import load
 from ...presets.user_file import load_own
 from ..render.format import counted
@@ -17,6 +17,7 @@ from .builder import ResumeRequest, RunBuilder
 from .metadata import changed, changed_modules, file_digest, recipe_facts, torchrun_process
 from .options import RunOptions
 from .plan import FilePlan, Plan, RecipePlan
+from .resume_refusals import checkpoint_names, no_checkpoint, too_few
 
 
 class NothingLeftError(RunError):
@@ -69,39 +70,6 @@ def resume_run(
     if not first:
         return RunBuilder(plan, replace(options, keeps=False), None, request)
     return RunBuilder(plan, options, directory, request)
-
-
-def checkpoint_names(directory: RunDirectory) -> list[str]:
-    """Raises RecipeError: they can't be listed, so what there is of the run is not known."""
-    try:
-        return sorted(file.name for file in directory.checkpoints.iterdir())
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RecipeError(
-            f"{directory.name}: its checkpoints can't be read: {reason(error)}"
-        ) from error
-
-
-def no_checkpoint(directory: RunDirectory, why: str) -> RecipeError:
-    """What is said of a run that has no checkpoint to resume from. Raises another, see above."""
-    logs = (directory.metrics, directory.outcome)
-    there = checkpoint_names(directory)[:3]
-    there += [file.name for file in logs if file.is_file() and file.stat().st_size]
-    if not there:
-        return RecipeError(
-            f"{directory.name}: it ended before anything of it was saved; "
-            "--force trains it from the start"
-        )
-    return RecipeError(
-        f"{directory.name}: no checkpoint can be resumed from ({why}), though there is "
-        f"{', '.join(there)}; --force trains from the start, over what is there"
-    )
-
-
-def too_few(directory: RunDirectory, trained: str, epochs: int) -> RecipeError:
-    """What is said of a run that is to have fewer epochs than it has trained."""
-    return RecipeError(f"{directory.name}: it has trained {trained}, more than --epochs {epochs}")
 
 
 def _refuse_hopeless(directory: RunDirectory, changes: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from ...core.storage.run_directory import RunDirectory
 from ...presets.errors import RecipeError, printable, reason
 from ..render.format import counted
 from .metadata import DATA, changed, changed_files
-from .resume import checkpoint_names, no_checkpoint, too_few
+from .resume_refusals import checkpoint_names, no_checkpoint, too_few
 
 if TYPE_CHECKING:
     from ...core.training.training import Training

@@ -32,6 +32,7 @@ loader = torch.utils.data.DataLoader(data, batch_size=16, shuffle=True)
 model = nn.Linear(3, 1)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 sys.stderr.write("a bar")
+sys.stderr.flush()
 for epoch in range(3):
     for features, labels in loader:
         optimizer.zero_grad()

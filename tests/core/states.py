@@ -55,7 +55,7 @@ class EveryState:
         self.wake = lambda: None
         self.refused: list[str] = []
         self.told = None
-        self.rewinds = 0
+        self.rewinds = self.logged = 0
 
     def save(self, kind: str, state: dict[str, Any]) -> None:
         self.states.append(state)

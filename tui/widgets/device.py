@@ -35,7 +35,9 @@ class DevicePanel(RunPanel):
     ) -> None:
         """Read the device while the run moves, and once more a moment after it came to rest."""
         ended = self.snapshot is not None and self.snapshot.state.ended
-        then = "" if moving else ", at the end" if ended else ", at the pause"
+        then = (
+            "" if moving or self.snapshot is None else ", at the end" if ended else ", at the pause"
+        )
         self.set_title(f"device{then}")
         if turned and not moving:
             self._due = now + EVERY

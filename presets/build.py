@@ -27,7 +27,7 @@ from ..core.protocol.steps import Task
 from ..core.training.data import TensorBatches
 from ..core.training.device import auto_threads, choose_device
 from ..core.training.fused import OPTIMIZERS
-from ..core.training.split import Split, SplitTensors
+from ..core.training.rank_batches import Split, SplitTensors
 from ..core.training.training import About, Amp, Training, autocast
 from . import models
 from .components import STANDARD

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from .schema import Matching, Options, Real, Several, Whole, Word
+from .value_types import Matching, Options, Real, Several, Whole, Word
 
 if TYPE_CHECKING:
     from ..core.protocol.steps import TaskName

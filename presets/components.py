@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .schema import Flag, Option, Options, Pair, Real, Whole, Word
+from .value_types import Flag, Option, Options, Pair, Real, Whole, Word
 
 if TYPE_CHECKING:
     from ..core.protocol.steps import TaskName

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from . import registry
 from .catalogue import DATASETS
-from .check import EXPECT, SECTIONS, TOP, Check
 from .components import STANDARD
 from .errors import RecipeError, existing_file, nearest, printable, reason, shown
 from .overrides import ALIASES, SWITCHES, apply, flag, parse_set
-from .schema import Value
+from .recipe_check import EXPECT, SECTIONS, TOP, Check
+from .value_types import Value
 
 if TYPE_CHECKING:
     from ..core.protocol.steps import TaskName

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..core.training.own_code import first_line, own_line
 from . import own_module
-from .check import TOP
 from .errors import RecipeError, existing_file, nearest, printable, reason, shown
 from .file_settings import FUNCTION, FileSettings, read_settings, said
 from .overrides import ALIASES, flag
+from .recipe_check import TOP
 
 if TYPE_CHECKING:
     from ..core.training.training import Training

@@ -32,11 +32,11 @@ from fivestep.core.session.session import Session
 from fivestep.core.storage.checkpoint import CheckpointStore
 from fivestep.core.storage.persistence import Persistence
 from fivestep.core.storage.run_directory import RunDirectory
-from fivestep.core.training.among_ranks import train_among
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.progress import tensors_in
+from fivestep.core.training.rank_batches import Split
+from fivestep.core.training.rank_training import train_among
 from fivestep.core.training.ranks import RankGroup
-from fivestep.core.training.split import Split
 from fivestep.core.training.spread import own_part, whole
 from fivestep.core.training.training import Training
 from fivestep.core.training.unfit import UnfitError

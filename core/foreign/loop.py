@@ -18,11 +18,11 @@ from ..protocol.rank_times import RankNow
 from ..protocol.snapshot import Certainty, Outcome, RunInfo, RunLocation, Snapshot
 from ..protocol.steps import State, Step, Task
 from ..serving.server import Introduction, RunServer
-from ..session.beats import Beats
 from ..session.clock import Clock
 from ..session.readings import Readback
 from ..session.recorder import Recorder
 from ..session.session import describe_data
+from ..session.suspension import SuspensionWatch
 from ..storage.run_log import RunLog
 from ..training.device import describe_device, device_reader
 from ..training.failure import describe_failure
@@ -128,7 +128,7 @@ class ForeignLoop:
         self.steering = LoopSteering(self.progress, self._rate, self._record, self._clock)
         self.mailbox = self.steering.mailbox
         self._server: RunServer | None = None
-        self._beats: Beats | None = None
+        self._beats: SuspensionWatch | None = None
 
     # What a front end uses.
 
@@ -277,7 +277,7 @@ class ForeignLoop:
         self._clock.start()
         self._now = (Step.OTHER, perf_counter())
         self._hooks = hooks
-        self._beats = Beats(lambda: self._clock.counted(*self._now), self.mailbox.send)
+        self._beats = SuspensionWatch(lambda: self._clock.counted(*self._now), self.mailbox.send)
 
     def _hook_functions(self, hooks: LoopHooks) -> None:
         """Hook what no model or optimizer of its own has."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ..training.carried import Carried
+from ..training.carried_state import Carried
 from ..training.compile import eager
 from ..training.rng import everything_untouched
 from ..training.training import Training

@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from ..storage.persistence import Policy
 from ..training.training import Training
-from .fit import moments_of
+from .checkpoint_shapes import moments_of
 
 MOST: Final = 4
 """More copies of the parameters than any usual optimizer keeps: Adam with amsgrad keeps three."""

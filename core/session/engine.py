@@ -16,11 +16,11 @@ from ..training.lazy import UNMADE, unmade
 from ..training.loop import training_loop, validate
 from ..training.nonfinite import bad_saved_weights
 from ..training.spread import is_spread
-from .agreement import Agreement
 from .breakpoints import Breakpoints
 from .controller import Controller, StoppedError, UndoneError, WayOn
 from .mailbox import Mailbox
 from .probes import Probes
+from .rank_agreement import Agreement
 from .rank_readings import RankReadings
 from .readings import Readings
 from .recorder import ValidationRecorder

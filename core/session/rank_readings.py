@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..training.data_parallel import Replica
 from ..training.nonfinite import (
     GradientCheck,
     NonFiniteError,
@@ -18,9 +19,8 @@ from ..training.nonfinite import (
     name_bad_value,
     own_gradient_is_bad,
 )
+from ..training.rank_batches import counts
 from ..training.ranks import RankGroup
-from ..training.replica import Replica
-from ..training.split import counts
 from .readings import Readings
 from .state import RunState
 

@@ -26,8 +26,8 @@ from ..training.loop import BatchConsumer
 from ..training.lr import LearningRate
 from ..training.metrics import ClassificationMeter, Meter, meter_for
 from ..training.progress import Progress
+from ..training.rank_batches import counts
 from ..training.resume_data import Loaders
-from ..training.split import counts
 from ..training.training import Training
 from .clock import WARM_UP, Clock
 from .series import Series

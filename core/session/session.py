@@ -41,17 +41,17 @@ from ..training.spread import is_spread
 from ..training.training import Training
 from ..training.workers import Workers
 from ..verdicts.verdicts import find_verdicts
-from .agreement import told_by_ranks
 from .breakpoints import BreakReport
 from .clock import Clock, EventClock
 from .controller import StoppedError, UndoneError
 from .engine import Engine
 from .mailbox import Mailbox
-from .reach import check_batches, check_reach
+from .rank_agreement import told_by_ranks
 from .recorder import Recorder
 from .recovery import OnNonFinite, Recovery
 from .replay import FirstTime, Replay
 from .resume_check import ResumeCheck
+from .run_length import check_batches, check_reach
 from .state import RunState, put_rng, put_state, state_of_rank
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from ..protocol.faults import Fault, Undone
-from ..training.carried import Carried
+from ..training.carried_state import Carried
 from ..training.data import batch_count
 from ..training.lazy import UNMADE, made_buffers, unmade
 from ..training.lr import LearningRate
@@ -31,8 +31,8 @@ from ..training.resume_data import Loaders, hidden_generators, unrepeatable
 from ..training.rng import everything_untouched, rng_state, seed_rng, set_rng_state
 from ..training.spread import gathered, part_like
 from ..training.training import Training
+from .checkpoint_shapes import SPOILED, misfit, moments_misfit
 from .clock import Clock
-from .fit import SPOILED, misfit, moments_misfit
 from .recorder import Recorder
 
 LARGEST: Final = 64 * 2**20

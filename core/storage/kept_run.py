@@ -32,9 +32,9 @@ from ..protocol.steps import State, Step
 from .files import clean
 from .log_file import LogRecord
 from .log_follower import LogFollower
+from .log_summary import UNREADABLE, LogSummary, number_of
 from .run_directory import Elsewhere, RunDirectory
 from .run_index import summary
-from .so_far import UNREADABLE, SoFar, number_of
 
 EVERY: Final = 0.5
 """Seconds between two looks at the files: a run writes as often."""
@@ -100,7 +100,7 @@ class KeptRun:
         self._look_soon = threading.Event()
         self._metrics = LogFollower(directory.metrics)
         self._events = LogFollower(directory.events)
-        self._so_far = SoFar()
+        self._so_far = LogSummary()
         self.changes: tuple[Change, ...] = ()
         """The last ones of events.jsonl."""
         self._closing = threading.Event()
@@ -168,7 +168,7 @@ class KeptRun:
         while not self._closing.is_set():
             void, records = self._metrics.look()
             if void:
-                self._so_far = SoFar()
+                self._so_far = LogSummary()
             came = came or void or bool(records)
             self._so_far.take(records)
             if not records:

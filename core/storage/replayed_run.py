@@ -17,8 +17,8 @@ from ..protocol.steps import State, Step
 from .kept_run import KeptRun, change_of
 from .log_file import LogRecord
 from .log_follower import LogFollower
+from .log_summary import UNREADABLE, LogSummary
 from .run_directory import RunDirectory
-from .so_far import UNREADABLE, SoFar
 
 KEYFRAME_EVERY: Final = 2048
 """Records between two keyframes: states that a way back begins at."""
@@ -41,7 +41,7 @@ class ReplayedRun(KeptRun):
         self._places: list[int] = []
         """Of each record, its `batches_done`."""
         self._epoch_ends: list[int] = []
-        self._keyframes = [SoFar()]
+        self._keyframes = [LogSummary()]
         self._read = 0
         """Records that are in `_so_far`."""
         self._every_change: tuple[Change, ...] = ()
@@ -144,7 +144,7 @@ class ReplayedRun(KeptRun):
                 self._records.append(record)
                 if record["type"] == "epoch":
                     self._epoch_ends.append(self._places[-1])
-        so_far = SoFar()
+        so_far = LogSummary()
         for start in range(0, len(self._records) - KEYFRAME_EVERY + 1, KEYFRAME_EVERY):
             so_far.take(self._records[start : start + KEYFRAME_EVERY])
             self._keyframes.append(copy.deepcopy(so_far))

@@ -20,7 +20,7 @@ from torch.utils.data import (
 )
 
 from .data import Batches, TensorBatches
-from .split import SplitSampler
+from .rank_batches import SplitSampler
 from .training import Training
 
 REPEATABLE: Final = (SequentialSampler, RandomSampler, SubsetRandomSampler, WeightedRandomSampler)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..protocol.steps import Task
-from .parts import check_methods
+from .part_checks import check_methods
 
 FREE: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..protocol.steps import Task
 from .data import batch_count
 from .lazy import learnable
-from .parts import check_loader, check_parts
+from .part_checks import check_loader, check_parts
 from .progress import pair
 from .schedules import check_scheduler, required
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
     from .data import Batches, Unpack
+    from .data_parallel import Replica
     from .metrics import Metrics
     from .ranks import RankGroup
-    from .replica import Replica
     from .shards import Shards
 
 Amp = Literal["bf16", "fp16"]

@@ -33,9 +33,9 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 from fivestep.core.protocol.rank import this_rank
 from fivestep.core.protocol.snapshot import RunLocation
 from fivestep.core.session.session import Session
-from fivestep.core.training.among_ranks import train_among
+from fivestep.core.training.rank_batches import Split
+from fivestep.core.training.rank_training import train_among
 from fivestep.core.training.ranks import RankGroup
-from fivestep.core.training.split import Split
 from fivestep.core.training.training import Training
 from fivestep.presets.build import optimizer_options
 from fivestep.presets.recipe import load

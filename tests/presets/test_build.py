@@ -12,7 +12,7 @@ import torch
 from offline import OFFLINE
 from torch import Tensor
 
-from fivestep.core.session.reach import check_reach
+from fivestep.core.session.run_length import check_reach
 from fivestep.core.training.data import TensorBatches
 from fivestep.core.training.progress import Progress
 from fivestep.core.training.training import Training

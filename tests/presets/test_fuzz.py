@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from fivestep.presets import registry
 from fivestep.presets.catalogue import DATASETS, MODELS
-from fivestep.presets.check import SECTIONS, TOP
 from fivestep.presets.recipe import Recipe, RecipeError, load
-from fivestep.presets.schema import Flag, Option, Pair, Real, Several, Text, Whole, Word
+from fivestep.presets.recipe_check import SECTIONS, TOP
+from fivestep.presets.value_types import Flag, Option, Pair, Real, Several, Text, Whole, Word
 
 EVERY_NAME = [name for _, choices in SECTIONS.values() for name in choices]
 EVERY_KEY = sorted({key for _, c in SECTIONS.values() for options in c.values() for key in options})

@@ -23,7 +23,7 @@ from ...core.serving.client import RemoteRun, UnreachableError
 from ..render.format import clean
 from ..setup.detach import LOG
 from ..setup.script import ScriptOptions, environment
-from ..terminal.folded import last_lines
+from ..terminal.folded_output import last_lines
 from ..terminal.output import FAILED, complain
 from ..terminal.script_process import ScriptProcess
 from ..terminal.signals import TERMINAL_GONE, Signals

@@ -18,7 +18,7 @@ from ..terminal.output import (
     on_a_terminal,
     open_missing_streams,
 )
-from ..terminal.parent import mind_parent
+from ..terminal.torchrun_parent import mind_parent
 
 
 def main() -> None:

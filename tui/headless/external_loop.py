@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.foreign.watched import Watched
 from ...core.storage.run_directory import checked_name
 from ..setup.loop_run import serve_loop
-from ..terminal.giving_way import bare_stream
+from ..terminal.live_line import bare_stream
 from .loop_lines import LoopLines
 from .notebook import open_cell
 

@@ -22,7 +22,7 @@ from ..setup.notify import Notifier, ending
 from ..setup.options import runs_folder
 from ..setup.preferences import preference
 from ..terminal.alerts import Alerts
-from ..terminal.giving_way import giving_way
+from ..terminal.live_line import giving_way
 
 if TYPE_CHECKING:
     from ...core.foreign.loop import ForeignLoop

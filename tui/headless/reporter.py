@@ -16,7 +16,7 @@ from ...core.verdicts.verdicts import Verdict, find_verdicts
 from ..render.format import short_time
 from ..render.ranks import held_up
 from ..terminal.alerts import Alerts
-from ..terminal.giving_way import bare_stream
+from ..terminal.live_line import bare_stream
 from ..terminal.output import FAILED, UNKEPT, Output, complain
 from ..terminal.signals import end_children
 

@@ -18,7 +18,7 @@ from ...core.foreign.script import ScriptLoop
 from ...core.storage.files import refusal
 from ..setup.loop_run import loop_known, loop_name, serve_loop
 from ..setup.script import ScriptOptions
-from ..terminal.giving_way import heard
+from ..terminal.live_line import heard
 from ..terminal.output import BROKE
 from .loop_lines import LoopLines
 from .loop_records import PLACE, LoopRecords

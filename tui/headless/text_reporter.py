@@ -27,7 +27,7 @@ from ..render.format import (
     wrap,
 )
 from ..render.ranks import slowest_rank
-from ..terminal.giving_way import giving_way
+from ..terminal.live_line import giving_way
 from ..terminal.output import Output
 from .reporter import Ending, Reporter, VerdictWatch, waits_for
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from ...core.session.recovery import OnNonFinite
     from ...core.session.session import Session
     from ...core.storage.event_file import EventFollower
+    from ...core.training.rank_batches import Split
     from ...core.training.ranks import RankGroup
-    from ...core.training.split import Split
     from ...core.training.training import Training
 
 SHORT: Final = 10.0
@@ -208,7 +208,7 @@ class RunBuilder:
         from ...core.protocol.conditions import ConditionError
         from ...core.session.session import Session
         from ...core.session.state import StateError
-        from ...core.training.among_ranks import train_among
+        from ...core.training.rank_training import train_among
         from ...core.training.unfit import UnfitError
 
         options = self.options
@@ -270,9 +270,9 @@ class RunBuilder:
         """The processes that train together, and how they share the batches; None for one alone."""
         import torch
 
+        from ...core.training.rank_batches import Split
         from ...core.training.ranks import RankGroup
         from ...core.training.rng import seed_rng
-        from ...core.training.split import Split
 
         rank, ranks = this_rank(), None
         together = rank.size
@@ -342,8 +342,8 @@ class RunBuilder:
 
     def _kept(self, make: Callable[..., Session], training: Training) -> Session:
         """The session with its directory; a new run that nobody named can go without."""
+        from ...core.session.checkpoint_shapes import resume_misfit
         from ...core.session.disk_space import short_of_space
-        from ...core.session.fit import resume_misfit
         from ...core.storage.persistence import Persistence, Policy
         from .starting_point import Start, start_of
 

@@ -22,8 +22,8 @@ from ...core.protocol.record_fields import RUN_FORMAT
 from ...core.storage.environment import git_state
 from ...core.storage.run_directory import RunDirectory
 from ...presets.catalogue import DATASETS, MODELS
-from ...presets.check import TOP
 from ...presets.errors import printable
+from ...presets.recipe_check import TOP
 from .plan import Plan, RecipePlan
 
 if TYPE_CHECKING:

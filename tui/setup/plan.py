@@ -15,7 +15,7 @@ from ..terminal.imports import load_compiler
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...core.training.split import Split
+    from ...core.training.rank_batches import Split
     from ...core.training.training import Training
     from ...presets.recipe import Recipe
     from ...presets.user_file import OwnRun

@@ -100,7 +100,7 @@ def replay_start(directory: RunDirectory, batch: int, training: Training) -> dic
     Raises:
         RecipeError: the run's log can't be read.
     """
-    from ...core.session.fit import resume_misfit
+    from ...core.session.checkpoint_shapes import resume_misfit
     from ...core.session.replay import first_time
 
     try:

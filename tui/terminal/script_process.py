@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
 
-from .folded import FoldedOutput
+from .folded_output import FoldedOutput
 
 CHUNK: Final = 1 << 16
 FULL: Final = 4000

@@ -14,7 +14,7 @@ from fivestep.core.protocol.rank_times import RankNow
 from fivestep.core.protocol.snapshot import Outcome
 from fivestep.core.protocol.steps import State
 from fivestep.core.serving.rank_reader import RankReader
-from fivestep.core.session.agreement import told_by_ranks
+from fivestep.core.session.rank_agreement import told_by_ranks
 
 
 def test_the_first_rank_reads_the_others_and_passes_it_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 
 from ..protocol.rank import Parallel
+from .data_parallel import Replica
 from .lazy import unmade
+from .rank_batches import Split, split_batches
 from .ranks import RankGroup
-from .replica import Replica
-from .split import Split, split_batches
 from .training import Training
 from .unfit import UnfitError
 

@@ -13,8 +13,8 @@ import msgspec
 from ..protocol.commands import Command, Note, Sender, Sent, SetBreakpoints, Show, Suspended
 from ..protocol.snapshot import Outcome
 from ..serving import wire
+from ..training.data_parallel import Replica
 from ..training.ranks import RankGroup
-from ..training.replica import Replica
 from .controller import Controller
 from .mailbox import Mailbox
 

@@ -1,4 +1,4 @@
-"""`Beats`: notices that the process was stopped by a signal, where signals are somebody else's."""
+"""Notices that the process was stopped by a signal, where signals are somebody else's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STILL: Final = 0.1
 included. One that was merely late has used more."""
 
 
-class Beats:
+class SuspensionWatch:
     """Looks a few times a second, in a thread of its own, until it is closed.
 
     Args:

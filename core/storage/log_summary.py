@@ -1,4 +1,4 @@
-"""`SoFar`: what the records of a run's log come to: curves, the last epoch, the best one."""
+"""`LogSummary`: what the records of a run's log come to: curves, the last epoch, the best one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def number_of(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-class SoFar:
+class LogSummary:
     """What the records that were read of a log come to."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from fivestep.tui.terminal.folded import AT_ONCE, FoldedOutput, last_lines
+from fivestep.tui.terminal.folded_output import AT_ONCE, FoldedOutput, last_lines
 from fivestep.tui.widgets.messages import MessageLog
 
 

@@ -11,7 +11,7 @@ from . import components
 from .catalogue import DATASET_NAME, DATASETS, MODEL_NAME, MODELS, SCHEDULER_NAME, SCHEDULERS
 from .errors import RecipeError, nearest, printable, shown
 from .overrides import flag
-from .schema import Flag, Matching, Options, Real, Several, Text, Value, Whole, Word
+from .value_types import Flag, Matching, Options, Real, Several, Text, Value, Whole, Word
 
 if TYPE_CHECKING:
     from ..core.protocol.steps import TaskName

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from functools import partial
@@ -127,7 +128,7 @@ def follow(
             stopping = True
             if signals.caught:
                 reporter.stopping()
-                session.send(Stop(f"interrupted by {signals.caught.name}"))
+                session.send(Stop(INTERRUPTED + signals.caught.name))
             else:
                 session.send(Stop("nobody reads the output"))
         elif stopping:
@@ -138,7 +139,8 @@ def follow(
         end_children()
     assert last is not None
     report = session.report
-    interrupted = stopping and signals.caught and outcome.state is State.STOPPED
+    # Of several ranks another one's signal may stop all of them before this one's comes.
+    interrupted = outcome.state is State.STOPPED and outcome.reason.startswith(INTERRUPTED)
     if report is not None:
         reporter.alerts.broke(report.condition)
         reporter.broke(report)
@@ -152,10 +154,14 @@ def follow(
             complain(": ".join(filter(None, (outcome.place, outcome.reason, outcome.advice))))
         code = FAILED
     elif interrupted:
-        code = signals.exit_code or 0
+        code = 128 + signal.Signals[outcome.reason.removeprefix(INTERRUPTED)]
     else:
         code = written(reporter.output) or (BROKE if report is not None else 0)
     return code
+
+
+INTERRUPTED: Final = "interrupted by "
+"""Why a run was stopped, before the signal's name."""
 
 
 def _answer(session: Session) -> None:

@@ -9,7 +9,7 @@ import sys
 import psutil
 from terminal import Terminal  # tests is on the path
 
-RUN = ("train", "line-linear", "--epochs", "1000000", "--no-save")
+RUN = ("train", "digits-cnn", "--epochs", "10000", "--no-save")
 TOLD = "the process was stopped for"
 AWAY = 1.5
 """Seconds: shorter stops can't be told from the program's own pauses."""
@@ -50,7 +50,7 @@ def test_ctrl_z_gives_the_shell_and_fg_the_whole_screen() -> None:
         terminal.type("fg\r")
         terminal.until("RUNNING")
         terminal.type("ql")
-        terminal.until("line-linear: stopped after")
+        terminal.until("digits-cnn: stopped after")
         terminal.until(lambda _: terminal.attributes == terminal.before)
 
 

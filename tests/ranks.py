@@ -133,7 +133,9 @@ def unweighted(**how: Any) -> Training:
     training = preset("spirals-mlp", torch.float64, **how)
     assert training.replica is not None
     write = training.replica.write
-    training.replica.write = lambda loss, share, asks: write(loss, 1 / RANK.size, asks=asks)
+    training.replica.write = lambda loss, mean, share, asks: write(
+        loss, mean, 1 / RANK.size, asks=asks
+    )
     return training
 
 

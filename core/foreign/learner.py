@@ -180,9 +180,12 @@ class LoopRate(LearningRate):
             self.groups = tuple(f"{one.name} {n}".strip() for one, names in each for n in names)
         self._last = tuple(self._now()[: len(self.groups)])
 
+    @property
+    def _all_groups(self) -> list[dict[str, Any]]:
+        return [group for one in self.learners for group in one.param_groups]
+
     def _now(self) -> list[float]:
-        groups = [group for one in self.learners for group in one.param_groups]
-        return [lr_of(group) * self.factor for group in groups]
+        return [lr_of(group) * self.factor for group in self._all_groups]
 
     @property
     def lr(self) -> float:
@@ -201,7 +204,7 @@ class LoopRate(LearningRate):
     @property
     def fixed(self) -> str:
         """Why nobody but the loop can change them; "" where a person can."""
-        groups = [group for one in self.learners for group in one.param_groups]
+        groups = self._all_groups
         if any(math.isnan(lr_of(group)) for group in groups):
             return "only the loop itself knows its learning rate"
         if any(getattr(group, "is_scheduled", False) for group in groups):

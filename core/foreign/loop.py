@@ -128,7 +128,7 @@ class ForeignLoop:
         self.steering = LoopSteering(self.progress, self._rate, self._record, self._clock)
         self.mailbox = self.steering.mailbox
         self._server: RunServer | None = None
-        self._beats: SuspensionWatch | None = None
+        self._suspension: SuspensionWatch | None = None
 
     # What a front end uses.
 
@@ -142,10 +142,6 @@ class ForeignLoop:
         """The outermost modules that are trained."""
         found = (model() for one in self.learners for model in one.models)
         return list(dict.fromkeys(model for model in found if model is not None))
-
-    @property
-    def _optimizers(self) -> list[Any]:
-        return [one.optimizer for one in self.learners if one.optimizer is not None]
 
     @property
     def info(self) -> RunInfo:
@@ -277,7 +273,9 @@ class ForeignLoop:
         self._clock.start()
         self._now = (Step.OTHER, perf_counter())
         self._hooks = hooks
-        self._beats = SuspensionWatch(lambda: self._clock.counted(*self._now), self.mailbox.send)
+        self._suspension = SuspensionWatch(
+            lambda: self._clock.counted(*self._now), self.mailbox.send
+        )
 
     def _hook_functions(self, hooks: LoopHooks) -> None:
         """Hook what no model or optimizer of its own has."""
@@ -338,8 +336,8 @@ class ForeignLoop:
         """Publish the last picture, have it written down, and let go of those who look on."""
         outcome = self.outcome or Outcome(State.STOPPED, "not watched to its end")
         self.outcome = outcome
-        if self._beats is not None:
-            self._beats.close()
+        if self._suspension is not None:
+            self._suspension.close()
         self._safely(self._publish_last, outcome.state, step)
         self.mailbox.settled = True
         self._safely(self._over)
@@ -425,7 +423,8 @@ class ForeignLoop:
             return
         self._evaluates = not model.training
         if model.training:
-            self._validation_ends()
+            if self.progress.val_batch or self._val_loss.under_way:
+                self._validation_ends()
             batches = self._batches
             batches.goes_on()
             batches.begins()
@@ -578,8 +577,9 @@ class ForeignLoop:
                 self._settle(backward=True)
             self._works()
             self._batches.learned = True
-            self._val_loss.end(0)  # it was to learn, in eval mode
-            self.progress.val_batch = 0
+            if self.progress.val_batch or self._val_loss.under_way:  # it was to learn, in eval mode
+                self._val_loss.end(0)
+                self.progress.val_batch = 0
         else:  # another optimizer's: no step of this one
             self._now = (Step.OTHER, self._now[1])
             self._settle(backward=False)

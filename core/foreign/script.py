@@ -255,7 +255,8 @@ class ScriptLoop(ForeignLoop):
 
     def _update_ends(self, optimizer: Any, *rest: Any) -> None:
         super()._update_ends(optimizer, *rest)
-        self._adopts.remove()
+        if self.progress.updates == 1:
+            self._adopts.remove()
         self._deep = 0  # an error may have been caught in there
         if self._search:
             self._searched += 1

@@ -59,7 +59,7 @@ class RankReadings(Readings):
         mine, whole = self._counts = counts(self._training.batches, progress.batch) or (1, 1)
         self._own_loss = loss.item()
         self.read_lr()
-        self._replica.write(loss, mine / whole, asks=self._asks())
+        self._replica.write(loss, self._own_loss, mine / whole, asks=self._asks())
 
     def check_gradients(self) -> None:
         """Take the whole batch's loss, and look at the gradients' means.

@@ -33,7 +33,7 @@ from .files import clean
 from .log_file import LogRecord
 from .log_follower import LogFollower
 from .log_summary import UNREADABLE, LogSummary, number_of
-from .run_directory import Elsewhere, RunDirectory
+from .run_directory import Elsewhere, RunDirectory, saved_at
 from .run_index import summary
 
 EVERY: Final = 0.5
@@ -283,9 +283,9 @@ def _saved(directory: RunDirectory) -> SavedCheckpoint | None:
     """The newest checkpoint by its name; whether it is good shows when it is loaded."""
     with suppress(OSError), os.scandir(directory.checkpoints) as entries:
         found = [
-            (int(entry.name[6:-3]), entry.stat(follow_symlinks=False).st_mtime)
+            (done, entry.stat(follow_symlinks=False).st_mtime)
             for entry in entries
-            if entry.name.startswith("batch-") and entry.name[6:-3].isdecimal()
+            if (done := saved_at(entry.name)) is not None
         ]
         if found:
             return SavedCheckpoint(*max(found))

@@ -55,6 +55,12 @@ class RunError(ValueError):
     """What is wrong with a run or its name: one line, for a person."""
 
 
+def saved_at(name: str) -> int | None:
+    """Batches done in a checkpoint, by its file's name; None where that does not say it."""
+    number = name[6:-3]
+    return int(number) if name.startswith("batch-") and number.isdecimal() else None
+
+
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
     """What is known from here of a run on another machine."""

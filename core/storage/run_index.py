@@ -15,7 +15,16 @@ from typing import Any, Final, Literal, TextIO
 
 from .files import clean, open_regular, refusal
 from .log_file import LogRecord, lines_backwards, read_log, unseal
-from .run_directory import ENDINGS, Elsewhere, RunDirectory, RunError, checked_name, is_run, shown
+from .run_directory import (
+    ENDINGS,
+    Elsewhere,
+    RunDirectory,
+    RunError,
+    checked_name,
+    is_run,
+    saved_at,
+    shown,
+)
 
 _TAIL: Final = 32 << 20
 """Most bytes of a log that are searched for its last epoch: more than any 100,000 batches take."""
@@ -124,7 +133,7 @@ def summary(path: Path) -> RunSummary:
     if running or not outcome:
         outcome = _so_far(run.metrics)
     size, names = _weigh(run)
-    saved = [int(name[6:-3]) for name in names if name[:6] == "batch-" and name[6:-3].isdecimal()]
+    saved = [done for name in names if (done := saved_at(name)) is not None]
     whole = bool(saved) or any(name.startswith("epoch-") for name in names)
     reason = damage or _text(outcome.get("reason"))
     if state == "crashed" and meta.get("kind") == "loop":
@@ -146,7 +155,7 @@ def summary(path: Path) -> RunSummary:
         checkpoints=len(names),
         saved=max(saved, default=None),
         reason=reason,
-        paused=running and run.paused,
+        paused=running and (run.paused if far is None else far.paused),
         reachable=running and (run.answers_at or ("",))[0] == socket.gethostname(),
         elsewhere=far,
         resumable=whole and state in ("stopped", "failed", "interrupted", "crashed"),

@@ -38,13 +38,13 @@ class Replica:
         """What the loop calls in the place of the model."""
         self.module.register_comm_hook(self, lambda self, bucket: self._average(bucket))
 
-    def write(self, loss: Tensor, share: float, *, asks: bool) -> None:
-        """Before backward: this rank's mean loss, its share of the samples, and whether it has
-        something to be agreed on.
+    def write(self, loss: Tensor, mean: float, share: float, *, asks: bool) -> None:
+        """Before backward: this rank's mean loss, as a tensor and its number, its share of the
+        samples, and whether it has something to be agreed on.
         """
         self.share, self._heard = share, None
-        mean = loss.item() * share if share else 0.0
-        self._note = torch.tensor([mean, asks], dtype=torch.float64)
+        part = mean * share if share else 0.0
+        self._note = torch.tensor([part, asks], dtype=torch.float64)
 
     def read(self) -> tuple[float, bool]:
         """After backward: the mean loss over all samples of the batch, and whether any rank asks.

@@ -64,13 +64,13 @@ class Shards:
             _shard(module, mesh)
         _hand_over(optimizer, {before[name]: p for name, p in model.named_parameters()})
 
-    def write(self, loss: Tensor, share: float, *, asks: bool) -> None:
-        """Before backward: this rank's mean loss, its share of the samples, and whether it has
-        something to be agreed on.
+    def write(self, loss: Tensor, mean: float, share: float, *, asks: bool) -> None:
+        """Before backward: this rank's mean loss, as a tensor and its number, its share of the
+        samples, and whether it has something to be agreed on.
         """
         self._heard = None
-        mean = loss.item()
-        self._note = torch.tensor([mean * share if share else 0.0, asks, 0.0], dtype=torch.float64)
+        part = mean * share if share else 0.0
+        self._note = torch.tensor([part, asks, 0.0], dtype=torch.float64)
         loss.register_hook(lambda gradient: gradient * share)
 
     def read(self) -> tuple[float, bool]:

@@ -34,11 +34,10 @@ class DevicePanel(RunPanel):
         self, read: Callable[[], DeviceReading | None], now: float, *, moving: bool, turned: bool
     ) -> None:
         """Read the device while the run moves, and once more a moment after it came to rest."""
-        ended = self.snapshot is not None and self.snapshot.state.ended
-        then = (
-            "" if moving or self.snapshot is None else ", at the end" if ended else ", at the pause"
-        )
-        self.set_title(f"device{then}")
+        title = "device"
+        if self.snapshot is not None and not moving:
+            title += ", at the end" if self.snapshot.state.ended else ", at the pause"
+        self.set_title(title)
         if turned and not moving:
             self._due = now + EVERY
         if now >= self._due or self.reading is None:
